@@ -1,0 +1,298 @@
+"""Train and predict folds as one compiled program. A lane is one (fold, seed); every device runs a lane of its own.
+
+The data lie on each device once; a lane draws its tasks by index from its fold's training clips. Randomness is pure in
+(seed, fold, step): lanes may run in any order, on any number of devices, and draw the same tasks.
+"""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, PartitionSpec
+from numpy.typing import NDArray
+
+from lightman_jax.branches import NetworkConfig, apply_branches, init_params
+from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
+from lightman_jax.methods import MethodConfig, method_update
+from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task_batch
+from lightman_jax.types import ClipSet, Metrics, Params, Task, TrainState
+
+_LONGEST_CHUNK = 25
+_INIT_STEP = 0xFFFFFFFF
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How one fold is trained.
+
+    Attributes:
+      method: what the two levels minimise.
+      network: sizes of the dual branch.
+      task: how tasks are drawn.
+      steps: outer steps, fixed in advance (400 overfit on the public flow).
+      outer_rate: AdamW's rate, decayed by a cosine to 0.
+      weight_decay: AdamW's decay.
+      scaling: `clip_rms` or `fold_rms`.
+      macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
+    """
+
+    method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
+    steps: int = 100
+    outer_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    scaling: Scaling = "clip_rms"
+    macro_gain: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps {self.steps} trains nothing; choose 1 or more, 100 is usual")
+        if self.outer_rate <= 0 or self.macro_gain <= 0:
+            raise ValueError(f"outer_rate {self.outer_rate} and macro_gain {self.macro_gain} must both be above 0")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay {self.weight_decay} is negative; choose 0 or more")
+        if self.scaling not in SCALINGS:
+            raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
+
+
+class TrainedFold(NamedTuple):
+    """One finished lane: the fold, the seed, its last parameters and each metric's `[steps]` history."""
+
+    fold: Fold
+    seed: int
+    params: Params
+    history: dict[str, NDArray[np.float32]]
+
+
+class Progress(NamedTuple):
+    """Where training stands: lanes in flight, their step, lanes done and in all, and the mean loss of the last chunk."""
+
+    lanes: Sequence[tuple[Fold, int]]
+    step: int
+    done: int
+    total: int
+    loss: float
+
+
+class _Lane(NamedTuple):
+    """Per-lane inputs: key `[...]`, `train [n]`, `macro_train [m]`."""
+
+    key: jax.Array
+    train: jax.Array
+    macro_train: jax.Array
+
+
+class _Data(NamedTuple):
+    """What every lane shares, unscaled."""
+
+    image: jax.Array
+    label: jax.Array
+    subject: jax.Array
+    macro_image: jax.Array
+    macro_label: jax.Array
+    macro_subject: jax.Array
+
+
+def fold_key(seed: int, subject: str) -> jax.Array:
+    """Key of one lane, `fold_in(key(seed), crc32(subject))`: it does not depend on which other subjects there are.
+
+    >>> bool((fold_key(0, "smic/s1") == fold_key(0, "smic/s1")).all())
+    True
+    """
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(subject.encode()))
+
+
+def train_folds(
+    micro: ClipSet,
+    macro: ClipSet | None,
+    folds: Sequence[Fold],
+    seeds: Sequence[int],
+    config: TrainConfig,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Iterator[TrainedFold]:
+    """Train every fold under every seed with one compiled program, and yield each lane when it ends.
+
+    Args:
+      micro: micro-expression clips.
+      macro: macro-expression clips of the same label space; None makes pseudo-macro clips `tanh(gain * x)` from each
+        fold's own training clips.
+      folds: from `leave_one_subject_out`; checked again here, so that a fold with its test subject in a pool is refused.
+      seeds: one training a seed.
+      config: see `TrainConfig`.
+      on_progress: called after every chunk of steps.
+
+    Yields:
+      `TrainedFold`, seed by seed, in the order of the folds.
+
+    Raises:
+      ValueError: a leaking fold, or macro clips with other classes.
+    """
+    if macro is not None and macro.classes != micro.classes:
+        raise ValueError(f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same")
+    check_folds(folds, micro.subject, macro.subject if macro is not None else micro.subject)
+    mesh = _device_mesh()
+    chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
+    start, advance = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
+    data = _device_data(micro, macro)
+    lanes = [(fold, seed) for seed in seeds for fold in folds]
+    for first in range(0, len(lanes), mesh.size):
+        batch = lanes[first : first + mesh.size]
+        # The last batch is filled with copies of its own first lane, whose results are dropped.
+        filled = [*batch, *[batch[0]] * (mesh.size - len(batch))]
+        lane = _Lane(
+            key=jnp.stack([fold_key(seed, fold.subject) for fold, seed in filled]),
+            train=jnp.stack([fold.train for fold, _ in filled]),
+            macro_train=jnp.stack([fold.train if macro is None else fold.macro_train for fold, _ in filled]),
+        )
+        state = start(lane, data)
+        chunks = []
+        for step in range(0, config.steps, chunk):
+            state, metrics = advance(state, lane, data)
+            chunks.append(jax.device_get(metrics))
+            if on_progress is not None:
+                loss = float(np.mean(chunks[-1]["loss"][: len(batch)]))
+                on_progress(Progress(batch, step + chunk, first, len(lanes), loss))
+        history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
+        params = jax.device_get(state.params)
+        for row, (fold, seed) in enumerate(batch):
+            own = jax.tree.map(lambda x, row=row: x[row], params)
+            yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
+
+
+def predict_folds(
+    trained: Sequence[tuple[Fold, Params]], images: NDArray[np.float32], config: TrainConfig
+) -> list[NDArray[np.float32]]:
+    """Probabilities of each fold's test clips, without adaptation, averaged over the clip and its mirror image.
+
+    There are no labels among the arguments.
+
+    Args:
+      trained: folds with their parameters.
+      images: `[n, H, W, C]` unscaled micro clips of the whole protocol.
+      config: the settings the parameters were trained with.
+
+    Returns:
+      One `[t, N]` array per fold, rows in the order of `fold.test`.
+    """
+    longest = max(len(fold.test) for fold, _ in trained)
+    program = _prediction_program(config)
+    everything = jnp.asarray(images)
+    results = []
+    for fold, params in trained:
+        rows = np.zeros(longest, np.int64)
+        rows[: len(fold.test)] = fold.test
+        probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train))
+        results.append(np.asarray(probabilities)[: len(fold.test)])
+    return results
+
+
+def _device_mesh() -> Mesh:
+    return jax.make_mesh((jax.device_count(),), ("folds",), axis_types=(AxisType.Auto,))
+
+
+def _device_data(micro: ClipSet, macro: ClipSet | None) -> _Data:
+    second = micro if macro is None else macro
+    number = {name: row for row, name in enumerate(sorted(set(micro.subject) | set(second.subject)))}
+
+    def part(clips: ClipSet) -> tuple[jax.Array, jax.Array, jax.Array]:
+        subject = [number[name] for name in clips.subject]
+        return jnp.asarray(clips.image), jnp.asarray(clips.label, jnp.int32), jnp.asarray(subject, jnp.int32)
+
+    return _Data(*part(micro), *part(second))
+
+
+@functools.lru_cache(maxsize=32)
+def _training_program(
+    config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh
+) -> tuple[Callable[..., TrainState], Callable[..., tuple[TrainState, Metrics]]]:
+    optimizer = optax.adamw(
+        optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
+    )
+    update = method_update(config.method, config.network, optimizer)
+
+    def start(lane: _Lane, data: _Data) -> TrainState:
+        key = jax.random.fold_in(lane.key, _INIT_STEP)
+        height, width, channels = data.image.shape[1:]
+        params = init_params(key, config=config.network, image_shape=(height, width, channels), classes=classes)
+        return TrainState(params=params, opt_state=optimizer.init(params), step=jnp.int32(0))
+
+    def advance(state: TrainState, lane: _Lane, data: _Data) -> tuple[TrainState, Metrics]:
+        micro, macro = _pools(lane, data, config, pseudo_macro)
+
+        def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            draw_key, mirror_key = jax.random.split(jax.random.fold_in(lane.key, state.step))
+            tasks = draw_task_batch(draw_key, micro, macro, classes=classes, config=config.task)
+            return update(state, mirror_at_random(mirror_key, tasks))
+
+        return jax.lax.scan(step, state, None, length=chunk)
+
+    # check_vma off: the initial carries of the scans inside are constants, which the check takes for unvarying.
+    each = functools.partial(jax.shard_map, mesh=mesh, out_specs=PartitionSpec("folds"), check_vma=False)
+    lanes, shared = PartitionSpec("folds"), PartitionSpec()
+    return (
+        jax.jit(each(_for_each_lane(start, 1), in_specs=(lanes, shared))),
+        jax.jit(each(_for_each_lane(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
+    )
+
+
+def _for_each_lane(fn: Callable[..., Any], lane_arguments: int) -> Callable[..., Any]:
+    """Run `fn` on the lanes of one device in turn; the first arguments carry the lane axis, the last is shared."""
+
+    def run(*arguments: Any) -> Any:
+        return jax.lax.map(lambda lane: fn(*lane, *arguments[lane_arguments:]), arguments[:lane_arguments])
+
+    return run
+
+
+def _pools(lane: _Lane, data: _Data, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:
+    micro_image = scale_flow(data.image, scaling=config.scaling, train=lane.train)
+    if pseudo_macro:
+        macro_image = magnify_flow(micro_image, config.macro_gain)
+    else:
+        macro_image = scale_flow(data.macro_image, scaling=config.scaling, train=lane.macro_train)
+    return (
+        Pool(micro_image, data.label, data.subject, lane.train),
+        Pool(macro_image, data.macro_label, data.macro_subject, lane.macro_train),
+    )
+
+
+def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
+    """Mirror each clip of a task batch with probability one half, u negated.
+
+    Args:
+      key: JAX random key.
+      tasks: a `Task` with images `[T, n, H, W, 3]`.
+    """
+    chex.assert_rank(tasks.support.image, 5)
+
+    def some(part_key: jax.Array, images: jax.Array) -> jax.Array:
+        heads = jax.random.bernoulli(part_key, 0.5, images.shape[:2])[..., None, None, None]
+        return jnp.where(heads, mirror_flow(images), images)
+
+    keys = jax.random.split(key, 3)
+    return Task(
+        support=tasks.support.replace(image=some(keys[0], tasks.support.image)),
+        macro=tasks.macro.replace(image=some(keys[1], tasks.macro.image)),
+        query=tasks.query.replace(image=some(keys[2], tasks.query.image)),
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
+    @jax.jit
+    def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array) -> jax.Array:
+        test = scale_flow(images, scaling=config.scaling, train=train)[rows]
+        views = jnp.concatenate([test, mirror_flow(test)])
+        probabilities = jax.nn.softmax(apply_branches(params, views, config=config.network).logits)
+        return 0.5 * (probabilities[: rows.shape[0]] + probabilities[rows.shape[0] :])
+
+    return predict
