@@ -1,10 +1,10 @@
 """Layers and backbones that stay cheap at second order. No running statistics: a network is a pure function of its input.
 
 `conv_form` names how a 3x3 convolution is differentiated. `closed` writes the convolution and its kernel gradient as two
-operations whose derivatives are each other, so every order of derivative is made of forward convolutions and one matrix
-product; XLA's own transposed convolutions inside a loop are an order of magnitude slower on a CPU. `plain` is XLA's
-convolution with XLA's derivatives; it is the oracle, and the form that also allows forward-mode differentiation.
-`auto` is `closed` on every backend.
+operations whose derivatives are each other, so every order of derivative is made of forward convolutions and matrix
+products; XLA's own transposed convolutions inside a loop are an order of magnitude slower on a CPU. An input of few channels is
+multiplied as patches instead, which needs no such care. `plain` is XLA's convolution with XLA's derivatives; it is the oracle,
+and the form that also allows forward-mode differentiation. `auto` is `closed` on every backend.
 """
 
 from typing import Literal
@@ -18,6 +18,7 @@ ConvForm = Literal["auto", "closed", "plain"]
 CONV_FORMS: tuple[ConvForm, ...] = ("auto", "closed", "plain")
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+_FEW_CHANNELS = 8
 
 
 def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto") -> jax.Array:
@@ -36,11 +37,24 @@ def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto") -> jax.Arr
     """
     if form not in CONV_FORMS:
         raise ValueError(f"conv_form {form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
-    return _plain(x, kernel) if form == "plain" else _closed(x, kernel)
+    if form == "plain":
+        return _plain(x, kernel)
+    return _by_patches(x, kernel) if x.shape[-1] < _FEW_CHANNELS else _closed(x, kernel)
 
 
 def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
+
+
+def _by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    patches = jnp.concatenate(_shifts(x), axis=-1)
+    return patches @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _shifts(x: jax.Array) -> list[jax.Array]:
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
 
 
 def _turned(kernel: jax.Array) -> jax.Array:
@@ -54,12 +68,10 @@ def _closed(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
-    """`[3,3,C,O]` sum over pixels of each 3x3 neighbourhood of x times g: one matrix product over patches."""
-    n, height, width, channels = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    shifts = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    patches = jnp.concatenate(shifts, axis=-1).reshape(n * height * width, 9 * channels)
-    return (patches.T @ g.reshape(n * height * width, -1)).reshape(3, 3, channels, -1)
+    """`[3,3,C,O]`: for each of the nine shifts, the matrix product of the shifted x with g over all pixels."""
+    flat = g.reshape(-1, g.shape[-1])
+    products = [shift.reshape(-1, x.shape[-1]).T @ flat for shift in _shifts(x)]
+    return jnp.stack(products).reshape(3, 3, x.shape[-1], g.shape[-1])
 
 
 # Both operations are bilinear, so each one's derivatives are the pair itself with other arguments.

@@ -1,6 +1,7 @@
 """Folds and tasks. A fold names its training clips; a task is drawn from those alone, purely from a key."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 import chex
@@ -26,8 +27,8 @@ class TaskConfig:
     """
 
     shots: int = 5
-    macro_shots: int = 5
-    tasks: int = 4
+    macro_shots: int = 3
+    tasks: int = 2
 
     def __post_init__(self) -> None:
         for name in ("shots", "macro_shots", "tasks"):
@@ -84,7 +85,7 @@ def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str]
       macro_subjects: `[m]` subject of each macro clip, named alike, so that a person in both pools is one person.
 
     Returns:
-      Folds in sorted order of their subject.
+      Folds in the order of their subjects, numbers by value.
 
     Raises:
       ValueError: fewer than two subjects.
@@ -93,7 +94,7 @@ def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str]
     ['smic/s1', 'smic/s2']
     """
     micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
-    names = sorted(set(micro.tolist()))
+    names = sorted(set(micro.tolist()), key=natural_order)
     if len(names) < 2:
         raise ValueError(
             f"leave-one-subject-out needs at least 2 subjects, found {len(names)}{f' ({names[0]})' if names else ''}; "
@@ -105,6 +106,15 @@ def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str]
     ]
     check_folds(folds, micro.tolist(), macro.tolist())
     return folds
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sorting key that puts `s2` before `s11`.
+
+    >>> sorted(["s11", "s2"], key=natural_order)
+    ['s2', 's11']
+    """
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: Sequence[str]) -> None:

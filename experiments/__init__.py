@@ -1,0 +1,1 @@
+"""Commands: train and evaluate LightmanNet and its relatives on micro-expression corpora."""

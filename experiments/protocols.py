@@ -1,0 +1,58 @@
+"""Evaluation protocols: which folds there are, and which there should be."""
+
+import dataclasses
+from typing import Any
+
+from lightman_jax.data.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.clips import DataError
+from lightman_jax.tasks import Fold, leave_one_subject_out
+from lightman_jax.types import ClipSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Folds to run and what a complete protocol has.
+
+    Attributes:
+      title: how the protocol is printed.
+      folds: one a subject.
+      folds_expected: subjects of the complete protocol, over the corpora that are there.
+      missing: what the complete protocol has and the data have not, in words.
+    """
+
+    title: str
+    folds: list[Fold]
+    folds_expected: int
+    missing: list[str]
+
+
+def leave_one_subject_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | None, manifest: dict[str, Any]) -> Plan:
+    """Plan leave-one-subject-out over every corpus that is there, and name what is not.
+
+    Args:
+      dataset: the protocol's name in the catalog.
+      micro: micro clips.
+      macro: macro clips or None.
+      manifest: of the prepared data.
+
+    Raises:
+      DataError: a class or all but one subject is missing, so that nothing can be held out.
+    """
+    protocol = PROTOCOLS[dataset]
+    absent = [name for index, name in enumerate(micro.classes) if not (micro.label == index).any()]
+    if absent:
+        raise DataError(f"no clip of class {', '.join(absent)} is there; {protocol.title} needs every class of {', '.join(micro.classes)}")
+    try:
+        folds = leave_one_subject_out(micro.subject, macro.subject if macro is not None else ())
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    if manifest["stand_in"]:
+        return Plan(f"{protocol.title} stand-in (invented clips)", folds, len(folds), [])
+    present = set(micro.dataset)
+    missing = [f"{CORPORA[name].title} is not there" for name in protocol.corpora if name not in present]
+    for name in protocol.corpora:
+        clips = sum(1 for corpus in micro.dataset if corpus == name)
+        if name in present and clips != sum(CORPORA[name].class_counts):
+            missing.append(f"{CORPORA[name].title} has {clips} of {sum(CORPORA[name].class_counts)} clips")
+    expected = sum(CORPORA[name].subjects for name in protocol.corpora if name in present)
+    return Plan(protocol.title, folds, max(expected, len(folds)), missing + list(manifest["notes"]))

@@ -1,0 +1,39 @@
+"""`python -m experiments.run --dataset=smic [--data_dir=FOLDER]`: train, test, report."""
+
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from experiments.config import ConfigError, RunConfig, parse_config
+from lightman_jax.data.clips import DataError
+
+_MOST_HOST_DEVICES = 16
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when results are written, 2 with one paragraph on standard error when the input cannot be used."""
+    try:
+        config = parse_config(sys.argv[1:] if argv is None else argv)
+        _set_up_jax(config)
+        from experiments.train import train_and_evaluate
+
+        train_and_evaluate(config)
+    except (ConfigError, DataError, OSError) as error:
+        print(textwrap.fill(f"error: {error}", width=110, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _set_up_jax(config: RunConfig) -> None:
+    """One host device a core, so that folds train side by side on a CPU, and compiled programs kept between runs."""
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", min(len(os.sched_getaffinity(0)), _MOST_HOST_DEVICES))
+    jax.config.update("jax_compilation_cache_dir", str(Path(config.shards).expanduser() / "xla"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Train every fold under every seed, test each on its held-out subject, and write the artefacts."""
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from experiments import report
+from experiments.config import ConfigError, RunConfig, default_workdir
+from experiments.prepare import prepare_data
+from experiments.protocols import Plan, leave_one_subject_out_plan
+from experiments.scores import Prediction, read_predictions, score_predictions, write_predictions
+from lightman_jax.checkpoint import save_params
+from lightman_jax.data.catalog import PROTOCOLS
+from lightman_jax.data.source import Prepared
+from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
+
+FORMAT_VERSION = 1
+_SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 2
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "chex", "numpy", "orbax-checkpoint", "tensorflow-datasets", "opencv-python")
+
+
+def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
+    """Run one experiment from raw data to artefacts; a notebook may call it as the command does.
+
+    Writes `predictions.csv`, `metrics.json`, `config.json`, `environment.json`, `metrics.jsonl`, `confusion.png`,
+    `curves.png` and `checkpoints/seed_*` into the workdir.
+
+    Args:
+      config: what to run.
+      console: where to talk; None makes one for this terminal.
+
+    Returns:
+      The content of `metrics.json`.
+
+    Raises:
+      DataError: the data cannot be used as asked.
+      ConfigError: the workdir holds a run with other settings.
+      OSError: a folder cannot be written.
+    """
+    console = console or report.make_console()
+    if config.workdir:
+        default_workdir(config, config.dataset).mkdir(parents=True, exist_ok=True)
+    if config.data_dir is None and config.dataset == "smic":
+        report.print_stand_in_box(console)
+    prepared = prepare_data(config, console.print)
+    stand_in = prepared.manifest["stand_in"]
+    if stand_in and config.data_dir:
+        report.print_stand_in_box(console)
+    plan = leave_one_subject_out_plan(config.dataset, prepared.micro, prepared.macro, prepared.manifest)
+    seeds = range(config.seeds or (_SEEDS_ON_STAND_IN if stand_in else _SEEDS_ON_CORPUS))
+    workdir = default_workdir(config, prepared.manifest["dataset"])
+    _claim_workdir(workdir, config, prepared, list(seeds))
+    console.print(f"training: {len(plan.folds)} folds x {len(seeds)} seeds, {config.train.steps} steps each, {jax.device_count()} devices")
+    console.print(f"macro clips: {_macro_text(prepared, config)}")
+    started = time.time()
+    trained = _train(config, prepared, plan, seeds, workdir, console)
+    seconds = time.time() - started
+    rows = _predict(config, prepared, trained)
+    write_predictions(workdir / "predictions.csv", rows, prepared.micro.classes)
+    metrics = _score(config, prepared, plan, workdir, seconds)
+    _write_json(workdir / "metrics.json", metrics)
+    for seed in seeds:
+        _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, [t for t in trained if t.seed == seed])
+    report.save_confusion_picture(workdir / "confusion.png", metrics)
+    report.save_curves_picture(workdir / "curves.png", metrics, [t.history for t in trained])
+    report.print_results(console, metrics)
+    _warn_if_suspicious(console, config, metrics)
+    if stand_in:
+        report.print_stand_in_box(console)
+    console.print(f"results: {workdir} (metrics.json, predictions.csv, confusion.png, curves.png, checkpoints)")
+    return metrics
+
+
+def _train(
+    config: RunConfig, prepared: Prepared, plan: Plan, seeds: Sequence[int], workdir: Path, console: Console
+) -> list[TrainedFold]:
+    started = time.time()
+    trained = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        (workdir / "metrics.jsonl").open("w", encoding="utf-8") as log,
+        ProgressBar(*columns, console=console, disable=not console.is_terminal) as bar,
+    ):
+        work = bar.add_task("training", total=len(plan.folds) * len(seeds) * config.train.steps)
+
+        def show(progress: Progress) -> None:
+            here = ", ".join(f"{fold.subject} seed {seed}" for fold, seed in progress.lanes[:2])
+            text = f"{here} step {progress.step}/{config.train.steps} loss {progress.loss:.3f}"
+            lanes_done = progress.done + len(progress.lanes) * progress.step / config.train.steps
+            bar.update(work, completed=int(lanes_done * config.train.steps), description=text)
+            elapsed = time.time() - started
+            line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
+            folds = [{"fold": fold.subject, "seed": seed} for fold, seed in progress.lanes]
+            log.write(json.dumps({"data": prepared.manifest["dataset"], **line, "folds": folds}) + "\n")
+            log.flush()
+            if progress.step == config.train.steps and not console.is_terminal:
+                remaining = elapsed * (progress.total - lanes_done) / lanes_done
+                console.print(
+                    f"{int(lanes_done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
+                )
+
+        lanes = train_folds(prepared.micro, prepared.macro, plan.folds, seeds, config.trained, on_progress=show)
+        trained.extend(lanes)
+    return trained
+
+
+def _predict(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]) -> list[Prediction]:
+    micro = prepared.micro
+    results = predict_folds([(t.fold, t.params) for t in trained], micro.image, config.trained)
+    rows = []
+    for lane, probabilities in zip(trained, results, strict=True):
+        if not np.isfinite(probabilities).all():
+            raise FloatingPointError(
+                f"fold {lane.fold.subject}, seed {lane.seed} predicts {probabilities}; training diverged, lower --outer_rate or --inner_rate"
+            )
+        for index, values in zip(lane.fold.test, probabilities, strict=True):
+            rows.append(
+                Prediction(
+                    clip=micro.clip[index],
+                    dataset=micro.dataset[index],
+                    subject=micro.subject[index],
+                    fold=lane.fold.subject,
+                    seed=lane.seed,
+                    label=micro.classes[micro.label[index]],
+                    prediction=micro.classes[int(values.argmax())],
+                    probabilities=tuple(float(value) for value in values),
+                )
+            )
+    return rows
+
+
+def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, seconds: float) -> dict[str, Any]:
+    """Score the table as written, so that the file and the figures cannot disagree."""
+    rows, classes = read_predictions(workdir / "predictions.csv")
+    manifest = prepared.manifest
+    return {
+        "format_version": FORMAT_VERSION,
+        "data": {"dataset": manifest["dataset"], "stand_in": manifest["stand_in"], "origin": manifest["origin"]},
+        "method": config.method_name,
+        "title": plan.title,
+        "rule": f"leave-one-subject-out; {config.train.steps} steps fixed in advance; no adaptation on the test subject",
+        "macro": _macro_text(prepared, config),
+        "missing": plan.missing,
+        "training_seconds": round(seconds, 1),
+        **score_predictions(rows, classes, plan.folds_expected),
+    }
+
+
+def _macro_text(prepared: Prepared, config: RunConfig) -> str:
+    if prepared.macro is not None:
+        return f"{len(prepared.macro)} real macro clips of the data" if not prepared.manifest["stand_in"] else f"{len(prepared.macro)} invented macro clips"
+    return f"none in the data; pseudo-macro clips tanh({config.train.macro_gain:g} x) of each fold's own training clips"
+
+
+def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, Any]) -> None:
+    limit = PROTOCOLS[config.dataset].suspicious_uf1
+    if limit is not None and not metrics["data"]["stand_in"] and metrics["uf1"]["mean"] > limit:
+        console.print(f"UF1 above {limit}: no leak-free result is known there; look for a leak before you believe it", style="bold red")
+
+
+def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
+    """Write `config.json` and `environment.json`, unless another run's results are there."""
+    settings = json.loads(json.dumps(dataclasses.asdict(config)))
+    for place in ("workdir", "shards"):  # Where a run is kept does not make it another run.
+        settings.pop(place)
+    content = {
+        "format_version": FORMAT_VERSION,
+        "data": {name: prepared.manifest[name] for name in ("dataset", "stand_in", "origin", "shards", "clips", "faces")},
+        "seeds": seeds,
+        "settings": settings,
+        "trained": json.loads(json.dumps(dataclasses.asdict(config.trained))),
+    }
+    path = workdir / "config.json"
+    if path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError:
+            before = None
+        if before != content:
+            raise ConfigError(f"{workdir} holds a run with other settings or data; choose another --workdir, or remove that folder")
+    workdir.mkdir(parents=True, exist_ok=True)
+    _write_json(path, content)
+    environment = {
+        "data": prepared.manifest["dataset"],
+        "command": " ".join(sys.argv),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "backend": jax.default_backend(),
+        "devices": [str(device) for device in jax.devices()],
+        "packages": {name: metadata.version(name) for name in _PACKAGES if _installed(name)},
+    }
+    _write_json(workdir / "environment.json", environment)
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _save_seed(folder: Path, config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]) -> None:
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[t.params for t in trained])
+    details = {
+        "data": prepared.manifest["dataset"],
+        "stand_in": prepared.manifest["stand_in"],
+        "folds": [t.fold.subject for t in trained],
+        "classes": list(prepared.micro.classes),
+        "network": dataclasses.asdict(config.train.network),
+        "scaling": config.train.scaling,
+    }
+    save_params(folder, config.train.steps, stacked, details)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

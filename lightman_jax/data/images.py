@@ -1,0 +1,47 @@
+"""Read and write pictures. OpenCV's blue-green-red order is turned into red-green-blue here and nowhere else."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+try:
+    import cv2
+except ImportError as error:  # The wheel needs the system's libGL, which servers often lack.
+    raise ImportError(
+        f"OpenCV does not load ({error}). If libGL is missing, install it (Debian: apt-get install libgl1) "
+        "or use the headless build: pip uninstall opencv-python && pip install opencv-python-headless"
+    ) from error
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode a picture to `[H, W, 3]` uint8, red-green-blue.
+
+    Raises:
+      ValueError: the file is empty or no picture.
+    """
+    # Not cv2.imread: it prints to the terminal on failure and cannot open every path on every system.
+    data = np.fromfile(path, dtype=np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ValueError(f"{path.name} is no picture that OpenCV can decode ({data.size} bytes)")
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Encode `[H, W, 3]` uint8, red-green-blue, in the format of the path's suffix."""
+    encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[:, :, ::-1]))
+    if not encoded:
+        raise OSError(f"{path} could not be encoded as {path.suffix}")
+    path.write_bytes(data.tobytes())
+
+
+def resize_image(image: NDArray, height: int, width: int) -> NDArray:
+    """Resize `[H, W, ...]` by area averaging when shrinking, linearly when growing."""
+    shrinking = image.shape[0] >= height and image.shape[1] >= width
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+
+
+def grey_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luminance `[H, W]` of `[H, W, 3]`."""
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
