@@ -55,9 +55,13 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.dataset not in PROTOCOLS:
-            raise ConfigError(f"dataset {self.dataset!r} is unknown; choose one of {', '.join(PROTOCOLS)}{_nearest(self.dataset, PROTOCOLS)}")
+            raise ConfigError(
+                f"dataset {self.dataset!r} is unknown; choose one of {', '.join(PROTOCOLS)}{_nearest(self.dataset, PROTOCOLS)}"
+            )
         if self.method_name not in METHODS:
-            raise ConfigError(f"method {self.method_name!r} is unknown; choose one of {', '.join(METHODS)}{_nearest(self.method_name, METHODS)}")
+            raise ConfigError(
+                f"method {self.method_name!r} is unknown; choose one of {', '.join(METHODS)}{_nearest(self.method_name, METHODS)}"
+            )
         if self.seeds < 0:
             raise ConfigError(f"seeds {self.seeds} is negative; choose 1 or more, or 0 for the default")
 
@@ -90,7 +94,9 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
     if unknown:
         flag = unknown[0].split("=")[0]
         names = [option for action in parser._actions for option in action.option_strings]
-        raise ConfigError(f"unknown flag {flag}{_nearest(flag, names)}. python -m experiments.run --help lists all flags")
+        raise ConfigError(
+            f"unknown flag {flag}{_nearest(flag, names)}. python -m experiments.run --help lists all flags"
+        )
     values = vars(known)
     try:
         built = {kind: kind(**{f.name: values[f.name] for f in _plain_fields(kind)}) for _, kind in _GROUPS[2:3]}

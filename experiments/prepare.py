@@ -63,11 +63,20 @@ def _stand_in(config: RunConfig, shards: Path, say: Say) -> Path:
     stand_in = StandInConfig()
     folder = shards / f"{_STAND_IN_OF}{STAND_IN_SUFFIX}-clips-v{FORMAT_VERSION}"
     if not folder.is_dir():
-        needed = 4 * stand_in.subjects * 3 * (stand_in.micro_clips + stand_in.macro_clips) * stand_in.frames * stand_in.side**2
+        needed = (
+            4
+            * stand_in.subjects
+            * 3
+            * (stand_in.micro_clips + stand_in.macro_clips)
+            * stand_in.frames
+            * stand_in.side**2
+        )
         existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
         free = shutil.disk_usage(existing).free
         if free < needed:
-            raise DataError(f"{existing} has {free >> 20} MiB free, the stand-in needs {needed >> 20}; give another folder by --shards")
+            raise DataError(
+                f"{existing} has {free >> 20} MiB free, the stand-in needs {needed >> 20}; give another folder by --shards"
+            )
         say(f"data: inventing stand-in clips below {folder}")
         write_stand_in(folder, stand_in, on_progress=_every_tenth(say, "data: invented subject"))
     return folder

@@ -41,7 +41,9 @@ def leave_one_subject_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | No
     protocol = PROTOCOLS[dataset]
     absent = [name for index, name in enumerate(micro.classes) if not (micro.label == index).any()]
     if absent:
-        raise DataError(f"no clip of class {', '.join(absent)} is there; {protocol.title} needs every class of {', '.join(micro.classes)}")
+        raise DataError(
+            f"no clip of class {', '.join(absent)} is there; {protocol.title} needs every class of {', '.join(micro.classes)}"
+        )
     try:
         folds = leave_one_subject_out(micro.subject, macro.subject if macro is not None else ())
     except ValueError as error:

@@ -49,14 +49,20 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
     for line in (*metrics["missing"], *(f"class {name} has no clip" for name in metrics["absent_classes"])):
         console.print(f"incomplete: {line}", style="yellow")
     console.print(f"{metrics['rule']}; data: {metrics['data']['origin']}")
-    scores = Table("", "UF1", "UAR", "accuracy", title=f"Pooled over folds, mean ± sd of {len(metrics['seeds'])} seeds [95% subject bootstrap]")
+    scores = Table(
+        "",
+        "UF1",
+        "UAR",
+        "accuracy",
+        title=f"Pooled over folds, mean ± sd of {len(metrics['seeds'])} seeds [95% subject bootstrap]",
+    )
     scores.add_row("all", *_rate_cells(metrics))
     for name, part in metrics.get("per_corpus", {}).items():
         scores.add_row(f"slice {name} ({part['clips']} clips)", *_rate_cells(part))
     console.print(scores)
     classes = Table("class", "clips", "F1", "recall", title="Classes, mean over seeds")
     for name, row in metrics["per_class"].items():
-        recall = "–" if row["recall"] is None else f"{row['recall']:.3f}"
+        recall = "-" if row["recall"] is None else f"{row['recall']:.3f}"
         classes.add_row(name, str(row["clips"]), f"{row['f1']:.3f}", recall)
     console.print(classes)
     subjects = Table("subject", "clips", "/".join(metrics["classes"]), "accuracy", title="Subjects, mean over seeds")
@@ -104,7 +110,9 @@ def save_curves_picture(path: Path, metrics: dict[str, Any], histories: Sequence
 def _title(figure: Any, metrics: dict[str, Any], text: str) -> None:
     figure.suptitle(f"{metrics['method']} on {metrics['title']}\n{text}", fontsize=10)
     if metrics["data"]["stand_in"]:
-        figure.text(0.5, 0.5, "STAND-IN DATA", fontsize=34, color="red", alpha=0.18, rotation=25, ha="center", va="center")
+        figure.text(
+            0.5, 0.5, "STAND-IN DATA", fontsize=34, color="red", alpha=0.18, rotation=25, ha="center", va="center"
+        )
 
 
 def _rate_cells(part: dict[str, Any]) -> list[str]:

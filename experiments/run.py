@@ -22,8 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from experiments.train import train_and_evaluate
 
         train_and_evaluate(config)
-    except (ConfigError, DataError, OSError) as error:
-        print(textwrap.fill(f"error: {error}", width=110, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+    except (ConfigError, DataError, FloatingPointError, OSError) as error:
+        print(
+            textwrap.fill(f"error: {error}", width=110, break_long_words=False, break_on_hyphens=False), file=sys.stderr
+        )
         return 2
     return 0
 

@@ -62,7 +62,9 @@ def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:
         classes = [name.removeprefix(_PROBABILITY) for name in columns if name.startswith(_PROBABILITY)]
         missing = [name for name in _COLUMNS if name not in columns]
         if missing or not classes:
-            raise ValueError(f"{path} lacks the columns {', '.join(missing or ['p_CLASS'])}; it has {', '.join(columns)}")
+            raise ValueError(
+                f"{path} lacks the columns {', '.join(missing or ['p_CLASS'])}; it has {', '.join(columns)}"
+            )
         rows = [
             Prediction(
                 **{name: row[name] for name in _COLUMNS if name != "seed"},
@@ -144,7 +146,9 @@ def _of_seed(rows: Sequence[Prediction], seed: int) -> dict[str, Prediction]:
     for row in rows:
         if row.seed == seed:
             if row.clip in found:
-                raise ValueError(f"clip {row.clip} is predicted twice under seed {seed} (folds {found[row.clip].fold} and {row.fold})")
+                raise ValueError(
+                    f"clip {row.clip} is predicted twice under seed {seed} (folds {found[row.clip].fold} and {row.fold})"
+                )
             found[row.clip] = row
     return found
 

@@ -29,7 +29,17 @@ from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
 
 FORMAT_VERSION = 1
 _SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 2
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "chex", "numpy", "orbax-checkpoint", "tensorflow-datasets", "opencv-python")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "chex",
+    "numpy",
+    "orbax-checkpoint",
+    "tensorflow-datasets",
+    "opencv-python",
+)
 
 
 def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
@@ -63,7 +73,9 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     seeds = range(config.seeds or (_SEEDS_ON_STAND_IN if stand_in else _SEEDS_ON_CORPUS))
     workdir = default_workdir(config, prepared.manifest["dataset"])
     _claim_workdir(workdir, config, prepared, list(seeds))
-    console.print(f"training: {len(plan.folds)} folds x {len(seeds)} seeds, {config.train.steps} steps each, {jax.device_count()} devices")
+    console.print(
+        f"training: {len(plan.folds)} folds x {len(seeds)} seeds, {config.train.steps} steps each, {jax.device_count()} devices"
+    )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
     started = time.time()
     trained = _train(config, prepared, plan, seeds, workdir, console)
@@ -88,7 +100,7 @@ def _train(
     config: RunConfig, prepared: Prepared, plan: Plan, seeds: Sequence[int], workdir: Path, console: Console
 ) -> list[TrainedFold]:
     started = time.time()
-    trained = []
+    trained: list[TrainedFold] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
         (workdir / "metrics.jsonl").open("w", encoding="utf-8") as log,
@@ -123,8 +135,9 @@ def _predict(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFol
     rows = []
     for lane, probabilities in zip(trained, results, strict=True):
         if not np.isfinite(probabilities).all():
+            where = f"fold {lane.fold.subject}, seed {lane.seed}"
             raise FloatingPointError(
-                f"fold {lane.fold.subject}, seed {lane.seed} predicts {probabilities}; training diverged, lower --outer_rate or --inner_rate"
+                f"{where}: training diverged to non-finite numbers; lower --outer_rate or --inner_rate"
             )
         for index, values in zip(lane.fold.test, probabilities, strict=True):
             rows.append(
@@ -161,14 +174,21 @@ def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, sec
 
 def _macro_text(prepared: Prepared, config: RunConfig) -> str:
     if prepared.macro is not None:
-        return f"{len(prepared.macro)} real macro clips of the data" if not prepared.manifest["stand_in"] else f"{len(prepared.macro)} invented macro clips"
+        return (
+            f"{len(prepared.macro)} real macro clips of the data"
+            if not prepared.manifest["stand_in"]
+            else f"{len(prepared.macro)} invented macro clips"
+        )
     return f"none in the data; pseudo-macro clips tanh({config.train.macro_gain:g} x) of each fold's own training clips"
 
 
 def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, Any]) -> None:
     limit = PROTOCOLS[config.dataset].suspicious_uf1
     if limit is not None and not metrics["data"]["stand_in"] and metrics["uf1"]["mean"] > limit:
-        console.print(f"UF1 above {limit}: no leak-free result is known there; look for a leak before you believe it", style="bold red")
+        console.print(
+            f"UF1 above {limit}: no leak-free result is known there; look for a leak before you believe it",
+            style="bold red",
+        )
 
 
 def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
@@ -178,7 +198,9 @@ def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: 
         settings.pop(place)
     content = {
         "format_version": FORMAT_VERSION,
-        "data": {name: prepared.manifest[name] for name in ("dataset", "stand_in", "origin", "shards", "clips", "faces")},
+        "data": {
+            name: prepared.manifest[name] for name in ("dataset", "stand_in", "origin", "shards", "clips", "faces")
+        },
         "seeds": seeds,
         "settings": settings,
         "trained": json.loads(json.dumps(dataclasses.asdict(config.trained))),
@@ -190,7 +212,9 @@ def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: 
         except ValueError:
             before = None
         if before != content:
-            raise ConfigError(f"{workdir} holds a run with other settings or data; choose another --workdir, or remove that folder")
+            raise ConfigError(
+                f"{workdir} holds a run with other settings or data; choose another --workdir, or remove that folder"
+            )
     workdir.mkdir(parents=True, exist_ok=True)
     _write_json(path, content)
     environment = {

@@ -40,8 +40,8 @@ from lightman_jax.tasks import TaskConfig as TaskConfig
 from lightman_jax.tasks import draw_task as draw_task
 from lightman_jax.tasks import draw_task_batch as draw_task_batch
 from lightman_jax.tasks import leave_one_subject_out as leave_one_subject_out
-from lightman_jax.types import ClipSet as ClipSet
 from lightman_jax.types import Clips as Clips
+from lightman_jax.types import ClipSet as ClipSet
 from lightman_jax.types import Outputs as Outputs
 from lightman_jax.types import Task as Task
 from lightman_jax.types import TrainState as TrainState

@@ -44,7 +44,9 @@ class BilevelConfig:
         if self.inner_steps < 0:
             raise ValueError(f"inner steps {self.inner_steps} is negative; choose 0 (no adaptation), 1, 2, ...")
         if self.inner_rate < 0:
-            raise ValueError(f"inner rate {self.inner_rate} is negative; choose 0.02 to 0.1, or 0 to switch adaptation off")
+            raise ValueError(
+                f"inner rate {self.inner_rate} is negative; choose 0.02 to 0.1, or 0 to switch adaptation off"
+            )
         if self.task_mapping not in TASK_MAPPINGS:
             raise ValueError(f"task_mapping {self.task_mapping!r} is unknown; choose one of {', '.join(TASK_MAPPINGS)}")
 

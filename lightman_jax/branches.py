@@ -44,9 +44,7 @@ class NetworkConfig:
             raise ValueError(f"conv_form {self.conv_form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
 
 
-def init_params(
-    key: jax.Array, *, config: NetworkConfig, image_shape: tuple[int, int, int], classes: int
-) -> Params:
+def init_params(key: jax.Array, *, config: NetworkConfig, image_shape: tuple[int, int, int], classes: int) -> Params:
     """Draw the parameters of both branches.
 
     Args:
@@ -62,7 +60,9 @@ def init_params(
       ValueError: an image too small for the backbone.
     """
     if min(image_shape[:2]) < _MIN_SIDE:
-        raise ValueError(f"images of {image_shape[0]}x{image_shape[1]} are too small; {config.backbone} needs 16x16 or more")
+        raise ValueError(
+            f"images of {image_shape[0]}x{image_shape[1]} are too small; {config.backbone} needs 16x16 or more"
+        )
     backbone_key, primary_key, auxiliary_key = jax.random.split(key, 3)
     image = jnp.zeros((1, *image_shape))
     backbone = _backbone(config).init(backbone_key, image)["params"]
@@ -90,10 +90,14 @@ def apply_branches(params: Params, images: jax.Array, *, config: NetworkConfig) 
     chex.assert_rank(images, 4)
     features = _backbone(config).apply({"params": params["backbone"]}, images)
     assert isinstance(features, jax.Array)
-    logits = features @ params["primary"]["kernel"] + params["primary"]["bias"]
-    raw = features @ params["auxiliary"]["kernel"] + params["auxiliary"]["bias"]
+    logits = _dense(params["primary"], features)
+    raw = _dense(params["auxiliary"], features)
     squared = jnp.sum(jnp.square(raw), axis=-1, keepdims=True)
     return Outputs(logits=logits, embedding=raw * jax.lax.rsqrt(jnp.maximum(squared, 1e-12)))
+
+
+def _dense(params: Params, features: jax.Array) -> jax.Array:
+    return features @ params["kernel"] + params["bias"][None, :]
 
 
 def _backbone(config: NetworkConfig) -> Conv4:

@@ -51,7 +51,9 @@ def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]
     """
     target = folder.absolute()
     if not target.is_dir():
-        raise ValueError(f"{folder} does not exist; give the folder of a checkpoint, for example WORKDIR/checkpoints/seed_0")
+        raise ValueError(
+            f"{folder} does not exist; give the folder of a checkpoint, for example WORKDIR/checkpoints/seed_0"
+        )
     with ocp.CheckpointManager(target) as manager:
         step = manager.latest_step()
         if step is None:

@@ -65,7 +65,8 @@ def mirror_flow(images: jax.Array) -> jax.Array:
     >>> mirror_flow(x)[0, 0].tolist()
     [-3.0, 4.0, 5.0]
     """
-    return images[..., ::-1, :] * jnp.asarray([-1, 1, 1], images.dtype)
+    mirrored = images[..., ::-1, :]
+    return mirrored.at[..., 0].multiply(-1)
 
 
 def magnify_flow(images: jax.Array, gain: float) -> jax.Array:

@@ -22,7 +22,7 @@ from lightman_jax.branches import NetworkConfig, apply_branches, init_params
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
 from lightman_jax.methods import MethodConfig, method_update
 from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task_batch
-from lightman_jax.types import ClipSet, Metrics, Params, Task, TrainState
+from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
 _LONGEST_CHUNK = 25
 _INIT_STEP = 0xFFFFFFFF
@@ -137,7 +137,9 @@ def train_folds(
       ValueError: a leaking fold, or macro clips with other classes.
     """
     if macro is not None and macro.classes != micro.classes:
-        raise ValueError(f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same")
+        raise ValueError(
+            f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same"
+        )
     check_folds(folds, micro.subject, macro.subject if macro is not None else micro.subject)
     mesh = _device_mesh()
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
@@ -280,10 +282,14 @@ def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
 
     keys = jax.random.split(key, 3)
     return Task(
-        support=tasks.support.replace(image=some(keys[0], tasks.support.image)),
-        macro=tasks.macro.replace(image=some(keys[1], tasks.macro.image)),
-        query=tasks.query.replace(image=some(keys[2], tasks.query.image)),
+        support=_with_image(tasks.support, some(keys[0], tasks.support.image)),
+        macro=_with_image(tasks.macro, some(keys[1], tasks.macro.image)),
+        query=_with_image(tasks.query, some(keys[2], tasks.query.image)),
     )
+
+
+def _with_image(clips: Clips, image: jax.Array) -> Clips:
+    return Clips(image=image, label=clips.label, where=clips.where)
 
 
 @functools.lru_cache(maxsize=32)

@@ -67,7 +67,9 @@ class MethodConfig:
         if self.primary not in PRIMARY_FORMS:
             raise ValueError(f"primary loss {self.primary!r} is unknown; choose one of {', '.join(PRIMARY_FORMS)}")
         if self.alignment not in ALIGNMENT_FORMS:
-            raise ValueError(f"alignment form {self.alignment!r} is unknown; choose one of {', '.join(ALIGNMENT_FORMS)}")
+            raise ValueError(
+                f"alignment form {self.alignment!r} is unknown; choose one of {', '.join(ALIGNMENT_FORMS)}"
+            )
         if self.temperature <= 0:
             raise ValueError(f"temperature {self.temperature} must be above 0; 0.1 is usual")
         if min(self.inner_alignment, self.outer_alignment, self.initial_weight) < 0:
@@ -104,7 +106,7 @@ def method_config(method: str, config: MethodConfig) -> MethodConfig:
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}")
-    return METHODS[method](config)  # type: ignore[index]
+    return METHODS[method](config)
 
 
 def method_losses(config: MethodConfig, network: NetworkConfig) -> tuple[LossFn, LossFn, LossFn | None]:

@@ -160,7 +160,9 @@ def bootstrap_interval(
     """
     counts = np.asarray(confusions, dtype=np.float64)
     if counts.ndim != 4 or counts.shape[1] == 0:
-        raise ValueError(f"confusions have shape {counts.shape}; give [seeds, subjects, classes, classes] with a subject")
+        raise ValueError(
+            f"confusions have shape {counts.shape}; give [seeds, subjects, classes, classes] with a subject"
+        )
     subjects = counts.shape[1]
     draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
     pooled = np.einsum("bs,ksij->bkij", draws, counts)

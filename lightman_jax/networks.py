@@ -111,8 +111,8 @@ def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, *, 
 
     mean = per_group(x.mean(axis=(1, 2)))
     variance = jnp.maximum(per_group(jnp.square(x).mean(axis=(1, 2))) - jnp.square(mean), 0)
-    gain = lax.rsqrt(variance + epsilon) * scale
-    return x * gain[:, None, None, :] + (bias - mean * gain)[:, None, None, :]
+    gain = lax.rsqrt(variance + epsilon) * scale[None, :]
+    return x * gain[:, None, None, :] + (bias[None, :] - mean * gain)[:, None, None, :]
 
 
 def max_pool(x: jax.Array) -> jax.Array:
@@ -154,7 +154,7 @@ class Conv4(nn.Module):
             bias = self.param(f"bias_{block}", nn.initializers.zeros_init(), (self.width,))
             scale = self.param(f"norm_scale_{block}", nn.initializers.ones_init(), (self.width,))
             shift = self.param(f"norm_bias_{block}", nn.initializers.zeros_init(), (self.width,))
-            x = conv3x3(x, kernel, self.conv_form) + bias
+            x = conv3x3(x, kernel, self.conv_form) + bias[None, None, None, :]
             # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
             x = nn.relu(max_pool(group_norm(x, scale, shift, self.width // self.group_size)))
         return x.mean(axis=(1, 2))

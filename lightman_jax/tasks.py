@@ -224,7 +224,7 @@ def _subject_split(key: jax.Array, micro: Pool, of_class: jax.Array, shots: int)
 
 def _draw_rows(key: jax.Array, allowed: jax.Array, count: int, prefer: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Per class, `count` different allowed rows at random, preferred rows first: `[N*count]` rows and their mask."""
-    score = jax.random.uniform(key, allowed.shape) + prefer[None, :].astype(jnp.float32)
+    score = jax.random.uniform(key, allowed.shape, jnp.float32) + prefer[None, :].astype(jnp.float32)
     score = jnp.where(allowed, score, -1.0)
     width = min(count, allowed.shape[1])
     best, rows = jax.lax.top_k(score, width)

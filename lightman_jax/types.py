@@ -33,13 +33,21 @@ class ArraySpec(NamedTuple):
 
 
 ARRAYS: dict[str, ArraySpec] = {
-    "support.image": ArraySpec("S H W C", "float32", "flow in units of its own RMS", "labelled clips of the inner steps"),
-    "support.label": ArraySpec("S", "int32", "class index", "0 negative, 1 positive, 2 surprise in the 3-class protocols"),
+    "support.image": ArraySpec(
+        "S H W C", "float32", "flow in units of its own RMS", "labelled clips of the inner steps"
+    ),
+    "support.label": ArraySpec(
+        "S", "int32", "class index", "0 negative, 1 positive, 2 surprise in the 3-class protocols"
+    ),
     "support.where": ArraySpec("S", "bool", "", "False marks padding"),
-    "macro.image": ArraySpec("M H W C", "float32", "flow in units of its own RMS", "macro-expression clips of the same classes"),
+    "macro.image": ArraySpec(
+        "M H W C", "float32", "flow in units of its own RMS", "macro-expression clips of the same classes"
+    ),
     "macro.label": ArraySpec("M", "int32", "class index", "same label space as the micro clips"),
     "macro.where": ArraySpec("M", "bool", "", "False marks padding"),
-    "query.image": ArraySpec("Q H W C", "float32", "flow in units of its own RMS", "clips that judge the adapted parameters"),
+    "query.image": ArraySpec(
+        "Q H W C", "float32", "flow in units of its own RMS", "clips that judge the adapted parameters"
+    ),
     "query.label": ArraySpec("Q", "int32", "class index", "as support.label"),
     "query.where": ArraySpec("Q", "bool", "", "False marks padding"),
     "outputs.logits": ArraySpec("n N", "float32", "nat", "primary branch, before the softmax"),

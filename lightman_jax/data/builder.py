@@ -126,7 +126,9 @@ def prepare_clips(
             on_progress(done, len(reading.clips))
     if "micro" not in prepared:
         listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in problems[:3])
-        raise DataError(f"{reading.root} has no usable micro-expression clip. {listed or 'No clip was found'}. Repair or replace the files")
+        raise DataError(
+            f"{reading.root} has no usable micro-expression clip. {listed or 'No clip was found'}. Repair or replace the files"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -65,7 +65,7 @@ CORPORA: dict[str, Corpus] = {
             24,
             (88, 32, 25),
             200.0,
-            "ask the Institute of Psychology, Chinese Academy of Sciences (casme.psych.ac.cn) for CASME II; a signed form is needed",
+            "ask the Institute of Psychology of the Chinese Academy of Sciences for CASME II; a signed form is needed",
         ),
         Corpus(
             "samm",

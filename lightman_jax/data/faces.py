@@ -4,7 +4,7 @@ A box found anew in every frame would jitter by more than a micro-expression mov
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ def crop_face(image: NDArray[np.uint8], box: FaceBox | None, side: int) -> NDArr
 
 
 @functools.cache
-def _cascade() -> object:
+def _cascade() -> Any:
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 

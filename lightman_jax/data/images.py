@@ -39,9 +39,10 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
 def resize_image(image: NDArray, height: int, width: int) -> NDArray:
     """Resize `[H, W, ...]` by area averaging when shrinking, linearly when growing."""
     shrinking = image.shape[0] >= height and image.shape[1] >= width
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), image.dtype)
 
 
 def grey_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Luminance `[H, W]` of `[H, W, 3]`."""
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

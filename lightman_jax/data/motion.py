@@ -77,8 +77,8 @@ def optical_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray
 
     Reference: Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search"; OpenCV's medium preset.
     """
-    finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return finder.calc(first, second, None)
+    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return finder.calc(first, second, None)  # type: ignore[call-overload]
 
 
 def optical_strain(flow: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -110,4 +110,4 @@ def warp_image(image: NDArray[np.uint8], flow: NDArray[np.floating]) -> NDArray[
     """
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
     x, y = columns - flow[..., 0].astype(np.float32), rows - flow[..., 1].astype(np.float32)
-    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)

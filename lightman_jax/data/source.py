@@ -34,9 +34,13 @@ def load_clips(folder: Path) -> Prepared:
         manifest = json.loads((folder / MANIFEST).read_text())
         version, digests = manifest["format_version"], manifest["shards"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} has no readable {MANIFEST} ({error}); remove the folder and run again to prepare it anew") from error
+        raise DataError(
+            f"{folder} has no readable {MANIFEST} ({error}); remove the folder and run again to prepare it anew"
+        ) from error
     if version != FORMAT_VERSION:
-        raise DataError(f"{folder} has format version {version}, this release reads {FORMAT_VERSION}; remove it and run again")
+        raise DataError(
+            f"{folder} has format version {version}, this release reads {FORMAT_VERSION}; remove it and run again"
+        )
     for name, digest in digests.items():
         path = folder / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:

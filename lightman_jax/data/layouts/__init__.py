@@ -26,7 +26,9 @@ def read_corpus(dataset: str, data_dir: Path) -> Reading:
     protocol = PROTOCOLS[dataset]
     obtain = "; ".join(CORPORA[name].obtain for name in protocol.corpora)
     if not data_dir.is_dir():
-        raise DataError(f"the folder {data_dir} does not exist. Give --data_dir the folder that holds {protocol.title}. To get it: {obtain}")
+        raise DataError(
+            f"the folder {data_dir} does not exist. Give --data_dir the folder that holds {protocol.title}. To get it: {obtain}"
+        )
     looked_for = " or ".join(layout.LOOKED_FOR for layout in _LAYOUTS[dataset])
     for layout in _LAYOUTS[dataset]:
         root = layout.find(data_dir)
@@ -36,7 +38,9 @@ def read_corpus(dataset: str, data_dir: Path) -> Reading:
         if reading.clips or reading.problems:
             return dataclasses.replace(reading, stand_in=_is_marked(root))
     entries = sorted(path.name for path in data_dir.iterdir())
-    found = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "") if entries else "nothing"
+    found = (
+        ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "") if entries else "nothing"
+    )
     raise DataError(
         f"{data_dir} holds no clip of {protocol.title}. Looked for {looked_for}; found {found}. To get the corpus: {obtain}. "
         "Without --data_dir the command runs on invented stand-in clips"

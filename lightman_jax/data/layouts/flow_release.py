@@ -54,7 +54,9 @@ def read_clips(root: Path, corpora: tuple[str, ...]) -> Reading:
         clip = f"{subject}/{normal_clip(corpus, row['filename_o'])}"
         label = row["label"].strip()
         if label not in {"0", "1", "2"}:
-            problems.append(Problem(where, f"clip {clip} has label {label!r}; 0 negative, 1 positive, 2 surprise are allowed"))
+            problems.append(
+                Problem(where, f"clip {clip} has label {label!r}; 0 negative, 1 positive, 2 surprise are allowed")
+            )
         elif clip in seen:
             problems.append(Problem(where, f"clip {clip} stands in line {seen[clip]} already"))
         elif (path := files.get(f"{row['sub'].strip()}_{row['filename_o'].strip()}".lower())) is None:

@@ -53,9 +53,7 @@ def read_clips(root: Path, corpora: tuple[str, ...]) -> Reading:
                     seen.add((pool, clip))
                     last = len(frames) - 1
                     paths = tuple(frames)
-                    clips.append(
-                        RawClip(clip, subject, label, pool, "frames", paths, offset=last, cropped=cropped)  # type: ignore[arg-type]
-                    )
+                    clips.append(RawClip(clip, subject, label, pool, "frames", paths, offset=last, cropped=cropped))
     return Reading(NAME, root, tuple(clips), tuple(problems))
 
 
