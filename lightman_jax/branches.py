@@ -7,6 +7,7 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from lightman_jax.networks import CONV_FORMS, Conv4, ConvForm
 from lightman_jax.types import Outputs, Params
@@ -44,7 +45,14 @@ class NetworkConfig:
             raise ValueError(f"conv_form {self.conv_form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
 
 
-def init_params(key: jax.Array, *, config: NetworkConfig, image_shape: tuple[int, int, int], classes: int) -> Params:
+def init_params(
+    key: jax.Array,
+    *,
+    config: NetworkConfig,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    dtype: DTypeLike = jnp.float32,
+) -> Params:
     """Draw the parameters of both branches.
 
     Args:
@@ -52,9 +60,10 @@ def init_params(key: jax.Array, *, config: NetworkConfig, image_shape: tuple[int
       config: network sizes.
       image_shape: `(H, W, C)` of one clip's image; H and W at least 16, the four halvings of `conv4`.
       classes: N, the number of classes.
+      dtype: of the parameters.
 
     Returns:
-      `{"backbone": ..., "primary": {"kernel" [D,N], "bias" [N]}, "auxiliary": {"kernel" [D,E], "bias" [E]}}`, float32.
+      `{"backbone": ..., "primary": {"kernel" [D,N], "bias" [N]}, "auxiliary": {"kernel" [D,E], "bias" [E]}}`.
 
     Raises:
       ValueError: an image too small for the backbone.
@@ -64,13 +73,13 @@ def init_params(key: jax.Array, *, config: NetworkConfig, image_shape: tuple[int
             f"images of {image_shape[0]}x{image_shape[1]} are too small; {config.backbone} needs 16x16 or more"
         )
     backbone_key, primary_key, auxiliary_key = jax.random.split(key, 3)
-    image = jnp.zeros((1, *image_shape))
+    image = jnp.zeros((1, *image_shape), dtype)
     backbone = _backbone(config).init(backbone_key, image)["params"]
-    features = jnp.zeros((1, config.width))
+    features = jnp.zeros((1, config.width), dtype)
     return {
         "backbone": backbone,
-        "primary": nn.Dense(classes).init(primary_key, features)["params"],
-        "auxiliary": nn.Dense(config.embedding).init(auxiliary_key, features)["params"],
+        "primary": nn.Dense(classes, param_dtype=dtype).init(primary_key, features)["params"],
+        "auxiliary": nn.Dense(config.embedding, param_dtype=dtype).init(auxiliary_key, features)["params"],
     }
 
 

@@ -49,8 +49,8 @@ def primary_loss(
 
     Reference: cross-entropy from optax. The abstract of arXiv 2404.12024 names no loss for the primary branch: Choice.
 
-    >>> primary_loss(jnp.array([[0.0, 0.0]]), jnp.array([1])).round(4).tolist()
-    [0.6931000232696533]
+    >>> print(primary_loss(jnp.array([[0.0, 0.0]]), jnp.array([1])))
+    [0.6931472]
     """
     chex.assert_rank([logits, labels], [2, 1])
     values = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -78,8 +78,8 @@ def focal_loss(
 
     Reference: Lin et al. 2017, "Focal Loss for Dense Object Detection".
 
-    >>> focal_loss(jnp.array([[0.0, 0.0]]), jnp.array([1]), gamma=2.0).round(4).tolist()
-    [0.17329999804496765]
+    >>> print(focal_loss(jnp.array([[0.0, 0.0]]), jnp.array([1]), gamma=2.0))
+    [0.1732868]
     """
     chex.assert_rank([logits, labels], [2, 1])
     log_p = -optax.softmax_cross_entropy_with_integer_labels(logits, labels)

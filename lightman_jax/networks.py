@@ -150,10 +150,10 @@ class Conv4(nn.Module):
         """Features `[n, width]` of images `[n, H, W, C]`."""
         for block in range(1, 5):
             shape = (3, 3, x.shape[-1], self.width)
-            kernel = self.param(f"kernel_{block}", nn.initializers.he_normal(), shape)
-            bias = self.param(f"bias_{block}", nn.initializers.zeros_init(), (self.width,))
-            scale = self.param(f"norm_scale_{block}", nn.initializers.ones_init(), (self.width,))
-            shift = self.param(f"norm_bias_{block}", nn.initializers.zeros_init(), (self.width,))
+            kernel = self.param(f"kernel_{block}", nn.initializers.he_normal(), shape, x.dtype)
+            bias = self.param(f"bias_{block}", nn.initializers.zeros_init(), (self.width,), x.dtype)
+            scale = self.param(f"norm_scale_{block}", nn.initializers.ones_init(), (self.width,), x.dtype)
+            shift = self.param(f"norm_bias_{block}", nn.initializers.zeros_init(), (self.width,), x.dtype)
             x = conv3x3(x, kernel, self.conv_form) + bias[None, None, None, :]
             # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
             x = nn.relu(max_pool(group_norm(x, scale, shift, self.width // self.group_size)))

@@ -215,7 +215,7 @@ def _subject_split(key: jax.Array, micro: Pool, of_class: jax.Array, shots: int)
         return (rank < (training.sum() + 1) // 2)[micro.subject]
 
     def missing(side: jax.Array) -> jax.Array:
-        here, there = (of_class & side).sum(axis=1), (of_class & ~side).sum(axis=1)
+        here, there = (of_class & side[None, :]).sum(axis=1), (of_class & ~side[None, :]).sum(axis=1)
         return (jnp.maximum(shots - here, 0) + jnp.maximum(shots - there, 0)).sum()
 
     sides = jax.vmap(split)(jax.random.split(key, _PARTITIONS))

@@ -119,9 +119,11 @@ def prepare_clips(
     for done, clip in enumerate(sorted(reading.clips, key=lambda clip: clip.clip), start=1):
         clip = _named_for_origin(clip, stand_in=reading.stand_in)
         try:
-            prepared.setdefault(clip.pool, []).append((clip, motion_image(clip, config)))
+            motion = motion_image(clip, config)
         except (ValueError, OSError) as error:
             problems.append(Problem(clip.clip, str(error)))
+        else:
+            prepared.setdefault(clip.pool, []).append((clip, motion))
         if on_progress is not None:
             on_progress(done, len(reading.clips))
     if "micro" not in prepared:

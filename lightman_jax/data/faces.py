@@ -41,7 +41,7 @@ def face_box(image: NDArray[np.uint8], *, cropped: bool) -> FaceBox | None:
     height, width = image.shape[:2]
     scale = min(1.0, _SEARCH_SIDE / max(height, width))
     small = resize_image(grey_image(image), max(1, round(height * scale)), max(1, round(width * scale)))
-    smallest = max(24, min(small.shape) // 4)
+    smallest = max(24, min(small.shape) // 8)
     found = _cascade().detect_multi_scale(
         img=small, scale_factor=1.1, step_ratio=1, min_size=(smallest, smallest), max_size=(min(small.shape),) * 2
     )

@@ -22,7 +22,7 @@ _DEPTH = 3
 def find(data_dir: Path) -> Path | None:
     """The folder that holds the subject folders, at most three levels below `data_dir`; a cropped copy comes first."""
     found = [folder for folder in _folders(data_dir, _DEPTH) if any(_subjects(folder))]
-    return min(found, key=lambda folder: ("cropped" not in str(folder).lower(), str(folder)), default=None)
+    return min(found, key=lambda folder: (not _is_cropped(folder), str(folder)), default=None)
 
 
 def read_clips(root: Path, corpora: tuple[str, ...]) -> Reading:
@@ -32,7 +32,7 @@ def read_clips(root: Path, corpora: tuple[str, ...]) -> Reading:
       root: from `find`.
       corpora: `("smic",)`; the layout holds no other corpus.
     """
-    cropped = "cropped" in str(root).lower()
+    cropped = _is_cropped(root)
     clips: list[RawClip] = []
     problems: list[Problem] = []
     seen: set[tuple[str, str]] = set()
@@ -55,6 +55,10 @@ def read_clips(root: Path, corpora: tuple[str, ...]) -> Reading:
                     paths = tuple(frames)
                     clips.append(RawClip(clip, subject, label, pool, "frames", paths, offset=last, cropped=cropped))
     return Reading(NAME, root, tuple(clips), tuple(problems))
+
+
+def _is_cropped(root: Path) -> bool:
+    return any("cropped" in folder.name.lower() for folder in (root, root.parent))
 
 
 def _folders(top: Path, depth: int) -> Iterator[Path]:

@@ -1,0 +1,1 @@
+"""Independent oracles: nothing here imports the package."""

@@ -1,0 +1,79 @@
+"""Every module imports only from modules above it in the house's order, and the library never from the experiments."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ORDER = [
+    "lightman_jax.types",
+    "lightman_jax.metrics",
+    "lightman_jax.flow",
+    "lightman_jax.losses",
+    "lightman_jax.networks",
+    "lightman_jax.branches",
+    "lightman_jax.bilevel",
+    "lightman_jax.methods",
+    "lightman_jax.tasks",
+    "lightman_jax.folds",
+    "lightman_jax",
+    "lightman_jax.data",
+    "lightman_jax.data.catalog",
+    "lightman_jax.data.clips",
+    "lightman_jax.data.layouts.flow_release",
+    "lightman_jax.data.layouts.smic",
+    "lightman_jax.data.layouts",
+    "lightman_jax.data.images",
+    "lightman_jax.data.faces",
+    "lightman_jax.data.motion",
+    "lightman_jax.data.builder",
+    "lightman_jax.data.source",
+    "lightman_jax.data.stand_in",
+    "lightman_jax.checkpoint",
+    "experiments",
+    "experiments.config",
+    "experiments.prepare",
+    "experiments.protocols",
+    "experiments.scores",
+    "experiments.report",
+    "experiments.train",
+    "experiments.run",
+]
+HEAVY = {"cv2": {"images", "motion"}, "skimage": {"faces"}, "tensorflow_datasets": {"builder", "source"}}
+
+
+def modules():
+    for package in ("lightman_jax", "experiments"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()))
+def test_module_imports_only_from_above(name, path):
+    assert name in ORDER, f"{name} has no place in the house yet; give it one in ORDER"
+    place = ORDER.index(name)
+    for target in imported(path):
+        if target in ORDER and target != name:
+            assert ORDER.index(target) < place, f"{name} imports {target}, which stands below it"
+        top = target.split(".")[0]
+        if top in HEAVY:
+            assert path.stem in HEAVY[top], f"{name} imports {top}, whose rooms are {HEAVY[top]}"
+
+
+def test_importing_the_library_loads_no_picture_or_dataset_package():
+    code = "import sys, lightman_jax; print([m for m in ('cv2', 'skimage', 'tensorflow_datasets', 'matplotlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"

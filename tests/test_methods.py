@@ -1,0 +1,131 @@
+"""LightmanNet and its relatives: what each setting reduces to."""
+
+import dataclasses
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import random_params
+
+from lightman_jax.bilevel import BilevelConfig, meta_gradient
+from lightman_jax.branches import NetworkConfig, apply_branches
+from lightman_jax.losses import primary_loss
+from lightman_jax.methods import MethodConfig, method_config, method_losses, method_update
+from lightman_jax.types import Clips, Task, TrainState
+
+NETWORK = NetworkConfig(width=8, embedding=4)
+
+
+def make_tasks(rng, count=2, n=4):
+    def clips(labels):
+        image = jnp.asarray(rng.normal(size=(count, n, 16, 16, 3)))
+        return Clips(image, jnp.tile(jnp.array(labels, jnp.int32), (count, 1)), jnp.ones((count, n), bool))
+
+    return Task(support=clips([0, 1, 2, 0]), macro=clips([0, 1, 2, 2]), query=clips([1, 2, 0, 0]))
+
+
+@pytest.fixture
+def setting(x64):
+    return random_params(NETWORK, (16, 16, 3)), make_tasks(np.random.default_rng(0))
+
+
+def gradient_of(params, tasks, config):
+    inner, outer, initial = method_losses(config, NETWORK)
+    run = jax.jit(
+        lambda p, t: meta_gradient(p, t, inner_loss=inner, outer_loss=outer, initial_loss=initial, config=config.bilevel)[0]
+    )
+    return run(params, tasks)
+
+
+def close(first, second, tolerance=1e-10):
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance)
+
+
+def test_without_alignment_lightman_is_maml(setting):
+    params, tasks = setting
+    weightless = MethodConfig(inner_alignment=0.0, outer_alignment=0.0)
+    maml = gradient_of(params, tasks, method_config("maml", MethodConfig()))
+    close(gradient_of(params, tasks, weightless), maml)
+    assert not np.any(maml["auxiliary"]["kernel"])
+    full = gradient_of(params, tasks, method_config("lightman", MethodConfig()))
+    assert np.abs(full["auxiliary"]["kernel"]).max() > 1e-3
+
+
+def test_joint_and_rate_zero_are_plain_training_on_the_drawn_clips(setting):
+    params, tasks = setting
+    config = MethodConfig(inner_alignment=0.0, outer_alignment=0.0, bilevel=BilevelConfig(inner_rate=0.0))
+    joint = gradient_of(params, tasks, method_config("joint", MethodConfig()))
+    close(gradient_of(params, tasks, config), joint)
+
+    def plain(p):
+        def of(images, labels):
+            flat = images.reshape(-1, *images.shape[2:])
+            return primary_loss(apply_branches(p, flat, config=NETWORK).logits, labels.reshape(-1)).mean()
+
+        support, query = (of(part.image, part.label) for part in (tasks.support, tasks.query))
+        return query + 0.5 * (support + query)
+
+    close(jax.grad(plain)(params), joint)
+
+
+def test_first_order_without_outer_alignment_leaves_the_auxiliary_head_and_warns(setting):
+    params, tasks = setting
+    bilevel = BilevelConfig(first_order=True)
+    with pytest.warns(UserWarning, match="exactly zero gradient"):
+        config = MethodConfig(bilevel=bilevel, outer_alignment=0.0)
+    gradient = gradient_of(params, tasks, config)
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient["auxiliary"]))
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(gradient["primary"]))
+    second_order = dataclasses.replace(config, bilevel=BilevelConfig(first_order=False))
+    assert np.any(gradient_of(params, tasks, second_order)["auxiliary"]["kernel"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MethodConfig(bilevel=bilevel)
+
+
+@pytest.mark.parametrize("primary", ["cross_entropy", "focal"])
+def test_padding_and_order_of_clips_change_nothing(setting, primary):
+    params, tasks = setting
+    config = MethodConfig(primary=primary)
+    expected = gradient_of(params, tasks, config)
+
+    def pad(clips):
+        junk = jnp.full_like(clips.image[:, :2], 7.0)
+        order = jnp.array([5, 0, 3, 1, 4, 2])
+        image, label = jnp.concatenate([clips.image, junk], 1), jnp.pad(clips.label, ((0, 0), (0, 2)))
+        where = jnp.pad(clips.where, ((0, 0), (0, 2)))
+        return Clips(image[:, order], label[:, order], where[:, order])
+
+    padded = Task(support=pad(tasks.support), macro=pad(tasks.macro), query=pad(tasks.query))
+    close(gradient_of(params, padded, config), expected)
+
+
+def test_an_update_moves_every_part_and_reports_its_losses(setting):
+    params, tasks = setting
+    optimizer = optax.sgd(0.1)
+    update = method_update(MethodConfig(alignment="cosine"), NETWORK, optimizer)
+    state = TrainState(params=params, opt_state=optimizer.init(params), step=jnp.int32(0))
+    state, metrics = jax.jit(update)(state, tasks)
+    for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(state.params), strict=True):
+        assert np.any(np.asarray(before) != np.asarray(after))
+    for name in ("inner/primary_loss", "inner/alignment_loss", "outer/primary_loss", "outer/alignment_loss", "initial/primary_loss"):
+        assert np.isfinite(float(metrics[name]))
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda: MethodConfig(primary="hinge"), "cross_entropy, focal"),
+        (lambda: MethodConfig(alignment="euclid"), "contrastive, cosine"),
+        (lambda: MethodConfig(temperature=0.0), "above 0"),
+        (lambda: MethodConfig(initial_weight=-1.0), "0 or more"),
+        (lambda: method_config("protonet2", MethodConfig()), "lightman, maml, joint"),
+    ],
+)
+def test_wrong_settings_are_named(build, text):
+    with pytest.raises(ValueError, match=text):
+        build()

@@ -1,0 +1,82 @@
+"""The table of predictions and what is taken from it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments.report import headline
+from experiments.scores import Prediction, read_predictions, score_predictions, write_predictions
+
+CLASSES = ["negative", "positive", "surprise"]
+
+
+def make_rows(seeds=(0, 1), subjects=4, each=5, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for s in seeds:
+        for number in range(subjects):
+            corpus = "smic" if number % 2 else "casme2"
+            subject = f"{corpus}/s{number}"
+            for clip in range(each):
+                p = rng.dirichlet(np.ones(3)).astype(np.float32)
+                truth = CLASSES[(clip + number) % 3]
+                guess = CLASSES[int(p.argmax())]
+                rows.append(Prediction(f"{subject}/c{clip}", corpus, subject, subject, s, truth, guess, tuple(map(float, p))))
+    return rows
+
+
+def test_table_survives_the_disk(tmp_path):
+    rows = make_rows()
+    write_predictions(tmp_path / "p.csv", rows, CLASSES)
+    back, classes = read_predictions(tmp_path / "p.csv")
+    assert classes == CLASSES
+    assert [dataclasses.replace(r, probabilities=()) for r in back] == [dataclasses.replace(r, probabilities=()) for r in rows]
+    for a, b in zip(back, rows, strict=True):
+        assert np.array_equal(np.float32(a.probabilities), np.float32(b.probabilities))
+
+
+def test_scores_are_pooled_over_folds_and_averaged_over_seeds_alone():
+    from sklearn.metrics import balanced_accuracy_score, f1_score
+
+    rows = make_rows()
+    result = score_predictions(rows, CLASSES, folds_expected=4)
+    for index, seed in enumerate((0, 1)):
+        truth, guess = zip(*[(r.label, r.prediction) for r in rows if r.seed == seed], strict=True)
+        assert result["uf1"]["per_seed"][index] == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-12)
+        assert result["uar"]["per_seed"][index] == pytest.approx(balanced_accuracy_score(truth, guess), abs=1e-12)
+    assert result["uf1"]["mean"] == pytest.approx(np.mean(result["uf1"]["per_seed"]), abs=1e-12)
+    assert result["uf1"]["sd"] == pytest.approx(np.std(result["uf1"]["per_seed"], ddof=1), abs=1e-12)
+    assert result["uf1"]["interval"][0] <= result["uf1"]["mean"] <= result["uf1"]["interval"][1]
+    assert set(result["per_corpus"]) == {"smic", "casme2"}
+    assert sum(part["clips"] for part in result["per_corpus"].values()) == result["clips"] == 20
+
+
+def test_a_missing_fold_is_in_the_headline():
+    rows = [row for row in make_rows() if row.subject != "smic/s3"]
+    metrics = score_predictions(rows, CLASSES, folds_expected=4) | {"method": "lightman", "title": "SMIC-HS"}
+    assert "3/4 folds" in headline(metrics)
+    assert "15 clips" in headline(metrics)
+
+
+def test_absent_classes_are_named_and_have_no_recall():
+    rows = [row for row in make_rows() if row.label != "surprise"]
+    result = score_predictions(rows, CLASSES, folds_expected=4)
+    assert result["absent_classes"] == ["surprise"]
+    assert result["per_class"]["surprise"]["recall"] is None
+    assert result["per_class"]["surprise"]["clips"] == 0
+
+
+def test_faulty_tables_are_refused(tmp_path):
+    rows = make_rows()
+    with pytest.raises(ValueError, match="predicted twice under seed 0"):
+        score_predictions([*rows, rows[0]], CLASSES, 4)
+    with pytest.raises(ValueError, match="tested different clips"):
+        score_predictions(rows[1:], CLASSES, 4)
+    with pytest.raises(ValueError, match="no prediction"):
+        score_predictions([], CLASSES, 4)
+    with pytest.raises(ValueError, match="class happy"):
+        score_predictions([dataclasses.replace(row, prediction="happy") for row in rows], CLASSES, 4)
+    (tmp_path / "p.csv").write_text("clip,label\nx,y\n")
+    with pytest.raises(ValueError, match="lacks the columns dataset"):
+        read_predictions(tmp_path / "p.csv")
