@@ -24,7 +24,7 @@ STAND_IN_TEXT = (
 def make_console() -> Console:
     """A terminal, or plain lines of fixed width when the output is piped."""
     console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=110)
+    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def print_stand_in_box(console: Console) -> None:
@@ -58,7 +58,7 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
     )
     scores.add_row("all", *_rate_cells(metrics))
     for name, part in metrics.get("per_corpus", {}).items():
-        scores.add_row(f"slice {name} ({part['clips']} clips)", *_rate_cells(part))
+        scores.add_row(f"{name}, {part['clips']} clips", *_rate_cells(part))
     console.print(scores)
     classes = Table("class", "clips", "F1", "recall", title="Classes, mean over seeds")
     for name, row in metrics["per_class"].items():

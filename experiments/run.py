@@ -2,7 +2,6 @@
 
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,9 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         train_and_evaluate(config)
     except (ConfigError, DataError, FloatingPointError, OSError) as error:
-        print(
-            textwrap.fill(f"error: {error}", width=110, break_long_words=False, break_on_hyphens=False), file=sys.stderr
-        )
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

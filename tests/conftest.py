@@ -19,7 +19,9 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-def _outside_strict_mode(factory: Callable[..., optax.GradientTransformation]) -> Callable[..., optax.GradientTransformation]:
+def _outside_strict_mode(
+    factory: Callable[..., optax.GradientTransformation],
+) -> Callable[..., optax.GradientTransformation]:
     @functools.wraps(factory)
     def make(*args: Any, **kwargs: Any) -> optax.GradientTransformation:
         optimizer = factory(*args, **kwargs)
@@ -48,7 +50,9 @@ def x64() -> Iterator[None]:
 
 def random_params(network: NetworkConfig, image_shape: tuple[int, int, int], seed: int = 0) -> Any:
     """Float64 parameters of the dual branch, every entry off its initial zero or one so that no term drops out."""
-    shapes = jax.eval_shape(lambda key: init_params(key, config=network, image_shape=image_shape, classes=3), jax.random.key(0))
+    shapes = jax.eval_shape(
+        lambda key: init_params(key, config=network, image_shape=image_shape, classes=3), jax.random.key(0)
+    )
     rng = np.random.default_rng(seed)
 
     def draw(path: Any, leaf: Any) -> jax.Array:
@@ -73,7 +77,9 @@ def make_clips(subjects: int = 4, each: int = 2, side: int = 16, seed: int = 0, 
     return ClipSet(image.astype(np.float32), label, tuple(subject), clip, CLASSES)
 
 
-def write_flow_release(folder: Path, subjects: int = 3, each: int = 2, seed: int = 0, corpora: tuple[str, ...] = ("smic",)) -> Path:
+def write_flow_release(
+    folder: Path, subjects: int = 3, each: int = 2, seed: int = 0, corpora: tuple[str, ...] = ("smic",)
+) -> Path:
     """A miniature of the public flow release, its blank before `.png` included."""
     from lightman_jax.data.images import write_image
 

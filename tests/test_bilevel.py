@@ -18,7 +18,12 @@ def quadratic(rng, size=4, tasks=3):
         root = rng.normal(size=(tasks, size, size))
         return root @ root.transpose(0, 2, 1) / size
 
-    parts = {"A": symmetric(), "B": symmetric(), "a": rng.normal(size=(tasks, size)), "b": rng.normal(size=(tasks, size))}
+    parts = {
+        "A": symmetric(),
+        "B": symmetric(),
+        "a": rng.normal(size=(tasks, size)),
+        "b": rng.normal(size=(tasks, size)),
+    }
     tasks_tree = jax.tree.map(jnp.asarray, parts)
 
     def inner(p, t):
@@ -112,7 +117,11 @@ def test_update_takes_any_tree_any_optimizer_and_compiles_once():
 
 @pytest.mark.parametrize(
     ("settings", "text"),
-    [({"inner_steps": -1}, "negative"), ({"inner_rate": -0.1}, "negative"), ({"task_mapping": "pmap"}, "auto, vmap, scan")],
+    [
+        ({"inner_steps": -1}, "negative"),
+        ({"inner_rate": -0.1}, "negative"),
+        ({"task_mapping": "pmap"}, "auto, vmap, scan"),
+    ],
 )
 def test_wrong_settings_are_named(settings, text):
     with pytest.raises(ValueError, match=text):

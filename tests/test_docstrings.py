@@ -21,9 +21,12 @@ def test_examples_run(name):
 
 
 def test_the_public_names_are_there_and_documented():
-    stated = """Task Outputs TrainState confusion_matrix uf1 uar accuracy bootstrap_interval primary_loss focal_loss
-    alignment_loss Conv4 init_params apply_branches adapt outer_objective meta_gradient make_update METHODS method_update
-    draw_task draw_task_batch leave_one_subject_out train_folds predict_folds""".split()
+    stated = [
+        *("Task", "Outputs", "TrainState", "confusion_matrix", "uf1", "uar", "accuracy", "bootstrap_interval"),
+        *("primary_loss", "focal_loss", "alignment_loss", "Conv4", "init_params", "apply_branches"),
+        *("adapt", "outer_objective", "meta_gradient", "make_update", "METHODS", "method_update"),
+        *("draw_task", "draw_task_batch", "leave_one_subject_out", "train_folds", "predict_folds"),
+    ]
     for name in stated:
         value = getattr(lj, name)
         if not isinstance(value, dict):

@@ -19,7 +19,10 @@ def test_clip_rms_centres_motion_and_ignores_unit_and_offset():
 
 def test_fold_rms_keeps_amplitude_and_takes_its_figure_from_training_clips():
     rng = np.random.default_rng(1)
-    images = jnp.asarray(rng.normal(size=(4, 6, 6, 3)), jnp.float32) * jnp.asarray([1.0, 2.0, 3.0, 500.0])[:, None, None, None]
+    images = (
+        jnp.asarray(rng.normal(size=(4, 6, 6, 3)), jnp.float32)
+        * jnp.asarray([1.0, 2.0, 3.0, 500.0])[:, None, None, None]
+    )
     train = jnp.array([True, True, True, False])
     scaled = scale_flow(images, scaling="fold_rms", train=train)
     np.testing.assert_allclose(jnp.sqrt(jnp.mean(jnp.square(scaled[:3]), axis=(0, 1, 2))), 1, atol=1e-5)

@@ -78,7 +78,11 @@ def test_the_key_of_a_lane_depends_on_seed_and_subject():
 
 @pytest.mark.parametrize(
     ("settings", "text"),
-    [({"steps": 0}, "trains nothing"), ({"scaling": "none"}, "clip_rms, fold_rms"), ({"weight_decay": -1.0}, "negative")],
+    [
+        ({"steps": 0}, "trains nothing"),
+        ({"scaling": "none"}, "clip_rms, fold_rms"),
+        ({"weight_decay": -1.0}, "negative"),
+    ],
 )
 def test_wrong_settings_are_named(settings, text):
     with pytest.raises(ValueError, match=text):

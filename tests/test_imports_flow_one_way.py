@@ -74,6 +74,7 @@ def test_module_imports_only_from_above(name, path):
 
 
 def test_importing_the_library_loads_no_picture_or_dataset_package():
-    code = "import sys, lightman_jax; print([m for m in ('cv2', 'skimage', 'tensorflow_datasets', 'matplotlib') if m in sys.modules])"
+    heavy = ("cv2", "skimage", "tensorflow_datasets", "matplotlib")
+    code = f"import sys, lightman_jax; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

@@ -105,7 +105,9 @@ def test_wrong_folders_say_what_was_looked_for_found_and_how_to_get_it(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         read_corpus("smic", tmp_path / "nowhere")
     (tmp_path / "holiday.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"Looked for .*HS/s1/micro.* or the public flow release.*found holiday.jpg.*University of Oulu"):
+    with pytest.raises(
+        DataError, match=r"Looked for .*HS/s1/micro.* or the public flow release.*found holiday.jpg.*University of Oulu"
+    ):
         read_corpus("smic", tmp_path)
 
 
@@ -115,7 +117,9 @@ def test_catalog_adds_up_to_the_composite():
     assert sum(CORPORA[name].subjects for name in PROTOCOLS["megc2019"].corpora) == 68
 
 
-@pytest.mark.skipif(not os.environ.get("LIGHTMAN_FLOW"), reason="LIGHTMAN_FLOW names no folder of the real flow release")
+@pytest.mark.skipif(
+    not os.environ.get("LIGHTMAN_FLOW"), reason="LIGHTMAN_FLOW names no folder of the real flow release"
+)
 def test_the_real_release_has_the_published_counts():
     reading = read_corpus("megc2019", Path(os.environ["LIGHTMAN_FLOW"]))
     assert not reading.problems

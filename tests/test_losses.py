@@ -31,7 +31,9 @@ def alignment_by_hand(u, yu, v, yv, form, temperature):
             if form == "cosine":
                 value = 1 - u[i] @ v[p]
             else:
-                value = -np.log(np.exp(u[i] @ v[p] / temperature) / sum(np.exp(u[i] @ v[m] / temperature) for m in range(len(v))))
+                value = -np.log(
+                    np.exp(u[i] @ v[p] / temperature) / sum(np.exp(u[i] @ v[m] / temperature) for m in range(len(v)))
+                )
             result[i] += value / len(pairs)
     return result
 

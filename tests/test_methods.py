@@ -35,7 +35,9 @@ def setting(x64):
 def gradient_of(params, tasks, config):
     inner, outer, initial = method_losses(config, NETWORK)
     run = jax.jit(
-        lambda p, t: meta_gradient(p, t, inner_loss=inner, outer_loss=outer, initial_loss=initial, config=config.bilevel)[0]
+        lambda p, t: meta_gradient(
+            p, t, inner_loss=inner, outer_loss=outer, initial_loss=initial, config=config.bilevel
+        )[0]
     )
     return run(params, tasks)
 
@@ -112,7 +114,13 @@ def test_an_update_moves_every_part_and_reports_its_losses(setting):
     state, metrics = jax.jit(update)(state, tasks)
     for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(state.params), strict=True):
         assert np.any(np.asarray(before) != np.asarray(after))
-    for name in ("inner/primary_loss", "inner/alignment_loss", "outer/primary_loss", "outer/alignment_loss", "initial/primary_loss"):
+    for name in (
+        "inner/primary_loss",
+        "inner/alignment_loss",
+        "outer/primary_loss",
+        "outer/alignment_loss",
+        "initial/primary_loss",
+    ):
         assert np.isfinite(float(metrics[name]))
 
 

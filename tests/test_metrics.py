@@ -90,7 +90,9 @@ def test_edges_are_stated_not_guessed():
     assert float(uf1(half)) == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(("truth", "guess", "text"), [([0, 3], [0, 0], "outside 0..2"), ([0], [0, 1], "1 labels but 2")])
+@pytest.mark.parametrize(
+    ("truth", "guess", "text"), [([0, 3], [0, 0], "outside 0..2"), ([0], [0, 1], "1 labels but 2")]
+)
 def test_wrong_input_is_named(truth, guess, text):
     with pytest.raises(ValueError, match=text):
         confusion_matrix(truth, guess, 3)

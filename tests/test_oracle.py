@@ -46,7 +46,9 @@ def package_gradient(params, tasks, *, steps, first_order, mapping="scan", conv_
     )
     network = NetworkConfig(width=8, embedding=5, conv_form=conv_form)
     inner, outer, initial = method_losses(method, network)
-    run = jax.jit(lambda p, t: meta_gradient(p, t, inner_loss=inner, outer_loss=outer, initial_loss=initial, config=bilevel))
+    run = jax.jit(
+        lambda p, t: meta_gradient(p, t, inner_loss=inner, outer_loss=outer, initial_loss=initial, config=bilevel)
+    )
     gradient, metrics = run(params, stacked(tasks))
     return float(metrics["loss"]), jax.tree.map(np.asarray, gradient)
 
@@ -58,6 +60,10 @@ def oracle_objective(params, tasks, steps):
     return value, gradient
 
 
+def slope(gradient, direction):
+    return sum(np.vdot(g, d) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True))
+
+
 def test_the_oracle_differentiates_itself_correctly(problem):
     """Its hand-derived gradient against central differences of its own value, without inner steps."""
     params, tasks = problem
@@ -65,10 +71,9 @@ def test_the_oracle_differentiates_itself_correctly(problem):
     _, gradient = oracle_objective(params, tasks, steps=0)
     rng = np.random.default_rng(1)
     direction = jax.tree.map(lambda x: rng.normal(size=x.shape), params)
-    slope = sum(np.vdot(g, d) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True))
     h = 1e-6
     up, down = (oracle_objective(oracle.combine(params, direction, sign * h), tasks, 0)[0] for sign in (1, -1))
-    assert (up - down) / (2 * h) == pytest.approx(slope, rel=1e-7)
+    assert (up - down) / (2 * h) == pytest.approx(slope(gradient, direction), rel=1e-7)
 
 
 @pytest.mark.parametrize("mapping", ["scan", "vmap"])
@@ -99,7 +104,7 @@ def test_second_order_gradient_equals_central_differences_of_the_oracle(problem,
         length = np.sqrt(sum(np.vdot(d, d) for d in jax.tree.leaves(direction)))
         direction, h = jax.tree.map(lambda x, by=length: x / by, direction), 1e-6
         up, down = (oracle_objective(oracle.combine(numbers, direction, sign * h), tasks, steps)[0] for sign in (1, -1))
-        slope = lambda g: sum(np.vdot(a, b) for a, b in zip(jax.tree.leaves(g), jax.tree.leaves(direction), strict=True))  # noqa: E731, B023
-        assert (up - down) / (2 * h) == pytest.approx(slope(gradient), abs=1e-8 * max(1.0, abs(slope(gradient))))
-        gap = max(gap, abs(slope(gradient) - slope(first_order)))
+        exact, approximate = slope(gradient, direction), slope(first_order, direction)
+        assert (up - down) / (2 * h) == pytest.approx(exact, abs=1e-8 * max(1.0, abs(exact)))
+        gap = max(gap, abs(exact - approximate))
     assert gap > 1e-4, "second and first order must differ here, or this test proves nothing"

@@ -22,7 +22,9 @@ def make_rows(seeds=(0, 1), subjects=4, each=5, seed=0):
                 p = rng.dirichlet(np.ones(3)).astype(np.float32)
                 truth = CLASSES[(clip + number) % 3]
                 guess = CLASSES[int(p.argmax())]
-                rows.append(Prediction(f"{subject}/c{clip}", corpus, subject, subject, s, truth, guess, tuple(map(float, p))))
+                rows.append(
+                    Prediction(f"{subject}/c{clip}", corpus, subject, subject, s, truth, guess, tuple(map(float, p)))
+                )
     return rows
 
 
@@ -31,7 +33,9 @@ def test_table_survives_the_disk(tmp_path):
     write_predictions(tmp_path / "p.csv", rows, CLASSES)
     back, classes = read_predictions(tmp_path / "p.csv")
     assert classes == CLASSES
-    assert [dataclasses.replace(r, probabilities=()) for r in back] == [dataclasses.replace(r, probabilities=()) for r in rows]
+    assert [dataclasses.replace(r, probabilities=()) for r in back] == [
+        dataclasses.replace(r, probabilities=()) for r in rows
+    ]
     for a, b in zip(back, rows, strict=True):
         assert np.array_equal(np.float32(a.probabilities), np.float32(b.probabilities))
 

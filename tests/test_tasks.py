@@ -63,9 +63,7 @@ def test_draws_depend_on_the_key_alone_and_carry_the_stated_arrays():
     number = {name: i for i, name in enumerate(sorted(set(clips.subject)))}
     pool = make_pool(clips.label, [number[s] for s in clips.subject], side=16)
     config = TaskConfig(shots=2, macro_shots=1, tasks=3)
-    first, again, other = (
-        draw_task_batch(jax.random.key(k), pool, pool, classes=3, config=config) for k in (0, 0, 1)
-    )
+    first, again, other = (draw_task_batch(jax.random.key(k), pool, pool, classes=3, config=config) for k in (0, 0, 1))
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.any(first.support.image != other.support.image)

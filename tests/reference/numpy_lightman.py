@@ -21,7 +21,7 @@ def conv(x, kernel):
 
 
 def conv_back(x, kernel, dy):
-    n, height, width, _ = x.shape
+    height, width = x.shape[1:3]
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     d_padded, d_kernel = np.zeros_like(padded), np.zeros_like(kernel)
     for a in range(3):
