@@ -39,7 +39,7 @@ class RunConfig:
       shards: folder in which prepared data are kept and found again.
       workdir: folder of this run's results; by default runs/DATASET-METHOD.
       method_name: lightman, maml or joint.
-      seeds: how many trainings of every fold; 0 means 5 on a corpus and 2 on the stand-in.
+      seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
       skip_bad_clips: run without the clips that cannot be read, instead of stopping and listing them.
       train: settings of one fold's training.
     """
@@ -129,6 +129,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m experiments.run",
+        usage="python -m experiments.run [--dataset=NAME] [--data_dir=FOLDER] [--method=NAME] [--FLAG=VALUE ...]",
         description="Train and evaluate micro-expression recognition under leave-one-subject-out.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=120),
         allow_abbrev=False,

@@ -35,10 +35,9 @@ def print_stand_in_box(console: Console) -> None:
 def headline(metrics: dict[str, Any]) -> str:
     """One line: what was measured, on how many folds, seeds, clips and subjects."""
     counts = "/".join(str(count) for count in metrics["class_counts"].values())
-    seeds = len(metrics["seeds"])
     return (
         f"{metrics['method']} on {metrics['title']}: {metrics['folds']}/{metrics['folds_expected']} folds, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}, {metrics['clips']} clips ({counts}) of {metrics['subjects']} subjects"
+        f"{_seeds(metrics)}, {metrics['clips']} clips ({counts}) of {metrics['subjects']} subjects"
     )
 
 
@@ -54,7 +53,7 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
         "UF1",
         "UAR",
         "accuracy",
-        title=f"Pooled over folds, mean ± sd of {len(metrics['seeds'])} seeds [95% subject bootstrap]",
+        title=f"Pooled over folds, mean ± sd of {_seeds(metrics)} [95% subject bootstrap]",
     )
     scores.add_row("all", *_rate_cells(metrics))
     for name, part in metrics.get("per_corpus", {}).items():
@@ -86,7 +85,7 @@ def save_confusion_picture(path: Path, metrics: dict[str, Any]) -> None:
     axes.set(xlabel="predicted", ylabel="true")
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     rates = ", ".join(f"{label} {metrics[name]['mean']:.3f}" for label, name in (("UF1", "uf1"), ("UAR", "uar")))
-    _title(figure, metrics, f"clips, mean of {len(metrics['seeds'])} seeds; {rates}")
+    _title(figure, metrics, f"clips, mean of {_seeds(metrics)}; {rates}")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -105,6 +104,11 @@ def save_curves_picture(path: Path, metrics: dict[str, Any], histories: Sequence
     _title(figure, metrics, f"training losses, {len(histories)} trainings, band 10 to 90%")
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _seeds(metrics: dict[str, Any]) -> str:
+    count = len(metrics["seeds"])
+    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def _title(figure: Any, metrics: dict[str, Any], text: str) -> None:

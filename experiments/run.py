@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _set_up_jax(config: RunConfig) -> None:
     """One host device a core, so that folds train side by side on a CPU, and compiled programs kept between runs."""
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", min(len(os.sched_getaffinity(0)), _MOST_HOST_DEVICES))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", min(cores, _MOST_HOST_DEVICES))
     jax.config.update("jax_compilation_cache_dir", str(Path(config.shards).expanduser() / "xla"))
 
 

@@ -1,6 +1,9 @@
 """Two host devices, strict promotion of dtypes and ranks, and small invented data for every test."""
 
 import functools
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ import pytest
 from lightman_jax.branches import NetworkConfig, init_params
 from lightman_jax.types import ClipSet
 
+# Both workers of one test run share what either has compiled; nothing is kept for the next run.
+_CACHE = Path(tempfile.gettempdir()) / f"lightman_jax-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -39,6 +45,12 @@ def _outside_strict_mode(
 optax.adam, optax.adamw = _outside_strict_mode(optax.adam), _outside_strict_mode(optax.adamw)
 
 CLASSES = ("negative", "positive", "surprise")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        for folder in Path(tempfile.gettempdir()).glob("lightman_jax-tests-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

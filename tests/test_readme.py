@@ -1,0 +1,40 @@
+"""What the README tells people to type works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from experiments.config import parse_config
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+RUNS = [
+    line.split("python -m experiments.run ")[1] for line in README.splitlines() if "python -m experiments.run " in line
+]
+
+
+@pytest.mark.parametrize("flags", RUNS)
+def test_flags_of_every_run_command_are_understood(flags):
+    assert parse_config(shlex.split(flags)).dataset in {"smic", "megc2019"}
+
+
+def test_the_two_commands_set_everything_up():
+    setup = r"python3 -m venv \.venv && \. \.venv/bin/activate && pip install -e "
+    assert re.search(rf"^{setup}\. && python -m experiments\.run --dataset=smic$", README, flags=re.MULTILINE)
+    assert re.search(rf'^{setup}"\.\[test\]" && python -m pytest$', README, flags=re.MULTILINE)
+
+
+def test_the_research_example_runs_and_learns(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out) < 1e-3
+
+
+def test_the_settings_it_states_are_the_defaults():
+    train = parse_config([]).train
+    assert (train.network.width, train.steps, train.macro_gain) == (16, 100, 3.0)
+    assert (train.task.shots, train.task.macro_shots, train.task.tasks) == (5, 3, 2)
+    assert (train.method.bilevel.inner_steps, train.method.bilevel.inner_rate) == (1, 0.05)
+    assert (train.method.temperature, train.method.initial_weight) == (0.1, 1.0)
+    assert not train.method.bilevel.first_order
