@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.config import DATA_VARIABLE, RunConfig
-from lightman_jax.data.builder import FORMAT_VERSION, STAND_IN_SUFFIX, prepare_clips, source_fingerprint
+from lightman_jax.data.builder import STAND_IN_SUFFIX, prepare_clips, source_fingerprint
 from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.data.clips import DataError
 from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.motion import MotionConfig
 from lightman_jax.data.source import Prepared, load_clips
-from lightman_jax.data.stand_in import StandInConfig, write_stand_in
+from lightman_jax.data.stand_in import StandInConfig, stand_in_fingerprint, write_stand_in
 
 Say = Callable[[str], None]
 _STAND_IN_OF = "smic"
@@ -61,7 +61,7 @@ def _stand_in(config: RunConfig, shards: Path, say: Say) -> Path:
             f"Invented stand-in clips exist for --dataset={_STAND_IN_OF} alone"
         )
     stand_in = StandInConfig()
-    folder = shards / f"{_STAND_IN_OF}{STAND_IN_SUFFIX}-clips-v{FORMAT_VERSION}"
+    folder = shards / f"{_STAND_IN_OF}{STAND_IN_SUFFIX}-clips-{stand_in_fingerprint(stand_in)}"
     if not folder.is_dir():
         needed = (
             4

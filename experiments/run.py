@@ -21,8 +21,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from experiments.train import train_and_evaluate
 
         train_and_evaluate(config)
-    except (ConfigError, DataError, FloatingPointError, OSError) as error:
+    except (ConfigError, DataError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}. Give folders that can be written by --workdir and --shards", file=sys.stderr)
         return 2
     return 0
 

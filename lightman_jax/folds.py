@@ -203,7 +203,8 @@ def _device_mesh() -> Mesh:
 
 def _device_data(micro: ClipSet, macro: ClipSet | None) -> _Data:
     second = micro if macro is None else macro
-    number = {name: row for row, name in enumerate(sorted(set(micro.subject) | set(second.subject)))}
+    # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
+    number = {name: row for row, name in enumerate(dict.fromkeys((*sorted(micro.subject), *sorted(second.subject))))}
 
     def part(clips: ClipSet) -> tuple[jax.Array, jax.Array, jax.Array]:
         subject = [number[name] for name in clips.subject]

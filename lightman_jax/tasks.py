@@ -55,7 +55,10 @@ class Fold:
 
 @struct.dataclass
 class Pool:
-    """Clips a task may be drawn from: `image [n,H,W,C]`, `label [n]`, `subject [n]` numbers, `train [n]` bool."""
+    """Clips a task may be drawn from: `image [n,H,W,C]`, `label [n]`, `subject [n]` numbers from 0 up, `train [n]` bool.
+
+    In a micro pool subjects are numbered below n.
+    """
 
     image: jax.Array
     label: jax.Array
@@ -143,8 +146,8 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
     The training subjects are split at random into a support and a query side. Each class then takes `shots` clips from
     either side; where a side has too few, the class is filled from the other side (never a clip twice in a task), and
     where the pool itself has too few, the rest is padding. Choice: of 8 random splits the one that fills least is taken,
-    so support and query have disjoint subjects wherever the pool allows it. Macro clips are drawn from all training
-    subjects.
+    so support and query have disjoint subjects unless few splits of the pool allow it. Macro clips are drawn from all
+    training subjects.
 
     Args:
       key: JAX random key.

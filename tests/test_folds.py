@@ -66,6 +66,14 @@ def test_training_learns_and_predictions_are_probabilities(clips):
     np.testing.assert_allclose(turned, results[0], atol=1e-5)
 
 
+def test_a_macro_corpus_of_many_strangers_takes_no_micro_subject_out_of_the_draw(clips):
+    """Forty other people in the macro pool, more than there are micro clips, whose names sort before the micro subjects'."""
+    strangers = make_clips(subjects=40, each=1, corpus="a")
+    data = folds_module._device_data(clips, strangers)
+    assert int(data.subject.max()) < len(clips)
+    assert len(set(np.asarray(data.macro_subject).tolist()) | set(np.asarray(data.subject).tolist())) == 43
+
+
 def test_macro_clips_of_other_classes_are_refused(clips):
     other = make_clips(subjects=3, each=1)
     other = type(other)(other.image, other.label, other.subject, other.clip, ("happy", "sad", "angry"))

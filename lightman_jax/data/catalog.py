@@ -19,7 +19,6 @@ class Corpus:
       title: how it is printed.
       subjects: subjects with clips in the protocol.
       class_counts: clips of each class of `EMOTIONS_3` in the protocol.
-      fps: frames per second of the recording.
       obtain: how a researcher gets it.
     """
 
@@ -27,7 +26,6 @@ class Corpus:
     title: str
     subjects: int
     class_counts: tuple[int, int, int]
-    fps: float
     obtain: str
 
 
@@ -56,7 +54,6 @@ CORPORA: dict[str, Corpus] = {
             "SMIC-HS",
             16,
             (70, 51, 43),
-            100.0,
             "ask the University of Oulu (Center for Machine Vision and Signal Analysis) for SMIC; a signed form is needed",
         ),
         Corpus(
@@ -64,7 +61,6 @@ CORPORA: dict[str, Corpus] = {
             "CASME II",
             24,
             (88, 32, 25),
-            200.0,
             "ask the Institute of Psychology of the Chinese Academy of Sciences for CASME II; a signed form is needed",
         ),
         Corpus(
@@ -72,7 +68,6 @@ CORPORA: dict[str, Corpus] = {
             "SAMM",
             28,
             (92, 26, 15),
-            200.0,
             "ask Manchester Metropolitan University for SAMM; a signed form is needed",
         ),
     )

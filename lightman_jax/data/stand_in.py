@@ -7,6 +7,7 @@ intensity of the same units and the same people. Nothing here was measured on a 
 """
 
 import dataclasses
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from lightman_jax.data.catalog import EMOTIONS_3, MARKER
 from lightman_jax.data.images import write_image
 from lightman_jax.data.motion import warp_image
+
+VERSION = 1
+"""Raised whenever the same settings would draw other pictures."""
 
 SUBJECTS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20)
 """Subject numbers as they occur in SMIC-HS."""
@@ -83,6 +87,11 @@ _UNITS_OF_CLASS: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 
 _FOLDER_CODE = {"negative": "ne", "positive": "po", "surprise": "sur"}
+
+
+def stand_in_fingerprint(config: StandInConfig) -> str:
+    """Name of the clips that a configuration invents."""
+    return hashlib.sha256(f"{VERSION} {config}".encode()).hexdigest()[:8]
 
 
 def write_stand_in(
