@@ -167,7 +167,7 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
     used = jnp.zeros(micro.label.shape, bool).at[support].max(support_where)
     query, query_where = _draw_rows(query_key, of_class & ~used[None, :], config.shots, prefer=~on_side)
     of_macro = (macro.label[None, :] == jnp.arange(classes)[:, None]) & macro.train[None, :]
-    rows, rows_where = _draw_rows(macro_key, of_macro, config.macro_shots, prefer=macro.train)
+    rows, rows_where = _draw_rows(macro_key, of_macro, config.macro_shots)
     label = jnp.repeat(jnp.arange(classes, dtype=jnp.int32), config.shots)
     macro_label = jnp.repeat(jnp.arange(classes, dtype=jnp.int32), config.macro_shots)
     return TaskIndex(support, support_where, query, query_where, rows, rows_where, label, macro_label)
@@ -225,9 +225,13 @@ def _subject_split(key: jax.Array, micro: Pool, of_class: jax.Array, shots: int)
     return sides[jnp.argmin(jax.vmap(missing)(sides))]
 
 
-def _draw_rows(key: jax.Array, allowed: jax.Array, count: int, prefer: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _draw_rows(
+    key: jax.Array, allowed: jax.Array, count: int, prefer: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Per class, `count` different allowed rows at random, preferred rows first: `[N*count]` rows and their mask."""
-    score = jax.random.uniform(key, allowed.shape, jnp.float32) + prefer[None, :].astype(jnp.float32)
+    score = jax.random.uniform(key, allowed.shape, jnp.float32)
+    if prefer is not None:
+        score = score + prefer[None, :].astype(jnp.float32)
     score = jnp.where(allowed, score, -1.0)
     width = min(count, allowed.shape[1])
     best, rows = jax.lax.top_k(score, width)
