@@ -49,9 +49,11 @@ def changed(clips, kind, subject):
     return dataclasses.replace(clips, image=image)
 
 
-@pytest.mark.parametrize("with_macro", [False, True])
-@pytest.mark.parametrize("scaling", SCALINGS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "scaling", "with_macro"),
+    # Methods without an alignment never look at a macro clip, so a macro corpus would only repeat their case.
+    [(m, s, macro) for m in METHODS for s in SCALINGS for macro in (False, True) if m == "lightman" or not macro],
+)
 def test_labels_and_pixels_of_the_test_subject_leave_its_weights_bit_equal(method, scaling, with_macro):
     config = make_config(method, scaling)
     micro, macro = make_clips(each=2), make_clips(each=1, seed=5) if with_macro else None
@@ -63,7 +65,7 @@ def test_labels_and_pixels_of_the_test_subject_leave_its_weights_bit_equal(metho
     # The same changes in a training subject must show, or this test could not fail.
     for kind in ("labels", "pixels"):
         assert not same(weights(changed(micro, kind, "smic/s3"), macro, config), expected), kind
-    if macro is not None and method == "lightman":
+    if macro is not None:
         assert not same(weights(micro, changed(macro, "pixels", "smic/s3"), config), expected)
 
 

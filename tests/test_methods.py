@@ -89,10 +89,10 @@ def test_first_order_without_outer_alignment_leaves_the_auxiliary_head_and_warns
         MethodConfig(bilevel=bilevel)
 
 
-@pytest.mark.parametrize("primary", ["cross_entropy", "focal"])
-def test_padding_and_order_of_clips_change_nothing(setting, primary):
+@pytest.mark.parametrize(("method", "primary"), [("lightman", "cross_entropy"), ("joint", "focal")])
+def test_padding_and_order_of_clips_change_nothing(setting, method, primary):
     params, tasks = setting
-    config = MethodConfig(primary=primary)
+    config = method_config(method, MethodConfig(primary=primary))
     expected = gradient_of(params, tasks, config)
 
     def pad(clips):
