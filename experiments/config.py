@@ -10,8 +10,7 @@ import difflib
 import inspect
 import os
 import re
-import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -99,8 +98,7 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
         )
     values = vars(known)
     try:
-        built = {kind: kind(**{f.name: values[f.name] for f in _plain_fields(kind)}) for _, kind in _GROUPS[2:3]}
-        bilevel = built[BilevelConfig]
+        bilevel = BilevelConfig(**_own(values, BilevelConfig))
         method = MethodConfig(bilevel=bilevel, **_own(values, MethodConfig))
         train = TrainConfig(
             method=method,
@@ -178,6 +176,6 @@ def _attribute_texts(kind: type) -> dict[str, str]:
     return {name: re.sub(r"\s+", " ", text).replace("`", "") for name, text in entries}
 
 
-def _nearest(word: str, known: typing.Iterable[str]) -> str:
+def _nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
     return f". Did you mean {close[0]}?" if close else ""
