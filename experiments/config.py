@@ -18,6 +18,7 @@ from lightman_jax.bilevel import BilevelConfig
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.folds import TrainConfig
+from lightman_jax.label_generator import GeneratorConfig
 from lightman_jax.methods import METHODS, MethodConfig, method_config
 from lightman_jax.tasks import TaskConfig
 
@@ -37,7 +38,7 @@ class RunConfig:
       data_dir: folder of the corpus; without it (and without LIGHTMAN_DATA) invented stand-in clips of SMIC are used.
       shards: folder in which prepared data are kept and found again.
       workdir: folder of this run's results; by default runs/DATASET-METHOD.
-      method_name: lightman, maml or joint.
+      method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
       seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
       skip_bad_clips: run without the clips that cannot be read, instead of stopping and listing them.
       train: settings of one fold's training.
@@ -75,6 +76,7 @@ _GROUPS: tuple[tuple[str, type], ...] = (
     ("training", TrainConfig),
     ("level one", BilevelConfig),
     ("losses", MethodConfig),
+    ("label generator", GeneratorConfig),
     ("tasks", TaskConfig),
     ("network", NetworkConfig),
 )
@@ -99,7 +101,8 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
     values = vars(known)
     try:
         bilevel = BilevelConfig(**_own(values, BilevelConfig))
-        method = MethodConfig(bilevel=bilevel, **_own(values, MethodConfig))
+        generator = GeneratorConfig(**_own(values, GeneratorConfig))
+        method = MethodConfig(bilevel=bilevel, generator=generator, **_own(values, MethodConfig))
         train = TrainConfig(
             method=method,
             network=NetworkConfig(**_own(values, NetworkConfig)),

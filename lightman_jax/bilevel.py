@@ -1,26 +1,32 @@
 """The generic two-level update. It knows no faces: any parameter tree, any task tree, any two losses.
 
     phi_0     = theta
-    phi_{k+1} = phi_k - alpha * grad inner_loss(phi_k, task)            k < K
-    J(theta)  = mean_T [ outer_loss(phi_K, task) + initial_loss(theta, task) ]
+    phi_{k+1} = phi_k - alpha * grad inner_loss(phi_k, task)            k < K, on the adapted parameters
+    J(theta)  = sum_T w_T [ outer_loss(phi_K, task) + initial_loss(theta, task) ] / sum_T w_T
     theta     <- outer optimiser with grad J
 
-Losses are written for one task and return `(scalar, metrics)`; tasks carry a leading axis T here and nowhere else.
+Losses are written for one task and return `(scalar, metrics)`; tasks carry a leading axis T here and nowhere else. alpha is a
+number, learnt beside theta (`RatedParams`), or replaced by an optax transformation (`inner_optimizer`), which is differentiated
+through.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from flax import struct
 from jax import lax
 
 from lightman_jax.types import LossFn, Metrics, Params, TrainState
 
 TaskMapping = Literal["auto", "vmap", "scan"]
-TASK_MAPPINGS: tuple[TaskMapping, ...] = ("auto", "vmap", "scan")
+TASK_MAPPINGS: tuple[TaskMapping, ...] = get_args(TaskMapping)
+RateShape = Literal["scalar", "leaf", "entry"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +35,18 @@ class BilevelConfig:
 
     Attributes:
       inner_steps: K, 0 or more; 0 is plain training.
-      inner_rate: alpha, step size of level one.
-      first_order: stop the gradient through the inner gradients.
-      task_mapping: `vmap` runs the tasks of a step side by side, `scan` one after the other; both give the same
-        gradient. `auto` is `scan` on a CPU, where side-by-side kernels become slow grouped convolutions, else `vmap`.
+      inner_rate: alpha, step size of level one; where alpha is learnt, its start.
+      first_order: stop the gradient through the inner gradients; a learnt alpha still gets its own.
+      task_mapping: vmap runs the tasks of a step side by side, scan one after the other; both give the same
+        gradient. auto is scan on a CPU, where side-by-side kernels become slow grouped convolutions, else vmap.
+      remat: recompute each inner step when differentiating, instead of storing it: less memory, more time.
     """
 
     inner_steps: int = 1
     inner_rate: float = 0.05
     first_order: bool = False
     task_mapping: TaskMapping = "auto"
+    remat: bool = False
 
     def __post_init__(self) -> None:
         if self.inner_steps < 0:
@@ -51,19 +59,73 @@ class BilevelConfig:
             raise ValueError(f"task_mapping {self.task_mapping!r} is unknown; choose one of {', '.join(TASK_MAPPINGS)}")
 
 
-def adapt(params: Params, task: Any, *, inner_loss: LossFn, config: BilevelConfig) -> tuple[Params, Metrics]:
+@struct.dataclass
+class RatedParams:
+    """Parameters and the inner rates that are learnt beside them; wherever `params` may stand, this may.
+
+    `inner_rate` is a tree like `params` or a prefix of it: one array of shape `()`, or one a leaf that broadcasts to the leaf.
+    """
+
+    params: Params
+    inner_rate: Any
+
+
+def learn_inner_rate(params: Params, inner_rate: float, *, each: RateShape = "entry") -> RatedParams:
+    """Put learnt inner rates beside parameters.
+
+    Args:
+      params: any tree of arrays.
+      inner_rate: where every rate starts.
+      each: `scalar` learns one rate, `leaf` one for each array, `entry` one for each number (Meta-SGD).
+
+    Returns:
+      `RatedParams` for `adapt`, `meta_gradient` and the update; the outer optimiser then trains both.
+
+    Raises:
+      ValueError: unknown `each`.
+
+    Reference: Li et al. 2017, "Meta-SGD" (`entry`); Antoniou et al. 2019, "How to train your MAML" (`leaf`).
+
+    >>> learn_inner_rate({"w": jnp.ones(2), "b": jnp.ones(1)}, 0.5, each="entry").inner_rate["w"].tolist()
+    [0.5, 0.5]
+    """
+    if each not in get_args(RateShape):
+        raise ValueError(f"rates for each {each!r} are unknown; choose one of {', '.join(get_args(RateShape))}")
+    if each == "scalar":
+        return RatedParams(params, jnp.asarray(inner_rate, jax.tree.leaves(params)[0].dtype))
+    shape = (lambda p: p.shape) if each == "entry" else (lambda _: ())
+    return RatedParams(params, jax.tree.map(lambda p: jnp.full(shape(p), inner_rate, p.dtype), params))
+
+
+def adapt(
+    params: Params,
+    task: Any,
+    *,
+    inner_loss: LossFn,
+    config: BilevelConfig,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    adapted: Any = True,
+) -> tuple[Params, Metrics]:
     """Level one: K gradient steps on one task, `phi_{k+1} = phi_k - alpha grad inner_loss(phi_k, task)`.
 
     Differentiable with respect to `params` and `task`. With `first_order` the inner gradient is held constant.
 
     Args:
-      params: theta, any tree of arrays.
+      params: theta, any tree of arrays, or `RatedParams`.
       task: whatever `inner_loss` takes, for one task.
       inner_loss: `loss(params, task) -> (scalar, metrics)`.
       config: steps, rate, order.
+      inner_optimizer: any optax transformation in place of `- alpha *`; its state starts anew with each task.
+        `config.inner_rate` is then not used; learnt rates multiply its updates.
+      adapted: which parameters move: a bool, or a tree of bools that is a prefix of `params`, for example
+        `{"backbone": False, "head": True}`. The others stay theta and cost no gradient.
 
     Returns:
-      `(phi_K, metrics)`; metrics are `inner/loss` and the loss's own, each `[K]`, empty for K = 0.
+      `(phi_K, metrics)`, phi without rates; metrics are `inner/loss` and the loss's own, each `[K]`, empty for K = 0.
+
+    Raises:
+      ValueError: an inner optimizer whose derivative is not finite where a gradient is 0 (Adam's square root), unless
+        `first_order`.
 
     Reference: Finn et al. 2017, "Model-Agnostic Meta-Learning"; level one of arXiv 2404.12024.
 
@@ -72,17 +134,40 @@ def adapt(params: Params, task: Any, *, inner_loss: LossFn, config: BilevelConfi
     >>> phi.tolist()
     [2.0]
     """
+    theta = initial_params(params)
     if config.inner_steps == 0:
-        return params, {}
+        return theta, {}
+    optimizer = optax.identity() if inner_optimizer is None else inner_optimizer
+    if inner_optimizer is not None and not config.first_order:
+        _refuse_infinite_derivative(inner_optimizer, theta)
+    # A prefix is spread over the leaves; what does not move is cut out of the tree and closed over.
+    moves = jax.tree.map(lambda flag, part: jax.tree.map(lambda _: bool(flag), part), adapted, theta)
+    moving = jax.tree.map(lambda flag, p: p if flag else None, moves, theta)
+    scale = _step_scale(params, moving, config, own_rate=inner_optimizer is not None)
 
-    def step(phi: Params, _: None) -> tuple[Params, Metrics]:
-        (value, metrics), gradient = jax.value_and_grad(inner_loss, has_aux=True)(phi, task)
+    def whole(part: Params) -> Params:
+        return jax.tree.map(
+            lambda flag, new, old: new if flag else old, moves, part, theta, is_leaf=lambda x: x is None
+        )
+
+    def step(carry: tuple[Params, Any], _: None) -> tuple[tuple[Params, Any], Metrics]:
+        phi, state = carry
+        (value, metrics), gradient = jax.value_and_grad(lambda p: inner_loss(whole(p), task), has_aux=True)(phi)
         if config.first_order:
             gradient = lax.stop_gradient(gradient)
-        phi = jax.tree.map(lambda p, g: p - jnp.asarray(config.inner_rate, p.dtype) * g, phi, gradient)
-        return phi, {"inner/loss": value, **{f"inner/{name}": v for name, v in metrics.items()}}
+        direction, state = optimizer.update(gradient, state, phi)
+        phi = jax.tree.map(lambda p, a, d: p + a * d, phi, scale, direction)
+        return (phi, state), {"inner/loss": value, **{f"inner/{name}": v for name, v in metrics.items()}}
 
-    return lax.scan(step, params, None, length=config.inner_steps)
+    if config.remat:
+        step = jax.checkpoint(step, prevent_cse=False)
+    (phi, _), metrics = lax.scan(step, (moving, optimizer.init(moving)), None, length=config.inner_steps)
+    return whole(phi), metrics
+
+
+def initial_params(params: Params) -> Params:
+    """Theta itself, without the rates that may stand beside it."""
+    return params.params if isinstance(params, RatedParams) else params
 
 
 def outer_objective(
@@ -93,29 +178,63 @@ def outer_objective(
     outer_loss: LossFn,
     initial_loss: LossFn | None = None,
     config: BilevelConfig,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    adapted: Any = True,
 ) -> tuple[jax.Array, Metrics]:
     """Level two's objective on one task, `outer_loss(phi_K, task) + initial_loss(theta, task)`.
 
     Args:
-      params: theta.
+      params: theta, or `RatedParams`.
       task: one task.
       inner_loss: level one's loss.
       outer_loss: judges the adapted parameters.
       initial_loss: judges the parameters before adaptation; None leaves the term out.
       config: see `BilevelConfig`.
+      inner_optimizer: see `adapt`.
+      adapted: see `adapt`.
 
     Returns:
       `(scalar, metrics)` with scalars `inner/*` (of the last inner step), `outer/*` and `initial/*`.
     """
-    adapted, inner_metrics = adapt(params, task, inner_loss=inner_loss, config=config)
-    total, outer_metrics = outer_loss(adapted, task)
+    phi, inner_metrics = adapt(
+        params, task, inner_loss=inner_loss, config=config, inner_optimizer=inner_optimizer, adapted=adapted
+    )
+    total, outer_metrics = outer_loss(phi, task)
     metrics = {name: values[-1] for name, values in inner_metrics.items()}
     metrics |= {"outer/loss": total, **{f"outer/{name}": v for name, v in outer_metrics.items()}}
     if initial_loss is not None:
-        value, initial_metrics = initial_loss(params, task)
+        value, initial_metrics = initial_loss(initial_params(params), task)
         metrics |= {"initial/loss": value, **{f"initial/{name}": v for name, v in initial_metrics.items()}}
         total = total + value
     return total, metrics
+
+
+def displacement_loss(inner_loss: LossFn, config: BilevelConfig, **settings: Any) -> LossFn:
+    """Reptile as a loss: `1/2 |theta - stop(phi_K)|^2`, whose gradient is `theta - phi_K`, the way that adaptation goes.
+
+    Args:
+      inner_loss: level one's loss.
+      config: level one's steps and rate.
+      **settings: `inner_optimizer` and `adapted`, see `adapt`.
+
+    Returns:
+      A loss for the update with `inner_steps=0`; its metrics are those of the last inner step.
+
+    Reference: Nichol et al. 2018, "On First-Order Meta-Learning Algorithms".
+
+    >>> pull = displacement_loss(lambda p, t: (0.5 * jnp.sum((p - t) ** 2), {}), BilevelConfig(inner_rate=0.5))
+    >>> jax.grad(lambda p: pull(p, jnp.array([0.0]))[0])(jnp.array([4.0])).tolist()
+    [2.0]
+    """
+
+    def loss(params: Params, task: Any) -> tuple[jax.Array, Metrics]:
+        phi, metrics = adapt(lax.stop_gradient(params), task, inner_loss=inner_loss, config=config, **settings)
+        way = jax.tree.map(lambda p, q: p - lax.stop_gradient(q), params, phi)
+        squares = jnp.stack([jnp.sum(jnp.square(w)) for w in jax.tree.leaves(way)])
+        last = {name.removeprefix("inner/"): values[-1] for name, values in metrics.items() if name != "inner/loss"}
+        return 0.5 * squares.sum(), last
+
+    return loss
 
 
 def meta_gradient(
@@ -126,43 +245,61 @@ def meta_gradient(
     outer_loss: LossFn,
     initial_loss: LossFn | None = None,
     config: BilevelConfig,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    adapted: Any = True,
+    task_weights: jax.Array | None = None,
 ) -> tuple[Params, Metrics]:
-    """Gradient of `J(theta) = mean_T outer_objective(theta, task)` through the inner steps.
+    """Gradient of `J(theta) = sum_T w_T outer_objective(theta, task_T) / sum_T w_T` through the inner steps.
 
     Args:
-      params: theta.
+      params: theta, or `RatedParams`.
       tasks: a tree whose arrays all have the leading axis T.
       inner_loss: level one's loss.
       outer_loss: judges the adapted parameters.
       initial_loss: judges theta itself, or None.
       config: see `BilevelConfig`.
+      inner_optimizer: see `adapt`.
+      adapted: see `adapt`.
+      task_weights: `[T]` weights w, 0 or more; a task of weight 0 is padding and adds nothing, nan included. None means 1 each.
 
     Returns:
-      `(gradient, metrics)`: a tree like `params`, and scalar means over tasks with J itself as `loss`.
+      `(gradient, metrics)`: a tree like `params`, and scalar weighted means over tasks with J itself as `loss`.
     """
+    objective = functools.partial(
+        outer_objective,
+        inner_loss=inner_loss,
+        outer_loss=outer_loss,
+        initial_loss=initial_loss,
+        config=config,
+        inner_optimizer=inner_optimizer,
+        adapted=adapted,
+    )
 
     def one_task(task: Any) -> tuple[Params, Metrics]:
-        def objective(theta: Params) -> tuple[jax.Array, Metrics]:
-            return outer_objective(
-                theta, task, inner_loss=inner_loss, outer_loss=outer_loss, initial_loss=initial_loss, config=config
-            )
-
-        (value, metrics), gradient = jax.value_and_grad(objective, has_aux=True)(params)
+        (value, metrics), gradient = jax.value_and_grad(objective, has_aux=True)(params, task)
         return gradient, {"loss": value, **metrics}
+
+    count = jax.tree.leaves(tasks)[0].shape[0]
+    weights = jnp.ones(count) if task_weights is None else task_weights.astype(jnp.result_type(float))
+    shares = weights / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny)
+
+    def weigh(share: jax.Array, value: jax.Array) -> jax.Array:
+        share = jnp.expand_dims(share, range(share.ndim, value.ndim)).astype(value.dtype)
+        return jnp.where(share > 0, share * value, jnp.zeros_like(value))
 
     if _side_by_side(config.task_mapping):
         stacked = jax.vmap(one_task)(tasks)
-        return jax.tree.map(lambda x: x.mean(axis=0), stacked)
+        return jax.tree.map(lambda x: weigh(shares, x).sum(axis=0), stacked)
 
-    count = jax.tree.leaves(tasks)[0].shape[0]
     shapes = jax.eval_shape(one_task, jax.tree.map(lambda x: x[0], tasks))
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-    def add(total: Any, task: Any) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, one_task(task)), None
+    def add(total: Any, part: tuple[jax.Array, Any]) -> tuple[Any, None]:
+        share, task = part
+        return jax.tree.map(lambda t, x: t + weigh(share, x), total, one_task(task)), None
 
-    total, _ = lax.scan(add, zeros, tasks)
-    return jax.tree.map(lambda x: x / count, total)
+    total, _ = lax.scan(add, zeros, (shares, tasks))
+    return total
 
 
 def make_update(
@@ -172,8 +309,10 @@ def make_update(
     initial_loss: LossFn | None = None,
     outer_optimizer: optax.GradientTransformation,
     config: BilevelConfig,
-) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
-    """Build one outer step, `update(state, tasks) -> (state, metrics)`, pure and ready for `jax.jit`.
+    inner_optimizer: optax.GradientTransformation | None = None,
+    adapted: Any = True,
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Build one outer step, `update(state, tasks, task_weights=None) -> (state, metrics)`, pure and ready for `jax.jit`.
 
     Args:
       inner_loss: level one's loss.
@@ -181,6 +320,8 @@ def make_update(
       initial_loss: judges theta itself, or None.
       outer_optimizer: any optax transformation.
       config: see `BilevelConfig`.
+      inner_optimizer: see `adapt`.
+      adapted: see `adapt`.
 
     Returns:
       A function of a `TrainState` and a tree of tasks with leading axis T. Metrics are scalars, with `gradient_norm`.
@@ -194,22 +335,58 @@ def make_update(
     >>> state.params.tolist()
     [3.0]
     """
+    gradient_of = functools.partial(
+        meta_gradient,
+        inner_loss=inner_loss,
+        outer_loss=outer_loss,
+        initial_loss=initial_loss,
+        config=config,
+        inner_optimizer=inner_optimizer,
+        adapted=adapted,
+    )
 
-    def update(state: TrainState, tasks: Any) -> tuple[TrainState, Metrics]:
-        gradient, metrics = meta_gradient(
-            state.params,
-            tasks,
-            inner_loss=inner_loss,
-            outer_loss=outer_loss,
-            initial_loss=initial_loss,
-            config=config,
-        )
+    def update(state: TrainState, tasks: Any, task_weights: jax.Array | None = None) -> tuple[TrainState, Metrics]:
+        gradient, metrics = gradient_of(state.params, tasks, task_weights=task_weights)
         changes, opt_state = outer_optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, changes)
         metrics |= {"gradient_norm": optax.tree.norm(gradient)}
         return TrainState(params=params, opt_state=opt_state, step=state.step + 1), metrics
 
     return update
+
+
+def _step_scale(params: Params, moving: Params, config: BilevelConfig, *, own_rate: bool) -> Params:
+    """What multiplies a direction, for each moving leaf: minus alpha on gradients, plus on an optimiser's own updates."""
+    sign = 1.0 if own_rate else -1.0
+    if not isinstance(params, RatedParams):
+        constant = sign if own_rate else sign * config.inner_rate
+        return jax.tree.map(lambda p: jnp.asarray(constant, p.dtype), moving)
+
+    def signed(rate: jax.Array, part: Params) -> Params:
+        shaped = lambda p: jnp.broadcast_to(sign * rate, p.shape)  # noqa: E731
+        return jax.tree.map(shaped, part)
+
+    return jax.tree.map(signed, params.inner_rate, moving)
+
+
+def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, theta: Params) -> None:
+    """Differentiate one step of the transformation where every gradient is 0, as a dead ReLU or a masked clip makes it."""
+    with jax.ensure_compile_time_eval():
+        zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), theta)
+        state = optimizer.init(zeros)
+
+        def total(gradient: Params) -> jax.Array:
+            updates, _ = optimizer.update(gradient, state, zeros)
+            return jnp.stack([jnp.sum(u.astype(jnp.float32)) for u in jax.tree.leaves(updates)]).sum()
+
+        slopes = jax.grad(total)(zeros)
+        finite = all(np.isfinite(np.asarray(s)).all() for s in jax.tree.leaves(slopes))
+    if not finite:
+        raise ValueError(
+            "the inner optimizer's derivative is not finite where a gradient is 0 (the square root in Adam's denominator), "
+            "so the second-order meta-gradient would be nan; give it eps_root, as in optax.adam(1e-2, eps_root=1e-8), "
+            "or set first_order=True"
+        )
 
 
 def _side_by_side(mapping: TaskMapping) -> bool:

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import chex
 import jax
@@ -18,14 +18,16 @@ import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import NDArray
 
-from lightman_jax.branches import NetworkConfig, apply_branches, init_params
+from lightman_jax.branches import NetworkConfig
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
-from lightman_jax.methods import MethodConfig, method_update
+from lightman_jax.methods import Method, MethodConfig, make_method
 from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task_batch
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
+MacroLabels = Literal["true", "shuffled"]
+
 _LONGEST_CHUNK = 25
-_INIT_STEP = 0xFFFFFFFF
+_INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,7 @@ class TrainConfig:
       weight_decay: AdamW's decay.
       scaling: `clip_rms` or `fold_rms`.
       macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
+      macro_labels: true, or shuffled over the fold's training macro clips: the control that shows what the labels add.
     """
 
     method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
@@ -51,6 +54,7 @@ class TrainConfig:
     weight_decay: float = 1e-2
     scaling: Scaling = "clip_rms"
     macro_gain: float = 3.0
+    macro_labels: MacroLabels = "true"
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -59,6 +63,8 @@ class TrainConfig:
             raise ValueError(f"outer_rate {self.outer_rate} and macro_gain {self.macro_gain} must both be above 0")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay {self.weight_decay} is negative; choose 0 or more")
+        if self.macro_labels not in get_args(MacroLabels):
+            raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
 
@@ -143,7 +149,7 @@ def train_folds(
     check_folds(folds, micro.subject, macro.subject if macro is not None else micro.subject)
     mesh = _device_mesh()
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
-    start, advance = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
+    start, advance, finish = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
     data = _device_data(micro, macro)
     lanes = [(fold, seed) for seed in seeds for fold in folds]
     for first in range(0, len(lanes), mesh.size):
@@ -164,7 +170,7 @@ def train_folds(
                 loss = float(np.mean(chunks[-1]["loss"][: len(batch)]))
                 on_progress(Progress(batch, step + chunk, first, len(lanes), loss))
         history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-        params = jax.device_get(state.params)
+        params = jax.device_get(finish(state, lane, data))
         for row, (fold, seed) in enumerate(batch):
             own = jax.tree.map(lambda x, row=row: x[row], params)
             yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
@@ -216,17 +222,12 @@ def _device_data(micro: ClipSet, macro: ClipSet | None) -> _Data:
 @functools.lru_cache(maxsize=32)
 def _training_program(
     config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh
-) -> tuple[Callable[..., TrainState], Callable[..., tuple[TrainState, Metrics]]]:
-    optimizer = optax.adamw(
-        optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
-    )
-    update = method_update(config.method, config.network, optimizer)
+) -> tuple[Callable[..., TrainState], Callable[..., tuple[TrainState, Metrics]], Callable[..., Params]]:
+    method = _method(config)
 
     def start(lane: _Lane, data: _Data) -> TrainState:
         key = jax.random.fold_in(lane.key, _INIT_STEP)
-        height, width, channels = data.image.shape[1:]
-        params = init_params(key, config=config.network, image_shape=(height, width, channels), classes=classes)
-        return TrainState(params=params, opt_state=optimizer.init(params), step=jnp.int32(0))
+        return method.init(key, data.image.shape[1:], classes)
 
     def advance(state: TrainState, lane: _Lane, data: _Data) -> tuple[TrainState, Metrics]:
         micro, macro = _pools(lane, data, config, pseudo_macro)
@@ -234,9 +235,13 @@ def _training_program(
         def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             draw_key, mirror_key = jax.random.split(jax.random.fold_in(lane.key, state.step))
             tasks = draw_task_batch(draw_key, micro, macro, classes=classes, config=config.task)
-            return update(state, mirror_at_random(mirror_key, tasks))
+            return method.update(state, mirror_at_random(mirror_key, tasks))
 
         return jax.lax.scan(step, state, None, length=chunk)
+
+    def finish(state: TrainState, lane: _Lane, data: _Data) -> Params:
+        micro, _ = _pools(lane, data, config, pseudo_macro)
+        return method.finish(state, Clips(image=micro.image, label=micro.label, where=micro.train))
 
     # check_vma off: the initial carries of the scans inside are constants, which the check takes for unvarying.
     each = functools.partial(jax.shard_map, mesh=mesh, out_specs=PartitionSpec("folds"), check_vma=False)
@@ -244,7 +249,15 @@ def _training_program(
     return (
         jax.jit(each(_for_each_lane(start, 1), in_specs=(lanes, shared))),
         jax.jit(each(_for_each_lane(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
+        jax.jit(each(_for_each_lane(finish, 2), in_specs=(lanes, lanes, shared))),
     )
+
+
+def _method(config: TrainConfig) -> Method:
+    optimizer = optax.adamw(
+        optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
+    )
+    return make_method(config.method, config.network, optimizer, steps=config.steps)
 
 
 def _for_each_lane(fn: Callable[..., Any], lane_arguments: int) -> Callable[..., Any]:
@@ -262,10 +275,33 @@ def _pools(lane: _Lane, data: _Data, config: TrainConfig, pseudo_macro: bool) ->
         macro_image = magnify_flow(micro_image, config.macro_gain)
     else:
         macro_image = scale_flow(data.macro_image, scaling=config.scaling, train=lane.macro_train)
+    macro_label = data.macro_label
+    if config.macro_labels == "shuffled":
+        macro_label = shuffle_labels(jax.random.fold_in(lane.key, _SHUFFLE_STEP), macro_label, lane.macro_train)
     return (
         Pool(micro_image, data.label, data.subject, lane.train),
-        Pool(macro_image, data.macro_label, data.macro_subject, lane.macro_train),
+        Pool(macro_image, macro_label, data.macro_subject, lane.macro_train),
     )
+
+
+def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.Array:
+    """Permute the labels of the training clips among themselves; no other clip's label moves or is moved.
+
+    Args:
+      key: JAX random key.
+      labels: `[m]`.
+      train: `[m]` bool.
+
+    Returns:
+      `[m]`.
+
+    >>> shuffle_labels(jax.random.key(0), jnp.array([1, 1, 7]), jnp.array([True, True, False])).tolist()
+    [1, 1, 7]
+    """
+    chex.assert_equal_shape([labels, train])
+    score = jnp.where(train, jax.random.uniform(key, labels.shape), jnp.inf)
+    # Stable sorts: training rows come first in both, the others keep their own order behind them.
+    return labels.at[jnp.argsort(~train)].set(labels[jnp.argsort(score)])
 
 
 def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
@@ -295,11 +331,13 @@ def _with_image(clips: Clips, image: jax.Array) -> Clips:
 
 @functools.lru_cache(maxsize=32)
 def _prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
+    logits = _method(config).logits
+
     @jax.jit
     def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array) -> jax.Array:
         test = scale_flow(images, scaling=config.scaling, train=train)[rows]
         views = jnp.concatenate([test, mirror_flow(test)])
-        probabilities = jax.nn.softmax(apply_branches(params, views, config=config.network).logits)
+        probabilities = jax.nn.softmax(logits(params, views))
         return 0.5 * (probabilities[: rows.shape[0]] + probabilities[rows.shape[0] :])
 
     return predict

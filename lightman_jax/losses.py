@@ -1,16 +1,14 @@
-"""Pure losses of both branches: one value per clip, `where=` for padding, no reduction and no filtering in Python."""
+"""Pure losses of recognition: one value per clip, `where=` for padding, no reduction and no filtering in Python."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-PrimaryForm = Literal["cross_entropy", "focal"]
-AlignmentForm = Literal["contrastive", "cosine"]
-PRIMARY_FORMS: tuple[PrimaryForm, ...] = ("cross_entropy", "focal")
-ALIGNMENT_FORMS: tuple[AlignmentForm, ...] = ("contrastive", "cosine")
+PrimaryForm = Literal["cross_entropy", "balanced", "focal"]
+PRIMARY_FORMS: tuple[PrimaryForm, ...] = get_args(PrimaryForm)
 
 
 def mean_where(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
@@ -33,6 +31,24 @@ def mean_where(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
     return kept.sum() / jnp.maximum(where.sum(), 1).astype(values.dtype)
 
 
+def keep_where(values: jax.Array, where: jax.Array | None) -> jax.Array:
+    """Zeros in the rows that are padding: whatever stood there, nan included, reaches neither value nor gradient.
+
+    Args:
+      values: `[n, ...]`.
+      where: `[n]` bool; None keeps every row.
+
+    Returns:
+      Like `values`.
+
+    >>> keep_where(jnp.array([1.0, jnp.nan]), jnp.array([True, False])).tolist()
+    [1.0, 0.0]
+    """
+    if where is None:
+        return values
+    return jnp.where(jnp.expand_dims(where, range(1, values.ndim)), values, jnp.zeros_like(values))
+
+
 def primary_loss(
     logits: jax.Array, labels: jax.Array, *, where: jax.Array | None = None, class_weights: jax.Array | None = None
 ) -> jax.Array:
@@ -42,7 +58,7 @@ def primary_loss(
       logits: `[n, N]`, nats.
       labels: `[n]` class indices.
       where: `[n]` bool; padded clips give 0.
-      class_weights: `[N]` weights w, for example from inverse class frequency; None means 1.
+      class_weights: `[N]` weights w, for example `balanced_weights`; None means 1.
 
     Returns:
       `[n]`, nats.
@@ -53,134 +69,91 @@ def primary_loss(
     [0.6931472]
     """
     chex.assert_rank([logits, labels], [2, 1])
-    values = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    values = optax.softmax_cross_entropy_with_integer_labels(keep_where(logits, where), labels)
     if class_weights is not None:
-        values = values * class_weights[labels]
-    return values if where is None else jnp.where(where, values, jnp.zeros_like(values))
+        values = values * class_weights[labels].astype(values.dtype)
+    return keep_where(values, where)
+
+
+def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None = None) -> jax.Array:
+    """Weights that make every class count alike, `w_c = n / (number of classes present * n_c)`.
+
+    Args:
+      labels: `[n]` class indices.
+      classes: N.
+      where: `[n]` bool, False marks padding.
+
+    Returns:
+      `[N]` float32; 0 for a class without a clip. Their mean over the clips is 1.
+
+    >>> balanced_weights(jnp.array([0, 0, 0, 1]), 3).tolist()
+    [0.6666666865348816, 2.0, 0.0]
+    """
+    counted = keep_where(jax.nn.one_hot(labels, classes, dtype=jnp.float32), where).sum(axis=0)
+    present = counted > 0
+    share = counted.sum() / jnp.maximum(present.sum(), 1).astype(jnp.float32)
+    return jnp.where(present, share / jnp.maximum(counted, 1), 0)
 
 
 def focal_loss(
     logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0, where: jax.Array | None = None
 ) -> jax.Array:
-    """Multi-class focal cross-entropy, `-(1 - p_y)^gamma log p_y`; `gamma = 0` is `primary_loss`.
+    """Multi-class focal cross-entropy, `-sum_a y_a (1 - p_a)^gamma log p_a`; `gamma = 0` is `primary_loss`.
 
     `(1 - p)^gamma` is written as `exp(gamma log(1 - p))` with `log(1 - p)` held above a floor, so value and gradient
     stay finite where p reaches 1.
 
     Args:
       logits: `[n, N]`, nats.
-      labels: `[n]` class indices.
+      labels: `[n]` class indices, or `[n, N]` soft labels y that sum to 1.
       gamma: focus on hard clips, at least 0.
       where: `[n]` bool; padded clips give 0.
 
     Returns:
       `[n]`, nats.
 
-    Reference: Lin et al. 2017, "Focal Loss for Dense Object Detection".
+    Reference: Lin et al. 2017, "Focal Loss for Dense Object Detection"; with soft labels as in Liu et al. 2019,
+    "Self-Supervised Generalisation with Meta Auxiliary Learning", where gamma is 2.
 
     >>> print(focal_loss(jnp.array([[0.0, 0.0]]), jnp.array([1]), gamma=2.0))
     [0.1732868]
     """
-    chex.assert_rank([logits, labels], [2, 1])
-    log_p = -optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    chex.assert_rank([logits, labels], [2, {1, 2}])
+    log_p = jax.nn.log_softmax(keep_where(logits, where), axis=1)
     # Held strictly below 0, where 1 - p would lose every digit and its logarithm its gradient.
     tiny = jnp.asarray(jnp.finfo(logits.dtype).eps, logits.dtype)
     log_rest = jnp.log(-jnp.expm1(jnp.minimum(log_p, -tiny)))
     values = -jnp.exp(gamma * log_rest) * log_p
-    return values if where is None else jnp.where(where, values, jnp.zeros_like(values))
-
-
-def alignment_where(
-    labels: jax.Array,
-    macro_labels: jax.Array,
-    *,
-    where: jax.Array | None = None,
-    macro_where: jax.Array | None = None,
-) -> jax.Array:
-    """Which micro clips have a macro clip of their class, and so take part in the mean of `alignment_loss`.
-
-    Args:
-      labels: `[n]` classes of the micro clips.
-      macro_labels: `[M]` classes of the macro clips.
-      where: `[n]` bool, False marks padding.
-      macro_where: `[M]` bool, False marks padding.
-
-    Returns:
-      `[n]` bool.
-
-    >>> alignment_where(jnp.array([0, 1]), jnp.array([1, 1])).tolist()
-    [False, True]
-    """
-    return _positives(labels, macro_labels, where, macro_where).any(axis=1)
-
-
-def alignment_loss(
-    micro: jax.Array,
-    labels: jax.Array,
-    macro: jax.Array,
-    macro_labels: jax.Array,
-    *,
-    form: AlignmentForm = "contrastive",
-    temperature: float = 0.1,
-    where: jax.Array | None = None,
-    macro_where: jax.Array | None = None,
-    stop_macro: bool = False,
-) -> jax.Array:
-    """Distance between micro-expression embeddings u and the macro-expression embeddings v of the same class.
-
-    With `P(i)` the macro clips of the class of micro clip i:
-
-    - `contrastive`: `-mean_{p in P(i)} log( exp(u_i.v_p / t) / sum_m exp(u_i.v_m / t) )`
-    - `cosine`: `mean_{p in P(i)} (1 - u_i.v_p)`
-
-    Args:
-      micro: `[n, E]` unit-length embeddings of micro clips.
-      labels: `[n]` their classes.
-      macro: `[M, E]` unit-length embeddings of macro clips.
-      macro_labels: `[M]` their classes, in the same label space.
-      form: `contrastive` or `cosine`.
-      temperature: t of the contrastive form, above 0.
-      where: `[n]` bool, False marks padding.
-      macro_where: `[M]` bool, False marks padding.
-      stop_macro: treat v as fixed, so that micro clips move to macro clips and not the reverse.
-
-    Returns:
-      `[n]`; 0 for padding and for a clip without a macro clip of its class (leave those out of a mean by `alignment_where`).
-
-    Raises:
-      ValueError: unknown form.
-
-    Reference: the auxiliary task of arXiv 2404.12024 (abstract: align micro- with macro-expression images). The abstract
-    gives no formula. Choice: every macro clip of the class is a positive, as in Khosla et al. 2020, "Supervised
-    Contrastive Learning".
-
-    >>> u, v = jnp.eye(2), jnp.eye(2)
-    >>> alignment_loss(u, jnp.array([0, 1]), v, jnp.array([0, 1]), form="cosine").tolist()
-    [0.0, 0.0]
-    """
-    chex.assert_rank([micro, labels, macro, macro_labels], [2, 1, 2, 1])
-    chex.assert_equal(micro.shape[1], macro.shape[1])
-    positives = _positives(labels, macro_labels, where, macro_where)
-    similarity = micro @ (jax.lax.stop_gradient(macro) if stop_macro else macro).T
-    if form == "contrastive":
-        scores = similarity / temperature
-        if macro_where is not None:
-            scores = jnp.where(macro_where[None, :], scores, jnp.finfo(scores.dtype).min)
-        pairs = -jax.nn.log_softmax(scores, axis=1)
-    elif form == "cosine":
-        pairs = 1 - similarity
+    if labels.ndim == 1:
+        values = jnp.take_along_axis(values, labels[:, None], axis=1)[:, 0]
     else:
-        raise ValueError(f"alignment form {form!r} is unknown; choose one of {', '.join(ALIGNMENT_FORMS)}")
-    kept = jnp.where(positives, pairs, jnp.zeros_like(pairs)).sum(axis=1)
-    return kept / jnp.maximum(positives.sum(axis=1), 1).astype(kept.dtype)
+        # A soft label of 0 beside a logit that overflows would otherwise be 0 times infinity.
+        soft = keep_where(labels, where)
+        values = jnp.where(soft > 0, soft * jnp.where(soft > 0, values, 0), 0).sum(axis=1)
+    return keep_where(values, where)
 
 
-def _positives(
-    labels: jax.Array, macro_labels: jax.Array, where: jax.Array | None, macro_where: jax.Array | None
-) -> jax.Array:
-    same = labels[:, None] == macro_labels[None, :]
-    if where is not None:
-        same = same & where[:, None]
-    if macro_where is not None:
-        same = same & macro_where[None, :]
-    return same
+def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
+    """How unevenly the clips together use the classes, `sum_a p_ia log q_a` with `q` the mean of `p` over the clips.
+
+    The mean over the clips is `sum_a q_a log q_a`, minus the entropy of q: lowest, `-log A`, where all classes are used
+    alike. It keeps generated labels from falling into one class.
+
+    Args:
+      probabilities: `[n, A]`, rows that sum to 1; 0 and 1 are allowed.
+      where: `[n]` bool; padded clips give 0 and take no part in q.
+
+    Returns:
+      `[n]`, nats.
+
+    Reference: Liu et al. 2019, "Self-Supervised Generalisation with Meta Auxiliary Learning", the entropy term; its 1e-20
+    inside the logarithm.
+
+    >>> print(entropy_loss(jnp.array([[1.0, 0.0], [0.0, 1.0]])))
+    [-0.6931472 -0.6931472]
+    """
+    chex.assert_rank(probabilities, 2)
+    p = keep_where(probabilities, where).astype(jnp.promote_types(probabilities.dtype, jnp.float32))
+    count = p.shape[0] if where is None else jnp.maximum(where.sum(), 1).astype(p.dtype)
+    mean = p.sum(axis=0) / count
+    return (p @ jnp.log(mean + 1e-20)).astype(probabilities.dtype)

@@ -1,15 +1,14 @@
-"""Layers and backbones that stay cheap at second order. No running statistics: a network is a pure function of its input.
+"""Layers that stay cheap at second order. No hidden state: every layer is a pure function of its input.
 
 `conv_form` names how a 3x3 convolution is differentiated. `closed` writes the convolution and its kernel gradient as two
 operations whose derivatives are each other, so every order of derivative is made of forward convolutions and matrix
-products; XLA's own transposed convolutions inside a loop are an order of magnitude slower on a CPU. An input of few channels is
-multiplied as patches instead, which needs no such care. `plain` is XLA's convolution with XLA's derivatives; it is the oracle,
-and the form that also allows forward-mode differentiation. `auto` is `closed` on every backend.
+products; XLA's own transposed convolutions inside a loop are an order of magnitude slower on a CPU. An input of few channels, or a
+stride of 2, is multiplied as patches instead, which needs no such care. `plain` is XLA's convolution with XLA's derivatives; it is
+the oracle, and the form that also allows forward-mode differentiation. `auto` is `closed` on every backend.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -21,16 +20,17 @@ _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW_CHANNELS = 8
 
 
-def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto") -> jax.Array:
-    """3x3 convolution, stride 1, zero padding, `y[n,i,j,o] = sum_{a,b,c} x[n,i+a-1,j+b-1,c] kernel[a,b,c,o]`.
+def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto", *, stride: int = 1) -> jax.Array:
+    """3x3 convolution, zero padding of 1, `y[n,i,j,o] = sum_{a,b,c} x[n,s*i+a-1,s*j+b-1,c] kernel[a,b,c,o]`.
 
     Args:
       x: `[n, H, W, C]`.
       kernel: `[3, 3, C, O]`.
       form: `auto`, `closed` or `plain`; see the module's text. All give the same derivatives of every order.
+      stride: s, 1 or 2.
 
     Returns:
-      `[n, H, W, O]`.
+      `[n, ceil(H/s), ceil(W/s), O]`.
 
     Raises:
       ValueError: unknown form.
@@ -38,23 +38,23 @@ def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto") -> jax.Arr
     if form not in CONV_FORMS:
         raise ValueError(f"conv_form {form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
     if form == "plain":
-        return _plain(x, kernel)
-    return _by_patches(x, kernel) if x.shape[-1] < _FEW_CHANNELS else _closed(x, kernel)
+        return _plain(x, kernel, stride)
+    return _by_patches(x, kernel, stride) if stride > 1 or x.shape[-1] < _FEW_CHANNELS else _closed(x, kernel)
 
 
-def _plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
+def _plain(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT)
 
 
-def _by_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    patches = jnp.concatenate(_shifts(x), axis=-1)
+def _by_patches(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    patches = jnp.concatenate(_shifts(x, stride), axis=-1)
     return patches @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def _shifts(x: jax.Array) -> list[jax.Array]:
+def _shifts(x: jax.Array, stride: int = 1) -> list[jax.Array]:
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    return [padded[:, i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
 
 
 def _turned(kernel: jax.Array) -> jax.Array:
@@ -85,11 +85,34 @@ _kernel_gradient.defvjp(
 )
 
 
+def conv1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+    """1x1 convolution, `y[n,i,j,o] = sum_c x[n,s*i,s*j,c] kernel[c,o]`.
+
+    Args:
+      x: `[n, H, W, C]`.
+      kernel: `[C, O]`.
+      stride: s, 1 or 2.
+
+    Returns:
+      `[n, ceil(H/s), ceil(W/s), O]`.
+    """
+    return x[:, ::stride, ::stride] @ kernel
+
+
+class Moments(NamedTuple):
+    """Mean `[C]` and biased variance `[C]` of a batch normalisation layer, and how many pixels they were taken over."""
+
+    mean: jax.Array
+    variance: jax.Array
+    pixels: jax.Array
+
+
 def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, *, epsilon: float = 1e-5) -> jax.Array:
     """Normalise each clip over space and each group of channels, `(x - mean) / sqrt(var + eps) * scale + bias`.
 
     Mean and mean square are summed over space first and over the group's channels after, and folded into one
-    multiply-add per pixel: second-order derivatives then touch the large array as rarely as can be.
+    multiply-add per pixel: second-order derivatives then touch the large array as rarely as can be. One group is layer
+    normalisation.
 
     Args:
       x: `[n, H, W, C]`.
@@ -115,46 +138,64 @@ def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, *, 
     return x * gain[:, None, None, :] + (bias[None, :] - mean * gain)[:, None, None, :]
 
 
-def max_pool(x: jax.Array) -> jax.Array:
-    """2x2 maximum with stride 2; an odd last row or column is dropped. `[n,H,W,C] -> [n,H//2,W//2,C]`.
+def batch_moments(x: jax.Array, where: jax.Array | None = None) -> Moments:
+    """Mean and (biased) variance of each channel over the clips of a batch and over space.
 
-    The largest entry of each window is marked once and held fixed, so every derivative is a product with that mask
-    (ties share evenly). A maximum is piecewise linear, hence this is exact.
+    Args:
+      x: `[n, H, W, C]`.
+      where: `[n]` bool, False marks padding, which takes no part.
+
+    Returns:
+      `Moments`, each `[C]`.
     """
-    n, height, width, channels = x.shape
-    windows = x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels)
+    clips = jnp.ones(x.shape[0], bool) if where is None else where
+    count = jnp.maximum(clips.sum(), 1).astype(x.dtype)
+    kept = jnp.where(clips[:, None, None, None], x, jnp.zeros_like(x))
+    mean, square = (part.mean(axis=(1, 2)).sum(axis=0) / count for part in (kept, jnp.square(kept)))
+    return Moments(mean, jnp.maximum(square - jnp.square(mean), 0), count * x.shape[1] * x.shape[2])
+
+
+def batch_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, moments: Moments, *, epsilon: float = 1e-5
+) -> jax.Array:
+    """Normalise each channel by given moments, `(x - mean) / sqrt(variance + eps) * scale + bias`.
+
+    Args:
+      x: `[n, H, W, C]`.
+      scale: `[C]`.
+      bias: `[C]`.
+      moments: of this batch (`batch_moments`) or stored ones.
+      epsilon: added to the variance.
+
+    Returns:
+      `[n, H, W, C]`.
+
+    Reference: Ioffe and Szegedy 2015, "Batch Normalization".
+    """
+    gain = lax.rsqrt(moments.variance + epsilon) * scale
+    return x * gain[None, None, None, :] + (bias - moments.mean * gain)[None, None, None, :]
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """2x2 maximum with stride 2; an odd last row or column is dropped, an axis of length 1 is left alone.
+
+    `[n,H,W,C] -> [n,H//2,W//2,C]`. The largest entry of each window is marked once and held fixed, so every derivative is a
+    product with that mask (ties share evenly). A maximum is piecewise linear, hence this is exact.
+    """
+    windows = _windows(x)
     fixed = lax.stop_gradient(windows)
     mask = (fixed == fixed.max(axis=(2, 4), keepdims=True)).astype(x.dtype)
     share = mask / mask.sum(axis=(2, 4), keepdims=True)
     return (windows * share).sum(axis=(2, 4))
 
 
-class Conv4(nn.Module):
-    """Four blocks of 3x3 convolution, group normalisation, ReLU and 2x2 max pooling, then the mean over space.
+def mean_pool(x: jax.Array) -> jax.Array:
+    """2x2 mean with stride 2, edges as in `max_pool`. `[n,H,W,C] -> [n,H//2,W//2,C]`."""
+    return _windows(x).mean(axis=(2, 4))
 
-    `[n, H, W, C] -> [n, width]`, H and W at least 16. The four-block network of few-shot learning (Vinyals et al. 2016), with group
-    normalisation (Choice: no statistics shared between clips, so nothing leaks from one clip to another).
 
-    Attributes:
-      width: channels of every block, a multiple of `group_size`.
-      group_size: channels of a normalisation group.
-      conv_form: see `conv3x3`.
-    """
-
-    width: int = 16
-    group_size: int = 8
-    conv_form: ConvForm = "auto"
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Features `[n, width]` of images `[n, H, W, C]`."""
-        for block in range(1, 5):
-            shape = (3, 3, x.shape[-1], self.width)
-            kernel = self.param(f"kernel_{block}", nn.initializers.he_normal(), shape, x.dtype)
-            bias = self.param(f"bias_{block}", nn.initializers.zeros_init(), (self.width,), x.dtype)
-            scale = self.param(f"norm_scale_{block}", nn.initializers.ones_init(), (self.width,), x.dtype)
-            shift = self.param(f"norm_bias_{block}", nn.initializers.zeros_init(), (self.width,), x.dtype)
-            x = conv3x3(x, kernel, self.conv_form) + bias[None, None, None, :]
-            # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
-            x = nn.relu(max_pool(group_norm(x, scale, shift, self.width // self.group_size)))
-        return x.mean(axis=(1, 2))
+def _windows(x: jax.Array) -> jax.Array:
+    """`[n, H//a, a, W//b, b, C]` with a, b = 2, or 1 on an axis of length 1."""
+    n, height, width, channels = x.shape
+    a, b = min(2, height), min(2, width)
+    return x[:, : height // a * a, : width // b * b].reshape(n, height // a, a, width // b, b, channels)

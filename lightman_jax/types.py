@@ -52,6 +52,8 @@ ARRAYS: dict[str, ArraySpec] = {
     "query.where": ArraySpec("Q", "bool", "", "False marks padding"),
     "outputs.logits": ArraySpec("n N", "float32", "nat", "primary branch, before the softmax"),
     "outputs.embedding": ArraySpec("n E", "float32", "unit length", "auxiliary branch"),
+    "outputs.maps": ArraySpec("n h w E", "float32", "unit length", "auxiliary branch at each place of the last maps"),
+    "outputs.frames": ArraySpec("n frames E", "float32", "unit length", "auxiliary branch of each frame; 1 for images"),
 }
 
 
@@ -102,10 +104,12 @@ class Task:
 
 @struct.dataclass
 class Outputs:
-    """What both branches say of n clips: `logits [n,N]` and unit-length `embedding [n,E]`."""
+    """What both branches say of n clips: `logits [n,N]` and unit-length `embedding [n,E]`, `maps [n,h,w,E]`, `frames [n,F,E]`."""
 
     logits: jax.Array
     embedding: jax.Array
+    maps: jax.Array
+    frames: jax.Array
 
 
 @struct.dataclass

@@ -1,0 +1,213 @@
+"""Backbones by name: images to features, with any normalisation, for any image size and number of channels.
+
+Halvings stop on an axis that has reached length 1, so small images pass through deep networks. `width` is the number of
+channels of the first stage (of DenseNet, the growth). Features are the mean over space; `maps` are what the last stage sees before
+its own pooling.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from lightman_jax.networks import (
+    ConvForm,
+    Moments,
+    batch_moments,
+    batch_norm,
+    conv1x1,
+    conv3x3,
+    group_norm,
+    max_pool,
+    mean_pool,
+)
+
+BackboneName = Literal["conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet"]
+Normalisation = Literal["group", "layer", "batch"]
+NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
+
+STATISTICS = "statistics"
+"""Collection of stored batch moments; see `Backbone`."""
+
+_GROUP_SIZE = 8
+
+
+class Backbone(nn.Module):
+    """What all backbones share: convolution and normalisation layers with named parameters.
+
+    `normalisation` is `group` (groups of 8 channels, or 4 where 8 does not divide them), `layer` (one group) or `batch`. With
+    `batch` the moments of the current batch are used, unless the collection `statistics` is given: then the stored ones
+    are. Applying with `mutable=["statistics"]` stores the current batch's.
+
+    Attributes:
+      width: channels of the first stage, a multiple of 4.
+      normalisation: `group`, `layer` or `batch`.
+      conv_form: see `networks.conv3x3`.
+      kernel_init: initialiser of the convolutions.
+    """
+
+    width: int = 16
+    normalisation: Normalisation = "group"
+    conv_form: ConvForm = "auto"
+    kernel_init: Callable[..., Any] = nn.initializers.he_normal()
+
+    def conv(self, name: str, x: jax.Array, channels: int, *, size: int = 3, stride: int = 1) -> jax.Array:
+        """Convolution of `size` 3 or 1 without bias."""
+        if size == 1:
+            kernel = self.param(f"kernel_{name}", self.kernel_init, (x.shape[-1], channels), x.dtype)
+            return conv1x1(x, kernel, stride=stride)
+        kernel = self.param(f"kernel_{name}", self.kernel_init, (3, 3, x.shape[-1], channels), x.dtype)
+        return conv3x3(x, kernel, self.conv_form, stride=stride)
+
+    def bias(self, name: str, x: jax.Array) -> jax.Array:
+        """Add one learnt number to each channel."""
+        values = self.param(f"bias_{name}", nn.initializers.zeros_init(), (x.shape[-1],), x.dtype)
+        return x + values[None, None, None, :]
+
+    def norm(self, name: str, x: jax.Array, where: jax.Array | None) -> jax.Array:
+        """Normalise as `normalisation` says, then scale and shift each channel."""
+        channels = x.shape[-1]
+        scale = self.param(f"norm_scale_{name}", nn.initializers.ones_init(), (channels,), x.dtype)
+        shift = self.param(f"norm_bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
+        if self.normalisation == "batch":
+            return batch_norm(x, scale, shift, self._moments(name, x, where))
+        groups = 1 if self.normalisation == "layer" else channels // math.gcd(channels, _GROUP_SIZE)
+        return group_norm(x, scale, shift, groups)
+
+    def _moments(self, name: str, x: jax.Array, where: jax.Array | None) -> Moments:
+        if self.is_mutable_collection(STATISTICS):
+            moments = batch_moments(x, where)
+            self.put_variable(STATISTICS, name, moments)
+            return moments
+        stored: Moments | None = self.get_variable(STATISTICS, name)
+        return batch_moments(x, where) if stored is None else stored
+
+
+class Conv4(Backbone):
+    """Four blocks of 3x3 convolution, normalisation, ReLU and 2x2 max pooling.
+
+    `[n, H, W, C] -> features [n, width]`. The four-block network of few-shot learning (Vinyals et al. 2016). Choice: group
+    normalisation by default, since no statistic is shared between clips, so nothing leaks from one clip to another.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """Features `[n, D]` and maps `[n, h, w, D]` of images `[n, H, W, C]`; `where [n]` marks padding for batch moments."""
+        maps = x
+        for block in ("1", "2", "3", "4"):
+            maps = self.norm(block, self.bias(block, self.conv(block, x, self.width)), where)
+            # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
+            x = nn.relu(max_pool(maps))
+        return x.mean(axis=(1, 2)), nn.relu(maps)
+
+
+class ResNet12(Backbone):
+    """Four residual blocks of three 3x3 convolutions with widths w, 2w, 4w, 8w, leaky ReLU and 2x2 max pooling.
+
+    `[n, H, W, C] -> features [n, 8 width]`. The residual network of few-shot learning (Oreshkin et al. 2018, "TADAM": w = 64).
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        maps = x
+        for block in range(1, 5):
+            channels = self.width * 2 ** (block - 1)
+            maps = x
+            for layer in range(1, 4):
+                name = f"{block}_{layer}"
+                maps = self.norm(name, self.conv(name, maps, channels), where)
+                maps = nn.leaky_relu(maps, 0.1) if layer < 3 else maps
+            shortcut = f"{block}_shortcut"
+            maps = nn.leaky_relu(maps + self.norm(shortcut, self.conv(shortcut, x, channels, size=1), where), 0.1)
+            x = max_pool(maps)
+        return x.mean(axis=(1, 2)), maps
+
+
+class ResNet18(Backbone):
+    """A 3x3 stem and four stages of two basic blocks, widths w, 2w, 4w, 8w, strides 1, 2, 2, 2.
+
+    `[n, H, W, C] -> features [n, 8 width]`. He et al. 2016, "Deep Residual Learning", with the stem for small images (w = 64).
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        x = nn.relu(self.norm("stem", self.conv("stem", x, self.width), where))
+        for stage in range(1, 5):
+            for block in (1, 2):
+                channels, stride = self.width * 2 ** (stage - 1), 2 if stage > 1 and block == 1 else 1
+                name = f"{stage}_{block}"
+                y = nn.relu(self.norm(f"{name}_1", self.conv(f"{name}_1", x, channels, stride=stride), where))
+                y = self.norm(f"{name}_2", self.conv(f"{name}_2", y, channels), where)
+                if x.shape[-1] != channels:
+                    shortcut = f"{name}_shortcut"
+                    x = self.norm(shortcut, self.conv(shortcut, x, channels, size=1, stride=stride), where)
+                x = nn.relu(x + y)
+        return x.mean(axis=(1, 2)), x
+
+
+class VGG16(Backbone):
+    """Five stages of 3x3 convolutions with bias, normalisation and ReLU, widths w, 2w, 4w, 8w, 8w, each with 2x2 max pooling.
+
+    `[n, H, W, C] -> features [n, 8 width]`. Simonyan and Zisserman 2015 without the wide dense layers (w = 64).
+    """
+
+    depths = (2, 2, 3, 3, 3)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        maps = x
+        for stage, depth in enumerate(self.depths, start=1):
+            maps = x
+            for layer in range(1, depth + 1):
+                name = f"{stage}_{layer}"
+                channels = self.width * min(2 ** (stage - 1), 8)
+                maps = nn.relu(self.norm(name, self.bias(name, self.conv(name, maps, channels)), where))
+            x = max_pool(maps)
+        return x.mean(axis=(1, 2)), maps
+
+
+class VGG19(VGG16):
+    """`VGG16` with four convolutions in each of the last three stages."""
+
+    depths = (2, 2, 4, 4, 4)
+
+
+class DenseNet(Backbone):
+    """DenseNet-BC of depth 40: three blocks of six bottleneck layers, each adding `width` channels; transitions halve.
+
+    `[n, H, W, C] -> features [n, D]`. Huang et al. 2017, "Densely Connected Convolutional Networks" (growth 12 there).
+    """
+
+    layers = 6
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        x = self.conv("stem", x, 2 * self.width)
+        for block in range(1, 4):
+            for layer in range(1, self.layers + 1):
+                name = f"{block}_{layer}"
+                y = self.conv(f"{name}_1", nn.relu(self.norm(f"{name}_1", x, where)), 4 * self.width, size=1)
+                y = self.conv(f"{name}_2", nn.relu(self.norm(f"{name}_2", y, where)), self.width)
+                x = jnp.concatenate([x, y], axis=-1)
+            if block < 3:
+                name = f"{block}_transition"
+                x = mean_pool(self.conv(name, nn.relu(self.norm(name, x, where)), x.shape[-1] // 2, size=1))
+        x = nn.relu(self.norm("last", x, where))
+        return x.mean(axis=(1, 2)), x
+
+
+BACKBONES: dict[BackboneName, type[Backbone]] = {
+    "conv4": Conv4,
+    "resnet12": ResNet12,
+    "resnet18": ResNet18,
+    "vgg16": VGG16,
+    "vgg19": VGG19,
+    "densenet": DenseNet,
+}
