@@ -93,14 +93,9 @@ def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_
     if not rows:
         raise ValueError("the table has no prediction; nothing can be scored")
     seeds = sorted({row.seed for row in rows})
-    by_seed = {seed: _of_seed(rows, seed) for seed in seeds}
-    first = by_seed[seeds[0]]
-    for seed in seeds[1:]:
-        differing = set(first) ^ set(by_seed[seed])
-        if differing:
-            raise ValueError(f"seeds {seeds[0]} and {seed} tested different clips, for example {sorted(differing)[0]}")
+    first = check_seeds(rows)
     subjects = sorted({row.subject for row in rows}, key=natural_order)
-    counts = _counts(rows, classes, seeds, subjects)
+    counts = count_predictions(rows, classes, seeds, subjects)
     pooled = counts.sum(axis=1)
     folds = sorted({row.fold for row in rows})
     corpora = sorted({row.dataset for row in rows})
@@ -141,6 +136,22 @@ def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_
     return result
 
 
+def check_seeds(rows: Sequence[Prediction]) -> dict[str, Prediction]:
+    """The first seed's rows by clip, once it is sure that every seed predicts the same clips, each once.
+
+    Raises:
+      ValueError: a clip predicted twice under a seed, or seeds with different clips.
+    """
+    seeds = sorted({row.seed for row in rows})
+    by_seed = {seed: _of_seed(rows, seed) for seed in seeds}
+    first = by_seed[seeds[0]]
+    for seed in seeds[1:]:
+        differing = set(first) ^ set(by_seed[seed])
+        if differing:
+            raise ValueError(f"seeds {seeds[0]} and {seed} tested different clips, for example {sorted(differing)[0]}")
+    return first
+
+
 def _of_seed(rows: Sequence[Prediction], seed: int) -> dict[str, Prediction]:
     found: dict[str, Prediction] = {}
     for row in rows:
@@ -153,10 +164,14 @@ def _of_seed(rows: Sequence[Prediction], seed: int) -> dict[str, Prediction]:
     return found
 
 
-def _counts(
+def count_predictions(
     rows: Sequence[Prediction], classes: Sequence[str], seeds: list[int], subjects: list[str]
 ) -> NDArray[np.int64]:
-    """`[seeds, subjects, N, N]` confusion counts."""
+    """`[seeds, subjects, N, N]` confusion counts.
+
+    Raises:
+      ValueError: a class that is not among `classes`.
+    """
     number = {name: index for index, name in enumerate(classes)}
     unknown = sorted({name for row in rows for name in (row.label, row.prediction)} - set(number))
     if unknown:

@@ -3,6 +3,9 @@
 An independent implementation of the method described in the abstract of arXiv 2404.12024.
 """
 
+from lightman_jax.adaptation import adapt_and_predict as adapt_and_predict
+from lightman_jax.adaptation import make_adapter as make_adapter
+from lightman_jax.adaptation import pad_clips as pad_clips
 from lightman_jax.alignment import alignment_loss as alignment_loss
 from lightman_jax.alignment import alignment_where as alignment_where
 from lightman_jax.alignment import soft_dtw as soft_dtw
@@ -56,6 +59,7 @@ from lightman_jax.methods import prototype_head as prototype_head
 from lightman_jax.metrics import accuracy as accuracy
 from lightman_jax.metrics import bootstrap_interval as bootstrap_interval
 from lightman_jax.metrics import confusion_matrix as confusion_matrix
+from lightman_jax.metrics import paired_difference as paired_difference
 from lightman_jax.metrics import uar as uar
 from lightman_jax.metrics import uf1 as uf1
 from lightman_jax.tasks import Fold as Fold

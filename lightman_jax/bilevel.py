@@ -389,5 +389,10 @@ def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, theta: 
         )
 
 
+def map_tasks(fn: Callable[[Any], Any], tasks: Any, mapping: TaskMapping) -> Any:
+    """`fn` on each task of a tree with leading axis T, side by side or in turn as `mapping` says; results are stacked."""
+    return jax.vmap(fn)(tasks) if _side_by_side(mapping) else lax.map(fn, tasks)
+
+
 def _side_by_side(mapping: TaskMapping) -> bool:
     return mapping == "vmap" or (mapping == "auto" and jax.default_backend() != "cpu")

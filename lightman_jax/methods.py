@@ -181,7 +181,7 @@ class MethodLosses(NamedTuple):
     initial_loss: LossFn | None
 
 
-def method_losses(config: MethodConfig, network: NetworkConfig) -> MethodLosses:
+def method_losses(config: MethodConfig, network: NetworkConfig, *, align_inner: bool = True) -> MethodLosses:
     """The three losses of one task, as the module's text writes them.
 
     A weight of 0 leaves its term out of the program, macro clips included; `initial_loss` is None for weight 0. The variant
@@ -190,6 +190,7 @@ def method_losses(config: MethodConfig, network: NetworkConfig) -> MethodLosses:
     Args:
       config: forms and weights.
       network: the dual branch the losses look through.
+      align_inner: False leaves the alignment out of level one, for a task without macro clips.
 
     Returns:
       `MethodLosses`.
@@ -243,7 +244,7 @@ def method_losses(config: MethodConfig, network: NetworkConfig) -> MethodLosses:
 
     def inner_loss(params: Params, task: Task) -> tuple[jax.Array, Metrics]:
         clips = pooled_clips(task) if config.variant == "displacement" else task.support
-        return both(params, clips, task.macro, config.inner_alignment)
+        return both(params, clips, task.macro, config.inner_alignment if align_inner else 0)
 
     def outer_loss(params: Params, task: Task) -> tuple[jax.Array, Metrics]:
         if config.variant == "prototype":
@@ -255,6 +256,15 @@ def method_losses(config: MethodConfig, network: NetworkConfig) -> MethodLosses:
         return config.initial_weight * value, metrics
 
     return MethodLosses(inner_loss, outer_loss, initial_loss if config.initial_weight > 0 else None)
+
+
+def adapted_parts(config: MethodConfig) -> dict[str, bool]:
+    """Which parts of the dual branch level one moves, as `adapt` takes it.
+
+    >>> adapted_parts(MethodConfig(adapted="backbone"))["primary"]
+    False
+    """
+    return {name: name in _ADAPTED[config.adapted] for name in sorted(_ADAPTED["all"])}
 
 
 def pooled_clips(task: Task) -> Clips:
@@ -366,7 +376,7 @@ def method_update(
     if config.variant == "generated":
         raise ValueError("the variant 'generated' has two networks; build its step by make_method")
     losses = method_losses(config, network)
-    adapted = {name: name in _ADAPTED[config.adapted] for name in _ADAPTED["all"]}
+    adapted = adapted_parts(config)
     if config.variant == "displacement":
         pull = displacement_loss(losses.inner_loss, config.bilevel, adapted=adapted)
         plain = dataclasses.replace(config.bilevel, inner_steps=0)

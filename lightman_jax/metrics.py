@@ -169,3 +169,46 @@ def bootstrap_interval(
     values = np.nanmean(rate(pooled), axis=-1)
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def paired_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    rate: Callable[[ArrayLike], Rates] = uf1,
+    *,
+    level: float = 0.95,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Difference of two pooled rates on the same subjects and seeds, and its percentile interval under resampling of subjects.
+
+    Each replicate draws the same subjects for both, so what makes a subject hard for both cancels.
+
+    Args:
+      first: `[seeds, subjects, N, N]` counts of one method.
+      second: the same of the other.
+      rate: `uf1`, `uar` or `accuracy`.
+      level: coverage in 0..1.
+      replicates: bootstrap draws.
+      seed: of the draws.
+
+    Returns:
+      `(difference, low, high)`, first minus second, averaged over seeds.
+
+    Raises:
+      ValueError: the shapes differ or have not four axes, or there is no subject.
+
+    >>> paired_difference(np.ones((1, 4, 2, 2)), np.ones((1, 4, 2, 2)))
+    (0.0, 0.0, 0.0)
+    """
+    one, two = (np.asarray(counts, dtype=np.float64) for counts in (first, second))
+    if one.shape != two.shape or one.ndim != 4 or one.shape[1] == 0:
+        raise ValueError(
+            f"counts have shapes {one.shape} and {two.shape}; give both as [seeds, subjects, classes, classes] of the same clips"
+        )
+    subjects = one.shape[1]
+    draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
+    rates = [rate(np.einsum("bs,ksij->bkij", draws, counts)) for counts in (one, two)]
+    low, high = np.nanquantile(np.nanmean(rates[0] - rates[1], axis=-1), [(1 - level) / 2, (1 + level) / 2])
+    difference = np.mean(rate(one.sum(axis=1)) - rate(two.sum(axis=1)))
+    return float(difference), float(low), float(high)

@@ -20,6 +20,7 @@ ORDER = [
     "lightman_jax.bilevel",
     "lightman_jax.label_generator",
     "lightman_jax.methods",
+    "lightman_jax.adaptation",
     "lightman_jax.tasks",
     "lightman_jax.folds",
     "lightman_jax",

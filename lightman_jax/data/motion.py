@@ -58,11 +58,22 @@ def motion_image(clip: RawClip, config: MotionConfig) -> MotionImage:
     if first.shape != second.shape:
         raise ValueError(f"{clip.paths[apex].name} is {second.shape[:2]}, the onset frame {first.shape[:2]} pixels")
     box = face_box(first, cropped=clip.cropped)
-    faces = [grey_image(crop_face(frame, box, config.face_side)) for frame in (first, second)]
-    flow = optical_flow(*faces)
-    stacked = np.dstack([flow, optical_strain(flow)])
-    image = resize_image(stacked, config.image_side, config.image_side).astype(np.float32)
+    side = config.face_side
+    image = motion_between(crop_face(first, box, side), crop_face(second, box, side), config)
     return MotionImage(image, apex, box.finder if box else "given")
+
+
+def motion_between(first: NDArray[np.uint8], second: NDArray[np.uint8], config: MotionConfig) -> NDArray[np.float32]:
+    """Optical flow and strain from one picture of a face to another, `[image_side, image_side, 3]`.
+
+    Args:
+      first: `[side, side, 3]` uint8, for example the onset frame's face.
+      second: the same of the apex frame.
+      config: sizes.
+    """
+    flow = optical_flow(grey_image(first), grey_image(second))
+    stacked = np.dstack([flow, optical_strain(flow)])
+    return resize_image(stacked, config.image_side, config.image_side).astype(np.float32)
 
 
 def optical_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:

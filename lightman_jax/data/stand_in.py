@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ class StandInConfig:
       side: pixels of the square picture.
       micro_intensity: mean peak displacement of micro clips, pixels.
       macro_intensity: mean peak displacement of macro clips, pixels.
+      subject_variation: how much people differ in the strength and symmetry of their units; 0 makes them alike.
       seed: of all that is random.
     """
 
@@ -50,7 +51,17 @@ class StandInConfig:
     side: int = 96
     micro_intensity: float = 0.25
     macro_intensity: float = 4.0
+    subject_variation: float = 1.0
     seed: int = 0
+
+
+class StandInClip(NamedTuple):
+    """One invented clip: `pool` micro or macro, its class, its name and its frames `[side, side, 3]` uint8, RGB."""
+
+    pool: str
+    label: str
+    name: str
+    frames: list[NDArray[np.uint8]]
 
 
 class ActionUnit(NamedTuple):
@@ -175,12 +186,19 @@ def draw_face(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
     return np.clip(255 * (edge * image + (1 - edge) * background), 0, 255).astype(np.uint8)
 
 
-def _write_subject(folder: Path, subject: int, config: StandInConfig) -> None:
+def subject_clips(subject: int, config: StandInConfig) -> Iterator[StandInClip]:
+    """All clips of one invented person, the same for the same number and settings.
+
+    Args:
+      subject: any number; it seeds the person's face and habits.
+      config: how many clips, and how strong.
+    """
     rng = np.random.default_rng((config.seed, subject))
     face = draw_face(rng, config.side)
     # A person has habits: some units come easily, one half of the face is livelier.
-    habit = {number: rng.uniform(0.6, 1.4) for number in ACTION_UNITS}
-    lean = rng.normal(0, 0.15)
+    spread = 0.4 * config.subject_variation
+    habit = {number: rng.uniform(1 - spread, 1 + spread) for number in ACTION_UNITS}
+    lean = rng.normal(0, 0.15 * config.subject_variation)
     for pool, clips, intensity in (
         ("micro", config.micro_clips, config.micro_intensity),
         ("macro", config.macro_clips, config.macro_intensity),
@@ -188,10 +206,15 @@ def _write_subject(folder: Path, subject: int, config: StandInConfig) -> None:
         for label in EMOTIONS_3:
             for number in range(1, clips + 1):
                 name = f"s{subject}_{_FOLDER_CODE[label]}_{number:02d}"
-                target = folder / pool / label / name
-                target.mkdir(parents=True)
-                for row, frame in enumerate(_clip_frames(rng, face, label, intensity, habit, lean, config)):
-                    write_image(target / f"reg_image{row + 1:06d}.bmp", frame)
+                yield StandInClip(pool, label, name, _clip_frames(rng, face, label, intensity, habit, lean, config))
+
+
+def _write_subject(folder: Path, subject: int, config: StandInConfig) -> None:
+    for clip in subject_clips(subject, config):
+        target = folder / clip.pool / clip.label / clip.name
+        target.mkdir(parents=True)
+        for row, frame in enumerate(clip.frames):
+            write_image(target / f"reg_image{row + 1:06d}.bmp", frame)
 
 
 def _clip_frames(
