@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
-from lightman_jax.losses import keep_where
+from lightman_jax.losses import at_least_single, keep_where
 
 AlignmentForm = Literal["contrastive", "cosine", "l2", "prototype", "triplet", "mmd", "spatial", "temporal"]
 ALIGNMENT_FORMS: tuple[AlignmentForm, ...] = get_args(AlignmentForm)
@@ -129,7 +129,7 @@ def alignment_loss(
     result_dtype = jnp.result_type(micro.dtype, macro.dtype)
     if 0 in (micro.shape[0], macro.shape[0]):
         return jnp.zeros(labels.shape, result_dtype)
-    dtype = jnp.promote_types(result_dtype, jnp.float32)
+    dtype = at_least_single(result_dtype)
     u = keep_where(micro, where).astype(dtype)
     v = keep_where(macro, macro_where).astype(dtype)
     if stop_macro:

@@ -155,7 +155,7 @@ def masked_softmax(logits: jax.Array, labels: jax.Array, *, psi: int) -> jax.Arr
     >>> masked_softmax(jnp.zeros((1, 4)), jnp.array([1]), psi=2).round(3).tolist()
     [[0.0, 0.0, 0.5, 0.5]]
     """
-    inside = (jnp.arange(logits.shape[1]) // psi)[None, :] == labels[:, None]
+    inside = (jnp.arange(logits.shape[1], dtype=labels.dtype) // psi)[None, :] == labels[:, None]
     return jax.nn.softmax(logits + jnp.where(inside, 0.0, jnp.log(_OUTSIDE_BLOCK)).astype(logits.dtype), axis=1)
 
 

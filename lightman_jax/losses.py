@@ -49,6 +49,15 @@ def keep_where(values: jax.Array, where: jax.Array | None) -> jax.Array:
     return jnp.where(jnp.expand_dims(where, range(1, values.ndim)), values, jnp.zeros_like(values))
 
 
+def at_least_single(dtype: jnp.dtype) -> jnp.dtype:
+    """The floating dtype to compute in: float32 for half precision, else the dtype itself.
+
+    >>> at_least_single(jnp.bfloat16).name, at_least_single(jnp.float32).name
+    ('float32', 'float32')
+    """
+    return jnp.dtype(jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype)
+
+
 def primary_loss(
     logits: jax.Array, labels: jax.Array, *, where: jax.Array | None = None, class_weights: jax.Array | None = None
 ) -> jax.Array:
@@ -153,7 +162,7 @@ def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) ->
     [-0.6931472 -0.6931472]
     """
     chex.assert_rank(probabilities, 2)
-    p = keep_where(probabilities, where).astype(jnp.promote_types(probabilities.dtype, jnp.float32))
+    p = keep_where(probabilities, where).astype(at_least_single(probabilities.dtype))
     count = p.shape[0] if where is None else jnp.maximum(where.sum(), 1).astype(p.dtype)
     mean = p.sum(axis=0) / count
     return (p @ jnp.log(mean + 1e-20)).astype(probabilities.dtype)

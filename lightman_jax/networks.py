@@ -133,7 +133,7 @@ def group_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, *, 
         return jnp.broadcast_to(means, (n, groups, channels // groups)).reshape(n, channels)
 
     mean = per_group(x.mean(axis=(1, 2)))
-    variance = jnp.maximum(per_group(jnp.square(x).mean(axis=(1, 2))) - jnp.square(mean), 0)
+    variance = _at_least_zero(per_group(jnp.square(x).mean(axis=(1, 2))) - jnp.square(mean))
     gain = lax.rsqrt(variance + epsilon) * scale[None, :]
     return x * gain[:, None, None, :] + (bias[None, :] - mean * gain)[:, None, None, :]
 
@@ -150,9 +150,17 @@ def batch_moments(x: jax.Array, where: jax.Array | None = None) -> Moments:
     """
     clips = jnp.ones(x.shape[0], bool) if where is None else where
     count = jnp.maximum(clips.sum(), 1).astype(x.dtype)
+
+    def mean_of(values: jax.Array) -> jax.Array:
+        return values.mean(axis=(1, 2)).sum(axis=0) / count
+
     kept = jnp.where(clips[:, None, None, None], x, jnp.zeros_like(x))
-    mean, square = (part.mean(axis=(1, 2)).sum(axis=0) / count for part in (kept, jnp.square(kept)))
-    return Moments(mean, jnp.maximum(square - jnp.square(mean), 0), count * x.shape[1] * x.shape[2])
+    centre = lax.stop_gradient(mean_of(kept))
+    # About a fixed centre: E[x^2] - E[x]^2 about 0 would lose its digits where a channel is constant, as dead ones are.
+    shifted = jnp.where(clips[:, None, None, None], x - centre[None, None, None, :], jnp.zeros_like(x))
+    offset = mean_of(shifted)
+    variance = _at_least_zero(mean_of(jnp.square(shifted)) - jnp.square(offset))
+    return Moments(centre + offset, variance, count * x.shape[1] * x.shape[2])
 
 
 def batch_norm(
@@ -173,20 +181,36 @@ def batch_norm(
     Reference: Ioffe and Szegedy 2015, "Batch Normalization".
     """
     gain = lax.rsqrt(moments.variance + epsilon) * scale
-    return x * gain[None, None, None, :] + (bias - moments.mean * gain)[None, None, None, :]
+    return (x - moments.mean[None, None, None, :]) * gain[None, None, None, :] + bias[None, None, None, :]
+
+
+def _at_least_zero(variance: jax.Array) -> jax.Array:
+    """Lift what rounding made negative, with the derivatives of the variance itself: its curvature counts at 0 too."""
+    return variance + lax.stop_gradient(jnp.maximum(variance, 0) - variance)
 
 
 def max_pool(x: jax.Array) -> jax.Array:
     """2x2 maximum with stride 2; an odd last row or column is dropped, an axis of length 1 is left alone.
 
-    `[n,H,W,C] -> [n,H//2,W//2,C]`. The largest entry of each window is marked once and held fixed, so every derivative is a
-    product with that mask (ties share evenly). A maximum is piecewise linear, hence this is exact.
+    `[n,H,W,C] -> [n,H//2,W//2,C]`. One entry of each window is marked (the first of equals) and held fixed, so every derivative is
+    a product with that mask. A maximum is piecewise linear, hence this is exact. Choice: the mark comes from order comparisons;
+    `x == max(x)` over both window axes is compiled to silently wrong gradients on a CPU at some small shapes (jax 0.10.2).
     """
     windows = _windows(x)
     fixed = lax.stop_gradient(windows)
-    mask = (fixed == fixed.max(axis=(2, 4), keepdims=True)).astype(x.dtype)
-    share = mask / mask.sum(axis=(2, 4), keepdims=True)
-    return (windows * share).sum(axis=(2, 4))
+    of_rows = _larger_half(fixed, axis=2)
+    best = jnp.where(of_rows, fixed, jnp.zeros_like(fixed)).sum(axis=2, keepdims=True)
+    mask = of_rows & _larger_half(best, axis=4)
+    return (windows * mask.astype(x.dtype)).sum(axis=(2, 4))
+
+
+def _larger_half(values: jax.Array, axis: int) -> jax.Array:
+    """Along an axis of length 2, True at the larger entry; along one of length 1, True."""
+    if values.shape[axis] == 1:
+        return jnp.ones_like(values, bool)
+    first, second = jnp.split(values, 2, axis)
+    top = first >= second
+    return jnp.concatenate([top, ~top], axis)
 
 
 def mean_pool(x: jax.Array) -> jax.Array:

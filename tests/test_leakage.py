@@ -11,20 +11,23 @@ from lightman_jax.bilevel import BilevelConfig
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.flow import SCALINGS
 from lightman_jax.folds import TrainConfig, predict_folds, train_folds
-from lightman_jax.methods import METHODS, MethodConfig, method_config
+from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.tasks import TaskConfig, leave_one_subject_out
 
 SUBJECT = "smic/s2"
 
 
-def make_config(method="lightman", scaling="clip_rms", steps=3):
+def make_config(method="lightman", scaling="clip_rms", steps=3, **settings):
     return TrainConfig(
-        method=method_config(method, MethodConfig(bilevel=BilevelConfig(inner_steps=1))),
-        network=NetworkConfig(width=8, embedding=4),
-        task=TaskConfig(shots=2, macro_shots=1, tasks=1),
-        steps=steps,
-        scaling=scaling,
+        **{
+            "method": method_config(method, MethodConfig(bilevel=BilevelConfig(inner_steps=1))),
+            "network": NetworkConfig(width=8, embedding=4),
+            "task": TaskConfig(shots=2, macro_shots=1, tasks=1),
+            "steps": steps,
+            "scaling": scaling,
+        }
+        | settings
     )
 
 
@@ -49,13 +52,29 @@ def changed(clips, kind, subject):
     return dataclasses.replace(clips, image=image)
 
 
-@pytest.mark.parametrize(
-    ("method", "scaling", "with_macro"),
-    # Methods without an alignment never look at a macro clip, so a macro corpus would only repeat their case.
-    [(m, s, macro) for m in METHODS for s in SCALINGS for macro in (False, True) if m == "lightman" or not macro],
-)
-def test_labels_and_pixels_of_the_test_subject_leave_its_weights_bit_equal(method, scaling, with_macro):
-    config = make_config(method, scaling)
+CASES = {
+    "lightman": ({}, False),
+    "lightman, macro corpus": ({}, True),
+    "lightman, fold_rms, macro corpus": ({"scaling": "fold_rms"}, True),
+    "joint, fold_rms": ({"method": "joint", "scaling": "fold_rms"}, False),
+    "joint, batch normalisation": (
+        {"method": "joint", "network": NetworkConfig(width=8, embedding=4, normalisation="batch")},
+        False,
+    ),
+    "lightman_fo, shuffled macro labels": ({"method": "lightman_fo", "macro_labels": "shuffled"}, False),
+    "lightman_fo, shuffled labels of a macro corpus": ({"method": "lightman_fo", "macro_labels": "shuffled"}, True),
+    "generated, batch normalisation": (
+        {"method": "generated", "network": NetworkConfig(width=4, normalisation="batch")},
+        False,
+    ),
+    **{name: ({"method": name}, False) for name in ("reptile", "meta_sgd", "protonet")},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_labels_and_pixels_of_the_test_subject_leave_its_weights_bit_equal(case):
+    settings, with_macro = CASES[case]
+    config = make_config(**settings)
     micro, macro = make_clips(each=2), make_clips(each=1, seed=5) if with_macro else None
     expected = weights(micro, macro, config)
     for kind in ("labels", "pixels", "not a number"):

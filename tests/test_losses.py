@@ -7,89 +7,7 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from lightman_jax.losses import (
-    ALIGNMENT_FORMS,
-    alignment_loss,
-    alignment_where,
-    focal_loss,
-    mean_where,
-    primary_loss,
-)
-
-
-def unit(rng, n, length):
-    values = rng.normal(size=(n, length))
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
-
-
-def alignment_by_hand(u, yu, v, yv, form, temperature):
-    """One clip and one pair at a time."""
-    result = np.zeros(len(u))
-    for i in range(len(u)):
-        pairs = [m for m in range(len(v)) if yv[m] == yu[i]]
-        for p in pairs:
-            if form == "cosine":
-                value = 1 - u[i] @ v[p]
-            else:
-                value = -np.log(
-                    np.exp(u[i] @ v[p] / temperature) / sum(np.exp(u[i] @ v[m] / temperature) for m in range(len(v)))
-                )
-            result[i] += value / len(pairs)
-    return result
-
-
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
-def test_alignment_equals_the_formula_pair_by_pair(x64, form):
-    rng = np.random.default_rng(0)
-    u, v, yu, yv = unit(rng, 5, 4), unit(rng, 7, 4), np.array([0, 1, 2, 3, 0]), np.array([0, 0, 1, 1, 2, 2, 0])
-    value = alignment_loss(jnp.asarray(u), jnp.asarray(yu), jnp.asarray(v), jnp.asarray(yv), form=form, temperature=0.3)
-    np.testing.assert_allclose(value, alignment_by_hand(u, yu, v, yv, form, 0.3), atol=1e-12)
-    assert value[3] == 0
-    assert alignment_where(jnp.asarray(yu), jnp.asarray(yv)).tolist() == [True, True, True, False, True]
-
-
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
-def test_padding_and_order_change_nothing(x64, form):
-    rng = np.random.default_rng(1)
-    u, v = jnp.asarray(unit(rng, 4, 3)), jnp.asarray(unit(rng, 5, 3))
-    yu, yv = jnp.array([0, 1, 0, 1]), jnp.array([0, 1, 1, 0, 1])
-    plain = alignment_loss(u, yu, v, yv, form=form)
-    garbage = jnp.full((2, 3), 1e3)
-    padded = alignment_loss(
-        jnp.concatenate([u, garbage]),
-        jnp.concatenate([yu, jnp.array([0, 1])]),
-        jnp.concatenate([v, garbage]),
-        jnp.concatenate([yv, jnp.array([0, 1])]),
-        form=form,
-        where=jnp.arange(6) < 4,
-        macro_where=jnp.arange(7) < 5,
-    )
-    np.testing.assert_allclose(padded[:4], plain, atol=1e-12)
-    np.testing.assert_array_equal(padded[4:], 0)
-    order = jnp.array([3, 0, 4, 1, 2])
-    np.testing.assert_allclose(alignment_loss(u, yu, v[order], yv[order], form=form), plain, atol=1e-12)
-
-
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
-def test_no_positive_and_no_macro_clip_give_zero_and_finite_gradients(form):
-    u, v = jnp.eye(3), jnp.eye(3)
-    for labels, macro_where in ((jnp.array([5, 5, 5]), None), (jnp.array([0, 1, 2]), jnp.zeros(3, bool))):
-
-        def total(u, v, labels=labels, macro_where=macro_where):
-            return alignment_loss(u, labels, v, jnp.array([0, 1, 2]), form=form, macro_where=macro_where).sum()
-
-        value, gradients = jax.value_and_grad(total, argnums=(0, 1))(u, v)
-        assert value == 0
-        assert all(np.all(np.asarray(g) == 0) for g in gradients)
-
-
-def test_stop_macro_cuts_one_side_only():
-    rng = np.random.default_rng(2)
-    u, v = jnp.asarray(unit(rng, 3, 4), jnp.float32), jnp.asarray(unit(rng, 3, 4), jnp.float32)
-    labels = jnp.arange(3)
-    du, dv = jax.grad(lambda u, v: alignment_loss(u, labels, v, labels, stop_macro=True).sum(), argnums=(0, 1))(u, v)
-    assert np.abs(du).max() > 0
-    assert np.abs(dv).max() == 0
+from lightman_jax.losses import balanced_weights, entropy_loss, focal_loss, mean_where, primary_loss
 
 
 def test_focal_is_cross_entropy_at_gamma_zero_and_matches_its_formula(x64):
@@ -116,15 +34,64 @@ def test_certain_and_impossible_classes_stay_finite(dtype, loss):
 
 def test_second_order_derivatives(x64):
     rng = np.random.default_rng(4)
-    logits, u, v = (jnp.asarray(rng.normal(size=(4, 3))) for _ in range(3))
-    labels, macro = jnp.array([0, 1, 2, 0]), jnp.array([0, 1, 2, 1])
+    logits, soft = jnp.asarray(rng.normal(size=(4, 3))), jax.nn.softmax(jnp.asarray(rng.normal(size=(4, 3))))
+    labels = jnp.array([0, 1, 2, 0])
     check_grads(lambda x: focal_loss(x, labels).sum(), (logits,), order=2, modes=["rev"])
-    for form in ALIGNMENT_FORMS:
+    check_grads(lambda x, y: focal_loss(x, y).sum(), (logits, soft), order=2, modes=["rev"])
+    check_grads(lambda x: entropy_loss(jax.nn.softmax(x)).sum(), (logits,), order=2, modes=["rev"])
+    check_grads(lambda x: primary_loss(x, labels).sum(), (logits,), order=2, modes=["rev"])
 
-        def total(u, v, form=form):
-            return alignment_loss(u, labels, v, macro, form=form, temperature=0.5).sum()
 
-        check_grads(total, (u, v), order=2, modes=["rev"])
+def test_soft_labels_of_the_focal_loss(x64):
+    rng = np.random.default_rng(6)
+    logits, soft = rng.normal(size=(5, 4)) * 2, rng.dirichlet(np.ones(4), 5)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -(soft * (1 - p) ** 2 * np.log(p)).sum(axis=1)
+    np.testing.assert_allclose(focal_loss(jnp.asarray(logits), jnp.asarray(soft)), expected, atol=1e-12)
+    hard = jnp.array([0, 1, 2, 3, 0])
+    one_hot = jax.nn.one_hot(hard, 4, dtype=jnp.float64)
+    np.testing.assert_allclose(focal_loss(jnp.asarray(logits), one_hot), focal_loss(jnp.asarray(logits), hard))
+
+
+def test_entropy_counts_the_classes_of_all_clips_together(x64):
+    rng = np.random.default_rng(7)
+    p = rng.dirichlet(np.ones(5), 6)
+    mean = p.mean(axis=0)
+    values = entropy_loss(jnp.asarray(p))
+    np.testing.assert_allclose(values.mean(), (mean * np.log(mean)).sum(), atol=1e-12)
+    padded = jnp.concatenate([jnp.asarray(p), jnp.full((2, 5), jnp.nan)])
+    where = jnp.arange(8) < 6
+    np.testing.assert_allclose(entropy_loss(padded, where=where)[:6], values, atol=1e-12)
+    assert not np.any(entropy_loss(padded, where=where)[6:])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_entropy_of_certain_labels_is_finite_in_every_precision(dtype):
+    corners = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], dtype)
+    value, gradient = jax.value_and_grad(lambda p: entropy_loss(p).astype(jnp.float32).sum())(corners)
+    assert float(value) == 0
+    assert np.isfinite(np.asarray(gradient, np.float32)).all()
+    assert entropy_loss(corners).dtype == dtype
+    assert not np.any(entropy_loss(corners, where=jnp.zeros(2, bool)))
+
+
+def test_balanced_weights_make_classes_count_alike():
+    labels, where = jnp.array([0, 0, 0, 1, 1, 2]), jnp.arange(6) < 5
+    weights = balanced_weights(labels, 4, where=where)
+    np.testing.assert_allclose(weights, [5 / 6, 5 / 4, 0, 0], rtol=1e-6)
+    totals = [float(jnp.sum(jnp.where(where & (labels == k), weights[k], 0))) for k in (0, 1)]
+    assert totals[0] == pytest.approx(totals[1])
+    assert not np.any(balanced_weights(labels, 4, where=jnp.zeros(6, bool)))
+
+
+@pytest.mark.parametrize("loss", [primary_loss, focal_loss])
+def test_padding_may_hold_anything(loss):
+    logits = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf]])
+    where = jnp.array([True, False])
+    value, gradient = jax.value_and_grad(lambda x: loss(x, jnp.array([0, 1]), where=where).sum())(logits)
+    assert float(value) == pytest.approx(float(loss(logits[:1], jnp.array([0])).sum()))
+    assert not np.any(gradient[1])
+    assert np.isfinite(gradient).all()
 
 
 def test_means_and_transformations():
@@ -137,8 +104,3 @@ def test_means_and_transformations():
     np.testing.assert_allclose(jax.vmap(lambda x: primary_loss(x, labels))(batch), stacked, rtol=1e-6)
     masked = primary_loss(batch[0], labels, where=where)
     assert masked[2] == 0
-
-
-def test_unknown_form_names_the_known_ones():
-    with pytest.raises(ValueError, match="choose one of contrastive, cosine"):
-        alignment_loss(jnp.eye(2), jnp.arange(2), jnp.eye(2), jnp.arange(2), form="euclid")

@@ -1,0 +1,201 @@
+"""The eight alignment forms against formulas written out pair by pair, at their edges, and under transformations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from lightman_jax.alignment import ALIGNMENT_FORMS, alignment_loss, alignment_where, soft_dtw
+
+VECTOR_FORMS = tuple(form for form in ALIGNMENT_FORMS if form not in ("spatial", "temporal"))
+T, MARGIN = 0.3, 0.4
+
+
+def unit(rng, *shape):
+    values = rng.normal(size=shape)
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+def embeddings(rng, form, n, length=4):
+    """Unit vectors in the shape the form compares; sequences of two lengths."""
+    middle = {"spatial": (2, 3), "temporal": (3,)}.get(form, ())
+    return unit(rng, n, *middle, length)
+
+
+def dtw_by_hand(cost, gamma):
+    table = np.full((cost.shape[0] + 1, cost.shape[1] + 1), np.inf)
+    table[0, 0] = 0
+    for i in range(cost.shape[0]):
+        for j in range(cost.shape[1]):
+            before = np.array([table[i, j], table[i, j + 1], table[i + 1, j]])
+            finite = before[np.isfinite(before)]
+            table[i + 1, j + 1] = cost[i, j] - gamma * np.log(np.exp(-finite / gamma).sum())
+    return table[-1, -1]
+
+
+def kernel(a, b):
+    return np.exp(-0.5 * ((a - b) ** 2).sum())
+
+
+def by_hand(u, yu, v, yv, form):
+    """One clip and one pair at a time."""
+    result = np.zeros(len(u))
+    for i in range(len(u)):
+        own = [v[m] for m in range(len(v)) if yv[m] == yu[i]]
+        others = [v[m] for m in range(len(v)) if yv[m] != yu[i]]
+        peers = [u[j] for j in range(len(u)) if yu[j] == yu[i]]
+        if not own:
+            continue
+        if form == "contrastive":
+            total = sum(np.exp(u[i] @ w / T) for w in v)
+            values = [-np.log(np.exp(u[i] @ p / T) / total) for p in own]
+        elif form == "cosine":
+            values = [1 - u[i] @ p for p in own]
+        elif form == "l2":
+            values = [((u[i] - p) ** 2).sum() for p in own]
+        elif form == "prototype":
+            centres = {k: np.mean([v[m] for m in range(len(v)) if yv[m] == k], axis=0) for k in set(yv)}
+            weight = {k: np.exp(-((u[i] - c) ** 2).sum() / T) for k, c in centres.items()}
+            values = [-np.log(weight[yu[i]] / sum(weight.values()))]
+        elif form == "triplet":
+            values = [max(0.0, MARGIN + u[i] @ q - u[i] @ p) for p in own for q in others]
+        elif form == "mmd":
+            among = np.mean([kernel(p, q) for p in own for q in own])
+            values = [np.mean([kernel(u[i], w) for w in peers]) - 2 * np.mean([kernel(u[i], p) for p in own]) + among]
+        elif form == "spatial":
+            values = [np.mean(1 - (u[i] * p).sum(axis=-1)) for p in own]
+        elif form == "temporal":
+            values = [dtw_by_hand(1 - u[i] @ p.T, T) / max(len(u[i]), len(p)) for p in own]
+        result[i] = np.mean(values)
+    return result
+
+
+def loss(u, yu, v, yv, form, **settings):
+    as_label = lambda y: jnp.asarray(y, jnp.int32)  # noqa: E731
+    return alignment_loss(
+        jnp.asarray(u), as_label(yu), jnp.asarray(v), as_label(yv), form=form, temperature=T, margin=MARGIN, **settings
+    )
+
+
+@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+def test_every_form_equals_its_formula_pair_by_pair(x64, form):
+    rng = np.random.default_rng(0)
+    yu, yv = np.array([0, 1, 2, 3, 0]), np.array([0, 0, 1, 1, 2, 2, 0])
+    u, v = embeddings(rng, form, 5), embeddings(rng, form, 7)
+    if form == "temporal":
+        v = unit(rng, 7, 5, 4)
+    value = loss(u, yu, v, yv, form)
+    np.testing.assert_allclose(value, by_hand(u, yu, v, yv, form), atol=1e-12)
+    assert value[3] == 0
+    assert alignment_where(jnp.asarray(yu), jnp.asarray(yv)).tolist() == [True, True, True, False, True]
+
+
+def test_mmd_averages_to_the_discrepancy_of_the_class(x64):
+    rng = np.random.default_rng(8)
+    u, v = unit(rng, 4, 3), unit(rng, 6, 3)
+    mean = lambda a, b: np.mean([kernel(x, y) for x in a for y in b])  # noqa: E731
+    expected = mean(u, u) - 2 * mean(u, v) + mean(v, v)
+    np.testing.assert_allclose(loss(u, np.zeros(4), v, np.zeros(6), "mmd").mean(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+def test_padding_and_order_change_nothing(x64, form):
+    rng = np.random.default_rng(1)
+    u, v = embeddings(rng, form, 4), embeddings(rng, form, 5)
+    yu, yv = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 0, 1])
+
+    def padded(u, v):
+        with_junk = lambda x, n: jnp.concatenate([jnp.asarray(x), jnp.full((n, *x.shape[1:]), jnp.nan)])  # noqa: E731
+        masks = {"where": jnp.arange(6) < 4, "macro_where": jnp.arange(8) < 5}
+        return loss(with_junk(u, 2), [*yu, 0, 1], with_junk(v, 3), [*yv, 0, 1, 2], form, **masks)
+
+    plain = loss(u, yu, v, yv, form)
+    np.testing.assert_allclose(padded(u, v)[:4], plain, atol=1e-12)
+    np.testing.assert_array_equal(padded(u, v)[4:], 0)
+    gradients = jax.grad(lambda u, v: padded(u, v).sum(), argnums=(0, 1))(jnp.asarray(u), jnp.asarray(v))
+    expected = jax.grad(lambda u, v: loss(u, yu, v, yv, form).sum(), argnums=(0, 1))(jnp.asarray(u), jnp.asarray(v))
+    for a, b in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+    order, turn = np.array([3, 0, 4, 1, 2]), np.array([2, 3, 0, 1])
+    np.testing.assert_allclose(loss(u, yu, v[order], yv[order], form), plain, atol=1e-12)
+    np.testing.assert_allclose(loss(u[turn], yu[turn], v, yv, form), plain[turn], atol=1e-12)
+    renamed = np.array([5, 2])
+    np.testing.assert_allclose(loss(u, renamed[yu], v, renamed[yv], form), plain, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+def test_edges_are_zero_or_finite_in_every_precision(form, dtype):
+    rng = np.random.default_rng(3)
+    u, v = (jnp.asarray(embeddings(rng, form, 3), dtype) for _ in range(2))
+    edges = {
+        "no positive": ([5, 5, 5], [0, 1, 2], {}),
+        "all macro clips padded": ([0, 1, 2], [0, 1, 2], {"macro_where": jnp.zeros(3, bool)}),
+        "all micro clips padded": ([0, 1, 2], [0, 1, 2], {"where": jnp.zeros(3, bool)}),
+        "one class": ([1, 1, 1], [1, 1, 1], {}),
+        "one macro clip": ([0, 1, 2], [0, 1, 2], {"macro_where": jnp.arange(3) < 1}),
+        "identical": ([0, 1, 2], [0, 1, 2], {}),
+    }
+    for name, (yu, yv, masks) in edges.items():
+        a, b = (u, u) if name == "identical" else (u, v)
+
+        def total(a, b, yu=yu, yv=yv, masks=masks):
+            return loss(a, yu, b, yv, form, **masks).astype(jnp.float32).sum()
+
+        value, gradients = jax.value_and_grad(total, argnums=(0, 1))(a, b)
+        assert np.isfinite(float(value)), name
+        assert all(np.isfinite(np.asarray(g, np.float32)).all() for g in gradients), name
+        if name.startswith(("no", "all")):
+            assert float(value) == 0, name
+            assert not any(np.any(np.asarray(g, np.float32)) for g in gradients), name
+    assert loss(u, [0, 1, 2], v, [0, 1, 2], form).dtype == dtype
+    nothing = loss(u, [0, 1, 2], v[:0], np.zeros(0), form)
+    assert nothing.shape == (3,)
+    assert not np.any(np.asarray(nothing, np.float32))
+
+
+@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+def test_stop_macro_cuts_one_side_only(form):
+    rng = np.random.default_rng(2)
+    u, v = (jnp.asarray(embeddings(rng, form, 3), jnp.float32) for _ in range(2))
+    du, dv = jax.grad(lambda u, v: loss(u, [0, 1, 2], v, [0, 1, 2], form, stop_macro=True).sum(), argnums=(0, 1))(u, v)
+    assert np.abs(du).max() > 0
+    assert np.abs(dv).max() == 0
+
+
+@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+def test_derivatives_of_order_two_and_vmap_and_jit(x64, form):
+    rng = np.random.default_rng(4)
+    u, v = (jnp.asarray(embeddings(rng, form, 3)) for _ in range(2))
+    yu, yv = [0, 1, 0], [0, 1, 1]
+    check_grads(lambda u, v: loss(u, yu, v, yv, form).sum(), (u, v), order=2, modes=["rev"])
+    tasks_u, tasks_v = jnp.stack([u, v]), jnp.stack([v, u])
+    run = lambda a, b: loss(a, yu, b, yv, form)  # noqa: E731
+    looped = jnp.stack([run(a, b) for a, b in zip(tasks_u, tasks_v, strict=True)])
+    np.testing.assert_allclose(jax.jit(jax.vmap(run))(tasks_u, tasks_v), looped, atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.floats(0.05, 2.0))
+def test_soft_dtw_equals_the_recursion_cell_by_cell(rows, columns, gamma):
+    cost = np.random.default_rng(rows * 7 + columns).uniform(0, 2, size=(rows, columns)).astype(np.float32)
+    assert float(soft_dtw(jnp.asarray(cost), gamma=gamma)) == pytest.approx(dtw_by_hand(cost, gamma), abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("micro", "macro", "form", "text"),
+    [
+        ((2, 3), (2, 3), "euclid", "choose one of contrastive, cosine, l2"),
+        ((2, 3), (2, 4), "cosine", r"compares \[n, E\] and \[M, E\]"),
+        ((2, 3), (2, 3), "temporal", "frames, E"),
+        ((2, 5, 3), (2, 4, 3), "spatial", "places"),
+        ((2, 5, 3), (2, 5, 3), "l2", r"got micro \(2, 5, 3\)"),
+        ((3, 3), (2, 3), "cosine", "one label a clip"),
+    ],
+)
+def test_what_a_form_cannot_compare_is_named(micro, macro, form, text):
+    with pytest.raises(ValueError, match=text):
+        alignment_loss(jnp.ones(micro), jnp.arange(2), jnp.ones(macro), jnp.arange(2), form=form)
