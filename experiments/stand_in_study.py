@@ -112,8 +112,9 @@ def draw_population(condition: Condition) -> Population:
     for seed in range(SEEDS):
         test_people[seed] = {f"p{seed}/s{n}" for n in range(TRAIN_PEOPLE, TRAIN_PEOPLE + TEST_PEOPLE)}
         train_people |= {f"p{seed}/s{n}" for n in range(TRAIN_PEOPLE)}
-        first = 0 if condition.macro_people == "own" else TRAIN_PEOPLE + TEST_PEOPLE
-        macro_people |= {f"p{seed}/s{n}" for n in range(first, first + TRAIN_PEOPLE)}
+        strangers = range(TRAIN_PEOPLE + TEST_PEOPLE, TRAIN_PEOPLE + TEST_PEOPLE + MACRO_STRANGERS)
+        shown = range(TRAIN_PEOPLE) if condition.macro_people == "own" else strangers
+        macro_people |= {f"p{seed}/s{n}" for n in shown}
         for number in range(TRAIN_PEOPLE + TEST_PEOPLE + MACRO_STRANGERS):
             subject = f"p{seed}/s{number}"
             for pool, label, name, image in _motion_clips(seed, number, condition):

@@ -93,11 +93,13 @@ class Conv4(Backbone):
     normalisation by default, since no statistic is shared between clips, so nothing leaks from one clip to another.
     """
 
+    depth = 4
+
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Features `[n, D]` and maps `[n, h, w, D]` of images `[n, H, W, C]`; `where [n]` marks padding for batch moments."""
         maps = x
-        for block in ("1", "2", "3", "4"):
+        for block in map(str, range(1, self.depth + 1)):
             maps = self.norm(block, self.bias(block, self.conv(block, x, self.width)), where)
             # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
             x = nn.relu(max_pool(maps))

@@ -11,6 +11,7 @@ import numpy as np
 from flax import struct
 from numpy.typing import NDArray
 
+from lightman_jax.losses import keep_where
 from lightman_jax.types import Clips, Task
 
 _PARTITIONS = 8
@@ -144,10 +145,10 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
     """Draw one task, purely from `key`.
 
     The training subjects are split at random into a support and a query side. Each class then takes `shots` clips from
-    either side; where a side has too few, the class is filled from the other side (never a clip twice in a task), and
-    where the pool itself has too few, the rest is padding. Choice: of 8 random splits the one that fills least is taken,
-    so support and query have disjoint subjects unless few splits of the pool allow it. Macro clips are drawn from all
-    training subjects.
+    either side; where a side has too few, the class is filled from the other side (never a clip twice in a task). Where
+    the pool itself has too few, support takes half of the class and the rest is padding, so that the query is never
+    empty. Choice: of 8 random splits the one that fills least is taken, so support and query have disjoint subjects
+    unless few splits of the pool allow it. Macro clips are drawn from all training subjects.
 
     Args:
       key: JAX random key.
@@ -164,6 +165,8 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
     of_class = (micro.label[None, :] == jnp.arange(classes)[:, None]) & micro.train[None, :]
     on_side = _subject_split(split_key, micro, of_class, config.shots)
     support, support_where = _draw_rows(support_key, of_class, config.shots, prefer=on_side)
+    half = jnp.repeat(jnp.minimum(config.shots, of_class.sum(axis=1) // 2), config.shots)
+    support_where = support_where & (jnp.tile(jnp.arange(config.shots), classes) < half)
     used = jnp.zeros(micro.label.shape, bool).at[support].max(support_where)
     query, query_where = _draw_rows(query_key, of_class & ~used[None, :], config.shots, prefer=~on_side)
     of_macro = (macro.label[None, :] == jnp.arange(classes)[:, None]) & macro.train[None, :]
@@ -183,8 +186,7 @@ def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
     """
 
     def clips(pool: Pool, rows: jax.Array, where: jax.Array, label: jax.Array) -> Clips:
-        image = jnp.where(where[:, None, None, None], pool.image[rows], jnp.zeros((), pool.image.dtype))
-        return Clips(image=image, label=label, where=where)
+        return Clips(image=keep_where(pool.image[rows], where), label=label, where=where)
 
     return Task(
         support=clips(micro, index.support, index.support_where, index.label),

@@ -60,6 +60,22 @@ def x64() -> Iterator[None]:
     jax.config.update("jax_enable_x64", False)
 
 
+@pytest.fixture
+def one_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Conv4 with one block, for tests to which the network's depth is nothing but compile time."""
+    from lightman_jax import folds
+    from lightman_jax.backbones import Conv4
+
+    def forget() -> None:
+        folds._training_program.cache_clear()
+        folds._prediction_program.cache_clear()
+
+    forget()
+    monkeypatch.setattr(Conv4, "depth", 1)
+    yield
+    forget()
+
+
 def random_params(network: NetworkConfig, image_shape: tuple[int, int, int], seed: int = 0) -> Any:
     """Float64 parameters of the dual branch, every entry off its initial zero or one so that no term drops out."""
     shapes = jax.eval_shape(

@@ -17,8 +17,8 @@ NETWORK = NetworkConfig(width=4, embedding=3)
 CONFIG = MethodConfig(bilevel=BilevelConfig(inner_steps=3, inner_rate=0.5))
 
 
-@pytest.fixture(scope="module")
-def params():
+@pytest.fixture
+def params(one_block):
     return init_params(jax.random.key(0), config=NETWORK, image_shape=(8, 8, 2), classes=3)
 
 

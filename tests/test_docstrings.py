@@ -23,7 +23,8 @@ def test_examples_run(name):
 def test_the_public_names_are_there_and_documented():
     stated = [
         *("Task", "Outputs", "TrainState", "confusion_matrix", "uf1", "uar", "accuracy", "bootstrap_interval"),
-        *("primary_loss", "focal_loss", "alignment_loss", "Conv4", "init_params", "apply_branches"),
+        *("primary_loss", "focal_loss", "alignment_loss", "entropy_loss", "Conv4", "init_params", "apply_branches"),
+        *("generate_labels", "make_generator_update", "make_adapter", "learn_inner_rate", "make_method"),
         *("adapt", "outer_objective", "meta_gradient", "make_update", "METHODS", "method_update"),
         *("draw_task", "draw_task_batch", "leave_one_subject_out", "train_folds", "predict_folds"),
     ]
@@ -31,7 +32,16 @@ def test_the_public_names_are_there_and_documented():
         value = getattr(lj, name)
         if not isinstance(value, dict):
             assert inspect.getdoc(value), name
-    for name in ("primary_loss", "focal_loss", "alignment_loss", "adapt", "make_update"):
+    for name in (
+        "entropy_loss",
+        "learn_inner_rate",
+        "make_adapter",
+        "primary_loss",
+        "focal_loss",
+        "alignment_loss",
+        "adapt",
+        "make_update",
+    ):
         text = inspect.getdoc(getattr(lj, name))
         assert "Args:" in text, name
         assert "Returns:" in text, name

@@ -43,6 +43,8 @@ ORDER = [
     "experiments.protocols",
     "experiments.scores",
     "experiments.report",
+    "experiments.compare",
+    "experiments.stand_in_study",
     "experiments.train",
     "experiments.run",
 ]

@@ -27,6 +27,8 @@ from lightman_jax.label_generator import (
 from lightman_jax.networks import Moments
 from lightman_jax.types import Clips
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 NETWORK = NetworkConfig(width=4, normalisation="batch", conv_form="plain")
 CONFIG = GeneratorConfig(psi=2)
 RATE = 0.05
@@ -55,9 +57,9 @@ def test_kernels_are_drawn_by_untruncated_xavier_normal():
     params = init_generated(
         jax.random.key(0), network=NetworkConfig(width=32), config=CONFIG, image_shape=(8, 8, 3), classes=3
     )
-    kernel = params["network"]["backbone"]["kernel_2"]
-    expected = np.sqrt(2 / (9 * 32 + 9 * 32))
-    assert float(kernel.std()) == pytest.approx(expected, rel=0.05)
+    kernel = params["network"]["backbone"]["kernel_1"]
+    expected = np.sqrt(2 / (9 * 3 + 9 * 32))
+    assert float(kernel.std()) == pytest.approx(expected, rel=0.08)
     assert float(np.abs(kernel).max()) > 2.5 * expected, "a truncated draw stops at two of its deviations"
 
 
@@ -146,7 +148,6 @@ def test_published_finite_difference_is_rough_at_its_step_and_right_at_a_thousan
     for shrink in (1.0, 1e-3):
         gap = jax.tree.map(jnp.subtract, product(generator, shrink), exact)
         error[shrink] = float(jnp.sqrt(dot(gap, gap) / dot(exact, exact)))
-    print(error)
     assert error[1e-3] < 2e-3
     assert error[1e-3] < error[1.0] / 10
 

@@ -15,6 +15,8 @@ from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.tasks import TaskConfig, leave_one_subject_out
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 SUBJECT = "smic/s2"
 
 

@@ -16,6 +16,8 @@ from lightman_jax.losses import primary_loss
 from lightman_jax.methods import METHODS, MethodConfig, init_state, method_config, method_losses, method_update
 from lightman_jax.types import Clips, Task, TrainState
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 NETWORK = NetworkConfig(width=8, embedding=4)
 
 
@@ -210,7 +212,7 @@ def test_an_update_moves_every_part_and_reports_its_losses(setting):
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (lambda: MethodConfig(primary="hinge"), "cross_entropy, focal"),
+        (lambda: MethodConfig(primary="hinge"), "cross_entropy, balanced, focal"),
         (lambda: MethodConfig(alignment="euclid"), "contrastive, cosine"),
         (lambda: MethodConfig(adapted="head"), "all, heads, backbone"),
         (lambda: MethodConfig(learnt_rate="each"), "none, scalar, leaf, entry"),

@@ -39,11 +39,11 @@ def test_a_task_never_holds_a_clip_twice_nor_one_outside_its_pool(seed):
     np.testing.assert_array_equal(label[support], np.asarray(index.label)[index.support_where])
     np.testing.assert_array_equal(label[query], np.asarray(index.label)[index.query_where])
     np.testing.assert_array_equal(label[macro], np.asarray(index.macro_label)[index.macro_where])
-    # As many as the pool can give: support first, then what is left for the query.
+    # As many as the pool can give; where it is short, support takes half and the query the rest.
     for c in range(3):
         there = int(((label == c) & (subject != held_out)).sum())
-        assert (label[support] == c).sum() == min(4, there)
-        assert (label[query] == c).sum() == min(4, there - min(4, there))
+        assert (label[support] == c).sum() == min(4, there // 2)
+        assert (label[query] == c).sum() == min(4, there - min(4, there // 2))
 
 
 def test_support_and_query_have_different_subjects_where_the_pool_allows():
@@ -56,6 +56,17 @@ def test_support_and_query_have_different_subjects_where_the_pool_allows():
         assert not support & query
         sides.add(tuple(sorted(support)))
     assert len(sides) > 10, "the split of the subjects must change from task to task"
+
+
+@pytest.mark.parametrize(
+    ("clips", "support", "query"), [(1, 0, 1), (2, 1, 1), (4, 2, 2), (7, 3, 4), (9, 4, 5), (12, 5, 5)]
+)
+def test_a_class_with_few_clips_is_shared_between_support_and_query(clips, support, query):
+    label = jnp.repeat(jnp.arange(3, dtype=jnp.int32), clips)
+    pool = Pool(jnp.zeros((3 * clips, 2, 2, 3)), label, jnp.arange(3 * clips), jnp.ones(3 * clips, bool))
+    index = draw_task(jax.random.key(clips), pool, pool, classes=3, config=TaskConfig(shots=5, macro_shots=1))
+    assert index.support_where.reshape(3, 5).sum(axis=1).tolist() == [support] * 3
+    assert index.query_where.reshape(3, 5).sum(axis=1).tolist() == [query] * 3
 
 
 def test_draws_depend_on_the_key_alone_and_carry_the_stated_arrays():
@@ -82,8 +93,8 @@ def test_padded_rows_hold_zeros_and_are_marked():
     task = draw_task_batch(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=4, tasks=1))
     for clips in (task.support, task.query, task.macro):
         assert not np.any(np.asarray(clips.image)[~np.asarray(clips.where)])
-    assert int(task.support.where.sum()) == 2 + 1 + 3
-    assert int(task.query.where.sum()) == 0
+    assert int(task.support.where.sum()) == 1 + 0 + 1
+    assert int(task.query.where.sum()) == 1 + 1 + 2
 
 
 def test_mirroring_turns_half_of_the_clips_and_negates_u():
