@@ -42,7 +42,7 @@ def test_a_run_compiles_its_update_once_and_reports_progress(clips):
     lanes = list(train_folds(clips, None, folds, [0, 1], config, on_progress=seen.append))
     program = folds_module._training_program
     assert program.cache_info().misses == 1
-    start, advance = program(config, 3, True, 6, folds_module._device_mesh())
+    start, advance, _ = program(config, 3, True, 6, folds_module._device_mesh())
     assert program.cache_info().misses == 1, "the program asked for here must be the one that ran"
     assert (start._cache_size(), advance._cache_size()) == (1, 1)
     assert all(lane.history["loss"].shape == (6,) for lane in lanes)
