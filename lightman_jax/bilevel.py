@@ -379,8 +379,9 @@ def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, theta: 
             updates, _ = optimizer.update(gradient, state, zeros)
             return jnp.stack([jnp.sum(u.astype(jnp.float32)) for u in jax.tree.leaves(updates)]).sum()
 
-        slopes = jax.grad(total)(zeros)
-        finite = all(np.isfinite(np.asarray(s)).all() for s in jax.tree.leaves(slopes))
+        slopes = jax.tree.leaves(jax.grad(total)(zeros))
+        # A transformation that holds traced numbers, a scheduled rate for example, cannot be looked at while tracing.
+        finite = all(isinstance(s, jax.core.Tracer) or np.isfinite(np.asarray(s)).all() for s in slopes)
     if not finite:
         raise ValueError(
             "the inner optimizer's derivative is not finite where a gradient is 0 (the square root in Adam's denominator), "

@@ -177,7 +177,7 @@ def test_both_phases_step_both_networks_and_keep_running_moments():
     label = np.arange(12) % 3
     image = (rng.normal(size=(12, 8, 8, 2)) + label[:, None, None, None]).astype(np.float32)
     clips = Clips(jnp.asarray(image), jnp.asarray(label, jnp.int32), jnp.ones(12, bool))
-    first, second, rate = optax.sgd(0.2), optax.sgd(0.2), optax.constant_schedule(0.2)
+    first, second, rate = optax.sgd(0.2), optax.sgd(0.2), lambda step: jnp.where(step < 30, 0.2, 0.1)
     update = jax.jit(
         make_generator_update(
             network=network, config=config, network_optimizer=first, generator_optimizer=second, virtual_rate=rate

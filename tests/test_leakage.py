@@ -35,8 +35,10 @@ def make_config(method="lightman", scaling="clip_rms", steps=3, **settings):
 
 def weights(micro, macro, config, subject=SUBJECT):
     folds = leave_one_subject_out(micro.subject, macro.subject if macro is not None else ())
-    lanes = train_folds(micro, macro, [fold for fold in folds if fold.subject == subject], [0], config)
-    return jax.tree.leaves(next(iter(lanes)).params)
+    (lane,) = train_folds(micro, macro, [fold for fold in folds if fold.subject == subject], [0], config)
+    (probabilities,) = predict_folds([(lane.fold, lane.params)], np.nan_to_num(micro.image), config)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    return jax.tree.leaves(lane.params)
 
 
 def same(first, second):
