@@ -311,7 +311,7 @@ def published_optimizers(
     Returns:
       `(network_optimizer, generator_optimizer, virtual_rate)` for `make_generator_update`.
 
-    Reference: Liu et al. 2019, section 4.
+    Reference: Liu et al. 2019; decay on biases and norms too, as published code has it.
     """
 
     def halved(rate: float) -> optax.Schedule:
