@@ -30,6 +30,17 @@ def test_populations_are_disjoint_and_fractions_keep_every_class(small, macro_pe
         assert met == ({f"p{seed}/s0", f"p{seed}/s1"} if macro_people == "own" else {f"p{seed}/s4"})
 
 
+def test_macro_clips_as_labelled_clips_are_the_folds_own_and_leave_the_test_rows(small):
+    population = study.draw_population(study.Condition(fraction=0.25))
+    wider = study._with_macro_as_micro(population)
+    check_folds(wider.folds, wider.micro.subject, wider.macro.subject)
+    for seed, (before, after) in enumerate(zip(population.folds, wider.folds, strict=True)):
+        np.testing.assert_array_equal(after.test, before.test)
+        added = np.flatnonzero(after.train)[before.train.sum() :]
+        assert {wider.micro.subject[row] for row in added} == {f"p{seed}/s0", f"p{seed}/s1"}
+        assert len(added) == before.macro_train.sum() == 12
+
+
 def test_rows_hold_paired_differences(small, monkeypatch):
     short = lambda learner: dataclasses.replace(original(learner), steps=2)  # noqa: E731
     original = study.Learner.config
