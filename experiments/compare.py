@@ -1,7 +1,7 @@
 """`python -m experiments.compare RUN RUN ...`: paired differences of UF1 between runs on the same clips and seeds.
 
-A RUN is a workdir or a `predictions.csv` (columns clip, dataset, subject, fold, seed, label, prediction, p_CLASS ...); other
-people's tables work as well. The first run is compared with each of the others.
+A RUN is a workdir or a `predictions.csv` (columns clip, dataset, subject, fold, seed, label, prediction, p_CLASS
+...); other people's tables work as well. The first run is compared with each of the others.
 """
 
 import sys

@@ -1,22 +1,25 @@
 """Frozen dataclasses are the truth; the command line is generated from them.
 
-A field's name is its flag, its type parses the value, its line under "Attributes:" is its help. Field names are unique over all
-groups, so every flag is one plain word.
+A field's name is its flag, its type parses the value, its line under "Attributes:" is its help. Field names are
+unique over all groups, so every flag is one plain word.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import inspect
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lightman_jax.bilevel import BilevelConfig
 from lightman_jax.branches import NetworkConfig
-from lightman_jax.data.catalog import PROTOCOLS
+from lightman_jax.data.catalog import MACRO_CORPORA, PROTOCOLS
+from lightman_jax.data.labels import LABELS
+from lightman_jax.data.motion import MotionConfig
 from lightman_jax.folds import TrainConfig
 from lightman_jax.label_generator import GeneratorConfig
 from lightman_jax.methods import METHODS, MethodConfig, method_config
@@ -24,44 +27,77 @@ from lightman_jax.tasks import TaskConfig
 
 DATA_VARIABLE = "LIGHTMAN_DATA"
 
+Groups = Sequence[tuple[str, type]]
+
 
 class ConfigError(ValueError):
     """A flag or setting that cannot be used; the message says what is allowed."""
 
 
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """What to run, on what, and where to write it.
+class DataConfig:
+    """Which data, how they are labelled, and where prepared ones are kept.
 
     Attributes:
-      dataset: smic, casme2 or megc2019 (every corpus of the composite that the folder holds).
-      data_dir: folder of the corpus; without it (and without LIGHTMAN_DATA) invented stand-in clips of SMIC are used.
+      dataset: a corpus (smic, casme2, samm, ...), megc2019 (the composite, as far as it is there) or table (one of
+        your own).
+      data_dir: folder of the corpus as downloaded; without it (and without LIGHTMAN_DATA) invented stand-in clips
+        are used.
+      labels: 3, 4, 5, 7, objective (by action units) or own (as they are); empty takes what is usual, mostly 3.
+      macro: a macro-expression corpus beside it (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
+        samm_long, table).
+      macro_dir: folder of that corpus; without it invented stand-in clips are used.
+      repairs: a table of corrections, columns clip, field, old, new, source.
       shards: folder in which prepared data are kept and found again.
-      workdir: folder of this run's results; by default runs/DATASET-METHOD.
-      method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
-      seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
-      skip_bad_clips: run without the clips that cannot be read, instead of stopping and listing them.
-      train: settings of one fold's training.
+      skip_bad_clips: go on without the clips that cannot be used, instead of stopping and listing them.
+      motion: what is computed from a clip.
     """
 
     dataset: str = "smic"
     data_dir: str | None = None
+    labels: str = ""
+    macro: str | None = None
+    macro_dir: str | None = None
+    repairs: str | None = None
     shards: str = "~/.cache/lightman_jax"
+    skip_bad_clips: bool = False
+    motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
+
+    def __post_init__(self) -> None:
+        _known("dataset", self.dataset, PROTOCOLS)
+        if self.macro is not None:
+            _known("macro", self.macro, MACRO_CORPORA)
+        if self.labels:
+            _known("labels", self.labels, LABELS)
+        if self.macro_dir and not self.macro:
+            raise ConfigError(f"macro_dir is given without macro; add --macro=NAME, one of {', '.join(MACRO_CORPORA)}")
+
+    @property
+    def label_name(self) -> str:
+        """The label space that is used."""
+        return self.labels or _USUAL_LABELS.get(self.dataset, "3")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What to train, and where to write it.
+
+    Attributes:
+      data: which data.
+      workdir: folder of this run's results; by default runs/DATASET-METHOD.
+      method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
+      seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
+      train: settings of one fold's training.
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
     workdir: str | None = None
     method_name: str = "lightman"
     seeds: int = 0
-    skip_bad_clips: bool = False
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        if self.dataset not in PROTOCOLS:
-            raise ConfigError(
-                f"dataset {self.dataset!r} is unknown; choose one of {', '.join(PROTOCOLS)}{_nearest(self.dataset, PROTOCOLS)}"
-            )
-        if self.method_name not in METHODS:
-            raise ConfigError(
-                f"method {self.method_name!r} is unknown; choose one of {', '.join(METHODS)}{_nearest(self.method_name, METHODS)}"
-            )
+        _known("method", self.method_name, METHODS)
         if self.seeds < 0:
             raise ConfigError(f"seeds {self.seeds} is negative; choose 1 or more, or 0 for the default")
 
@@ -71,7 +107,30 @@ class RunConfig:
         return dataclasses.replace(self.train, method=method_config(self.method_name, self.train.method))
 
 
-_GROUPS: tuple[tuple[str, type], ...] = (
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+    """What to prepare.
+
+    Attributes:
+      data: which data.
+      check: stop after the check and write it to --out.
+      out: file of the check's JSON and of the sheet of pictures; by default check.json and sheet.png beside the shards.
+      workers: processes; 0 takes one a core.
+    """
+
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    check: bool = False
+    out: str | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ConfigError(f"workers {self.workers} is negative; choose 1 or more, or 0 for one a core")
+
+
+_DATA_GROUPS: tuple[tuple[str, type], ...] = (("data", DataConfig), ("motion", MotionConfig))
+_RUN_GROUPS: tuple[tuple[str, type], ...] = (
+    *_DATA_GROUPS[:1],
     ("run", RunConfig),
     ("training", TrainConfig),
     ("level one", BilevelConfig),
@@ -79,27 +138,24 @@ _GROUPS: tuple[tuple[str, type], ...] = (
     ("label generator", GeneratorConfig),
     ("tasks", TaskConfig),
     ("network", NetworkConfig),
+    *_DATA_GROUPS[1:],
 )
-_FLAG_OF_FIELD = {"method_name": "method"}
+_PREPARE_GROUPS: tuple[tuple[str, type], ...] = (("prepare", PrepareConfig), *_DATA_GROUPS)
+_FLAG_OF_FIELD = {"method_name": "method", "apex_policy": "apex"}
+_USUAL_LABELS = {"casme3_c": "objective", "table": "own"}
 
 
 def parse_config(argv: Sequence[str]) -> RunConfig:
-    """Build the run's settings from command-line words.
+    """Build a run's settings from command-line words.
 
     Raises:
       ConfigError: an unknown flag, a value of the wrong type, or settings that do not go together.
       SystemExit: with status 0, after printing the help, if `--help` is among the words.
     """
-    parser = _parser()
-    known, unknown = parser.parse_known_args(list(argv))
-    if unknown:
-        flag = unknown[0].split("=")[0]
-        names = [option for action in parser._actions for option in action.option_strings]
-        raise ConfigError(
-            f"unknown flag {flag}{_nearest(flag, names)}. python -m experiments.run --help lists all flags"
-        )
-    values = vars(known)
-    try:
+    values = _parse(
+        argv, "run", "Train and evaluate micro-expression recognition under leave-one-subject-out.", _RUN_GROUPS
+    )
+    with _as_config_error():
         bilevel = BilevelConfig(**_own(values, BilevelConfig))
         generator = GeneratorConfig(**_own(values, GeneratorConfig))
         method = MethodConfig(bilevel=bilevel, generator=generator, **_own(values, MethodConfig))
@@ -109,12 +165,39 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
             task=TaskConfig(**_own(values, TaskConfig)),
             **_own(values, TrainConfig),
         )
-        run = RunConfig(train=train, **_own(values, RunConfig))
+        return RunConfig(train=train, data=_data(values), **_own(values, RunConfig))
+
+
+def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
+    """Build a preparation's settings from command-line words; errors as `parse_config`."""
+    values = _parse(argv, "prepare", "Check a corpus as downloaded, and prepare it for training.", _PREPARE_GROUPS)
+    with _as_config_error():
+        return PrepareConfig(data=_data(values), **_own(values, PrepareConfig))
+
+
+def _data(values: dict[str, Any]) -> DataConfig:
+    data = DataConfig(motion=MotionConfig(**_own(values, MotionConfig)), **_own(values, DataConfig))
+    return dataclasses.replace(data, data_dir=data.data_dir or os.environ.get(DATA_VARIABLE) or None)
+
+
+@contextlib.contextmanager
+def _as_config_error() -> Iterator[None]:
+    try:
+        yield
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return dataclasses.replace(run, data_dir=run.data_dir or os.environ.get(DATA_VARIABLE) or None)
+
+
+def _parse(argv: Sequence[str], command: str, description: str, groups: Groups) -> dict[str, Any]:
+    parser = _parser(command, description, groups)
+    known, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        names = [option for action in parser._actions for option in action.option_strings]
+        raise ConfigError(f"unknown flag {flag}{_nearest(flag, names)}. {parser.prog} --help lists all flags")
+    return vars(known)
 
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:
@@ -124,18 +207,18 @@ def default_workdir(config: RunConfig, dataset: str) -> Path:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. python -m experiments.run --help lists all flags")
+        raise ConfigError(f"{message}. {self.prog} --help lists all flags")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str, description: str, groups: Groups) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m experiments.run",
-        usage="python -m experiments.run [--dataset=NAME] [--data_dir=FOLDER] [--method=NAME] [--FLAG=VALUE ...]",
-        description="Train and evaluate micro-expression recognition under leave-one-subject-out.",
+        prog=f"python -m experiments.{command}",
+        usage=f"python -m experiments.{command} [--dataset=NAME] [--data_dir=FOLDER] [--FLAG=VALUE ...]",
+        description=description,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=120),
         allow_abbrev=False,
     )
-    for title, kind in _GROUPS:
+    for title, kind in groups:
         group = parser.add_argument_group(title)
         texts = _attribute_texts(kind)
         for field in _plain_fields(kind):
@@ -177,6 +260,11 @@ def _attribute_texts(kind: type) -> dict[str, str]:
     section = inspect.getdoc(kind).split("Attributes:")[1]  # type: ignore[union-attr]
     entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, flags=re.MULTILINE)
     return {name: re.sub(r"\s+", " ", text).replace("`", "") for name, text in entries}
+
+
+def _known(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(allowed)}{_nearest(value, allowed)}")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -1,92 +1,255 @@
-"""Find or make the prepared data of a run: the corpus at `--data_dir`, or invented stand-in clips where none is given."""
+"""`python -m experiments.prepare --dataset=NAME [--data_dir=FOLDER] [--check]`: check a corpus as downloaded, and prepare it.
 
+Everything is checked first and printed in one pass: the layout found, the clips of each class and subject beside
+the published numbers, every row and file that is not as it should be with what to do about it, corrections applied.
+Then every clip is prepared on all cores. The same call takes up what is there already. `experiments.run` does the
+same when it needs to.
+
+Exit status: 0 all is well, 1 clips or rows were left out, 2 the data or flags cannot be used at all.
+"""
+
+import dataclasses
+import json
 import shutil
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from experiments.config import DATA_VARIABLE, RunConfig
-from lightman_jax.data.builder import STAND_IN_SUFFIX, prepare_clips, source_fingerprint
-from lightman_jax.data.catalog import PROTOCOLS
-from lightman_jax.data.clips import DataError
+from rich.console import Console
+from rich.table import Table
+
+from experiments.config import ConfigError, DataConfig, parse_prepare_config
+from lightman_jax.data.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.check import Check, check_reading
+from lightman_jax.data.clips import DataError, Reading
+from lightman_jax.data.labels import assign_labels
 from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.motion import MotionConfig
-from lightman_jax.data.source import Prepared, load_clips
-from lightman_jax.data.stand_in import StandInConfig, stand_in_fingerprint, write_stand_in
+from lightman_jax.data.layouts.repairs import read_repairs
+from lightman_jax.data.motion import is_still
+from lightman_jax.data.preparation import MANIFEST, STAND_IN_SUFFIX, prepare_clips, source_fingerprint
+from lightman_jax.data.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
+from lightman_jax.data.store import ClipStore
 
 Say = Callable[[str], None]
-_STAND_IN_OF = "smic"
+_MOST_LISTED = 40
 
 
-def prepare_data(config: RunConfig, say: Say) -> Prepared:
-    """Read the corpus and prepare it, or take up what was prepared before from the same files with the same settings.
+def check_data(config: DataConfig, say: Say, workers: int | None = None) -> Check:
+    """Read the corpus, give its clips their labels, and check every file.
 
     Args:
-      config: `dataset`, `data_dir`, `shards` and `skip_bad_clips` are used.
-      say: told one line a phase.
+      config: which data.
+      say: told one line a phase, and of long ones each tenth.
+      workers: processes; None takes one a core.
 
     Raises:
-      DataError: no such corpus there, or clips that cannot be read while `skip_bad_clips` is off.
+      DataError: no such corpus there, or one whose tables cannot be read.
       OSError: the shards' folder cannot be written.
     """
     shards = Path(config.shards).expanduser()
-    data_dir = Path(config.data_dir).expanduser() if config.data_dir else _stand_in(config, shards, say)
-    reading = read_corpus(config.dataset, data_dir)
-    motion = MotionConfig()
-    name = config.dataset + (STAND_IN_SUFFIX if reading.stand_in else "")
-    folder = shards / f"{name}-{source_fingerprint(reading, motion)}"
-    if folder.is_dir():
-        say(f"data: {len(reading.clips)} clips prepared before, from {folder}")
-    else:
-        say(f"data: preparing {len(reading.clips)} clips of {reading.root} into {folder}")
-        prepare_clips(
-            reading, folder, dataset=config.dataset, config=motion, on_progress=_every_tenth(say, "data: clip")
-        )
-    prepared = load_clips(folder)
-    problems = prepared.manifest["problems"]
-    if problems and not config.skip_bad_clips:
-        listed = "; ".join(f"{problem['where']}: {problem['reason']}" for problem in problems[:5])
-        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise DataError(
-            f"{len(problems)} clips or rows of {reading.root} cannot be used: {listed}{more}. "
-            f"The other {len(prepared.micro)} are prepared. Repair the files, or add --skip_bad_clips to run without them"
-        )
-    return prepared
+    repairs = read_repairs(Path(config.repairs).expanduser()) if config.repairs else ()
+    data_dir = Path(config.data_dir).expanduser() if config.data_dir else _stand_in(config.dataset, shards, say)
+    reading = read_corpus(config.dataset, data_dir, repairs)
+    if config.macro:
+        folder = Path(config.macro_dir).expanduser() if config.macro_dir else _stand_in(config.macro, shards, say)
+        reading = _with_macro(reading, read_corpus(config.macro, folder, repairs))
+    reading, space = assign_labels(
+        _without_stills(reading, config), config.label_name, PROTOCOLS[config.dataset].corpora
+    )
+    say(f"data: checking {len(reading.clips)} clips of {reading.root}")
+    progress = _each_tenth(say, "data: checked clip")
+    return check_reading(reading, space, ClipStore(shards / "clips"), workers=workers, on_progress=progress)
 
 
-def _stand_in(config: RunConfig, shards: Path, say: Say) -> Path:
-    if config.dataset != _STAND_IN_OF:
-        title = PROTOCOLS[config.dataset].title
-        raise DataError(
-            f"{title} needs its data: give the folder by --data_dir or {DATA_VARIABLE}. "
-            f"Invented stand-in clips exist for --dataset={_STAND_IN_OF} alone"
+def prepare_checked(config: DataConfig, check: Check, say: Say, workers: int | None = None) -> Path:
+    """Prepare what was checked, or take up what was prepared before from the same files with the same settings.
+
+    Args:
+      config: which data.
+      check: from `check_data`.
+      say: told one line a phase, and of long ones each tenth.
+      workers: processes; None takes one a core.
+
+    Returns:
+      The folder of the shards, for `lightman_jax.data.source.load_clips`.
+
+    Raises:
+      DataError: no clip can be prepared, or the disk is too small.
+      OSError: the shards' folder cannot be written.
+    """
+    shards = Path(config.shards).expanduser()
+    name = config.dataset + (STAND_IN_SUFFIX if check.reading.stand_in else "")
+    folder = shards / f"{name}-{source_fingerprint(check.reading, check.space, config.motion)}"
+    count = len(check.reading.clips)
+    if (folder / MANIFEST).is_file():
+        say(f"data: {count} clips prepared before, from {folder}")
+        return folder
+    say(f"data: preparing {count} clips into {folder}")
+    prepare_clips(
+        check,
+        folder,
+        dataset=config.dataset,
+        config=config.motion,
+        store=ClipStore(shards / "clips"),
+        workers=workers,
+        on_progress=_each_tenth(say, "data: clip"),
+    )
+    return folder
+
+
+def refuse_bad_clips(config: DataConfig, problems: Sequence[dict[str, Any]], root: Path, left: int) -> None:
+    """Stop at clips that cannot be used, unless `skip_bad_clips` says to go on without them.
+
+    Raises:
+      DataError: there are some.
+    """
+    lost = [problem for problem in problems if problem["lost"]]
+    if lost and not config.skip_bad_clips:
+        listed = "; ".join(
+            f"{p['where']}: found {p['found']}; expected {p['expected']}; {p['remedy']}" for p in lost[:5]
         )
-    stand_in = StandInConfig()
-    folder = shards / f"{_STAND_IN_OF}{STAND_IN_SUFFIX}-clips-{stand_in_fingerprint(stand_in)}"
+        more = f"; and {len(lost) - 5} more" if len(lost) > 5 else ""
+        raise DataError(
+            f"{len(lost)} clips or rows of {root} cannot be used: {listed}{more}. The other {left} are prepared. "
+            "python -m experiments.prepare with the same flags lists all; repair them, or add --skip_bad_clips to run without"
+        )
+
+
+def print_check(console: Console, check: Check) -> None:
+    """Print counts, problems, notes and corrections."""
+    reading = check.reading
+    invented = " (INVENTED STAND-IN CLIPS)" if reading.stand_in else ""
+    console.print(
+        f"layout {reading.layout} in {reading.root}{invented}; {len(check.space.classes)} classes, --labels={check.space.name}"
+    )
+    counts = Table(
+        "corpus",
+        "pool",
+        "clips",
+        *check.space.classes,
+        "subjects",
+        "deviates from the published numbers",
+        title="Found",
+    )
+    for count in check.counts:
+        numbers = [str(count.found[name]) for name in check.space.classes]
+        said = "" if reading.stand_in else count.deviation or ("no" if count.published else "unknown")
+        counts.add_row(count.title, count.pool, str(sum(count.found.values())), *numbers, str(count.subjects), said)
+    console.print(counts)
+    if reading.problems:
+        listed = Table(
+            "where", "expected", "found", "remedy", title=f"{len(reading.problems)} problems", show_lines=True
+        )
+        for problem in reading.problems[:_MOST_LISTED]:
+            listed.add_row(problem.where, problem.expected, problem.found, problem.remedy)
+        console.print(listed)
+        if len(reading.problems) > _MOST_LISTED:
+            console.print(f"and {len(reading.problems) - _MOST_LISTED} more, all of them in the JSON")
+    for line in (*(f"note: {note}" for note in reading.notes), *(f"correction: {text}" for text in reading.repairs)):
+        console.print(line)
+    lost = len(check.lost)
+    console.print(
+        f"{len(reading.clips)} clips can be used; {lost} clips or rows cannot"
+        if lost
+        else f"all {len(reading.clips)} clips can be used"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see the module's text for the exit status."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    try:
+        config = parse_prepare_config(sys.argv[1:] if argv is None else argv)
+        return _prepare(config.data, console, config.workers or None, config.out, check_alone=config.check)
+    except (ConfigError, DataError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}. Give a folder that can be written by --shards", file=sys.stderr)
+        return 2
+
+
+def _prepare(data: DataConfig, console: Console, workers: int | None, out: str | None, *, check_alone: bool) -> int:
+    started = time.time()
+    check = check_data(data, console.print, workers)
+    print_check(console, check)
+    if check_alone:
+        path = Path(out or "check.json").expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"dataset": data.dataset} | check.as_json(), indent=1, ensure_ascii=False) + "\n")
+        console.print(f"check: {path}")
+        return 1 if check.lost else 0
+    folder = prepare_checked(data, check, console.print, workers)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for problem in manifest["problems"][len(check.reading.problems) :]:
+        console.print(f"left out: {problem['where']}: {problem['found']}")
+    console.print(f"faces: {_tally(manifest['faces'])}; apexes: {_tally(manifest['apexes'])}")
+    console.print(f"prepared: {_tally(manifest['clips'])} clips in {folder}, {time.time() - started:.1f} s")
+    return 1 if any(problem["lost"] for problem in manifest["problems"]) else 0
+
+
+def _tally(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _without_stills(reading: Reading, config: DataConfig) -> Reading:
+    """Leave single pictures out where they cannot give the representation."""
+    moving = tuple(clip for clip in reading.clips if config.motion.representation == "apex" or not is_still(clip))
+    stills = len(reading.clips) - len(moving)
+    if not stills:
+        return reading
+    note = f"{stills} single pictures are left out: they have no {config.motion.representation}, only --representation=apex"
+    return dataclasses.replace(reading, clips=moving, notes=(*reading.notes, note))
+
+
+def _with_macro(micro: Reading, macro: Reading) -> Reading:
+    """The micro clips of one reading and the macro clips of another; macro clips the first one has of its own are left out."""
+    own = sum(clip.pool == "macro" for clip in micro.clips)
+    said = (f"{own} macro clips of the data's own are left out: another macro corpus is asked for",) if own else ()
+    return dataclasses.replace(
+        micro,
+        layout=f"{micro.layout}+{macro.layout}",
+        clips=tuple(
+            [clip for clip in micro.clips if clip.pool == "micro"]
+            + [clip for clip in macro.clips if clip.pool == "macro"]
+        ),
+        problems=(*micro.problems, *macro.problems),
+        notes=(*micro.notes, *said, *macro.notes, f"macro clips from {macro.root}"),
+        repairs=(*micro.repairs, *macro.repairs),
+        stand_in=micro.stand_in or macro.stand_in,
+    )
+
+
+def _stand_in(dataset: str, shards: Path, say: Say) -> Path:
+    config = stand_in_config(dataset)
+    folder = shards / f"{dataset}{STAND_IN_SUFFIX}-clips-{stand_in_fingerprint(dataset, config)}"
     if not folder.is_dir():
-        needed = (
-            4
-            * stand_in.subjects
-            * 3
-            * (stand_in.micro_clips + stand_in.macro_clips)
-            * stand_in.frames
-            * stand_in.side**2
-        )
+        needed = stand_in_size(dataset, config)
         existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
         free = shutil.disk_usage(existing).free
         if free < needed:
             raise DataError(
                 f"{existing} has {free >> 20} MiB free, the stand-in needs {needed >> 20}; give another folder by --shards"
             )
-        say(f"data: inventing stand-in clips below {folder}")
-        write_stand_in(folder, stand_in, on_progress=_every_tenth(say, "data: invented subject"))
+        title = PROTOCOLS[dataset].title if dataset in PROTOCOLS else CORPORA[dataset].title
+        say(f"data: inventing stand-in clips of {title} below {folder}")
+        write_stand_in(folder, dataset, config, on_progress=_each_tenth(say, "data: invented subject"))
     return folder
 
 
-def _every_tenth(say: Say, what: str) -> Callable[[int, int], None]:
-    """Speak when another tenth is done."""
+def _each_tenth(say: Say, what: str) -> Callable[[int, int], None]:
+    """Speak when another tenth is done, with the time that remains."""
+    started = time.time()
 
     def progress(done: int, total: int) -> None:
         if done * 10 // total != (done - 1) * 10 // total:
-            say(f"{what} {done}/{total}")
+            left = (time.time() - started) * (total - done) / done
+            say(f"{what} {done}/{total}" + (f", {left:.0f} s to go" if left >= 1 else ""))
 
     return progress
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -52,9 +52,16 @@ def leave_one_subject_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | No
         return Plan(f"{protocol.title} stand-in (invented clips)", folds, len(folds), [])
     present = set(micro.dataset)
     missing = [f"{CORPORA[name].title} is not there" for name in protocol.corpora if name not in present]
-    for name in protocol.corpora:
-        clips = sum(1 for corpus in micro.dataset if corpus == name)
-        if name in present and clips != sum(CORPORA[name].class_counts):
-            missing.append(f"{CORPORA[name].title} has {clips} of {sum(CORPORA[name].class_counts)} clips")
-    expected = sum(CORPORA[name].subjects for name in protocol.corpora if name in present)
-    return Plan(protocol.title, folds, max(expected, len(folds)), missing + list(manifest["notes"]))
+    expected = 0
+    for count in manifest["counts"]:
+        if count["pool"] == "micro":
+            expected += count["published_subjects"] or count["subjects"]
+            clips = sum(count["found"].values())
+            if count["published"] and clips != sum(count["published"].values()):
+                missing.append(f"{count['title']} has {clips} of {sum(count['published'].values())} clips")
+    title = (
+        protocol.title
+        if manifest["labels"] == "3"
+        else f"{protocol.title}, {len(micro.classes)} classes ({manifest['labels']})"
+    )
+    return Plan(title, folds, max(expected, len(folds)), missing + list(manifest["notes"]))

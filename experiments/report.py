@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from lightman_jax.data.catalog import PROTOCOLS
+
 STAND_IN_TEXT = (
-    "Invented stand-in clips, NOT a corpus. No number below says anything about SMIC or about people.\n"
-    "SMIC needs a licence; with it: python -m experiments.run --dataset=smic --data_dir=FOLDER"
+    "Invented stand-in clips, NOT a corpus. No number below says anything about {title} or about people.\n"
+    "With the real data: python -m experiments.run --dataset={dataset} --data_dir=FOLDER"
 )
 
 
@@ -27,9 +29,10 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=120)
 
 
-def print_stand_in_box(console: Console) -> None:
+def print_stand_in_box(console: Console, dataset: str) -> None:
     """Say in a box that the data are invented."""
-    console.print(Panel(STAND_IN_TEXT, title="STAND-IN DATA", width=min(console.width, 110), style="yellow"))
+    text = STAND_IN_TEXT.format(title=PROTOCOLS[dataset].title, dataset=dataset)
+    console.print(Panel(text, title="STAND-IN DATA", width=min(console.width, 110), style="yellow"))
 
 
 def headline(metrics: dict[str, Any]) -> str:

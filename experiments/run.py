@@ -35,7 +35,7 @@ def _set_up_jax(config: RunConfig) -> None:
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_HOST_DEVICES))
-    jax.config.update("jax_compilation_cache_dir", str(Path(config.shards).expanduser() / "xla"))
+    jax.config.update("jax_compilation_cache_dir", str(Path(config.data.shards).expanduser() / "xla"))
 
 
 if __name__ == "__main__":

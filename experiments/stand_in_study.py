@@ -1,12 +1,13 @@
 """`python -m experiments.stand_in_study [--part=main|border] [--out=FILE]`: when does the auxiliary branch help?
 
-Invented people only, so nothing here is a result on a corpus; it says how the methods behave where the truth is known. A
-population is ten people to train on and twenty others to test on, drawn anew for each of five seeds. Methods meet the same
-people, clips, tasks and first parameters, so differences are paired. Macro clips are the training people's own, at full intensity.
+Invented people only, so nothing here is a result on a corpus; it says how the methods behave where the truth is
+known. A population is ten people to train on and twenty others to test on, drawn anew for each of five seeds.
+Methods meet the same people, clips, tasks and first parameters, so differences are paired. Macro clips are the
+training people's own, at full intensity.
 
-`main` compares lightman with joint, maml, joint given the macro clips as more labelled clips, and itself under shuffled macro
-labels, over fractions of the training clips, micro intensity and subject variation. `border` varies lightman's own settings at
-the hardest of those.
+`main` compares lightman with joint, maml, joint given the macro clips as more labelled clips, and itself under
+shuffled macro labels, over fractions of the training clips, micro intensity and subject variation. `border` varies
+lightman's own settings at the hardest of those.
 """
 
 import argparse
@@ -23,9 +24,9 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.catalog import EMOTIONS_3
+from lightman_jax.data.labels import EMOTIONS_3
 from lightman_jax.data.motion import MotionConfig, motion_between
-from lightman_jax.data.stand_in import StandInConfig, subject_clips
+from lightman_jax.data.simulator import SimulatorConfig, subject_clips
 from lightman_jax.folds import MacroLabels, TrainConfig, predict_folds, train_folds
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, paired_difference, uf1
@@ -44,7 +45,7 @@ class Condition:
     Attributes:
       fraction: share of the training clips that is kept, class by class, at least one each.
       micro_intensity: mean peak displacement of micro clips, pixels of a face 96 pixels wide.
-      subject_variation: see `StandInConfig`.
+      subject_variation: see `SimulatorConfig`.
       macro_people: macro clips of the training people themselves, or of ten others.
     """
 
@@ -185,7 +186,7 @@ def run_study(learners: Sequence[Learner], conditions: Sequence[Condition]) -> I
 
 
 def _motion_clips(seed: int, number: int, condition: Condition) -> Iterator[tuple[str, int, str, NDArray[np.float32]]]:
-    config = StandInConfig(
+    config = SimulatorConfig(
         frames=3,
         micro_intensity=condition.micro_intensity,
         subject_variation=condition.subject_variation,
@@ -195,7 +196,7 @@ def _motion_clips(seed: int, number: int, condition: Condition) -> Iterator[tupl
     )
     for clip in subject_clips(number, config):
         image = motion_between(clip.frames[0], clip.frames[1], MotionConfig())
-        yield clip.pool, EMOTIONS_3.index(clip.label), clip.name, image
+        yield clip.pool, EMOTIONS_3.index(clip.label), f"{clip.label}_{clip.number}", image
 
 
 def _clip_set(rows: Sequence[tuple[NDArray[np.float32], int, str, str]]) -> ClipSet:

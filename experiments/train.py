@@ -19,12 +19,12 @@ from rich.progress import Progress as ProgressBar
 
 from experiments import report
 from experiments.config import ConfigError, RunConfig, default_workdir
-from experiments.prepare import prepare_data
+from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_subject_out_plan
 from experiments.scores import Prediction, read_predictions, score_predictions, write_predictions
 from lightman_jax.checkpoint import save_params
 from lightman_jax.data.catalog import PROTOCOLS
-from lightman_jax.data.source import Prepared
+from lightman_jax.data.source import Prepared, load_clips
 from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
 
 FORMAT_VERSION = 1
@@ -62,14 +62,14 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     """
     console = console or report.make_console()
     if config.workdir:
-        default_workdir(config, config.dataset).mkdir(parents=True, exist_ok=True)
-    if config.data_dir is None and config.dataset == "smic":
-        report.print_stand_in_box(console)
-    prepared = prepare_data(config, console.print)
+        default_workdir(config, config.data.dataset).mkdir(parents=True, exist_ok=True)
+    if config.data.data_dir is None:
+        report.print_stand_in_box(console, config.data.dataset)
+    prepared = _prepare(config, console)
     stand_in = prepared.manifest["stand_in"]
-    if stand_in and config.data_dir:
-        report.print_stand_in_box(console)
-    plan = leave_one_subject_out_plan(config.dataset, prepared.micro, prepared.macro, prepared.manifest)
+    if stand_in and config.data.data_dir:
+        report.print_stand_in_box(console, config.data.dataset)
+    plan = leave_one_subject_out_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
     seeds = range(config.seeds or (_SEEDS_ON_STAND_IN if stand_in else _SEEDS_ON_CORPUS))
     workdir = default_workdir(config, prepared.manifest["dataset"])
     _claim_workdir(workdir, config, prepared, list(seeds))
@@ -91,9 +91,16 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     report.print_results(console, metrics)
     _warn_if_suspicious(console, config, metrics)
     if stand_in:
-        report.print_stand_in_box(console)
+        report.print_stand_in_box(console, config.data.dataset)
     console.print(f"results: {workdir} (metrics.json, predictions.csv, confusion.png, curves.png, checkpoints)")
     return metrics
+
+
+def _prepare(config: RunConfig, console: Console) -> Prepared:
+    check = check_data(config.data, console.print)
+    prepared = load_clips(prepare_checked(config.data, check, console.print))
+    refuse_bad_clips(config.data, prepared.manifest["problems"], check.reading.root, len(prepared.micro))
+    return prepared
 
 
 def _train(
@@ -183,7 +190,7 @@ def _macro_text(prepared: Prepared, config: RunConfig) -> str:
 
 
 def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, Any]) -> None:
-    limits = dict(PROTOCOLS[config.dataset].suspicious_uf1)
+    limits = dict(PROTOCOLS[config.data.dataset].suspicious_uf1)
     limit = limits.get(frozenset(metrics.get("per_corpus", ())))
     if limit is not None and metrics["uf1"]["mean"] > limit:
         text = f"UF1 above {limit}: no leak-free result is known there; look for a leak before you believe it"
@@ -193,8 +200,9 @@ def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, 
 def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
     """Write `config.json` and `environment.json`, unless another run's results are there."""
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
-    for place in ("workdir", "shards"):  # Where a run is kept does not make it another run.
-        settings.pop(place)
+    # Where a run is kept does not make it another run.
+    settings.pop("workdir")
+    settings["data"].pop("shards")
     content = {
         "format_version": FORMAT_VERSION,
         "data": {

@@ -1,6 +1,7 @@
-"""Optical-flow images `[..., H, W, 3]` with channels u (right), v (down), strain: one scale, one mirror, one magnifier.
+"""Motion images `[..., H, W, C]`: one scale, one mirror, one magnifier.
 
-Every statistic is taken per clip or from the clips named as training clips, so nothing of a test subject reaches a fold.
+Three channels are flow (u right, v down, strain); one channel is a grey picture, or a difference or sum of such. Every statistic is
+taken per clip or from the clips named as training clips, so nothing of a test subject reaches a fold.
 """
 
 from typing import Literal
@@ -9,27 +10,29 @@ import chex
 import jax
 import jax.numpy as jnp
 
-Scaling = Literal["clip_rms", "fold_rms"]
-SCALINGS: tuple[Scaling, ...] = ("clip_rms", "fold_rms")
+Scaling = Literal["clip_rms", "fold_rms", "clip_minmax"]
+SCALINGS: tuple[Scaling, ...] = ("clip_rms", "fold_rms", "clip_minmax")
 
+_FLOW_CHANNELS = 3
 _FLAT_RMS = 1e-6
 
 
 def scale_flow(images: jax.Array, *, scaling: Scaling = "clip_rms", train: jax.Array | None = None) -> jax.Array:
-    """Centre u and v by their median and divide every channel by its root mean square.
+    """Centre by the median and divide every channel by its root mean square; strain, which has no sign, is not centred.
 
     `clip_rms` takes the RMS over the clip's own pixels: amplitude is dropped, one clip never depends on another.
     `fold_rms` takes it over all pixels of the training clips: amplitude is kept, test clips are scaled by training figures.
+    `clip_minmax` maps the clip's own least and largest value to -1 and 1, as the public flow release does to 0 and 255.
     The median always belongs to the clip: it removes head motion and the offset of unsigned 8-bit flow.
-    A constant channel stays zero instead of dividing by zero.
+    A constant channel becomes zero instead of dividing by zero.
 
     Args:
-      images: `[n, H, W, 3]` flow in any linear unit (pixels, or 0..255).
-      scaling: `clip_rms` or `fold_rms`.
+      images: `[n, (frames,) H, W, C]`, C = 3 for flow in any linear unit (pixels, or 0..255), C = 1 for grey pictures.
+      scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
       train: `[n]` bool, the fold's training clips; needed by `fold_rms` alone.
 
     Returns:
-      `[n, H, W, 3]`, in units of the RMS.
+      The same shape, in units of the RMS, or -1..1.
 
     Raises:
       ValueError: unknown scaling, or `fold_rms` without `train`.
@@ -37,36 +40,42 @@ def scale_flow(images: jax.Array, *, scaling: Scaling = "clip_rms", train: jax.A
     Choice: measured on the public flow of 309 SMIC and CASME II clips with an RBF support-vector machine, `clip_rms`
     gave .785 pooled UF1, the global RMS .778, the raw 0..255 values .765.
     """
-    chex.assert_rank(images, 4)
+    chex.assert_rank(images, {4, 5})
     if scaling not in SCALINGS:
         raise ValueError(f"scaling {scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
-    motion = images[..., :2]
-    centred = jnp.concatenate([motion - jnp.median(motion, axis=(-3, -2), keepdims=True), images[..., 2:]], axis=-1)
-    power = jnp.mean(jnp.square(centred), axis=(-3, -2), keepdims=True)
+    within = tuple(range(1, images.ndim - 1))
+    if scaling == "clip_minmax":
+        least, most = images.min(axis=within, keepdims=True), images.max(axis=within, keepdims=True)
+        span = most - least
+        return jnp.where(span > _FLAT_RMS, 2 * (images - least) / jnp.maximum(span, _FLAT_RMS) - 1, 0)
+    signed = images[..., :2] if images.shape[-1] == _FLOW_CHANNELS else images
+    centred = signed - jnp.median(signed, axis=within, keepdims=True)
+    centred = jnp.concatenate([centred, images[..., signed.shape[-1] :]], axis=-1)
+    power = jnp.mean(jnp.square(centred), axis=within, keepdims=True)
     if scaling == "fold_rms":
         if train is None:
             raise ValueError("scaling 'fold_rms' needs train=, a mask of the fold's training clips")
-        weight = train.astype(images.dtype)[:, None, None, None]
+        weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
         # A where, not a product alone: a non-finite test clip must not reach the sum as nan * 0.
         power = jnp.sum(jnp.where(weight > 0, power, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
     return centred / jnp.maximum(jnp.sqrt(power), _FLAT_RMS)
 
 
 def mirror_flow(images: jax.Array) -> jax.Array:
-    """Mirror left and right: columns reversed and u negated, since a motion to the right becomes one to the left.
+    """Mirror left and right: columns reversed, and in flow u negated, since a motion to the right becomes one to the left.
 
     Args:
-      images: `[..., H, W, 3]` signed flow.
+      images: `[..., H, W, C]`, signed flow if C = 3, grey pictures if C = 1.
 
     Returns:
-      `[..., H, W, 3]`.
+      The same shape.
 
     >>> x = jnp.arange(6.0).reshape(1, 2, 3)
     >>> mirror_flow(x)[0, 0].tolist()
     [-3.0, 4.0, 5.0]
     """
     mirrored = images[..., ::-1, :]
-    return mirrored.at[..., 0].multiply(-1)
+    return mirrored.at[..., 0].multiply(-1) if images.shape[-1] == _FLOW_CHANNELS else mirrored
 
 
 def magnify_flow(images: jax.Array, gain: float) -> jax.Array:

@@ -41,7 +41,7 @@ class TrainConfig:
       steps: outer steps, fixed in advance (400 overfit on the public flow).
       outer_rate: AdamW's rate, decayed by a cosine to 0.
       weight_decay: AdamW's decay.
-      scaling: `clip_rms` or `fold_rms`.
+      scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
       macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
       macro_labels: true, or shuffled over the fold's training macro clips: the control that shows what the labels add.
     """

@@ -139,10 +139,10 @@ def test_another_method_and_the_composite_run(finished, capsys):
 
 def test_the_stand_in_says_so_everywhere(tmp_path, capsys, monkeypatch):
     from experiments import prepare
-    from lightman_jax.data.stand_in import StandInConfig
+    from lightman_jax.data.simulator import SimulatorConfig
 
-    small = StandInConfig(subjects=2, micro_clips=1, macro_clips=1, frames=3, side=32)
-    monkeypatch.setattr(prepare, "StandInConfig", lambda: small)
+    small = SimulatorConfig(subjects=2, micro_clips=1, macro_clips=1, frames=3, side=32)
+    monkeypatch.setattr(prepare, "stand_in_config", lambda dataset: small)
     flags = [f"--shards={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}", "--method=joint", *TINY]
     assert call("--dataset=smic", *flags) == 0
     printed = capsys.readouterr().out
@@ -151,8 +151,6 @@ def test_the_stand_in_says_so_everywhere(tmp_path, capsys, monkeypatch):
     for name in ("metrics.json", "config.json", "environment.json", "predictions.csv", "metrics.jsonl"):
         assert "smic_stand_in" in (tmp_path / "work" / name).read_text(), name
     assert "invented" in json.loads((tmp_path / "work" / "metrics.json").read_text())["title"]
-    assert call("--dataset=casme2", *flags) == 2
-    assert "--data_dir" in capsys.readouterr().err
 
 
 def break_table(data: Path) -> None:
@@ -193,9 +191,9 @@ def keep_two_classes(data: Path) -> None:
     ("breakage", "text"),
     [
         (break_table, "has no table combined_3_class2"),
-        (break_column, "lacks the column filename_o"),
-        (break_label, r"label '3'; 0 negative, 1 positive, 2 surprise are allowed.*--skip_bad_clips"),
-        (break_picture, r"is no picture.*--skip_bad_clips"),
+        (break_column, "no row that names the columns dataset, sub, filenameo, label; found dataset, sub, file"),
+        (break_label, r"found '3'.*expected label 0 negative, 1 positive or 2 surprise.*--skip_bad_clips"),
+        (break_picture, r"bytes that OpenCV cannot decode.*--skip_bad_clips"),
         (remove_pictures, "holds no clip of SMIC-HS"),
         (keep_one_subject, "at least 2 subjects, found 1"),
         (keep_two_classes, "no clip of class surprise"),
@@ -227,7 +225,10 @@ def test_bad_clips_can_be_left_out_on_request(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--dataset=smik"], r"dataset 'smik' is unknown; choose one of smic, casme2, megc2019\. Did you mean smic\?"),
+        (
+            ["--dataset=smik"],
+            r"dataset 'smik' is unknown; choose one of smic, .*casme2, .*megc2019\. Did you mean smic\?",
+        ),
         (["--datset=smic"], r"unknown flag --datset\. Did you mean --dataset\?"),
         (["--method=lightmann"], "Did you mean lightman"),
         (["--steps=many"], "invalid int value"),
@@ -265,10 +266,10 @@ def test_flags_reach_the_settings_and_the_environment_names_the_data(monkeypatch
     assert config.train.method.primary == "focal"
     assert not config.train.method.stop_macro
     assert (config.train.task.shots, config.train.network.width) == (3, 24)
-    assert config.data_dir is None
+    assert config.data.data_dir is None
     monkeypatch.setenv("LIGHTMAN_DATA", "/somewhere")
-    assert parse_config([]).data_dir == "/somewhere"
-    assert parse_config(["--data_dir=/here"]).data_dir == "/here"
+    assert parse_config([]).data.data_dir == "/somewhere"
+    assert parse_config(["--data_dir=/here"]).data.data_dir == "/here"
     assert parse_config(["--method=joint"]).trained.method.bilevel.inner_steps == 0
     with pytest.raises(ConfigError):
         parse_config(["--method=nothing"])

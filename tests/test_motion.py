@@ -7,7 +7,8 @@ import skimage.data
 from lightman_jax.data.clips import RawClip
 from lightman_jax.data.faces import crop_face, face_box
 from lightman_jax.data.images import read_image, write_image
-from lightman_jax.data.motion import MotionConfig, motion_image, optical_flow, optical_strain, warp_image
+from lightman_jax.data.motion import MotionConfig, motion_image
+from lightman_jax.data.optics import optical_flow, optical_strain, warp_image
 
 
 def texture(side=96, seed=0):
@@ -40,7 +41,7 @@ def test_motion_image_of_frames_keeps_pixels_of_motion_and_takes_the_middle_fram
     for row, amount in enumerate((0.0, 1.0, 3.0, 1.0, 0.0)):
         paths.append(tmp_path / f"image{row}.bmp")
         write_image(paths[-1], warp_image(image, np.ones((96, 96, 2)) * (amount, 0.0)))
-    clip = RawClip("c", "s", "negative", "micro", "frames", tuple(paths), offset=4, cropped=True)
+    clip = RawClip("c", "s", "micro", "frames", tuple(paths), tuple(range(5)), cropped=True)
     result = motion_image(clip, MotionConfig(face_side=96))
     assert result.apex == 2
     assert result.face == "given"
@@ -54,14 +55,14 @@ def test_pictures_are_red_green_blue_and_broken_ones_are_named(tmp_path):
     image[..., 0], image[..., 1], image[..., 2] = 10, 20, 30
     write_image(tmp_path / "a .png", image)
     np.testing.assert_array_equal(read_image(tmp_path / "a .png"), image)
-    clip = RawClip("c", "s", "negative", "micro", "flow", (tmp_path / "a .png",))
+    clip = RawClip("c", "s", "micro", "flow", (tmp_path / "a .png",))
     np.testing.assert_array_equal(motion_image(clip, MotionConfig()).image[0, 0], [10, 20, 30])
     (tmp_path / "b.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"b\.png is no picture"):
         read_image(tmp_path / "b.png")
     write_image(tmp_path / "c.png", np.zeros((30, 28, 3), np.uint8))
     with pytest.raises(ValueError, match="30x28 pixels; the release has 28x28"):
-        motion_image(RawClip("c", "s", "negative", "micro", "flow", (tmp_path / "c.png",)), MotionConfig())
+        motion_image(RawClip("c", "s", "micro", "flow", (tmp_path / "c.png",)), MotionConfig())
 
 
 def test_a_real_face_is_found_and_a_wall_falls_back_to_the_centre():

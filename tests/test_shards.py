@@ -7,15 +7,32 @@ import pytest
 import tensorflow_datasets as tfds
 from conftest import write_flow_release
 
-from lightman_jax.data.builder import MANIFEST, prepare_clips, source_fingerprint
 from lightman_jax.data.catalog import MARKER
+from lightman_jax.data.check import check_reading
 from lightman_jax.data.clips import DataError
+from lightman_jax.data.labels import assign_labels
 from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.motion import MotionConfig
+from lightman_jax.data.preparation import MANIFEST, prepare_clips, source_fingerprint
+from lightman_jax.data.simulator import SimulatorConfig, action_unit_field
 from lightman_jax.data.source import load_clips
-from lightman_jax.data.stand_in import StandInConfig, action_unit_field, write_stand_in
+from lightman_jax.data.stand_in import write_stand_in
+from lightman_jax.data.store import ClipStore
 
 CONFIG = MotionConfig()
+
+
+def read(folder):
+    return assign_labels(read_corpus("smic", folder), "3", ("smic",))
+
+
+def prepare(folder, out, **more):
+    store = ClipStore(out.parent / "clips")
+    return prepare_clips(check_reading(*read(folder), store), out, dataset="smic", config=CONFIG, store=store, **more)
+
+
+def fingerprint(folder, config=CONFIG):
+    return source_fingerprint(*read(folder), config)
 
 
 @pytest.fixture
@@ -24,8 +41,8 @@ def release(tmp_path):
 
 
 def test_shards_hold_what_was_read_and_open_without_the_package(release, tmp_path):
-    reading = read_corpus("smic", release)
-    manifest = prepare_clips(reading, tmp_path / "out", dataset="smic", config=CONFIG)
+    reading, _ = read(release)
+    manifest = prepare(release, tmp_path / "out")
     loaded = load_clips(tmp_path / "out")
     assert len(loaded.micro) == len(reading.clips) == manifest["clips"]["micro"]
     assert loaded.macro is None
@@ -36,37 +53,42 @@ def test_shards_hold_what_was_read_and_open_without_the_package(release, tmp_pat
     plain = tfds.builder_from_directory(tmp_path / "out").as_data_source()["micro"]
     np.testing.assert_array_equal(plain[3]["image"], loaded.micro.image[3])
     assert set(manifest["sources"]) == {str(c.paths[0].relative_to(reading.root)) for c in reading.clips}
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "release"], "no temporary folder may stay behind"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "out", "release"], (
+        "no temporary folder may stay behind"
+    )
 
 
 def test_a_broken_picture_is_listed_and_the_others_are_kept(release, tmp_path):
-    reading = read_corpus("smic", release)
+    reading, _ = read(release)
     reading.clips[4].paths[0].write_bytes(b"broken")
-    manifest = prepare_clips(reading, tmp_path / "out", dataset="smic", config=CONFIG)
-    assert [problem["where"] for problem in manifest["problems"]] == [reading.clips[4].clip]
+    manifest = prepare(release, tmp_path / "out")
+    (problem,) = manifest["problems"]
+    assert problem["where"].startswith(reading.clips[4].clip)
+    assert problem["lost"]
     assert manifest["clips"]["micro"] == len(reading.clips) - 1
     for clip in reading.clips:
         clip.paths[0].write_bytes(b"broken")
     with pytest.raises(DataError, match="no usable micro-expression clip"):
-        prepare_clips(reading, tmp_path / "none", dataset="smic", config=CONFIG)
+        prepare(release, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
 def test_the_fingerprint_follows_content_labels_and_settings(release):
-    reading = read_corpus("smic", release)
-    before = source_fingerprint(reading, CONFIG)
-    assert before == source_fingerprint(read_corpus("smic", release), CONFIG)
-    assert before != source_fingerprint(reading, MotionConfig(face_side=64))
+    reading, _ = read(release)
+    before = fingerprint(release)
+    assert before == fingerprint(release)
+    assert before != fingerprint(release, MotionConfig(face_side=64))
     table = release / "combined_3_class2_for_optical_flow.csv"
     table.write_text(table.read_text().replace(",0,,", ",1,,", 1))
-    assert before != source_fingerprint(read_corpus("smic", release), CONFIG)
+    labelled = fingerprint(release)
+    assert before != labelled
     reading.clips[0].paths[0].write_bytes(reading.clips[1].paths[0].read_bytes() + b" ")
-    assert before != source_fingerprint(reading, CONFIG)
+    assert labelled != fingerprint(release)
 
 
 def test_changed_missing_and_foreign_shards_are_refused(release, tmp_path):
     out = tmp_path / "out"
-    prepare_clips(read_corpus("smic", release), out, dataset="smic", config=CONFIG)
+    prepare(release, out)
     shard = next(out.glob("*array_record*"))
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
@@ -83,14 +105,14 @@ def test_changed_missing_and_foreign_shards_are_refused(release, tmp_path):
 
 
 def test_the_stand_in_is_read_by_the_corpus_reader_and_says_what_it_is(tmp_path):
-    config = StandInConfig(subjects=2, micro_clips=1, macro_clips=1, frames=5, side=48)
-    write_stand_in(tmp_path / "raw", config)
+    config = SimulatorConfig(subjects=2, micro_clips=1, macro_clips=1, frames=5, side=48)
+    write_stand_in(tmp_path / "raw", "smic", config)
     assert (tmp_path / "raw" / MARKER).exists()
     frames = list((tmp_path / "raw" / "SMIC_all_cropped" / "HS" / "s1" / "micro" / "negative" / "s1_ne_01").iterdir())
     assert len(frames) == 5
     reading = read_corpus("smic", tmp_path / "raw" / "SMIC_all_cropped")
     assert reading.stand_in, "the mark must hold for a folder below it"
-    prepare_clips(reading, tmp_path / "out", dataset="smic", config=CONFIG)
+    prepare(tmp_path / "raw", tmp_path / "out")
     loaded = load_clips(tmp_path / "out")
     assert loaded.manifest["dataset"] == "smic_stand_in"
     assert "invented" in loaded.manifest["origin"]
@@ -100,7 +122,7 @@ def test_the_stand_in_is_read_by_the_corpus_reader_and_says_what_it_is(tmp_path)
     assert set(loaded.micro.subject) == set(loaded.macro.subject)
     strain = [np.median(pool.image[..., 2]) for pool in (loaded.micro, loaded.macro)]
     assert strain[1] > 1.5 * strain[0], "macro clips must move further than micro clips"
-    write_stand_in(tmp_path / "again", config)
+    write_stand_in(tmp_path / "again", "smic", config)
     for path in sorted((tmp_path / "raw").rglob("*.bmp")):
         assert path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "raw")).read_bytes()
 

@@ -26,19 +26,25 @@ class FaceBox(NamedTuple):
     finder: Finder
 
 
-def face_box(image: NDArray[np.uint8], *, cropped: bool) -> FaceBox | None:
+def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, int] | None = None) -> FaceBox | None:
     """Find the face in a clip's onset frame.
 
     Args:
       image: `[H, W, 3]` uint8.
       cropped: the picture shows the face alone; None is returned and the whole picture used.
+      given: `(top, left, side)` from the corpus; it wins, moved and cut to what lies in the picture.
 
     Returns:
-      The largest face of scikit-image's local-binary-pattern cascade, else the centred square of 60% of the shorter side.
+      The given square, else the largest face of scikit-image's local-binary-pattern cascade, else the centred
+      square of 60% of the shorter side.
     """
     if cropped:
         return None
     height, width = image.shape[:2]
+    if given is not None:
+        side = max(2, min(given[2], height, width))
+        top, left = (max(0, min(place, most - side)) for place, most in zip(given[:2], (height, width), strict=True))
+        return FaceBox(top, left, side, "given")
     scale = min(1.0, _SEARCH_SIDE / max(height, width))
     small = resize_image(grey_image(image), max(1, round(height * scale)), max(1, round(width * scale)))
     smallest = max(24, min(small.shape) // 8)

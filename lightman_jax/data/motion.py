@@ -1,15 +1,19 @@
-"""From a clip to its motion image: optical flow from onset to apex and the optical strain of it."""
+"""From a clip to the image a network sees: flow and strain from onset to apex, or another representation of the movement."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data.apex import APEX_POLICIES, ApexPolicy, middle_apex, spot_apex
 from lightman_jax.data.clips import RawClip
 from lightman_jax.data.faces import crop_face, face_box
+from lightman_jax.data.footage import read_pictures
 from lightman_jax.data.images import grey_image, read_image, resize_image
+from lightman_jax.data.optics import FLOW_METHODS, FlowMethod, magnify_motion, optical_flow, optical_strain
+
+Representation = Literal["flow", "difference", "apex", "dynamic", "frames"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,108 +21,168 @@ class MotionConfig:
     """How a clip becomes an image.
 
     Attributes:
-      face_side: pixels of the square face on which flow is computed.
+      representation: flow (u, v, strain), difference (apex minus onset), apex (that picture), dynamic (rank
+        pooling) or frames.
+      flow_method: dis, farneback or tvl1.
+      apex_policy: given (middle where the corpus names none), middle, or spot.
+      magnify: Eulerian magnification of the movement before anything else; 1 is none.
+      face_side: pixels of the square face on which motion is computed.
       image_side: H = W of the stored image.
+      frame_count: pictures of the representation frames.
     """
 
+    representation: Representation = "flow"
+    flow_method: FlowMethod = "dis"
+    apex_policy: ApexPolicy = "given"
+    magnify: float = 1.0
     face_side: int = 128
     image_side: int = 28
+    frame_count: int = 8
+
+    def __post_init__(self) -> None:
+        choices = {
+            "representation": get_args(Representation),
+            "flow_method": FLOW_METHODS,
+            "apex_policy": APEX_POLICIES,
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
+        for name, least in {"magnify": 0, "face_side": 15, "image_side": 3, "frame_count": 1}.items():
+            if getattr(self, name) <= least:
+                raise ValueError(f"{name} {getattr(self, name)} is too small; choose more than {least}")
+
+
+def is_still(clip: RawClip) -> bool:
+    """Whether a clip is a single picture, from which nothing but the representation `apex` can be made."""
+    return clip.kind != "flow" and len(clip.numbers) < 2
 
 
 class MotionImage(NamedTuple):
-    """`[H, W, 3]` float32 of u (right), v (down) and strain; the apex position used; how the face was found."""
+    """What is stored of a clip.
+
+    Attributes:
+      image: float32 `[H, W, 3]` of u (right), v (down) and strain; `[H, W, 1]` grey of the other representations,
+        0..1 or a difference of such; `[frames, H, W, 1]` of frames.
+      apex: position of the apex used.
+      apex_from: `given`, `middle` or `spot`.
+      face: how the face was found.
+    """
 
     image: NDArray[np.float32]
     apex: int
+    apex_from: str
     face: str
 
 
 def motion_image(clip: RawClip, config: MotionConfig) -> MotionImage:
-    """Compute, or read, the motion image of one clip.
+    """Compute, or read, the image of one clip.
 
-    Frames give flow in pixels of a face `face_side` pixels wide, amplitude and sign kept. A picture of the public flow
+    Flow is in pixels of a face `face_side` pixels wide, amplitude and sign kept. A picture of the public flow
     release is 8-bit and min-max scaled per clip: it is read as it is, 0..255.
 
     Args:
-      clip: from a layout. Without an apex the frame halfway from onset to offset is taken (Choice: SMIC names none).
-      config: sizes.
+      clip: from a layout.
+      config: what to compute.
 
     Raises:
-      ValueError: a file is no picture, or frames differ in size.
+      ValueError: a file is no picture, frames differ in size, or the clip cannot give the representation.
     """
     if clip.kind == "flow":
-        picture = read_image(clip.paths[0])
-        if picture.shape[:2] != (config.image_side, config.image_side):
-            height, width = picture.shape[:2]
-            side = config.image_side
-            raise ValueError(f"{clip.paths[0].name} is {height}x{width} pixels; the release has {side}x{side}")
-        return MotionImage(picture.astype(np.float32), 0, "given")
-    apex = clip.apex if clip.apex is not None else (clip.onset + clip.offset) // 2
-    first, second = read_image(clip.paths[clip.onset]), read_image(clip.paths[apex])
-    if first.shape != second.shape:
-        raise ValueError(f"{clip.paths[apex].name} is {second.shape[:2]}, the onset frame {first.shape[:2]} pixels")
-    box = face_box(first, cropped=clip.cropped)
-    side = config.face_side
-    image = motion_between(crop_face(first, box, side), crop_face(second, box, side), config)
-    return MotionImage(image, apex, box.finder if box else "given")
+        return _released_flow(clip, config)
+    count = len(clip.numbers)
+    if count < 2:
+        if config.representation != "apex":
+            raise ValueError(f"a single picture has no {config.representation}; choose --representation=apex")
+        return _still(clip, config)
+    whole = config.apex_policy == "spot" or config.representation in ("dynamic", "frames")
+    apex = clip.apex if config.apex_policy == "given" else None
+    apex_from = "given" if apex is not None else "middle"
+    if whole:
+        faces, face = _faces(clip, range(count), config)
+        if config.apex_policy == "spot":
+            apex, apex_from = spot_apex(faces), "spot"
+    apex = middle_apex(count) if apex is None else apex
+    if not whole:
+        faces, face = _faces(clip, (0, apex), config)
+    onset_and_apex = (faces[0], faces[apex] if whole else faces[-1])
+    if config.representation == "dynamic":
+        image = _dynamic_image(magnify_motion(faces, config.magnify))
+    elif config.representation == "frames":
+        image = _in_time(magnify_motion(faces, config.magnify), clip.numbers, config.frame_count)
+    else:
+        onset, strongest = magnify_motion(onset_and_apex, config.magnify)
+        image = _from_pair(onset, strongest, config)
+    return MotionImage(_resized(image, config.image_side), apex, apex_from, face)
 
 
 def motion_between(first: NDArray[np.uint8], second: NDArray[np.uint8], config: MotionConfig) -> NDArray[np.float32]:
-    """Optical flow and strain from one picture of a face to another, `[image_side, image_side, 3]`.
+    """Representation of the movement from one picture of a face to another, `[image_side, image_side, C]`.
 
     Args:
       first: `[side, side, 3]` uint8, for example the onset frame's face.
       second: the same of the apex frame.
-      config: sizes.
+      config: `flow`, `difference` or `apex`.
     """
-    flow = optical_flow(grey_image(first), grey_image(second))
-    stacked = np.dstack([flow, optical_strain(flow)])
-    return resize_image(stacked, config.image_side, config.image_side).astype(np.float32)
+    onset, apex = magnify_motion((grey_image(first), grey_image(second)), config.magnify)
+    return _resized(_from_pair(onset, apex, config), config.image_side)
 
 
-def optical_flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Dense displacement from the first to the second frame by dense inverse search.
+def _faces(
+    clip: RawClip, positions: range | tuple[int, ...], config: MotionConfig
+) -> tuple[list[NDArray[np.uint8]], str]:
+    pictures = read_pictures(clip, positions)
+    box = face_box(pictures[0], cropped=clip.cropped, given=clip.box)
+    faces = [grey_image(crop_face(picture, box, config.face_side)) for picture in pictures]
+    return faces, box.finder if box else "given"
 
-    Args:
-      first: `[H, W]` uint8.
-      second: `[H, W]` uint8.
 
-    Returns:
-      `[H, W, 2]` pixels: u to the right, v downwards.
+def _from_pair(onset: NDArray[np.uint8], apex: NDArray[np.uint8], config: MotionConfig) -> NDArray[np.floating]:
+    if config.representation == "flow":
+        flow = optical_flow(onset, apex, config.flow_method)
+        return np.dstack([flow, optical_strain(flow)])
+    if config.representation == "difference":
+        return ((apex.astype(np.float32) - onset) / 255)[..., None]
+    return (apex.astype(np.float32) / 255)[..., None]
 
-    Reference: Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search"; OpenCV's medium preset.
+
+def _dynamic_image(faces: list[NDArray[np.uint8]]) -> NDArray[np.floating]:
+    """Approximate rank pooling, `sum_t (2 t - T - 1) frame_t`, t from 1, divided by the sum of the positive weights.
+
+    Reference: Bilen et al. 2016, "Dynamic Image Networks for Action Recognition".
     """
-    finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return finder.calc(first, second, None)  # type: ignore[call-overload]
+    weights = 2.0 * np.arange(1, len(faces) + 1) - len(faces) - 1
+    total = np.tensordot(weights, np.stack(faces).astype(np.float64) / 255, axes=1)
+    return (total / weights[weights > 0].sum())[..., None]
 
 
-def optical_strain(flow: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Norm of the strain tensor, `sqrt(e_xx^2 + e_yy^2 + 2 e_xy^2)` with `e_xy = (u_y + v_x) / 2`.
-
-    Args:
-      flow: `[H, W, 2]` pixels.
-
-    Returns:
-      `[H, W]`, no unit; derivatives by central differences.
-
-    Reference: the tensor norm. Choice: loaders of the field differ in the cross term.
-
-    >>> y, x = np.mgrid[:4, :4].astype(float)
-    >>> float(optical_strain(np.dstack([0.1 * x, 0.2 * y]))[1, 1].round(6))
-    0.223607
-    """
-    u_y, u_x = np.gradient(flow[..., 0])
-    v_y, v_x = np.gradient(flow[..., 1])
-    return np.sqrt(u_x**2 + v_y**2 + 0.5 * (u_y + v_x) ** 2)
+def _in_time(faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], count: int) -> NDArray[np.floating]:
+    """Pictures at evenly spaced times from onset to offset, linear between the frames there are: dropped ones leave no jump."""
+    times = np.linspace(numbers[0], numbers[-1], count)
+    after = np.clip(np.searchsorted(numbers, times), 1, len(numbers) - 1)
+    stamps, stack = np.asarray(numbers, np.float64), np.stack(faces).astype(np.float32) / 255
+    share = ((times - stamps[after - 1]) / (stamps[after] - stamps[after - 1]))[:, None, None].astype(np.float32)
+    return ((1 - share) * stack[after - 1] + share * stack[after])[..., None]
 
 
-def warp_image(image: NDArray[np.uint8], flow: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Move a picture by a displacement field, `out(x) = image(x - flow(x))`, linear, edges repeated.
+def _still(clip: RawClip, config: MotionConfig) -> MotionImage:
+    faces, face = _faces(clip, (0,), config)
+    image = _resized((faces[0].astype(np.float32) / 255)[..., None], config.image_side)
+    return MotionImage(image, 0, "given", face)
 
-    Args:
-      image: `[H, W, 3]` uint8.
-      flow: `[H, W, 2]` pixels.
-    """
-    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
-    x, y = columns - flow[..., 0].astype(np.float32), rows - flow[..., 1].astype(np.float32)
-    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
+    if config.representation != "flow" or config.magnify != 1:
+        raise ValueError(f"the release holds flow alone; it has no {config.representation} and cannot be magnified")
+    picture = read_image(clip.paths[0])
+    if picture.shape[:2] != (config.image_side, config.image_side):
+        height, width = picture.shape[:2]
+        side = config.image_side
+        raise ValueError(f"{clip.paths[0].name} is {height}x{width} pixels; the release has {side}x{side}")
+    return MotionImage(picture.astype(np.float32), 0, "given", "given")
+
+
+def _resized(image: NDArray[np.floating], side: int) -> NDArray[np.float32]:
+    stack = image if image.ndim == 4 else image[None]
+    resized = np.stack([resize_image(one, side, side).reshape(side, side, -1) for one in stack]).astype(np.float32)
+    return resized if image.ndim == 4 else resized[0]

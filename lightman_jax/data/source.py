@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from lightman_jax.data.builder import FORMAT_VERSION, MANIFEST
 from lightman_jax.data.clips import DataError
+from lightman_jax.data.preparation import MANIFEST
+from lightman_jax.data.store import FORMAT_VERSION
 from lightman_jax.types import ClipSet
 
 
@@ -25,7 +26,7 @@ def load_clips(folder: Path) -> Prepared:
     """Read a prepared folder and check every shard against its digest.
 
     Args:
-      folder: written by `builder.prepare_clips`.
+      folder: written by `preparation.prepare_clips`.
 
     Raises:
       DataError: no manifest, another format version, or a shard that is missing or changed.

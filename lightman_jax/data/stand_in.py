@@ -1,132 +1,87 @@
-"""Invented face clips in SMIC's own folder layout, so that everything runs without a licence.
-
-A face is drawn from a few random proportions and moved by action-unit fields: each unit pulls the skin around a point of the face
-in the direction the facial action coding system describes, mirrored with some asymmetry. A class is a choice of units, a clip one
-rise and fall of their sum beside head motion, lighting drift and sensor noise. Micro clips have low intensity, macro clips full
-intensity of the same units and the same people. Nothing here was measured on a person: results on it say nothing about a corpus.
-"""
+"""Invented clips written to disk as each corpus's own download, so that everything runs without a licence."""
 
 import dataclasses
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from lightman_jax.data.catalog import CORPORA, MARKER, PROTOCOLS
+from lightman_jax.data.simulator import SimulatorConfig, subject_clips
+from lightman_jax.data.stand_in_trees import TREES, InventedPerson
 
-from lightman_jax.data.catalog import EMOTIONS_3, MARKER
-from lightman_jax.data.images import write_image
-from lightman_jax.data.motion import warp_image
+VERSION = 2
+"""Raised whenever the same settings would write other files."""
 
-VERSION = 1
-"""Raised whenever the same settings would draw other pictures."""
-
-SUBJECTS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20)
-"""Subject numbers as they occur in SMIC-HS."""
-
-
-@dataclasses.dataclass(frozen=True)
-class StandInConfig:
-    """How much is invented, and how strong it is.
-
-    Attributes:
-      subjects: how many of `SUBJECTS`.
-      micro_clips: clips of a subject and class at low intensity.
-      macro_clips: clips of a subject and class at full intensity.
-      frames: pictures of a clip.
-      side: pixels of the square picture.
-      micro_intensity: mean peak displacement of micro clips, pixels.
-      macro_intensity: mean peak displacement of macro clips, pixels.
-      subject_variation: how much people differ in the strength and symmetry of their units; 0 makes them alike.
-      seed: of all that is random.
-    """
-
-    subjects: int = 16
-    micro_clips: int = 3
-    macro_clips: int = 2
-    frames: int = 7
-    side: int = 96
-    micro_intensity: float = 0.25
-    macro_intensity: float = 4.0
-    subject_variation: float = 1.0
-    seed: int = 0
-
-
-class StandInClip(NamedTuple):
-    """One invented clip: `pool` micro or macro, its class, its name and its frames `[side, side, 3]` uint8, RGB."""
-
-    pool: str
-    label: str
-    name: str
-    frames: list[NDArray[np.uint8]]
-
-
-class ActionUnit(NamedTuple):
-    """Pull of one unit on the left half of the picture, in units of the face's side: place, direction, reach."""
-
-    x: float
-    y: float
-    dx: float
-    dy: float
-    reach: float
-
-
-ACTION_UNITS: dict[int, ActionUnit] = {
-    1: ActionUnit(0.42, 0.22, 0.0, -1.0, 0.08),
-    2: ActionUnit(0.28, 0.22, 0.0, -1.0, 0.08),
-    4: ActionUnit(0.36, 0.22, 0.5, 0.9, 0.09),
-    5: ActionUnit(0.33, 0.31, 0.0, -0.6, 0.05),
-    6: ActionUnit(0.26, 0.45, 0.3, -0.7, 0.09),
-    7: ActionUnit(0.33, 0.35, 0.0, -0.5, 0.05),
-    9: ActionUnit(0.45, 0.45, 0.1, -0.8, 0.06),
-    10: ActionUnit(0.43, 0.62, 0.0, -0.7, 0.06),
-    12: ActionUnit(0.32, 0.69, -0.6, -0.9, 0.09),
-    14: ActionUnit(0.32, 0.69, 0.8, 0.0, 0.06),
-    15: ActionUnit(0.32, 0.71, -0.1, 0.9, 0.07),
-    17: ActionUnit(0.47, 0.84, 0.0, -0.8, 0.09),
-    26: ActionUnit(0.47, 0.86, 0.0, 1.0, 0.13),
+_SUBJECT_NUMBERS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20)
+_EMOTIONS: dict[str, tuple[str, ...]] = {
+    "smic": ("negative", "positive", "surprise"),
+    "casme": ("disgust", "happiness", "surprise"),
+    "casme2": ("disgust", "happiness", "others", "surprise"),
+    "samm": ("anger", "happiness", "others", "surprise"),
+    "mmew": ("disgust", "happiness", "surprise"),
+    "dfme": ("disgust", "happiness", "surprise"),
+    "ck_plus": ("disgust", "happiness", "surprise"),
+    "oulu_casia": ("disgust", "happiness", "surprise"),
+    "fer2013": ("disgust", "happiness", "neutral", "surprise"),
+    "casme3": ("disgust", "happiness", "surprise"),
+    "casme3_c": ("anger", "happiness", "surprise"),
 }
-"""Fields by number of the facial action coding system; y grows downwards."""
-
-_UNITS_OF_CLASS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "negative": ((4,), (4, 7), (4, 9), (4, 15), (10,), (14,), (15, 17)),
-    "positive": ((12,), (6, 12), (6,)),
-    "surprise": ((1, 2), (1, 2, 5), (1, 2, 26), (2,)),
-}
-
-_FOLDER_CODE = {"negative": "ne", "positive": "po", "surprise": "sur"}
+_MOST_SUBJECTS = 6
 
 
-def stand_in_fingerprint(config: StandInConfig) -> str:
-    """Name of the clips that a configuration invents."""
-    return hashlib.sha256(f"{VERSION} {config}".encode()).hexdigest()[:8]
+def stand_in_config(dataset: str) -> SimulatorConfig:
+    """How much is invented for a dataset: SMIC's sixteen people, or six with a clip or two of each emotion."""
+    return (
+        SimulatorConfig()
+        if dataset == "smic"
+        else SimulatorConfig(subjects=_MOST_SUBJECTS, micro_clips=2, macro_clips=1)
+    )
+
+
+def stand_in_fingerprint(dataset: str, config: SimulatorConfig) -> str:
+    """Name of the files that would be written."""
+    return hashlib.sha256(f"{VERSION} {dataset} {config}".encode()).hexdigest()[:8]
+
+
+def stand_in_size(dataset: str, config: SimulatorConfig) -> int:
+    """Bytes that are needed at most."""
+    corpora = PROTOCOLS[dataset].corpora if dataset in PROTOCOLS else (dataset,)
+    clips = sum(len(_emotions(name)) for name in corpora) * config.subjects * (config.micro_clips + config.macro_clips)
+    return 4 * clips * config.frames * config.side**2
 
 
 def write_stand_in(
-    folder: Path, config: StandInConfig, *, on_progress: Callable[[int, int], None] | None = None
+    folder: Path, dataset: str, config: SimulatorConfig, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Write the clips as `SMIC_all_cropped/HS/s{N}/{micro|macro}/{class}/{clip}/reg_image{NNNNNN}.bmp`.
+    """Write a dataset's clips in the layout of its real download, marked as invented.
 
     Args:
-      folder: becomes the tree's root, marked as invented; complete or absent.
+      folder: becomes the tree's root; complete or absent.
+      dataset: a name in `PROTOCOLS` or `CORPORA`.
       config: how much and how strong.
       on_progress: called with subjects done and subjects in all.
 
     Returns:
       `folder`.
     """
+    corpora = PROTOCOLS[dataset].corpora if dataset in PROTOCOLS else (dataset,)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        (scratch / MARKER).write_text("Every clip below this folder is invented by a program. It is not SMIC.\n")
-        subjects = SUBJECTS[: config.subjects]
-        for done, subject in enumerate(subjects, start=1):
-            _write_subject(scratch / "SMIC_all_cropped" / "HS" / f"s{subject}", subject, config)
-            if on_progress is not None:
-                on_progress(done, len(subjects))
+        titles = ", ".join(CORPORA[name].title for name in corpora)
+        (scratch / MARKER).write_text(f"Every clip below this folder is invented by a program. It is not {titles}.\n")
+        numbers = _SUBJECT_NUMBERS[: config.subjects]
+        for index, corpus in enumerate(corpora):
+            tree = TREES[corpus](scratch if len(corpora) == 1 else scratch / corpus)
+            # Different people in every corpus of a composite.
+            own = dataclasses.replace(config, seed=config.seed + 1000 * index)
+            for done, number in enumerate(numbers, start=1):
+                tree.add(InventedPerson(number, list(subject_clips(number, own, _emotions(corpus)))))
+                if on_progress is not None:
+                    on_progress(index * len(numbers) + done, len(corpora) * len(numbers))
+            tree.finish()
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -135,123 +90,5 @@ def write_stand_in(
     return folder
 
 
-def action_unit_field(weights: dict[int, tuple[float, float]], side: int) -> NDArray[np.float64]:
-    """Displacement of the skin, the sum of Gaussian pulls on both halves of the face.
-
-    Args:
-      weights: peak pixels of each unit, `{unit: (left of the picture, right of the picture)}`.
-      side: pixels of the square face.
-
-    Returns:
-      `[side, side, 2]` pixels: u to the right, v downwards.
-
-    Choice: a Gaussian patch a unit; anatomy is far richer, the directions are those of the coding system.
-    """
-    rows, columns = (np.mgrid[:side, :side] + 0.5) / side
-    field = np.zeros((side, side, 2))
-    for number, halves in weights.items():
-        unit = ACTION_UNITS[number]
-        for x, dx, weight in ((unit.x, unit.dx, halves[0]), (1 - unit.x, -unit.dx, halves[1])):
-            patch = np.exp(-((columns - x) ** 2 + (rows - unit.y) ** 2) / (2 * unit.reach**2))
-            field += weight * patch[..., None] * np.array([dx, unit.dy])
-    return field
-
-
-def draw_face(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Draw an invented face `[side, side, 3]`: oval, brows, eyes, nose, mouth, and skin texture that flow can follow."""
-    rows, columns = (np.mgrid[:side, :side] + 0.5) / side
-    half = np.abs(columns - 0.5)
-    skin = np.array([0.80, 0.62, 0.52]) * rng.uniform(0.55, 1.1)
-    texture = 0.10 * _smooth_noise(rng, side, 3.0) + 0.06 * rng.standard_normal((side, side))
-    image = skin * (1 + texture[..., None]) * (1 - 0.35 * np.square(half / 0.5))[..., None]
-
-    def paint(distance: NDArray[np.float64], colour: tuple[float, float, float], softness: float = 0.15) -> None:
-        nonlocal image
-        cover = 1 / (1 + np.exp(np.clip((distance - 1) / softness, -50, 50)))
-        image = image * (1 - cover[..., None]) + np.asarray(colour) * cover[..., None]
-
-    hair = tuple(rng.uniform(0.05, 0.35) * np.array([1.0, 0.8, 0.6]))
-    brow_y, eye_y, mouth_y = (y + rng.normal(0, 0.008) for y in (0.22, 0.33, 0.69))
-    eye_x, mouth_width = 0.16 + rng.normal(0, 0.008), 0.15 + rng.normal(0, 0.012)
-    paint(np.hypot((half - eye_x) / 0.10, (rows - brow_y - 0.3 * (half - eye_x) ** 2 / 0.1) / 0.018), hair)
-    paint(np.hypot((half - eye_x) / 0.065, (rows - eye_y) / 0.026), (0.93, 0.93, 0.93))
-    paint(np.hypot((half - eye_x) / 0.024, (rows - eye_y) / 0.024), (0.1, 0.08, 0.06))
-    paint(np.hypot((half - 0.045) / 0.018, (rows - 0.54) / 0.012), (0.25, 0.12, 0.1))
-    paint(np.hypot(half / 0.012, (rows - 0.45) / 0.10), tuple(0.9 * skin), softness=0.5)
-    paint(np.hypot(half / mouth_width, (rows - mouth_y) / 0.030), (0.62, 0.28, 0.28))
-    paint(np.hypot(half / (0.9 * mouth_width), (rows - mouth_y) / 0.006), (0.25, 0.1, 0.1))
-    oval = np.hypot(half / 0.46, (rows - 0.5) / 0.56)
-    background = 0.35 * (1 + 0.05 * _smooth_noise(rng, side, 6.0))[..., None] * np.ones(3)
-    edge = 1 / (1 + np.exp(np.clip((oval - 1) / 0.02, -50, 50)))[..., None]
-    return np.clip(255 * (edge * image + (1 - edge) * background), 0, 255).astype(np.uint8)
-
-
-def subject_clips(subject: int, config: StandInConfig) -> Iterator[StandInClip]:
-    """All clips of one invented person, the same for the same number and settings.
-
-    Args:
-      subject: any number; it seeds the person's face and habits.
-      config: how many clips, and how strong.
-    """
-    rng = np.random.default_rng((config.seed, subject))
-    face = draw_face(rng, config.side)
-    # A person has habits: some units come easily, one half of the face is livelier.
-    spread = 0.4 * config.subject_variation
-    habit = {number: rng.uniform(1 - spread, 1 + spread) for number in ACTION_UNITS}
-    lean = rng.normal(0, 0.15 * config.subject_variation)
-    for pool, clips, intensity in (
-        ("micro", config.micro_clips, config.micro_intensity),
-        ("macro", config.macro_clips, config.macro_intensity),
-    ):
-        for label in EMOTIONS_3:
-            for number in range(1, clips + 1):
-                name = f"s{subject}_{_FOLDER_CODE[label]}_{number:02d}"
-                yield StandInClip(pool, label, name, _clip_frames(rng, face, label, intensity, habit, lean, config))
-
-
-def _write_subject(folder: Path, subject: int, config: StandInConfig) -> None:
-    for clip in subject_clips(subject, config):
-        target = folder / clip.pool / clip.label / clip.name
-        target.mkdir(parents=True)
-        for row, frame in enumerate(clip.frames):
-            write_image(target / f"reg_image{row + 1:06d}.bmp", frame)
-
-
-def _clip_frames(
-    rng: np.random.Generator,
-    face: NDArray[np.uint8],
-    label: str,
-    intensity: float,
-    habit: dict[int, float],
-    lean: float,
-    config: StandInConfig,
-) -> list[NDArray[np.uint8]]:
-    choices = _UNITS_OF_CLASS[label]
-    units = choices[rng.integers(len(choices))]
-    peak = intensity * rng.uniform(0.6, 1.4)
-    tilt = lean + rng.normal(0, 0.2)
-    weights = {unit: (peak * habit[unit] * (1 + tilt), peak * habit[unit] * (1 - tilt)) for unit in units}
-    # A unit of no class at a third of the strength: clips are not pure.
-    stray = int(rng.choice(list(ACTION_UNITS)))
-    weights.setdefault(stray, (0.35 * peak, 0.35 * peak))
-    field = action_unit_field(weights, config.side)
-    shift, spin, zoom = rng.normal(0, 0.5, 2), rng.normal(0, 0.006), rng.normal(0, 0.004)
-    rows, columns = np.mgrid[: config.side, : config.side] - (config.side - 1) / 2
-    head = np.dstack([shift[0] + zoom * columns - spin * rows, shift[1] + zoom * rows + spin * columns])
-    drift = 0.15 * np.dstack([_smooth_noise(rng, config.side, 8.0) for _ in range(2)])
-    light = rng.normal(0, 2.0)
-    frames = []
-    for time in np.linspace(0, 1, config.frames):
-        rise = np.sin(np.pi * time) ** 2
-        moved = warp_image(face, rise * field + time * (head + drift)).astype(np.float64)
-        noisy = moved + light * time + rng.normal(0, 1.5, moved.shape)
-        frames.append(np.clip(noisy, 0, 255).astype(np.uint8))
-    return frames
-
-
-def _smooth_noise(rng: np.random.Generator, side: int, reach: float) -> NDArray[np.float64]:
-    """`[side, side]` noise of unit variance whose spectrum falls as a Gaussian, `reach` pixels wide in space."""
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None, :])
-    spectrum = np.fft.fft2(rng.standard_normal((side, side))) * np.exp(-0.5 * (2 * np.pi * reach * frequency) ** 2)
-    noise = np.fft.ifft2(spectrum).real
-    return noise / noise.std()
+def _emotions(corpus: str) -> tuple[str, ...]:
+    return _EMOTIONS.get(corpus, _EMOTIONS["samm" if corpus == "samm_long" else "smic"])

@@ -1,0 +1,70 @@
+"""Action units as annotators write them, and the objective classes that are defined by them."""
+
+import re
+
+OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
+
+CD6ME_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17)
+"""Units of the cross-dataset protocol of six micro-expression corpora."""
+
+_SEPARATORS = "+,;\N{FULLWIDTH COMMA}\N{FULLWIDTH SEMICOLON}\N{IDEOGRAPHIC COMMA}"
+
+_CLASS_OF_UNITS: dict[frozenset[int], str] = {
+    frozenset(units): name
+    for name, sets in {
+        "I": ((6,), (12,), (6, 12), (6, 7, 12), (7, 12)),
+        "II": ((1, 2), (5,), (25,), (1, 2, 25), (25, 26), (5, 24)),
+        "III": ((23,), (4,), (4, 7), (4, 5), (4, 5, 7), (17, 24), (4, 6, 7), (4, 38)),
+        "IV": (
+            (10,),
+            (9,),
+            (4, 9),
+            (4, 40),
+            (4, 5, 40),
+            (4, 7, 9),
+            (4, 9, 17),
+            (4, 7, 10),
+            (4, 5, 7, 9),
+            (7, 10),
+        ),
+        "V": ((1,), (15,), (1, 4), (6, 15), (15, 17)),
+        "VI": ((1, 2, 4), (20,)),
+    }.items()
+    for units in sets
+}
+
+
+def parse_action_units(text: str) -> tuple[int, ...]:
+    """Numbers of the units in an annotator's cell, without side, intensity or other marks.
+
+    Sides and ranges (`L R T B`), intensities (`A` to `E`), the mark `(k)` of a kept unit, a leading `AU`, and the
+    separators `+ , ;` with their Chinese forms are understood. A unit written as doubtful (`12 or 14`, `4?`) is
+    left out.
+
+    >>> parse_action_units("4+L10"), parse_action_units("R2+15")
+    ((4, 10), (2, 15))
+    >>> parse_action_units("AU1, AU2"), parse_action_units("12 or 14, 4B")
+    ((1, 2), (4,))
+    """
+    units = set()
+    for part in re.split(f"[{_SEPARATORS}]", text):
+        if "?" in part or re.search(r"\bor\b", part, flags=re.IGNORECASE):
+            continue
+        # Intensity letters stand behind the number; anything longer is a remark and no unit.
+        found = re.fullmatch(
+            r"\s*(?:AU)?\s*[A-Z]{0,2}\s*(\d{1,2})\s*[A-Z]{0,2}\s*(?:\(\w*\))?\s*", part, flags=re.IGNORECASE
+        )
+        if found and int(found[1]):
+            units.add(int(found[1]))
+    return tuple(sorted(units))
+
+
+def objective_class(units: tuple[int, ...]) -> str:
+    """Objective class `I` to `VII` of a set of action units; VII holds every set that the first six do not name.
+
+    Reference: Davison, Merghani, Yap 2018, "Objective Classes for Micro-Facial Expression Recognition", table 1.
+
+    >>> objective_class((12,)), objective_class((1, 2)), objective_class((4, 20))
+    ('I', 'II', 'VII')
+    """
+    return _CLASS_OF_UNITS.get(frozenset(units), "VII")

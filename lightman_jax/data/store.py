@@ -1,0 +1,151 @@
+"""Work done on single clips, kept as it is done: one file a result, whole or absent, found again by what it was made from."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lightman_jax.data.clips import Problem, RawClip
+from lightman_jax.data.inspection import Inspection
+from lightman_jax.data.motion import MotionConfig, MotionImage
+
+FORMAT_VERSION = 2
+"""Raised whenever the same clip and settings would give another result."""
+
+_FEWEST_FOR_PROCESSES = 24
+_AHEAD = 4
+
+Result = TypeVar("Result")
+
+
+def clip_key(clip: RawClip, settings: object = None) -> str:
+    """Name of what would be computed: every file's path, size and time, the movement's place in them, and the settings.
+
+    A file whose content changes without its size or time changing is not noticed here; the manifest has its digest.
+
+    Raises:
+      OSError: a file is not there.
+    """
+    place = (clip.kind, clip.numbers, clip.apex, clip.cropped, clip.box)
+    digest = hashlib.sha256(repr((FORMAT_VERSION, clip.clip, clip.pool, place, settings)).encode())
+    for path in clip.paths:
+        status = os.stat(path)
+        digest.update(f"\n{path} {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:24]
+
+
+class ClipStore:
+    """A folder of finished results."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def inspection(self, clip: RawClip) -> Inspection | None:
+        """What an earlier inspection of the same files said."""
+        try:
+            content = json.loads((self._folder / f"{clip_key(clip)}.json").read_text())
+            return Inspection(content["digests"], tuple(Problem(**problem) for problem in content["problems"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep_inspection(self, clip: RawClip, inspection: Inspection) -> None:
+        """Keep an inspection."""
+        content = {"digests": inspection.digests, "problems": [vars(problem) for problem in inspection.problems]}
+        self._write(f"{clip_key(clip)}.json", json.dumps(content).encode())
+
+    def motion(self, clip: RawClip, config: MotionConfig) -> MotionImage | None:
+        """The image of the same files under the same settings, if it is there and whole."""
+        try:
+            with np.load(self._folder / f"{clip_key(clip, config)}.npz", allow_pickle=False) as held:
+                return MotionImage(held["image"], int(held["apex"]), str(held["apex_from"]), str(held["face"]))
+        except (OSError, ValueError, KeyError):
+            return None
+        except Exception as error:
+            # A damaged archive; zipfile's error is not among the above.
+            if type(error).__name__ != "BadZipFile":
+                raise
+            return None
+
+    def keep_motion(self, clip: RawClip, config: MotionConfig, motion: MotionImage) -> None:
+        """Keep an image."""
+        import io
+
+        buffer = io.BytesIO()
+        np.savez(buffer, **motion._asdict())
+        self._write(f"{clip_key(clip, config)}.npz", buffer.getvalue())
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor, scratch = tempfile.mkstemp(dir=self._folder, prefix=".")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(scratch, self._folder / name)
+        except BaseException:
+            os.unlink(scratch)
+            raise
+
+
+def each_clip(
+    function: Callable[..., Result],
+    clips: Sequence[RawClip],
+    *more: Any,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[int, Result | Exception]]:
+    """`function(clip, *more)` for every clip on all cores, as they finish, with a few clips in flight at a time.
+
+    Args:
+      function: importable by name. Its `ValueError` and `OSError` are handed on as results: one bad clip never ends
+        the rest.
+      clips: what to work on.
+      *more: further arguments.
+      workers: processes; None takes one a core. Few clips are worked on here, where no process need start.
+      on_progress: called with clips done and clips in all.
+
+    Yields:
+      Index of the clip, and the result or the error.
+    """
+    workers = min(workers or _cores(), len(clips))
+    if workers < 2 or len(clips) < _FEWEST_FOR_PROCESSES:
+        for index, clip in enumerate(clips):
+            yield index, _guarded(function, clip, *more)
+            if on_progress is not None:
+                on_progress(index + 1, len(clips))
+        return
+    # Spawned, not forked: a fork of a process that runs JAX's threads may hang.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting: dict[Future[Result | Exception], int] = {}
+        todo = iter(enumerate(clips))
+        done = 0
+        while True:
+            while len(waiting) < _AHEAD * workers and (item := next(todo, None)) is not None:
+                waiting[pool.submit(_guarded, function, item[1], *more)] = item[0]
+            if not waiting:
+                return
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), future.result()
+                done += 1
+                if on_progress is not None:
+                    on_progress(done, len(clips))
+
+
+def _guarded(function: Callable[..., Result], clip: RawClip, *more: Any) -> Result | Exception:
+    import cv2
+
+    cv2.setNumThreads(1)
+    try:
+        return function(clip, *more)
+    except (ValueError, OSError, cv2.error) as error:
+        return ValueError(str(error))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
