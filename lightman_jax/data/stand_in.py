@@ -26,7 +26,7 @@ _EMOTIONS: dict[str, tuple[str, ...]] = {
     "oulu_casia": ("disgust", "happiness", "surprise"),
     "fer2013": ("disgust", "happiness", "neutral", "surprise"),
     "casme3": ("disgust", "happiness", "surprise"),
-    "casme3_c": ("anger", "happiness", "surprise"),
+    "casme3_c": ("anger", "disgust", "happiness", "sadness", "surprise"),
 }
 _MOST_SUBJECTS = 6
 
