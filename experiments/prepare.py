@@ -142,7 +142,7 @@ def print_check(console: Console, check: Check) -> None:
         listed = Table(
             "where", "expected", "found", "remedy", title=f"{len(reading.problems)} problems", show_lines=True
         )
-        for problem in reading.problems[:_MOST_LISTED]:
+        for problem in sorted(reading.problems, key=lambda problem: not problem.lost)[:_MOST_LISTED]:
             listed.add_row(problem.where, problem.expected, problem.found, problem.remedy)
         console.print(listed)
         if len(reading.problems) > _MOST_LISTED:

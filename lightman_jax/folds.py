@@ -309,13 +309,13 @@ def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
 
     Args:
       key: JAX random key.
-      tasks: a `Task` with images `[T, n, H, W, 3]`.
+      tasks: a `Task` with images `[T, n, (frames,) H, W, C]`.
     """
-    chex.assert_rank(tasks.support.image, 5)
+    chex.assert_rank(tasks.support.image, {5, 6})
 
     def some(part_key: jax.Array, images: jax.Array) -> jax.Array:
-        heads = jax.random.bernoulli(part_key, 0.5, images.shape[:2])[..., None, None, None]
-        return jnp.where(heads, mirror_flow(images), images)
+        heads = jax.random.bernoulli(part_key, 0.5, images.shape[:2])
+        return jnp.where(heads.reshape(*heads.shape, *[1] * (images.ndim - 2)), mirror_flow(images), images)
 
     keys = jax.random.split(key, 3)
     return Task(

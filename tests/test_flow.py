@@ -31,7 +31,7 @@ def test_fold_rms_keeps_amplitude_and_takes_its_figure_from_training_clips():
     np.testing.assert_allclose(scaled[:3], alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("scaling", ["clip_rms", "fold_rms"])
+@pytest.mark.parametrize("scaling", ["clip_rms", "fold_rms", "clip_minmax"])
 def test_constant_maps_become_zero_not_nan(scaling):
     images = jnp.stack([jnp.full((4, 4, 3), 128.0), jnp.zeros((4, 4, 3))])
     scaled = scale_flow(images, scaling=scaling, train=jnp.array([True, True]))
@@ -61,3 +61,18 @@ def test_errors_name_the_choices():
         scale_flow(jnp.zeros((1, 2, 2, 3)), scaling="minmax")
     with pytest.raises(ValueError, match="needs train"):
         scale_flow(jnp.zeros((1, 2, 2, 3)), scaling="fold_rms")
+
+
+def test_clip_minmax_is_the_release_scaling_about_zero_and_mirrors_with_it():
+    images = jnp.asarray(np.random.default_rng(3).normal(size=(2, 5, 6, 3)), jnp.float32)
+    scaled = scale_flow(images, scaling="clip_minmax")
+    released = (images - images.min((1, 2), keepdims=True)) / (images.max((1, 2)) - images.min((1, 2)))[:, None, None]
+    np.testing.assert_allclose((scaled + 1) / 2, released, atol=1e-6)
+    np.testing.assert_allclose(scale_flow(mirror_flow(images), scaling="clip_minmax"), mirror_flow(scaled), atol=1e-5)
+
+
+def test_grey_pictures_are_mirrored_without_a_change_of_sign_and_sequences_scaled_as_one():
+    images = jnp.asarray(np.random.default_rng(4).gamma(2.0, size=(2, 4, 5, 6, 1)), jnp.float32)
+    np.testing.assert_array_equal(mirror_flow(images), images[..., ::-1, :])
+    scaled = scale_flow(images)
+    np.testing.assert_allclose(jnp.sqrt(jnp.mean(jnp.square(scaled), axis=(1, 2, 3, 4))), 1, atol=1e-5)

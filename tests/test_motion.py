@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import skimage.data
 
+from lightman_jax.data.apex import middle_apex, spot_apex
 from lightman_jax.data.clips import RawClip
 from lightman_jax.data.faces import crop_face, face_box
-from lightman_jax.data.images import read_image, write_image
+from lightman_jax.data.images import grey_image, read_image, resize_image, write_image
 from lightman_jax.data.motion import MotionConfig, motion_image
-from lightman_jax.data.optics import optical_flow, optical_strain, warp_image
+from lightman_jax.data.optics import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
+from lightman_jax.data.simulator import SimulatorConfig, action_unit_field, subject_clips
 
 
 def texture(side=96, seed=0):
@@ -76,3 +78,105 @@ def test_a_real_face_is_found_and_a_wall_falls_back_to_the_centre():
     wall = face_box(np.full((60, 80, 3), 99, np.uint8), cropped=False)
     assert wall == (12, 22, 36, "centre")
     assert face_box(photograph, cropped=True) is None
+
+
+def write_clip(folder, frames, numbers=None, **more):
+    folder.mkdir()
+    numbers = tuple(numbers or range(len(frames)))
+    paths = tuple(folder / f"{number}.png" for number in numbers)
+    for path, frame in zip(paths, frames, strict=True):
+        write_image(path, frame)
+    return RawClip("c/s/1", "c/s", "micro", "frames", paths, numbers, cropped=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("method", "least", "error"), [("farneback", 0.85, 0.18), ("dis", 0.55, 0.30), ("tvl1", 0.75, 0.20)]
+)
+def test_flow_methods_recover_known_movements_of_a_real_face(method, least, error):
+    face = resize_image(grey_image(skimage.data.astronaut()[5:215, 120:330]), 128, 128)
+    rng, shares, errors = np.random.default_rng(0), [], []
+    for units in ((12,), (4,), (1, 2)):
+        field = action_unit_field(dict.fromkeys(units, (1.0, 1.0)), 128)
+        field /= np.hypot(*np.moveaxis(field, -1, 0)).max()
+        first, second = (
+            np.clip(x + rng.normal(0, 1.5, x.shape), 0, 255).astype(np.uint8) for x in (face, warp_image(face, field))
+        )
+        flow, moving = optical_flow(first, second, method), np.hypot(*np.moveaxis(field, -1, 0)) > 0.5
+        shares.append((flow[moving] * field[moving]).sum() / np.square(field[moving]).sum())
+        errors.append(np.hypot(*np.moveaxis(flow - field, -1, 0))[moving].mean())
+    assert least < np.mean(shares) < 1.05
+    assert np.mean(errors) < error
+    assert method in FLOW_METHODS
+
+
+def test_the_spotter_finds_the_apex_of_micro_movements_under_drift_and_flicker():
+    config = SimulatorConfig(frames=25, micro_clips=1, macro_clips=0, apex_spread=0.3, flicker=1.0, seed=11)
+    clips = [clip for person in range(4) for clip in subject_clips(person, config)]
+    off = [abs(spot_apex([grey_image(frame) for frame in clip.frames]) - clip.apex) for clip in clips]
+    assert np.median(off) <= 2
+    assert np.median(off) < np.median([abs(middle_apex(25) - clip.apex) for clip in clips])
+    assert spot_apex([np.zeros((20, 20), np.uint8)] * 9) in range(9)
+
+
+def test_every_representation_has_its_shape_and_meaning(tmp_path):
+    base = texture()
+    frames = [np.clip(base.astype(int) + add, 0, 255).astype(np.uint8) for add in (0, 10, 30, 10, 0)]
+    clip = write_clip(tmp_path / "clip", frames, apex=2)
+    image = lambda name, **more: motion_image(clip, MotionConfig(representation=name, face_side=96, **more)).image  # noqa: E731
+    assert image("flow").shape == (28, 28, 3)
+    np.testing.assert_allclose(np.median(image("difference")), 30 / 255, atol=0.01)
+    np.testing.assert_allclose(np.median(image("difference", magnify=2.0)), 60 / 255, atol=0.03)
+    assert image("apex").shape == (28, 28, 1)
+    assert 0 <= image("apex").min() <= image("apex").max() <= 1
+    # Rank pooling weighs late frames against early ones: a course that returns cancels out.
+    np.testing.assert_allclose(image("dynamic"), 0, atol=0.02)
+    assert image("frames", frame_count=4).shape == (4, 28, 28, 1)
+    np.testing.assert_allclose(
+        image("frames", frame_count=5)[:, 14, 14, 0], image("frames", frame_count=9)[::2, 14, 14, 0]
+    )
+
+
+def test_frames_are_interpolated_in_time_so_that_a_dropped_one_leaves_no_jump(tmp_path):
+    ramp = [np.full((40, 40, 3), 20 * step, np.uint8) for step in range(6)]
+    whole = write_clip(tmp_path / "whole", ramp)
+    dropped = write_clip(tmp_path / "dropped", [ramp[k] for k in (0, 1, 2, 4, 5)], (0, 1, 2, 4, 5))
+    config = MotionConfig(representation="frames", frame_count=11, face_side=40)
+    images = [motion_image(clip, config).image[:, 14, 14, 0] for clip in (whole, dropped)]
+    np.testing.assert_allclose(images[0], np.linspace(0, 100, 11) / 255, atol=1e-5)
+    np.testing.assert_allclose(images[1], images[0], atol=1e-5)
+
+
+def test_magnification_multiplies_what_moves_and_leaves_the_onset():
+    base = grey_image(texture())
+    moved = np.clip(base.astype(int) + 8, 0, 255).astype(np.uint8)
+    onset, apex = magnify_motion((base, moved), 5.0)
+    np.testing.assert_array_equal(onset, base)
+    inside = (base > 60) & (base < 180)
+    np.testing.assert_allclose(apex[inside].astype(int) - base[inside], 40, atol=3)
+
+
+def test_a_single_picture_gives_the_apex_and_says_so_otherwise(tmp_path):
+    clip = write_clip(tmp_path / "still", [texture()])
+    assert motion_image(clip, MotionConfig(representation="apex")).image.shape == (28, 28, 1)
+    with pytest.raises(ValueError, match="a single picture has no flow; choose --representation=apex"):
+        motion_image(clip, MotionConfig())
+
+
+def test_given_boxes_win_and_stay_inside_the_picture():
+    photograph = skimage.data.astronaut()
+    assert face_box(photograph, cropped=False, given=(10, 20, 200)) == (10, 20, 200, "given")
+    assert face_box(photograph, cropped=False, given=(-9, 490, 100)) == (0, 412, 100, "given")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"representation": "lbp"}, "flow, difference, apex, dynamic, frames"),
+        ({"flow_method": "raft"}, "farneback, dis, tvl1"),
+        ({"apex_policy": "best"}, "given, middle, spot"),
+        ({"image_side": 2}, "too small"),
+    ],
+)
+def test_wrong_settings_are_named(settings, text):
+    with pytest.raises(ValueError, match=text):
+        MotionConfig(**settings)

@@ -12,7 +12,7 @@ from lightman_jax.data.optics import optical_flow
 ApexPolicy = Literal["given", "middle", "spot"]
 APEX_POLICIES: tuple[ApexPolicy, ...] = ("given", "middle", "spot")
 
-_SIDE = 96
+_SIDE, _GRID = 96, 24
 _MOST_FRAMES = 64
 
 
@@ -22,11 +22,12 @@ def middle_apex(frames: int) -> int:
 
 
 def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
-    """The frame whose displacement from the onset is largest where faces move, head motion taken off.
+    """The frame in which the movement that comes and goes between onset and offset is strongest.
 
-    The flow from onset to each frame loses its best affine fit (head motion), its magnitude is averaged over the
-    strongest tenth of the pixels, the course over time is smoothed by a quadratic over its neighbours, and the
-    largest inner value is taken.
+    Flow f_t from the onset to each frame loses its best affine fit (head motion), then the line from onset to
+    offset, `r_t = f_t - (t / T) f_T`: what drifts steadily goes, what rises and falls stays. The first principal
+    component of r over time is the movement; its course, smoothed by a local quadratic, has its largest magnitude
+    at the apex.
 
     Args:
       faces: grey `[side, side]` uint8 of every frame from onset to offset; more than 64 are thinned evenly.
@@ -34,33 +35,32 @@ def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
     Returns:
       Position in `faces`.
 
-    Choice: argmax of flow magnitude, as much of the field does, made robust to head motion and noise.
+    Choice: flow magnitude since the onset, as much of the field takes, peaks late wherever head or light drift.
     """
     picked = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MOST_FRAMES)).round().astype(int))
     if len(picked) < 3:
         return len(faces) - 1
     small = [resize_image(faces[position], _SIDE, _SIDE) for position in picked]
-    course = np.array([0.0] + [_strength(small[0], later) for later in small[1:]])
-    return int(picked[1 + int(_smooth(course)[1:].argmax())])
+    moved = np.stack([np.zeros(2 * _GRID**2), *(_still_flow(small[0], later) for later in small[1:])])
+    share = (picked - picked[0]) / (picked[-1] - picked[0])
+    course = np.abs(np.linalg.svd(moved - share[:, None] * moved[-1], full_matrices=False)[0][:, 0])
+    return int(picked[1 + int(_smooth(course)[1:-1].argmax())])
 
 
-def _strength(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> float:
-    flow = optical_flow(onset, later).astype(np.float64)
-    rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]] / flow.shape[0] - 0.5
-    plane = np.stack([np.ones_like(rows), rows, columns], axis=-1).reshape(-1, 3)
-    flat = flow.reshape(-1, 2)
-    still = flat - plane @ np.linalg.lstsq(plane, flat, rcond=None)[0]
-    magnitude = np.sort(np.hypot(still[:, 0], still[:, 1]))
-    return float(magnitude[-len(magnitude) // 10 :].mean())
+def _still_flow(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Flow between two faces on a coarse grid, without its affine part."""
+    flow = resize_image(optical_flow(onset, later), _GRID, _GRID).reshape(-1, 2).astype(np.float64)
+    rows, columns = np.mgrid[:_GRID, :_GRID].reshape(2, -1) / _GRID - 0.5
+    plane = np.stack([np.ones_like(rows), rows, columns], axis=-1)
+    return (flow - plane @ np.linalg.lstsq(plane, flow, rcond=None)[0]).ravel()
 
 
 def _smooth(course: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Local quadratic fit over a window of a third of the course: noise goes, the place of a peak stays."""
-    half = max(1, len(course) // 6)
+    """Local quadratic fit over a third of the course: noise goes, the place of a peak stays."""
+    half = max(2, len(course) // 6)
     time = np.arange(len(course))
     smooth = np.empty_like(course)
     for t in time:
-        near = np.abs(time - t) <= half + (half == 1)
-        degree = min(2, int(near.sum()) - 1)
-        smooth[t] = np.polyval(np.polyfit(time[near] - t, course[near], degree), 0)
+        near = np.abs(time - t) <= half
+        smooth[t] = np.polyval(np.polyfit(time[near] - t, course[near], min(2, int(near.sum()) - 1)), 0)
     return smooth

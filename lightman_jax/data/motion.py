@@ -23,7 +23,7 @@ class MotionConfig:
     Attributes:
       representation: flow (u, v, strain), difference (apex minus onset), apex (that picture), dynamic (rank
         pooling) or frames.
-      flow_method: dis, farneback or tvl1.
+      flow_method: farneback, dis or tvl1.
       apex_policy: given (middle where the corpus names none), middle, or spot.
       magnify: Eulerian magnification of the movement before anything else; 1 is none.
       face_side: pixels of the square face on which motion is computed.
@@ -32,7 +32,7 @@ class MotionConfig:
     """
 
     representation: Representation = "flow"
-    flow_method: FlowMethod = "dis"
+    flow_method: FlowMethod = "farneback"
     apex_policy: ApexPolicy = "given"
     magnify: float = 1.0
     face_side: int = 128

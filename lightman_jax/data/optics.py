@@ -7,31 +7,35 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FlowMethod = Literal["dis", "farneback", "tvl1"]
-FLOW_METHODS: tuple[FlowMethod, ...] = ("dis", "farneback", "tvl1")
+FlowMethod = Literal["farneback", "dis", "tvl1"]
+FLOW_METHODS: tuple[FlowMethod, ...] = ("farneback", "dis", "tvl1")
 
 _BLUR_SHARE = 1 / 24
 
 
 def optical_flow(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], method: FlowMethod = "dis"
+    first: NDArray[np.uint8], second: NDArray[np.uint8], method: FlowMethod = "farneback"
 ) -> NDArray[np.float32]:
     """Dense displacement from the first to the second frame.
 
-    `dis`: dense inverse search, OpenCV's medium preset (Kroeger et al. 2016). `farneback`: polynomial expansion
-    (Farneback 2003), 3 levels, window 15. `tvl1`: total variation with an L1 data term (Zach et al. 2007) by
-    scikit-image.
+    `farneback`: polynomial expansion (Farneback 2003), 3 levels, window 15. `dis`: dense inverse search (Kroeger et al.
+    2016), OpenCV's medium preset. `tvl1`: total variation with an L1 data term (Zach et al. 2007) by scikit-image.
 
     Args:
       first: `[H, W]` uint8.
       second: `[H, W]` uint8.
-      method: `dis`, `farneback` or `tvl1`.
+      method: `farneback`, `dis` or `tvl1`.
 
     Returns:
       `[H, W, 2]` pixels: u to the right, v downwards.
 
     Raises:
       ValueError: an unknown method.
+
+    Choice: the default recovers small movements best. On a face texture 128 pixels wide with sensor noise, moved by
+      action-unit fields of 0.3 to 1.5 pixels, the flow found is 0.89 of the true one by Farneback, 0.62 to 0.67 by
+      DIS (it stops at half the resolution), 0.80 to 0.83 by TV-L1; mean error where the face moves .06/.16/.24
+      (0.3, 1 and 1.5 pixels), .09/.28/.39 and .09/.18/.23 pixels; 8, 3 and 350 ms.
     """
     if method == "dis":
         finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

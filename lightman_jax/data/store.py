@@ -1,10 +1,12 @@
 """Work done on single clips, kept as it is done: one file a result, whole or absent, found again by what it was made from."""
 
 import hashlib
+import io
 import json
 import multiprocessing
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -63,20 +65,14 @@ class ClipStore:
     def motion(self, clip: RawClip, config: MotionConfig) -> MotionImage | None:
         """The image of the same files under the same settings, if it is there and whole."""
         try:
-            with np.load(self._folder / f"{clip_key(clip, config)}.npz", allow_pickle=False) as held:
+            content = (self._folder / f"{clip_key(clip, config)}.npz").read_bytes()
+            with np.load(io.BytesIO(content), allow_pickle=False) as held:
                 return MotionImage(held["image"], int(held["apex"]), str(held["apex_from"]), str(held["face"]))
-        except (OSError, ValueError, KeyError):
-            return None
-        except Exception as error:
-            # A damaged archive; zipfile's error is not among the above.
-            if type(error).__name__ != "BadZipFile":
-                raise
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None
 
     def keep_motion(self, clip: RawClip, config: MotionConfig, motion: MotionImage) -> None:
         """Keep an image."""
-        import io
-
         buffer = io.BytesIO()
         np.savez(buffer, **motion._asdict())
         self._write(f"{clip_key(clip, config)}.npz", buffer.getvalue())

@@ -36,6 +36,7 @@ class Movement:
       seconds: how long the movement lasts as the table says.
       cropped: the pictures show the face alone.
       labelled: an emotion is expected.
+      has_apex: an apex is expected.
       expected_folder: what the folder should be called, for messages.
       box: given face.
     """
@@ -55,6 +56,7 @@ class Movement:
     seconds: float | None = None
     cropped: bool = False
     labelled: bool = True
+    has_apex: bool = False
     expected_folder: str = ""
     box: tuple[int, int, int] | None = None
 
@@ -80,6 +82,7 @@ class Collector:
         self._repaired: list[str] = []
         self._frames: dict[Path, Frames] = {}
         self._used: set[Path] = set()
+        self._apex_column = False
 
     def problem(self, where: str, expected: str, found: str, remedy: str, *, lost: bool = True) -> None:
         """Write down something that is not as it should be."""
@@ -116,6 +119,7 @@ class Collector:
         if numbers is not None:
             texts = {field: row.text(field) for field in ("subject", "emotion", "action_units", "objective")}
             read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts}
+            read["has_apex"] = "apex" in row.cells
             self.add_movement(Movement(**{**read, **dict(zip(fields, numbers, strict=True)), **more}))
 
     def frames(self, folder: Path) -> Frames:
@@ -142,6 +146,8 @@ class Collector:
         movement = self._repair(movement)
         subject = normal_subject(CORPORA[self._corpus].people, movement.subject)
         clip = f"{self._corpus}/{subject}/{movement.name}"
+        if "line" in movement.where:
+            movement = dataclasses.replace(movement, where=f"{movement.where} ({clip})")
         emotion = normal_emotion(movement.emotion)
         known = dict(CORPORA[self._corpus].emotions)
         if movement.folder is None:
@@ -167,13 +173,22 @@ class Collector:
             return None
         onset, apex, offset = span
         numbers = frames.numbers[onset : offset + 1]
-        expected = numbers[-1] - numbers[0] + 1
-        if len(numbers) < expected:
+        full = numbers[-1] - numbers[0] + 1
+        if len(numbers) < full:
             self.problem(
                 place,
-                f"{expected} pictures numbered {numbers[0]} to {numbers[-1]}",
+                f"{full} pictures numbered {numbers[0]} to {numbers[-1]}",
                 f"{len(numbers)}",
                 "unpack the folder again if the release has them; the picture before stands in for a dropped one",
+                lost=False,
+            )
+        self._apex_column |= movement.has_apex
+        if movement.has_apex and apex is None:
+            self.problem(
+                movement.where,
+                "an apex frame",
+                "none",
+                "give one by --repairs, or choose --apex=spot; until then the middle frame is used",
                 lost=False,
             )
         self._check_rate(movement, len(numbers))
@@ -213,7 +228,7 @@ class Collector:
         clips = tuple(sorted(self._clips.values(), key=lambda clip: (clip.clip, clip.pool)))
         notes = list(self._notes)
         without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
-        if without:
+        if without and not self._apex_column:
             notes.append(f"{without} clips of {CORPORA[self._corpus].title} have no apex in the release")
         return Reading(self._layout, self._root, clips, tuple(self._problems), tuple(notes), tuple(self._repaired))
 

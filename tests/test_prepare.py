@@ -1,0 +1,205 @@
+"""The preparation keeps its word: killed and resumed, changed, on a full or locked disk; nothing half-written counts as whole."""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from experiments import prepare
+from lightman_jax.data import preparation, store
+from lightman_jax.data.clips import RawClip
+from lightman_jax.data.stand_in import stand_in_config, write_stand_in
+
+
+@pytest.fixture
+def tree(tmp_path):
+    config = dataclasses.replace(stand_in_config("casme2"), subjects=3, micro_clips=1, side=48)
+    return write_stand_in(tmp_path / "casme2", "casme2", config)
+
+
+def call(tree, shards, *flags):
+    return prepare.main(["--dataset=casme2", f"--data_dir={tree}", f"--shards={shards}", *flags])
+
+
+def prepared(shards):
+    return sorted(path.parent for path in shards.glob("casme2_stand_in-*/manifest.json"))
+
+
+def count_computed(monkeypatch):
+    computed = []
+    original = preparation.motion_image
+
+    def counting(clip, config):
+        computed.append(clip.clip)
+        return original(clip, config)
+
+    monkeypatch.setattr(preparation, "motion_image", counting)
+    return computed
+
+
+def test_what_was_done_is_taken_up_and_what_has_changed_is_done_anew(tree, tmp_path, monkeypatch, capsys):
+    shards = tmp_path / "shards"
+    computed = count_computed(monkeypatch)
+    assert call(tree, shards) == 0
+    assert len(computed) == 9
+    assert call(tree, shards) == 0
+    assert len(computed) == 9
+    assert "prepared before" in capsys.readouterr().out
+    changed = next((tree / "CASME2_RAW_selected" / "sub02").iterdir())
+    picture = next(changed.glob("*.jpg"))
+    os.utime(picture, (1, 1))
+    assert call(tree, shards) == 0
+    assert len(computed) == 10, "one changed clip costs one clip"
+    assert call(tree, shards, "--image_side=20") == 0
+    assert len(computed) == 19
+    assert len(prepared(shards)) == 3
+    example = tfds.builder_from_directory(prepared(shards)[0]).as_data_source()["micro"][0]
+    assert {"image", "label", "clip", "subject", "emotion", "action_units", "apex", "rate", "face"} == set(example)
+
+
+def test_an_interrupted_preparation_goes_on_where_it_stopped(tree, tmp_path, monkeypatch):
+    shards = tmp_path / "shards"
+    original = preparation.motion_image
+    done = []
+
+    def stopping(clip, config):
+        if len(done) == 4:
+            raise KeyboardInterrupt
+        done.append(clip.clip)
+        return original(clip, config)
+
+    monkeypatch.setattr(preparation, "motion_image", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        call(tree, shards)
+    assert not prepared(shards)
+    monkeypatch.setattr(preparation, "motion_image", original)
+    computed = count_computed(monkeypatch)
+    assert call(tree, shards) == 0
+    assert len(computed) == 5
+    assert not set(computed) & set(done)
+    assert not [path for path in shards.iterdir() if path.name.startswith(".")]
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_shards(tree, tmp_path):
+    command = [sys.executable, "-m", "experiments.prepare", "--dataset=casme2", f"--data_dir={tree}", "--workers=1"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert call(tree, whole) == 0
+    for patience in (0.02, 0.3):
+        process = subprocess.Popen(
+            [*command, f"--shards={killed}"], stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[1]
+        )
+        deadline = time.time() + 60
+        while time.time() < deadline and not list(killed.glob("clips/*")) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(patience)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert call(tree, killed) == 0
+    digests = [json.loads((prepared(place)[0] / "manifest.json").read_text())["shards"] for place in (whole, killed)]
+    records = [{name: digest for name, digest in own.items() if "array_record" in name} for own in digests]
+    assert records[0] == records[1]
+
+
+def test_a_damaged_intermediate_result_is_made_again(tree, tmp_path, monkeypatch):
+    shards = tmp_path / "shards"
+    assert call(tree, shards) == 0
+    first = sorted((shards / "clips").glob("*.npz"))[0]
+    first.write_bytes(first.read_bytes()[:100])
+    (prepared(shards)[0] / "manifest.json").unlink()
+    computed = count_computed(monkeypatch)
+    assert call(tree, shards) == 0
+    assert len(computed) == 1
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(tree, tmp_path, monkeypatch, capsys):
+    class Usage(NamedTuple):
+        free: int
+
+    computed = count_computed(monkeypatch)
+    monkeypatch.setattr(preparation.shutil, "disk_usage", lambda path: Usage(1 << 20))
+    assert call(tree, tmp_path / "shards") == 2
+    assert not computed
+    assert "has 1 MiB free" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(tree, tmp_path, monkeypatch, capsys):
+    shards = tmp_path / "shards"
+    original = store.os.replace
+    calls = []
+
+    def failing(source, target):
+        calls.append(target)
+        if len(calls) == 14:
+            raise OSError(28, "No space left on device")
+        return original(source, target)
+
+    monkeypatch.setattr(store.os, "replace", failing)
+    assert call(tree, shards) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not prepared(shards)
+    assert not list((shards / "clips").glob(".*"))
+    monkeypatch.setattr(store.os, "replace", original)
+    assert call(tree, shards) == 0
+
+
+def test_a_target_that_cannot_be_written_is_named(tree, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert call(tree, blocked / "shards") == 2
+    assert "--shards" in capsys.readouterr().err
+
+
+def slow_digest(clip, factor):
+    if clip.clip.endswith("7"):
+        raise ValueError("seven")
+    return len(clip.clip) * factor, multiprocessing.current_process().name
+
+
+def test_processes_share_the_clips_and_one_failure_ends_nothing():
+    clips = [RawClip(f"c/s/{n}", "c/s", "micro", "frames", (Path("x"),)) for n in range(30)]
+    seen = []
+    results = dict(store.each_clip(slow_digest, clips, 2, workers=2, on_progress=lambda done, total: seen.append(done)))
+    assert sorted(results) == list(range(30))
+    assert seen == list(range(1, 31))
+    failed = [index for index, result in results.items() if isinstance(result, Exception)]
+    assert failed == [7, 17, 27]
+    assert results[3][0] == 10
+    assert {result[1] for index, result in results.items() if index not in failed} != {"MainProcess"}
+
+
+def test_a_table_of_ones_own_takes_films_and_single_pictures(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 255, (64, 64, 3)).astype(np.uint8) for _ in range(3)]
+    film = cv2.VideoWriter(str(tmp_path / "f.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 64))
+    if not film.isOpened():
+        pytest.skip("this OpenCV writes no films")
+    for frame in (*frames, *frames):
+        film.write(frame)
+    film.release()
+    (tmp_path / "t.csv").write_text(
+        "clip,subject,label,onset,apex,offset,path,aplex\n"
+        "a,1,happy,2,3,5,f.avi,\n"
+        "b,2,sad,2,3,50,f.avi,\n"
+        "c,3,sad,,,,nothing.avi,\n"
+        "d,4,sad,5,1,2,f.avi,\n"
+    )
+    shards = tmp_path / "shards"
+    assert prepare.main(["--dataset=table", f"--data_dir={tmp_path}", f"--shards={shards}"]) == 1
+    manifest = json.loads(next(shards.glob("table-*/manifest.json")).read_text())
+    text = " ".join(f"{p['where']} {p['expected']} {p['found']}" for p in manifest["problems"])
+    assert manifest["clips"] == {"micro": 1}
+    assert manifest["classes"] == ["happiness", "sadness"]
+    short = "table/2/b: f.avi a film of 50 frames or more 6 frames"
+    for fault in ("aplex", short, "nothing.avi none of that name", "apex 1, offset 2"):
+        assert fault in text, fault
