@@ -24,6 +24,8 @@ from experiments.config import ConfigError, DataConfig, parse_prepare_config
 from lightman_jax.data.catalog import CORPORA, PROTOCOLS
 from lightman_jax.data.check import Check, check_reading
 from lightman_jax.data.clips import DataError, Reading
+from lightman_jax.data.facs import NAME as FACS
+from lightman_jax.data.facs import FacsConfig, facs_reading
 from lightman_jax.data.labels import assign_labels
 from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.layouts.repairs import read_repairs
@@ -50,11 +52,18 @@ def check_data(config: DataConfig, say: Say, workers: int | None = None) -> Chec
     """
     shards = Path(config.shards).expanduser()
     repairs = read_repairs(Path(config.repairs).expanduser()) if config.repairs else ()
-    data_dir = Path(config.data_dir).expanduser() if config.data_dir else _stand_in(config.dataset, shards, say)
-    reading = read_corpus(config.dataset, data_dir, repairs)
+
+    def read(name: str, given: str | None) -> Reading:
+        if name == FACS:
+            return facs_reading(FacsConfig())
+        folder = Path(given).expanduser() if given else _stand_in(name, shards, say)
+        return read_corpus(name, folder, repairs)
+
+    reading = read(config.dataset, config.data_dir)
+    if config.dataset == FACS:
+        reading = dataclasses.replace(reading, stand_in=True)
     if config.macro:
-        folder = Path(config.macro_dir).expanduser() if config.macro_dir else _stand_in(config.macro, shards, say)
-        reading = _with_macro(reading, read_corpus(config.macro, folder, repairs))
+        reading = _with_macro(reading, read(config.macro, config.macro_dir))
     reading, space = assign_labels(
         _without_stills(reading, config), config.label_name, PROTOCOLS[config.dataset].corpora
     )

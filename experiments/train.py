@@ -24,6 +24,7 @@ from experiments.protocols import Plan, leave_one_subject_out_plan
 from experiments.scores import Prediction, read_predictions, score_predictions, write_predictions
 from lightman_jax.checkpoint import save_params
 from lightman_jax.data.catalog import PROTOCOLS
+from lightman_jax.data.facs import NAME as FACS
 from lightman_jax.data.source import Prepared, load_clips
 from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
 
@@ -181,10 +182,13 @@ def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, sec
 
 def _macro_text(prepared: Prepared, config: RunConfig) -> str:
     if prepared.macro is not None:
+        count = len(prepared.macro)
+        if set(prepared.macro.dataset) == {FACS}:
+            return f"{count} macro clips simulated from action units ({FACS})"
         return (
-            f"{len(prepared.macro)} real macro clips of the data"
-            if not prepared.manifest["stand_in"]
-            else f"{len(prepared.macro)} invented macro clips"
+            f"{count} invented macro clips"
+            if prepared.manifest["stand_in"]
+            else f"{count} real macro clips of the data"
         )
     return f"none in the data; pseudo-macro clips tanh({config.train.macro_gain:g} x) of each fold's own training clips"
 

@@ -221,6 +221,9 @@ CORPORA: dict[str, Corpus] = {
             "take fer2013.csv from the Kaggle challenge of 2013",
         ),
         Corpus("table", "own table", "table", 0, (), 0, "write a table with the columns clip, subject, label, path"),
+        Corpus(
+            "facs", "simulated action units", "facs", 0, tuple((e, 0) for e, _ in _SMIC_EMOTIONS), 0, "it is simulated"
+        ),
     )
 }
 
@@ -260,7 +263,7 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 MACRO_CORPORA = tuple(
-    name for name, corpus in CORPORA.items() if name in _MACRO_ALONE or corpus.macro_clips or name == "table"
+    name for name, corpus in CORPORA.items() if name in _MACRO_ALONE or corpus.macro_clips or name in {"table", "facs"}
 )
 """What `--macro` takes: corpora with macro-expressions."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 Pool = Literal["micro", "macro"]
-Kind = Literal["frames", "video", "pixels", "flow"]
+Kind = Literal["frames", "video", "pixels", "flow", "simulated"]
 
 
 class DataError(ValueError):
@@ -20,8 +20,8 @@ class RawClip:
       clip: `corpus/subject/clip`, unique within a pool.
       subject: `people/subject`: one person, one name, in every corpus that filmed them.
       pool: `micro` or `macro`.
-      kind: `frames` (pictures), `video` (one film), `pixels` (one still in a table's cell) or `flow` (one picture
-        of u, v, strain).
+      kind: `frames` (pictures), `video` (one film), `pixels` (one still in a table's cell), `flow` (one picture of
+        u, v, strain) or `simulated` (no files; `numbers` seed it).
       paths: files of the clip: its pictures from onset to offset in time order, or the one film, table or flow picture.
       numbers: frame number of each picture (of a film: of each frame from onset to offset; of a cell: its table row).
       apex: position in `numbers` of the strongest frame; None where the corpus names none.

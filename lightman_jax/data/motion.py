@@ -1,6 +1,7 @@
 """From a clip to the image a network sees: flow and strain from onset to apex, or another representation of the movement."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -9,9 +10,12 @@ from numpy.typing import NDArray
 from lightman_jax.data.apex import APEX_POLICIES, ApexPolicy, middle_apex, spot_apex
 from lightman_jax.data.clips import RawClip
 from lightman_jax.data.faces import crop_face, face_box
+from lightman_jax.data.facs import simulated_faces, simulated_field
 from lightman_jax.data.footage import read_pictures
 from lightman_jax.data.images import grey_image, read_image, resize_image
 from lightman_jax.data.optics import FLOW_METHODS, FlowMethod, magnify_motion, optical_flow, optical_strain
+
+_SIMULATED_FRAMES = 9
 
 Representation = Literal["flow", "difference", "apex", "dynamic", "frames"]
 
@@ -55,7 +59,7 @@ class MotionConfig:
 
 def is_still(clip: RawClip) -> bool:
     """Whether a clip is a single picture, from which nothing but the representation `apex` can be made."""
-    return clip.kind != "flow" and len(clip.numbers) < 2
+    return clip.kind not in ("flow", "simulated") and len(clip.numbers) < 2
 
 
 class MotionImage(NamedTuple):
@@ -90,29 +94,26 @@ def motion_image(clip: RawClip, config: MotionConfig) -> MotionImage:
     """
     if clip.kind == "flow":
         return _released_flow(clip, config)
+    if clip.kind == "simulated":
+        return _simulated(clip, config)
     count = len(clip.numbers)
     if count < 2:
         if config.representation != "apex":
             raise ValueError(f"a single picture has no {config.representation}; choose --representation=apex")
         return _still(clip, config)
-    whole = config.apex_policy == "spot" or config.representation in ("dynamic", "frames")
     apex = clip.apex if config.apex_policy == "given" else None
     apex_from = "given" if apex is not None else "middle"
-    if whole:
+    if config.apex_policy == "spot" or config.representation in ("dynamic", "frames"):
         faces, face = _faces(clip, range(count), config)
         if config.apex_policy == "spot":
             apex, apex_from = spot_apex(faces), "spot"
-    apex = middle_apex(count) if apex is None else apex
-    if not whole:
-        faces, face = _faces(clip, (0, apex), config)
-    onset_and_apex = (faces[0], faces[apex] if whole else faces[-1])
-    if config.representation == "dynamic":
-        image = _dynamic_image(magnify_motion(faces, config.magnify))
-    elif config.representation == "frames":
-        image = _in_time(magnify_motion(faces, config.magnify), clip.numbers, config.frame_count)
+        apex = middle_apex(count) if apex is None else apex
+        image = _from_faces(magnify_motion(faces, config.magnify), clip.numbers, apex, config)
     else:
-        onset, strongest = magnify_motion(onset_and_apex, config.magnify)
-        image = _from_pair(onset, strongest, config)
+        # Only two pictures are needed: the rest is not decoded.
+        apex = middle_apex(count) if apex is None else apex
+        faces, face = _faces(clip, (0, apex), config)
+        image = _from_pair(*_pair(faces, config.magnify), config)
     return MotionImage(_resized(image, config.image_side), apex, apex_from, face)
 
 
@@ -124,8 +125,8 @@ def motion_between(first: NDArray[np.uint8], second: NDArray[np.uint8], config: 
       second: the same of the apex frame.
       config: `flow`, `difference` or `apex`.
     """
-    onset, apex = magnify_motion((grey_image(first), grey_image(second)), config.magnify)
-    return _resized(_from_pair(onset, apex, config), config.image_side)
+    pair = _pair((grey_image(first), grey_image(second)), config.magnify)
+    return _resized(_from_pair(*pair, config), config.image_side)
 
 
 def _faces(
@@ -135,6 +136,11 @@ def _faces(
     box = face_box(pictures[0], cropped=clip.cropped, given=clip.box)
     faces = [grey_image(crop_face(picture, box, config.face_side)) for picture in pictures]
     return faces, box.finder if box else "given"
+
+
+def _pair(faces: Sequence[NDArray[np.uint8]], magnify: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    onset, apex = magnify_motion(faces, magnify)
+    return onset, apex
 
 
 def _from_pair(onset: NDArray[np.uint8], apex: NDArray[np.uint8], config: MotionConfig) -> NDArray[np.floating]:
@@ -147,8 +153,9 @@ def _from_pair(onset: NDArray[np.uint8], apex: NDArray[np.uint8], config: Motion
 
 
 def _dynamic_image(faces: list[NDArray[np.uint8]]) -> NDArray[np.floating]:
-    """Approximate rank pooling, `sum_t (2 t - T - 1) frame_t`, t from 1, divided by the sum of the positive weights.
+    """Approximate rank pooling of the rise: `sum_t (2 t - T - 1) frame_t` over the sum of the positive weights, t from 1.
 
+    Choice: onset to apex alone, since a movement that comes and goes cancels out.
     Reference: Bilen et al. 2016, "Dynamic Image Networks for Action Recognition".
     """
     weights = 2.0 * np.arange(1, len(faces) + 1) - len(faces) - 1
@@ -169,6 +176,29 @@ def _still(clip: RawClip, config: MotionConfig) -> MotionImage:
     faces, face = _faces(clip, (0,), config)
     image = _resized((faces[0].astype(np.float32) / 255)[..., None], config.image_side)
     return MotionImage(image, 0, "given", face)
+
+
+def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
+    """The true field for `flow`; for the rest an invented face moved by it, through the same functions as a filmed one."""
+    apex = _SIMULATED_FRAMES // 2
+    if config.representation == "flow":
+        field = config.magnify * simulated_field(clip, config.image_side)
+        pixels = field * config.face_side / config.image_side
+        image = np.dstack([pixels, optical_strain(field)]).astype(np.float32)
+        return MotionImage(image, apex, "given", "given")
+    faces = magnify_motion(simulated_faces(clip, config.face_side, _SIMULATED_FRAMES), config.magnify)
+    image = _from_faces(faces, tuple(range(_SIMULATED_FRAMES)), apex, config)
+    return MotionImage(_resized(image, config.image_side), apex, "given", "given")
+
+
+def _from_faces(
+    faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], apex: int, config: MotionConfig
+) -> NDArray[np.floating]:
+    if config.representation == "dynamic":
+        return _dynamic_image(faces[: apex + 1])
+    if config.representation == "frames":
+        return _in_time(faces, numbers, config.frame_count)
+    return _from_pair(faces[0], faces[apex], config)
 
 
 def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:

@@ -83,6 +83,12 @@ def warp_image(image: NDArray[np.uint8], flow: NDArray[np.floating]) -> NDArray[
     return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
+def smooth_noise(rng: np.random.Generator, side: int, reach: float) -> NDArray[np.float64]:
+    """A random displacement field `[side, side, 2]` of unit variance, smooth over `reach` pixels."""
+    noise = np.dstack([cv2.GaussianBlur(rng.standard_normal((side, side)), (0, 0), reach) for _ in range(2)])
+    return noise / noise.std()
+
+
 def magnify_motion(frames: Sequence[NDArray[np.uint8]], factor: float) -> list[NDArray[np.uint8]]:
     """Linear Eulerian magnification: each pixel's change since the onset, where it is smooth in space, times a factor.
 
