@@ -114,7 +114,7 @@ class PrepareConfig:
     Attributes:
       data: which data.
       check: stop after the check and write it to --out.
-      out: file of the check's JSON and of the sheet of pictures; by default check.json and sheet.png beside the shards.
+      out: file of the check's JSON; by default check.json.
       workers: processes; 0 takes one a core.
     """
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.config import ConfigError, DataConfig, parse_prepare_config
+from experiments.sheet import save_sheet
 from lightman_jax.data.catalog import CORPORA, PROTOCOLS
 from lightman_jax.data.check import Check, check_reading
 from lightman_jax.data.clips import DataError, Reading
@@ -194,6 +195,9 @@ def _prepare(data: DataConfig, console: Console, workers: int | None, out: str |
     manifest = json.loads((folder / MANIFEST).read_text())
     for problem in manifest["problems"][len(check.reading.problems) :]:
         console.print(f"left out: {problem['where']}: {problem['found']}")
+    sheet = folder.parent / f"{folder.name}.png"
+    if sheet.exists() or save_sheet(sheet, check.reading, data.motion, manifest["origin"]):
+        console.print(f"pictures: {sheet}")
     console.print(f"faces: {_tally(manifest['faces'])}; apexes: {_tally(manifest['apexes'])}")
     console.print(f"prepared: {_tally(manifest['clips'])} clips in {folder}, {time.time() - started:.1f} s")
     return 1 if any(problem["lost"] for problem in manifest["problems"]) else 0

@@ -68,6 +68,7 @@ ORDER = [
     "lightman_jax.checkpoint",
     "experiments",
     "experiments.config",
+    "experiments.sheet",
     "experiments.prepare",
     "experiments.protocols",
     "experiments.scores",

@@ -307,6 +307,7 @@ def coding_table(
     pattern: str,
     needed: Sequence[str],
     wanted: Sequence[str] = (),
+    optional: Sequence[str] = (),
     **aliases: tuple[str, ...],
 ) -> Table:
     """The annotation table of a release, by the name of its file; says what columns it lacks and which other copies there are.
@@ -323,7 +324,7 @@ def coding_table(
     errors = []
     for file in files:
         try:
-            table = read_table(file, needed, wanted, **aliases)
+            table = read_table(file, needed, wanted, optional, **aliases)
         except DataError as error:
             errors.append(str(error))
             continue

@@ -40,7 +40,8 @@ def find(data_dir: Path, corpus: str) -> list[Path]:
         return bool(name) and (corpus == "casme2") == bool(_CASME2_PICTURE.match(name))
 
     def preference(folder: Path) -> tuple[bool, bool, str]:
-        return ("crop" not in str(folder).lower(), "selected" not in str(folder).lower(), str(folder))
+        name = str(folder.relative_to(data_dir)).lower()
+        return ("crop" not in name, "selected" not in name, name)
 
     return sorted(find_folders(data_dir, is_it), key=preference)
 

@@ -30,6 +30,8 @@ def find(data_dir: Path, corpus: str) -> list[Path]:
     part = "c" if corpus == "casme3_c" else "a"
 
     def is_it(folder: Path) -> bool:
+        if folder.name.lower() in {"depth", "video"}:
+            return False
         inside = folders(folder)
         named = re.search(rf"part_?{part}", str(folder), re.IGNORECASE) is not None
         if any(_CLIP_FOLDER.fullmatch(clip.name) and first_picture(clip) for clip in inside):

@@ -20,7 +20,7 @@ _CAMERAS, _LIGHTS = ("VL", "NI"), ("Strong", "Weak", "Dark")
 def find(data_dir: Path, corpus: str) -> list[Path]:
     """Folders of one camera and light, visible and strong before the rest; original pictures before the makers' crops."""
     tops = find_folders(data_dir, lambda folder: any(child(folder, camera) for camera in _CAMERAS))
-    tops.sort(key=lambda folder: ("original" not in str(folder).lower(), str(folder)))
+    tops.sort(key=lambda folder: ("original" not in str(folder.relative_to(data_dir)).lower(), str(folder)))
     conditions = [
         found
         for top, camera, light in product(tops, _CAMERAS, _LIGHTS)

@@ -1,7 +1,7 @@
 """SMIC-E, the long videos: `HS_long/SMIC-HS-E/[HS/]s01/s01_ne_01/image{NNNNNN}.jpg` and `SMIC-HS-E_annotation[_2019].xlsx`.
 
 `VIS_long/SMIC-VIS-E` and `NIR_long/SMIC-NIR-E` are alike. Frame numbers of the table count from `FirstF`, the
-number of the film's first picture; rows of text follow the last clip.
+number of the film's first picture, where a copy has numbered its pictures anew; rows of text follow the last clip.
 """
 
 import re
@@ -46,6 +46,7 @@ def read_clips(source: Source) -> Reading:
         rf"smic[-_ ]?{camera}[-_ ]?e.*",
         ("clip", "onset"),
         ("offset", "emotion"),
+        ("apex", "first"),
         onset=("onsetf", "onset", "onsetframe", f"onsetf{camera}", f"onset{camera}", f"{camera}onset"),
         offset=("offsetf", "offset", "offsetframe", f"offsetf{camera}", f"offset{camera}", f"{camera}offset"),
         first=("firstf", "firstframe", "first"),
@@ -56,11 +57,22 @@ def read_clips(source: Source) -> Reading:
         if not re.fullmatch(_CLIP, name):
             continue
         code = name.split("_")
+        numbers = collector.numbers(row, "onset", "apex", "offset", "first")
+        if numbers is None:
+            continue
+        onset, apex, offset, first = numbers
+        held = collector.frames(trees[name]).numbers if name in trees else ()
+        if held and first and onset and not held[0] <= onset <= held[-1]:
+            # A copy whose pictures were numbered anew.
+            onset, apex, offset = (value and value - first + held[0] for value in (onset, apex, offset))
         collector.add_row(
             row,
             trees.get(name),
             subject=normal_subject("smic", code[0]),
             name=name,
+            onset=onset,
+            apex=apex,
+            offset=offset,
             emotion=row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code[1]],
             expected_folder=f"{code[0]}/{name}",
         )

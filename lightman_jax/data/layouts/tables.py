@@ -125,19 +125,26 @@ def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
         raise DataError(f"{path} is no readable spreadsheet; take it from the release again") from error
 
 
-def read_table(path: Path, needed: Sequence[str], wanted: Sequence[str] = (), **aliases: tuple[str, ...]) -> Table:
+def read_table(
+    path: Path,
+    needed: Sequence[str],
+    wanted: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    **aliases: tuple[str, ...],
+) -> Table:
     """Find the header that names every needed column, in any sheet and below any notes, and read the rows under it.
 
     Args:
       path: the file.
       needed: fields of `COLUMNS` without which the table is of no use.
       wanted: fields that are read where they are, and named in `absent` where they are not.
+      optional: fields that are read where they are.
       **aliases: other column names for a field, in this table alone.
 
     Raises:
       DataError: the file cannot be read, or no row names the needed columns.
     """
-    names = {field: aliases[field] if field in aliases else COLUMNS[field] for field in (*needed, *wanted)}
+    names = {field: aliases[field] if field in aliases else COLUMNS[field] for field in (*needed, *wanted, *optional)}
     best: tuple[str, ...] = ()
     for sheet, cells in read_sheets(path).items():
         for line, row in enumerate(cells[:_HEADER_WITHIN]):
