@@ -25,6 +25,7 @@ from experiments.scores import Prediction, read_predictions, score_predictions, 
 from lightman_jax.checkpoint import save_params
 from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.data.facs import NAME as FACS
+from lightman_jax.data.preparation import STAND_IN_SUFFIX
 from lightman_jax.data.source import Prepared, load_clips
 from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
 
@@ -183,7 +184,7 @@ def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, sec
 def _macro_text(prepared: Prepared, config: RunConfig) -> str:
     if prepared.macro is not None:
         count = len(prepared.macro)
-        if set(prepared.macro.dataset) == {FACS}:
+        if {name.removesuffix(STAND_IN_SUFFIX) for name in prepared.macro.dataset} == {FACS}:
             return f"{count} macro clips simulated from action units ({FACS})"
         return (
             f"{count} invented macro clips"

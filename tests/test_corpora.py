@@ -9,6 +9,7 @@ import pytest
 
 from experiments import prepare, run
 from lightman_jax.data.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.facs import FacsConfig
 from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.stand_in import stand_in_config, write_stand_in
 from lightman_jax.data.stand_in_trees import TREES
@@ -36,7 +37,7 @@ def trees(tmp_path_factory):
 
 
 def test_every_corpus_of_the_catalogue_has_a_reader_and_a_stand_in():
-    assert set(TREES) == set(CORPORA)
+    assert {*TREES, "facs"} == set(CORPORA)
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -131,6 +132,19 @@ def test_a_run_without_data_trains_on_the_stand_in_of_every_corpus(command, name
     assert metrics["data"]["stand_in"]
     assert metrics["folds"] == metrics["folds_expected"] == SUBJECTS
     assert {row["dataset"] for row in rows} == {f"{name}_stand_in"}
+
+
+def test_simulated_expressions_train_alone_and_beside_a_micro_corpus(command, monkeypatch):
+    monkeypatch.setattr(prepare, "FacsConfig", lambda: FacsConfig(people=3, micro_clips=2, macro_clips=1))
+    metrics, rows = command("--dataset=facs", "--method=joint")
+    assert metrics["data"]["stand_in"], "nobody was filmed: it must not pass for a corpus"
+    assert {row["dataset"] for row in rows} == {"facs_stand_in"}
+
+
+def test_simulated_macro_clips_beside_a_micro_corpus_are_named_so(command, monkeypatch):
+    monkeypatch.setattr(prepare, "FacsConfig", lambda: FacsConfig(people=3, micro_clips=2, macro_clips=1))
+    metrics, _ = command("--dataset=smic_vis", "--macro=facs")
+    assert metrics["macro"] == "9 macro clips simulated from action units (facs)"
 
 
 @pytest.mark.parametrize("representation", ["difference", "frames"])
