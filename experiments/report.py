@@ -16,10 +16,11 @@ from rich.panel import Panel
 from rich.table import Table
 
 from lightman_jax.data.catalog import PROTOCOLS
+from lightman_jax.data.facs import NAME as FACS
 
 STAND_IN_TEXT = (
     "Invented stand-in clips, NOT a corpus. No number below says anything about {title} or about people.\n"
-    "With the real data: python -m experiments.run --dataset={dataset} --data_dir=FOLDER"
+    "With real data: python -m experiments.run --dataset={dataset} --data_dir=FOLDER"
 )
 
 
@@ -31,7 +32,8 @@ def make_console() -> Console:
 
 def print_stand_in_box(console: Console, dataset: str) -> None:
     """Say in a box that the data are invented."""
-    text = STAND_IN_TEXT.format(title=PROTOCOLS[dataset].title, dataset=dataset)
+    # A simulated corpus has no real data of its own.
+    text = STAND_IN_TEXT.format(title=PROTOCOLS[dataset].title, dataset="smic" if dataset == FACS else dataset)
     console.print(Panel(text, title="STAND-IN DATA", width=min(console.width, 110), style="yellow"))
 
 

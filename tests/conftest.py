@@ -17,8 +17,10 @@ import pytest
 from lightman_jax.branches import NetworkConfig, init_params
 from lightman_jax.types import ClipSet
 
-# Both workers of one test run share what either has compiled; nothing is kept for the next run.
-_CACHE = Path(tempfile.gettempdir()) / f"lightman_jax-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+# Both workers of one test run share what either has compiled; nothing is kept for the next run, nor shared with another.
+if "LIGHTMAN_TEST_CACHE" not in os.environ:
+    os.environ["LIGHTMAN_TEST_CACHE"] = tempfile.mkdtemp(prefix="lightman_jax-tests-")
+_CACHE = Path(os.environ["LIGHTMAN_TEST_CACHE"])
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -49,8 +51,7 @@ CLASSES = ("negative", "positive", "surprise")
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
-        for folder in Path(tempfile.gettempdir()).glob("lightman_jax-tests-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture

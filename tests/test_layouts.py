@@ -63,6 +63,15 @@ def test_smic_problems_are_listed_and_the_rest_goes_on(tmp_path):
     assert "'happy'" in reasons
 
 
+def test_a_subject_that_the_corpus_does_not_have_is_said_once(tmp_path):
+    write_smic(tmp_path / "HS", subjects=("s1", "s7"))
+    reading = read_corpus("smic", tmp_path)
+    assert len(reading.clips) == 6
+    (problem,) = reading.problems
+    assert "subject s7, who is not known in it" in problem.reason
+    assert not problem.lost
+
+
 def test_frames_are_ordered_by_number_not_by_name(tmp_path):
     root = write_smic(tmp_path / "HS", start=8)
     clip = next(c for c in read_corpus("smic", tmp_path).clips if c.clip == "smic/s1/s1_ne_01")

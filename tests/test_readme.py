@@ -7,17 +7,24 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments.config import parse_config
+from experiments.config import parse_config, parse_prepare_config
+from lightman_jax.data.catalog import PROTOCOLS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-RUNS = [
-    line.split("python -m experiments.run ")[1] for line in README.splitlines() if "python -m experiments.run " in line
-]
+COMMANDS = re.findall(r"python -m experiments\.(run|prepare) (--.*)$", README, flags=re.MULTILINE)
+PARSERS = {"run": parse_config, "prepare": parse_prepare_config}
 
 
-@pytest.mark.parametrize("flags", RUNS)
-def test_flags_of_every_run_command_are_understood(flags):
-    assert parse_config(shlex.split(flags)).dataset in {"smic", "megc2019"}
+@pytest.mark.parametrize(("command", "flags"), COMMANDS)
+def test_flags_of_every_command_are_understood(command, flags):
+    assert PARSERS[command](shlex.split(flags)).data.dataset in PROTOCOLS
+
+
+def test_every_corpus_is_in_its_table():
+    table = README.split("| `--dataset` |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`([^`]+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:]))) == set(
+        PROTOCOLS
+    )
 
 
 def test_the_two_commands_set_everything_up():

@@ -35,6 +35,7 @@ class Corpus:
         0 is unknown.
       subjects: published number of subjects with labelled clips; 0 is unknown.
       macro_clips: published number of macro clips in a corpus that has both.
+      people_numbers: numbers of its people where they are known; another one is said.
       recalled: the counts are from the published tables by memory of them, not read from a file.
       obtain: how a researcher gets it.
     """
@@ -47,6 +48,7 @@ class Corpus:
     subjects: int
     obtain: str
     macro_clips: int = 0
+    people_numbers: tuple[int, ...] = ()
     recalled: bool = False
 
     @property
@@ -59,16 +61,17 @@ _OULU = "ask the University of Oulu (Center for Machine Vision and Signal Analys
 _CAS = "ask the Institute of Psychology of the Chinese Academy of Sciences (casme.psych.ac.cn) for it; a signed form is needed"
 _MMU = "ask Manchester Metropolitan University for it; a signed form is needed"
 _SMIC_EMOTIONS = (("negative", 70), ("positive", 51), ("surprise", 43))
+_SMIC_PEOPLE = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20)
 _SMIC_SLOW_EMOTIONS = (("negative", 23), ("positive", 28), ("surprise", 20))
 _SEVEN = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
-        Corpus("smic", "SMIC-HS", "smic", 100, _SMIC_EMOTIONS, 16, _OULU),
+        Corpus("smic", "SMIC-HS", "smic", 100, _SMIC_EMOTIONS, 16, _OULU, people_numbers=_SMIC_PEOPLE),
         Corpus("smic_vis", "SMIC-VIS", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
         Corpus("smic_nir", "SMIC-NIR", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
-        Corpus("smic_e", "SMIC-HS-E", "smic", 100, _SMIC_EMOTIONS, 16, _OULU),
+        Corpus("smic_e", "SMIC-HS-E", "smic", 100, _SMIC_EMOTIONS, 16, _OULU, people_numbers=_SMIC_PEOPLE),
         Corpus("smic_e_vis", "SMIC-VIS-E", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
         Corpus("smic_e_nir", "SMIC-NIR-E", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
         Corpus(
@@ -96,6 +99,7 @@ CORPORA: dict[str, Corpus] = {
             ),
             26,
             _CAS,
+            people_numbers=tuple(range(1, 27)),
         ),
         Corpus(
             "samm",

@@ -79,7 +79,7 @@ def read_corpus(dataset: str, data_dir: Path, repairs: Sequence[Repair] = ()) ->
         readings = [reading for reading in found if reading is not None and (reading.clips or reading.problems)]
         if readings:
             return dataclasses.replace(_merged(readings), stand_in=_is_marked(data_dir, readings))
-    looked_for = " or ".join(dict.fromkeys(layout.LOOKED_FOR for name in corpora for layout in _LAYOUTS[name]))
+    looked_for = " or ".join(dict.fromkeys(layout.LOOKED_FOR for name in corpora for layout in _LAYOUTS.get(name, ())))
     entries = sorted(path.name for path in data_dir.iterdir())
     listed = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     raise DataError(
@@ -89,7 +89,7 @@ def read_corpus(dataset: str, data_dir: Path, repairs: Sequence[Repair] = ()) ->
 
 
 def _read_one(corpus: str, data_dir: Path, repairs: tuple[Repair, ...], *, release: bool) -> Reading | None:
-    layouts = [layout for layout in _LAYOUTS[corpus] if (layout is flow_release) == release]
+    layouts = [layout for layout in _LAYOUTS.get(corpus, ()) if (layout is flow_release) == release]
     trees = layouts[0].find(data_dir, corpus) if layouts else []
     if not trees:
         return None

@@ -83,6 +83,7 @@ class Collector:
         self._frames: dict[Path, Frames] = {}
         self._used: set[Path] = set()
         self._apex_column = False
+        self._strangers: set[str] = set()
 
     def problem(self, where: str, expected: str, found: str, remedy: str, *, lost: bool = True) -> None:
         """Write down something that is not as it should be."""
@@ -150,6 +151,7 @@ class Collector:
             movement = dataclasses.replace(movement, where=f"{movement.where} ({clip})")
         emotion = normal_emotion(movement.emotion)
         known = dict(CORPORA[self._corpus].emotions)
+        self._check_person(movement, subject)
         if movement.folder is None:
             return self.problem(
                 movement.where,
@@ -277,6 +279,22 @@ class Collector:
             self.problem(place, "two pictures or more", f"one ({named})", "unpack the folder again")
             return None
         return start, None if apex is None else frames.at(apex), end
+
+    def _check_person(self, movement: Movement, subject: str) -> None:
+        numbers = CORPORA[self._corpus].people_numbers
+        if (
+            numbers
+            and subject not in self._strangers
+            and int("".join(filter(str.isdigit, subject)) or -1) not in numbers
+        ):
+            self._strangers.add(subject)
+            self.problem(
+                movement.where,
+                f"one of {CORPORA[self._corpus].title}'s {len(numbers)} people, numbers {numbers[0]} to {numbers[-1]}",
+                f"subject {subject}, who is not known in it",
+                "rename the folder, or take the subject out if it is not of this corpus; it is used",
+                lost=False,
+            )
 
     def _check_rate(self, movement: Movement, count: int) -> None:
         rate = CORPORA[self._corpus].rate if movement.rate is None else movement.rate

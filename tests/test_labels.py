@@ -1,0 +1,110 @@
+"""Label spaces: the published clip sets by rule and id, shared by micro and macro clips; action units; objective classes."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lightman_jax.data.action_units import objective_class, parse_action_units
+from lightman_jax.data.clips import DataError, RawClip, Reading
+from lightman_jax.data.labels import assign_labels, label_space, published
+
+
+def clip(name, emotion, pool="micro", **more):
+    return RawClip(name, name.rsplit("/", 1)[0], pool, "frames", (Path("x"),), emotion=emotion, **more)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "labels", "counts"),
+    [
+        ("smic", "3", (70, 51, 43)),
+        ("casme2", "3", (88, 32, 25)),
+        ("samm", "3", (92, 26, 15)),
+        ("casme2", "5", (63, 32, 99, 27, 25)),
+        ("samm", "5", (57, 12, 26, 26, 15)),
+        ("casme3", "7", (64, 250, 86, 55, 161, 57, 187)),
+        ("casme3", "4", (457, 55, 187, 161)),
+        ("casme3", "3", (457, 55, 187)),
+        ("dfme", "7", (161, 100, 548, 265, 206, 278, 298)),
+    ],
+)
+def test_the_published_counts_follow_from_the_rules(corpus, labels, counts):
+    assert published(corpus, label_space(labels, (corpus,))).counts == counts
+
+
+def test_the_composite_leaves_out_its_two_clips_by_id_and_nothing_else():
+    three = label_space("3", ("casme2",))
+    assert three.class_of(clip("casme2/sub04/EP12_01f", "disgust")) is None
+    assert three.class_of(clip("casme2/sub05/EP09_05f", "disgust")) is None
+    # The surprise that another loader drops in place of the second one belongs to the standard set.
+    assert three.class_of(clip("casme2/sub05/EP12_03f", "surprise")) == "surprise"
+    assert label_space("5", ("casme2",)).class_of(clip("casme2/sub05/EP09_05f", "disgust")) == "disgust"
+    assert label_space("5", ("casme2",)).class_of(clip("casme2/sub24/EP02_07", "disgust")) is None
+    assert label_space("own", (), ("disgust",)).class_of(clip("casme2/sub24/EP02_07", "disgust")) == "disgust"
+
+
+def test_fear_and_sadness_count_in_samm_and_not_in_casme2():
+    three = label_space("3", ("casme2", "samm"))
+    assert three.class_of(clip("samm/006/a", "fear")) == "negative"
+    assert three.class_of(clip("casme2/sub01/a", "fear")) is None
+    assert three.class_of(clip("samm/006/a", "others")) is None
+
+
+def test_macro_clips_share_the_space_and_what_is_left_out_is_said():
+    clips = (
+        clip("samm/006/a", "anger"),
+        clip("ck_plus/S001/b", "happiness", "macro"),
+        clip("ck_plus/S001/c", "", "macro"),
+    )
+    reading, space = assign_labels(Reading("x", Path("x"), clips), "3", ("samm",))
+    assert [c.label for c in reading.clips] == ["negative", "positive"]
+    assert reading.notes == ("not part of the 3 classes: 1 macro no emotion",)
+    assert space.classes == ("negative", "positive", "surprise")
+
+
+def test_objective_classes_come_from_the_table_or_else_from_the_units():
+    space = label_space("objective", ("samm",))
+    assert space.class_of(clip("samm/006/a", "anger", objective="III", action_units=(12,))) == "III"
+    assert space.class_of(clip("samm/006/a", "anger", action_units=(1, 2))) == "II"
+    assert space.class_of(clip("samm/006/a", "anger", action_units=(1, 2, 4))) is None, "VI and VII are not part of it"
+    assert space.class_of(clip("samm/006/a", "anger")) is None
+    assert objective_class((4, 40)) == "IV"
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("", ()),
+        ("/", ()),
+        ("0", ()),
+        ("4+L10", (4, 10)),
+        ("L2+12", (2, 12)),
+        ("AU4 + AU7", (4, 7)),
+        ("4(k)+7", (4, 7)),
+        ("12C", (12,)),
+        ("1\N{FULLWIDTH COMMA}2", (1, 2)),
+        ("L12 or 14", ()),
+        ("4?,7", (7,)),
+        ("4+4", (4,)),
+    ],
+)
+def test_action_units_as_annotators_write_them(text, units):
+    assert parse_action_units(text) == units
+
+
+@pytest.mark.parametrize(
+    ("labels", "corpora", "text"),
+    [
+        ("6", ("smic",), "choose one of 3, 4, 5, 7, objective, own"),
+        ("5", ("smic",), "usual for casme2, samm; for smic choose 3, 4, objective or own"),
+        ("5", ("casme2", "samm"), "for casme2, samm choose"),
+    ],
+)
+def test_spaces_that_do_not_exist_are_named(labels, corpora, text):
+    with pytest.raises(DataError, match=text):
+        label_space(labels, corpora)
+
+
+def test_a_space_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        label_space("3", ("smic",)).name = "4"
