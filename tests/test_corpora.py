@@ -143,20 +143,21 @@ def test_simulated_expressions_train_alone_and_beside_a_micro_corpus(command, mo
 
 def test_simulated_macro_clips_beside_a_micro_corpus_are_named_so(command, monkeypatch):
     monkeypatch.setattr(prepare, "FacsConfig", lambda: FacsConfig(people=3, micro_clips=2, macro_clips=1))
-    metrics, _ = command("--dataset=smic_vis", "--macro=facs")
+    metrics, _ = command("--dataset=smic_vis", "--macro=facs", "--method=joint")
     assert metrics["macro"] == "9 macro clips simulated from action units (facs)"
 
 
 @pytest.mark.parametrize("representation", ["difference", "frames"])
 def test_every_shape_of_image_can_be_trained_on(command, representation):
-    alignment = "temporal" if representation == "frames" else "contrastive"
-    flags = (f"--representation={representation}", "--frame_count=3", f"--alignment={alignment}", "--image_side=12")
-    metrics, _ = command("--dataset=smic_vis", *flags)
+    method = ("--method=lightman_fo", "--alignment=temporal") if representation == "frames" else ("--method=joint",)
+    flags = (f"--representation={representation}", "--frame_count=3", "--image_side=12")
+    metrics, _ = command("--dataset=smic_vis", *flags, *method)
     assert metrics["folds"] == SUBJECTS
 
 
 @pytest.mark.parametrize("name", MACRO_ALONE)
 def test_every_macro_corpus_stands_beside_a_micro_corpus(command, name):
     representation = "apex" if name == "fer2013" else "flow"
-    metrics, _ = command("--dataset=casme2", f"--macro={name}", f"--representation={representation}")
+    flags = (f"--macro={name}", f"--representation={representation}", "--method=lightman_fo")
+    metrics, _ = command("--dataset=casme2", *flags)
     assert "invented macro clips" in metrics["macro"]
