@@ -9,10 +9,15 @@ from pathlib import Path
 
 from lightman_jax.data.catalog import CORPORA, MARKER, PROTOCOLS
 from lightman_jax.data.simulator import SimulatorConfig, subject_clips
-from lightman_jax.data.stand_in_trees import TREES, InventedPerson
+from lightman_jax.data.stand_in_files import InventedPerson
+from lightman_jax.data.stand_in_macro import MACRO_TREES
+from lightman_jax.data.stand_in_micro import MICRO_TREES
 
 VERSION = 2
 """Raised whenever the same settings would write other files."""
+
+TREES = {**MICRO_TREES, **MACRO_TREES}
+"""Writer of each corpus by its name in the catalogue."""
 
 _SUBJECT_NUMBERS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20)
 _EMOTIONS: dict[str, tuple[str, ...]] = {
