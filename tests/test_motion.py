@@ -7,7 +7,9 @@ import skimage.data
 from lightman_jax.data.apex import middle_apex, spot_apex
 from lightman_jax.data.clips import RawClip
 from lightman_jax.data.faces import crop_face, face_box
+from lightman_jax.data.footage import read_pictures
 from lightman_jax.data.images import grey_image, read_image, resize_image, write_image
+from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.motion import MotionConfig, motion_image
 from lightman_jax.data.optics import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
 from lightman_jax.data.simulator import SimulatorConfig, action_unit_field, subject_clips
@@ -160,6 +162,18 @@ def test_a_single_picture_gives_the_apex_and_says_so_otherwise(tmp_path):
     assert motion_image(clip, MotionConfig(representation="apex")).image.shape == (28, 28, 1)
     with pytest.raises(ValueError, match="a single picture has no flow; choose --representation=apex"):
         motion_image(clip, MotionConfig())
+
+
+def test_stills_in_a_table_are_found_by_their_line(tmp_path):
+    rows = [np.full(48 * 48, value) for value in (10, 20, 30)]
+    lines = ["emotion,pixels,Usage", *(f"3,{' '.join(map(str, row))},Training" for row in rows[:2]), ""]
+    lines.append(f"9,{' '.join(map(str, rows[2]))},Training")
+    lines.append(f"5,{' '.join(map(str, rows[2]))},Training")
+    (tmp_path / "fer2013.csv").write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    reading = read_corpus("fer2013", tmp_path)
+    assert [problem.where for problem in reading.problems] == ["fer2013.csv line 5"]
+    values = [read_pictures(clip, (0,))[0][0, 0, 0] for clip in reading.clips]
+    assert values == [10, 20, 30]
 
 
 def test_given_boxes_win_and_stay_inside_the_picture():

@@ -37,8 +37,10 @@ def read_clips(source: Source) -> Reading:
                 raise DataError(
                     f"{source.tree} lacks the column {', '.join(sorted(missing))}; take it from the release again"
                 )
-            for number, row in enumerate(reader):
-                where = f"{source.tree.name} line {number + 2}"
+            for row in reader:
+                # By line and not by row: blank lines are passed over.
+                number = reader.line_num - 2
+                where = f"{source.tree.name} line {reader.line_num}"
                 if row["emotion"] not in map(str, range(len(_EMOTIONS))):
                     collector.problem(
                         where, "an emotion from 0 to 6", repr(row["emotion"]), "correct or remove the row"
