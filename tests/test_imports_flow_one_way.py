@@ -33,6 +33,7 @@ ORDER = [
     "lightman_jax.data.layouts.trees",
     "lightman_jax.data.layouts.repairs",
     "lightman_jax.data.layouts.annotated",
+    "lightman_jax.data.layouts.coding",
     "lightman_jax.data.layouts.flow_release",
     "lightman_jax.data.layouts.smic",
     "lightman_jax.data.layouts.smic_e",

@@ -1,16 +1,15 @@
 """From an annotated movement and its folder of pictures to a clip, with every way in which the two may disagree named."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightman_jax.data.action_units import OBJECTIVE_CLASSES, parse_action_units
 from lightman_jax.data.catalog import CORPORA, normal_emotion, normal_subject
-from lightman_jax.data.clips import DataError, Pool, Problem, RawClip, Reading
+from lightman_jax.data.clips import Pool, Problem, RawClip, Reading
 from lightman_jax.data.layouts.repairs import Repair, repaired
-from lightman_jax.data.layouts.tables import Row, Table, read_table
-from lightman_jax.data.layouts.trees import TABLES, Frames, find_files, list_frames
+from lightman_jax.data.layouts.tables import Row, Table
+from lightman_jax.data.layouts.trees import Frames, list_frames
 
 _RATE_TOLERANCE = 0.25
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
@@ -317,37 +316,3 @@ class Collector:
 
     def _short(self, path: Path) -> str:
         return str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
-
-
-def coding_table(
-    collector: Collector,
-    source: Source,
-    pattern: str,
-    needed: Sequence[str],
-    wanted: Sequence[str] = (),
-    optional: Sequence[str] = (),
-    **aliases: tuple[str, ...],
-) -> Table:
-    """The annotation table of a release, by the name of its file; says what columns it lacks and which other copies there are.
-
-    Raises:
-      DataError: no such file, or none of them has the columns needed.
-    """
-    files = find_files(source.data_dir, pattern, TABLES) or find_files(source.tree.parent, pattern, TABLES, depth=0)
-    if not files:
-        raise DataError(
-            f"{source.data_dir} has no annotation table of {CORPORA[source.corpus].title}; "
-            f"looked for {pattern} as xlsx, xls or csv. Put the table of the release beside its pictures"
-        )
-    errors = []
-    for file in files:
-        try:
-            table = read_table(file, needed, wanted, optional, **aliases)
-        except DataError as error:
-            errors.append(str(error))
-            continue
-        collector.missing_columns(table)
-        if len(files) > 1:
-            collector.note(f"of {', '.join(f.name for f in files)} the table {file.name} was read")
-        return table
-    raise DataError("; ".join(errors))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lightman_jax.data.catalog import normal_subject
 from lightman_jax.data.clips import Reading
-from lightman_jax.data.layouts.annotated import Collector, Source, coding_table
+from lightman_jax.data.layouts.annotated import Collector, Source
+from lightman_jax.data.layouts.coding import coding_table
 from lightman_jax.data.layouts.tables import read_table
 from lightman_jax.data.layouts.trees import TABLES, find_files, find_folders, first_picture, folders, name_key
 

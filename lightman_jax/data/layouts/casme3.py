@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 from lightman_jax.data.clips import Pool, Reading
-from lightman_jax.data.layouts.annotated import Collector, Source, coding_table
+from lightman_jax.data.layouts.annotated import Collector, Source
+from lightman_jax.data.layouts.coding import coding_table
 from lightman_jax.data.layouts.tables import Table
 from lightman_jax.data.layouts.trees import TABLES, find_files, find_folders, first_picture, folders, name_key, walk
 

@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lightman_jax.data.clips import DataError, Reading
+from lightman_jax.data.clips import Reading
 from lightman_jax.data.layouts.annotated import Collector, Source
+from lightman_jax.data.layouts.coding import table_files
 from lightman_jax.data.layouts.tables import cell_text, read_bare_table, read_sheets
-from lightman_jax.data.layouts.trees import TABLES, find_files, find_folders, first_picture, folders, name_key
+from lightman_jax.data.layouts.trees import find_folders, first_picture, folders, name_key
 
 NAME = "casme_squared"
 LOOKED_FOR = (
@@ -40,11 +41,7 @@ def find(data_dir: Path, corpus: str) -> list[Path]:
 def read_clips(source: Source) -> Reading:
     """Read micro- and macro-expressions."""
     collector = Collector(NAME, source)
-    files = find_files(source.data_dir, r".*code_?final.*", TABLES)
-    if not files:
-        raise DataError(
-            f"{source.data_dir} has no table of CAS(ME)^2; looked for CAS(ME)^2code_final.xlsx. Put it beside the pictures"
-        )
+    files = table_files(source, r".*code_?final.*")
     table = read_bare_table(files[0], _COLUMNS, numeric="onset")
     subjects, videos = _keys(list(read_sheets(files[0]).values())[1:])
     trees = {

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from lightman_jax.data.catalog import normal_subject
-from lightman_jax.data.clips import DataError, Reading
+from lightman_jax.data.clips import Reading
 from lightman_jax.data.layouts.annotated import Collector, Source
+from lightman_jax.data.layouts.coding import table_files
 from lightman_jax.data.layouts.tables import read_table
-from lightman_jax.data.layouts.trees import TABLES, find_files, find_folders, folders, name_key
+from lightman_jax.data.layouts.trees import find_folders, folders, name_key
 
 NAME = "dfme"
 LOOKED_FOR = "DFME's own folders (training/sub0003_01/00000.png) and its tables (training_full_with_AU.xlsx)"
@@ -23,11 +24,7 @@ def find(data_dir: Path, corpus: str) -> list[Path]:
 def read_clips(source: Source) -> Reading:
     """Read every row of every split's table that names an emotion; the labels of test splits may be withheld."""
     collector = Collector(NAME, source)
-    files = find_files(source.data_dir, r"(train|test).*", TABLES)
-    if not files:
-        raise DataError(
-            f"{source.data_dir} has no table of DFME; looked for training_full_with_AU.xlsx. Put it beside the splits"
-        )
+    files = table_files(source, r"(train|test).*")
     trees = {name_key(clip.name): clip for split in (source.tree, *folders(source.tree)) for clip in _clips(split)}
     for file in files:
         table = read_table(file, ("subject", "clip"), ("onset", "apex", "offset", "emotion", "rate", "action_units"))

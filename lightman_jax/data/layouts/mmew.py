@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lightman_jax.data.catalog import EMOTION_ALIASES, normal_emotion, normal_subject
 from lightman_jax.data.clips import RawClip, Reading
-from lightman_jax.data.layouts.annotated import Collector, Movement, Source, coding_table
+from lightman_jax.data.layouts.annotated import Collector, Movement, Source
+from lightman_jax.data.layouts.coding import coding_table
 from lightman_jax.data.layouts.tables import Row
 from lightman_jax.data.layouts.trees import PICTURES, entries, find_folders, walk
 

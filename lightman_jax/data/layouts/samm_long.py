@@ -8,8 +8,9 @@ those of SAMM.
 import re
 from pathlib import Path
 
-from lightman_jax.data.clips import DataError, Reading
+from lightman_jax.data.clips import Reading
 from lightman_jax.data.layouts.annotated import Collector, Source
+from lightman_jax.data.layouts.coding import table_files
 from lightman_jax.data.layouts.samm import TABLE as SAMM_TABLE
 from lightman_jax.data.layouts.tables import Row, read_bare_table, read_table
 from lightman_jax.data.layouts.trees import TABLES, find_files, find_folders, first_picture, folders, name_key
@@ -33,12 +34,7 @@ def find(data_dir: Path, corpus: str) -> list[Path]:
 def read_clips(source: Source) -> Reading:
     """Read micro- and macro-movements."""
     collector = Collector(NAME, source)
-    files = find_files(source.data_dir, r"samm.*long.*", TABLES)
-    if not files:
-        raise DataError(
-            f"{source.data_dir} has no table of SAMM Long Videos; "
-            "looked for SAMM_LongVideos_V*_Release.xlsx. Put it beside the videos"
-        )
+    files = table_files(source, r"samm.*long.*")
     # The latest version; the columns stand in the same places in all of them.
     table = read_bare_table(files[-1], _COLUMNS, numeric="onset")
     emotions = _emotions(source, collector)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lightman_jax.data.catalog import normal_clip, normal_subject
 from lightman_jax.data.clips import Reading
-from lightman_jax.data.layouts.annotated import Collector, Source, coding_table
+from lightman_jax.data.layouts.annotated import Collector, Source
+from lightman_jax.data.layouts.coding import coding_table
 from lightman_jax.data.layouts.trees import clip_folders, find_folders, folders
 
 NAME = "smic_e"
