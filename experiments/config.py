@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from lightman_jax.bilevel import BilevelConfig
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.data.catalog import MACRO_CORPORA, PROTOCOLS
-from lightman_jax.data.labels import LABELS
+from lightman_jax.data.labels import check_labels
 from lightman_jax.data.motion import MotionConfig
 from lightman_jax.folds import TrainConfig
 from lightman_jax.label_generator import GeneratorConfig
@@ -43,7 +43,8 @@ class DataConfig:
         your own).
       data_dir: folder of the corpus as downloaded; without it (and without LIGHTMAN_DATA) invented stand-in clips
         are used.
-      labels: 3, 4, 5, 7, objective (by action units) or own (as they are); empty takes what is usual, mostly 3.
+      labels: 3, 4, 5, 7, objective (by action units), au12 (is unit 12 there) or own (as they are); empty takes what is usual,
+        mostly 3.
       macro: a macro-expression corpus beside it (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
         samm_long, table).
       macro_dir: folder of that corpus; without it invented stand-in clips are used.
@@ -68,7 +69,8 @@ class DataConfig:
         if self.macro is not None:
             _known("macro", self.macro, MACRO_CORPORA)
         if self.labels:
-            _known("labels", self.labels, LABELS)
+            with _as_config_error():
+                check_labels(self.labels)
         if self.macro_dir and not self.macro:
             raise ConfigError(f"macro_dir is given without macro; add --macro=NAME, one of {', '.join(MACRO_CORPORA)}")
 

@@ -71,6 +71,21 @@ def test_objective_classes_come_from_the_table_or_else_from_the_units():
     assert objective_class((4, 40)) == "IV"
 
 
+def test_one_action_unit_is_a_label_space_of_clips_with_coded_units():
+    clips = (
+        clip("samm/006/a", "anger", action_units=(4, 12)),
+        clip("samm/006/b", "anger", action_units=(1, 2)),
+        clip("samm/006/c", "happiness"),
+    )
+    reading, space = assign_labels(Reading("x", Path("x"), clips), "au12", ("samm",))
+    assert space.classes == ("absent", "present")
+    assert [c.label for c in reading.clips] == ["present", "absent"]
+    assert reading.notes == ("not part of the 2 classes: 1 micro without coded units",)
+    assert published("samm", space).counts is None
+    with pytest.raises(DataError, match="--labels=au12: 1 micro without coded units. Choose another --labels"):
+        assign_labels(Reading("x", Path("x"), clips[2:]), "au12", ("samm",))
+
+
 @pytest.mark.parametrize(
     ("text", "units"),
     [
@@ -95,7 +110,9 @@ def test_action_units_as_annotators_write_them(text, units):
 @pytest.mark.parametrize(
     ("labels", "corpora", "text"),
     [
-        ("6", ("smic",), "choose one of 3, 4, 5, 7, objective, own"),
+        ("6", ("smic",), "choose one of 3, 4, 5, 7, objective, au4"),
+        ("au0", ("smic",), "labels 'au0' are unknown"),
+        ("au", ("smic",), "labels 'au' are unknown"),
         ("5", ("smic",), "usual for casme2, samm; for smic choose 3, 4, objective or own"),
         ("5", ("casme2", "samm"), "for casme2, samm choose"),
     ],

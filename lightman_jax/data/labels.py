@@ -1,6 +1,7 @@
 """Label spaces: which class an emotion or a set of action units belongs to, the same for micro- and macro-expressions."""
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -12,8 +13,11 @@ from lightman_jax.data.clips import DataError, RawClip, Reading
 EMOTIONS_3 = ("negative", "positive", "surprise")
 """Label space of the MEGC2019 protocols."""
 
-LABELS = ("3", "4", "5", "7", "objective", "own")
-"""What `--labels` takes."""
+LABELS = ("3", "4", "5", "7", "objective", "au4, au12, ... (one action unit)", "own")
+"""What `--labels` takes, in words."""
+
+ABSENT_PRESENT = ("absent", "present")
+"""Classes of one action unit."""
 
 EXCLUDED = {
     "casme2/sub04/EP12_01f": ("3",),
@@ -61,7 +65,7 @@ class LabelSpace:
     """The classes of a run.
 
     Attributes:
-      name: one of `LABELS`.
+      name: `3`, `4`, `5`, `7`, `objective`, `au` with the number of a unit, or `own`.
       classes: names in the order of their indices.
     """
 
@@ -74,6 +78,8 @@ class LabelSpace:
             return None
         if self.name == "objective":
             label: str | None = clip.objective or (objective_class(clip.action_units) if clip.action_units else None)
+        elif unit := _unit(self.name):
+            label = ABSENT_PRESENT[unit in clip.action_units] if clip.action_units else None
         else:
             label = _merged(self.name, clip.corpus, clip.emotion)
         return label if label in self.classes else None
@@ -83,23 +89,24 @@ def label_space(name: str, corpora: Iterable[str], own: Iterable[str] = ()) -> L
     """The label space of a name for some corpora.
 
     `3` and `4` merge emotions into negative, positive, surprise (and others); `5` and `7` keep the emotions that
-    are usual for one corpus; `objective` goes by action units, classes I to V as in MEGC2018; `own` takes the
-    labels as they are.
+    are usual for one corpus; `objective` goes by action units, classes I to V as in MEGC2018; `au12` asks whether
+    one unit is there, of every clip that has coded units; `own` takes the labels as they are.
 
     Args:
-      name: one of `LABELS`.
+      name: see `LabelSpace`.
       corpora: names of the micro corpora, which must agree in `5` and `7`.
       own: labels in the data, for `own` alone.
 
     Raises:
       DataError: an unknown name, or no usual choice of emotions for these corpora.
     """
-    if name not in LABELS:
-        raise DataError(f"labels {name!r} are unknown; choose one of {', '.join(LABELS)}")
+    check_labels(name)
     if name in ("3", "4"):
         return LabelSpace(name, EMOTIONS_3 if name == "3" else (*EMOTIONS_3, "others"))
     if name == "objective":
         return LabelSpace(name, OBJECTIVE_CLASSES[:5])
+    if _unit(name):
+        return LabelSpace(name, ABSENT_PRESENT)
     if name == "own":
         return LabelSpace(name, tuple(sorted(set(own) - {""})))
     usual = _FIVE if name == "5" else _SEVEN
@@ -112,30 +119,48 @@ def label_space(name: str, corpora: Iterable[str], own: Iterable[str] = ()) -> L
     return LabelSpace(name, choices.pop())
 
 
+def check_labels(name: str) -> None:
+    """Refuse the name of a label space that does not exist.
+
+    Raises:
+      DataError: an unknown name.
+    """
+    if name not in ("3", "4", "5", "7", "objective", "own") and not _unit(name):
+        raise DataError(f"labels {name!r} are unknown; choose one of {', '.join(LABELS)}")
+
+
 def assign_labels(reading: Reading, name: str, corpora: Iterable[str]) -> tuple[Reading, LabelSpace]:
     """Give every clip its class and leave out those that have none, saying how many and which emotions.
 
     Args:
       reading: from a layout.
-      name: one of `LABELS`.
+      name: see `LabelSpace`.
       corpora: the micro corpora asked for.
+
+    Raises:
+      DataError: an unknown name, or micro clips of which none has a class.
     """
     space = label_space(name, tuple(corpora), (c.emotion for c in reading.clips if c.pool == "micro"))
     kept, left = [], Counter[str]()
     for clip in reading.clips:
         label = space.class_of(clip)
         if label is None:
-            why = (
-                "excluded by the protocol"
-                if space.name in EXCLUDED.get(clip.clip, ())
-                else clip.emotion or "no emotion"
-            )
+            if space.name in EXCLUDED.get(clip.clip, ()):
+                why = "excluded by the protocol"
+            elif _unit(name):
+                why = "without coded units"
+            else:
+                why = clip.emotion or "no emotion"
             left[f"{clip.pool} {why}"] += 1
         else:
             kept.append(dataclasses.replace(clip, label=label))
+    listed = ", ".join(f"{count} {what}" for what, count in sorted(left.items()))
+    if any(clip.pool == "micro" for clip in reading.clips) and not any(clip.pool == "micro" for clip in kept):
+        raise DataError(
+            f"no micro clip of {reading.root} has a class with --labels={name}: {listed}. Choose another --labels"
+        )
     notes = list(reading.notes)
     if left:
-        listed = ", ".join(f"{count} {what}" for what, count in sorted(left.items()))
         notes.append(f"not part of the {len(space.classes)} classes: {listed}")
     return dataclasses.replace(reading, clips=tuple(kept), notes=tuple(notes)), space
 
@@ -143,7 +168,7 @@ def assign_labels(reading: Reading, name: str, corpora: Iterable[str]) -> tuple[
 def published(corpus: str, space: LabelSpace) -> Published:
     """Published counts of a corpus in a label space, derived from the catalogue by the rules of the space."""
     facts = CORPORA[corpus]
-    if space.name == "objective" or not facts.clips:
+    if space.name == "objective" or _unit(space.name) or not facts.clips:
         return Published(None, None)
     counts: Counter[str | None] = Counter()
     for emotion, count in facts.emotions:
@@ -160,6 +185,12 @@ def class_counts(clips: Iterable[RawClip], space: LabelSpace) -> Mapping[str, in
     """How many clips each class of a space has."""
     counts = Counter(clip.label for clip in clips)
     return {label: counts[label] for label in space.classes}
+
+
+def _unit(name: str) -> int:
+    """Number of the action unit that a label space asks for, or 0."""
+    found = re.fullmatch(r"au([1-9]\d?)", name)
+    return int(found[1]) if found else 0
 
 
 def _merged(name: str, corpus: str, emotion: str) -> str | None:
