@@ -14,15 +14,20 @@ import jax
 import jax.numpy as jnp
 
 from lightman_jax.networks import (
+    ClipMoments,
     ConvForm,
     Moments,
+    Normalised,
     batch_moments,
     batch_norm,
+    clip_moments,
     conv1x1,
     conv3x3,
     group_norm,
+    has_few_channels,
     max_pool,
     mean_pool,
+    patch_moments,
 )
 
 BackboneName = Literal["conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet"]
@@ -62,28 +67,43 @@ class Backbone(nn.Module):
         kernel = self.param(f"kernel_{name}", self.kernel_init, (3, 3, x.shape[-1], channels), x.dtype)
         return conv3x3(x, kernel, self.conv_form, stride=stride)
 
-    def bias(self, name: str, x: jax.Array) -> jax.Array:
-        """Add one learnt number to each channel."""
-        values = self.param(f"bias_{name}", nn.initializers.zeros_init(), (x.shape[-1],), x.dtype)
-        return x + values[None, None, None, :]
-
-    def norm(self, name: str, x: jax.Array, where: jax.Array | None) -> jax.Array:
-        """Normalise as `normalisation` says, then scale and shift each channel."""
+    def norm(
+        self,
+        name: str,
+        x: jax.Array,
+        where: jax.Array | None,
+        *,
+        moments: ClipMoments | None = None,
+        bias: jax.Array | None = None,
+    ) -> Normalised:
+        """Normalise `x + bias` as `normalisation` says, then scale and shift each channel; `moments` of x, if they are known."""
         channels = x.shape[-1]
         scale = self.param(f"norm_scale_{name}", nn.initializers.ones_init(), (channels,), x.dtype)
         shift = self.param(f"norm_bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
+        moments = clip_moments(x) if moments is None else moments
         if self.normalisation == "batch":
-            return batch_norm(x, scale, shift, self._moments(name, x, where))
+            of_batch = batch_moments(moments, x.shape[1] * x.shape[2], where, bias=bias)
+            return batch_norm(x, scale, shift, self._stored(name, of_batch), bias=bias)
         groups = 1 if self.normalisation == "layer" else channels // math.gcd(channels, _GROUP_SIZE)
-        return group_norm(x, scale, shift, groups)
+        return group_norm(x, scale, shift, groups, moments=moments, bias=bias)
 
-    def _moments(self, name: str, x: jax.Array, where: jax.Array | None) -> Moments:
+    def conv_norm(
+        self, name: str, x: jax.Array, channels: int, where: jax.Array | None, *, stride: int = 1, bias: bool = False
+    ) -> Normalised:
+        """3x3 convolution, normalised; of images, whose channels are few, the moments come from their patches."""
+        y = self.conv(name, x, channels, stride=stride)
+        known = None
+        if self.conv_form != "plain" and has_few_channels(x):
+            known = patch_moments(x, self.get_variable("params", f"kernel_{name}"), stride=stride)
+        added = self.param(f"bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype) if bias else None
+        return self.norm(name, y, where, moments=known, bias=added)
+
+    def _stored(self, name: str, moments: Moments) -> Moments:
         if self.is_mutable_collection(STATISTICS):
-            moments = batch_moments(x, where)
             self.put_variable(STATISTICS, name, moments)
             return moments
         stored: Moments | None = self.get_variable(STATISTICS, name)
-        return batch_moments(x, where) if stored is None else stored
+        return moments if stored is None else stored
 
 
 class Conv4(Backbone):
@@ -98,12 +118,11 @@ class Conv4(Backbone):
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Features `[n, D]` and maps `[n, h, w, D]` of images `[n, H, W, C]`; `where [n]` marks padding for batch moments."""
-        maps = x
         for block in map(str, range(1, self.depth + 1)):
-            maps = self.norm(block, self.bias(block, self.conv(block, x, self.width)), where)
+            maps = self.conv_norm(block, x, self.width, where, bias=True)
             # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
             x = nn.relu(max_pool(maps))
-        return x.mean(axis=(1, 2)), nn.relu(maps)
+        return x.mean(axis=(1, 2)), nn.relu(maps.values)
 
 
 class ResNet12(Backbone):
@@ -121,10 +140,11 @@ class ResNet12(Backbone):
             maps = x
             for layer in range(1, 4):
                 name = f"{block}_{layer}"
-                maps = self.norm(name, self.conv(name, maps, channels), where)
+                maps = self.conv_norm(name, maps, channels, where).values
                 maps = nn.leaky_relu(maps, 0.1) if layer < 3 else maps
-            shortcut = f"{block}_shortcut"
-            maps = nn.leaky_relu(maps + self.norm(shortcut, self.conv(shortcut, x, channels, size=1), where), 0.1)
+            name = f"{block}_shortcut"
+            shortcut = self.norm(name, self.conv(name, x, channels, size=1), where).values
+            maps = nn.leaky_relu(maps + shortcut, 0.1)
             x = max_pool(maps)
         return x.mean(axis=(1, 2)), maps
 
@@ -138,16 +158,16 @@ class ResNet18(Backbone):
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """As `Conv4.__call__`."""
-        x = nn.relu(self.norm("stem", self.conv("stem", x, self.width), where))
+        x = nn.relu(self.conv_norm("stem", x, self.width, where).values)
         for stage in range(1, 5):
             for block in (1, 2):
                 channels, stride = self.width * 2 ** (stage - 1), 2 if stage > 1 and block == 1 else 1
                 name = f"{stage}_{block}"
-                y = nn.relu(self.norm(f"{name}_1", self.conv(f"{name}_1", x, channels, stride=stride), where))
-                y = self.norm(f"{name}_2", self.conv(f"{name}_2", y, channels), where)
+                y = nn.relu(self.conv_norm(f"{name}_1", x, channels, where, stride=stride).values)
+                y = self.conv_norm(f"{name}_2", y, channels, where).values
                 if x.shape[-1] != channels:
                     shortcut = f"{name}_shortcut"
-                    x = self.norm(shortcut, self.conv(shortcut, x, channels, size=1, stride=stride), where)
+                    x = self.norm(shortcut, self.conv(shortcut, x, channels, size=1, stride=stride), where).values
                 x = nn.relu(x + y)
         return x.mean(axis=(1, 2)), x
 
@@ -163,15 +183,13 @@ class VGG16(Backbone):
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """As `Conv4.__call__`."""
-        maps = x
         for stage, depth in enumerate(self.depths, start=1):
-            maps = x
-            for layer in range(1, depth + 1):
-                name = f"{stage}_{layer}"
-                channels = self.width * min(2 ** (stage - 1), 8)
-                maps = nn.relu(self.norm(name, self.bias(name, self.conv(name, maps, channels)), where))
-            x = max_pool(maps)
-        return x.mean(axis=(1, 2)), maps
+            channels = self.width * min(2 ** (stage - 1), 8)
+            for layer in range(1, depth):
+                x = nn.relu(self.conv_norm(f"{stage}_{layer}", x, channels, where, bias=True).values)
+            maps = self.conv_norm(f"{stage}_{depth}", x, channels, where, bias=True)
+            x = nn.relu(max_pool(maps))
+        return x.mean(axis=(1, 2)), nn.relu(maps.values)
 
 
 class VGG19(VGG16):
@@ -195,13 +213,13 @@ class DenseNet(Backbone):
         for block in range(1, 4):
             for layer in range(1, self.layers + 1):
                 name = f"{block}_{layer}"
-                y = self.conv(f"{name}_1", nn.relu(self.norm(f"{name}_1", x, where)), 4 * self.width, size=1)
-                y = self.conv(f"{name}_2", nn.relu(self.norm(f"{name}_2", y, where)), self.width)
+                y = self.conv(f"{name}_1", nn.relu(self.norm(f"{name}_1", x, where).values), 4 * self.width, size=1)
+                y = self.conv(f"{name}_2", nn.relu(self.norm(f"{name}_2", y, where).values), self.width)
                 x = jnp.concatenate([x, y], axis=-1)
             if block < 3:
                 name = f"{block}_transition"
-                x = mean_pool(self.conv(name, nn.relu(self.norm(name, x, where)), x.shape[-1] // 2, size=1))
-        x = nn.relu(self.norm("last", x, where))
+                x = mean_pool(self.conv(name, nn.relu(self.norm(name, x, where).values), x.shape[-1] // 2, size=1))
+        x = nn.relu(self.norm("last", x, where).values)
         return x.mean(axis=(1, 2)), x
 
 

@@ -21,12 +21,15 @@ import numpy as np
 import optax
 from flax import struct
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 
 from lightman_jax.types import LossFn, Metrics, Params, TrainState
 
 TaskMapping = Literal["auto", "vmap", "scan"]
 TASK_MAPPINGS: tuple[TaskMapping, ...] = get_args(TaskMapping)
 RateShape = Literal["scalar", "leaf", "entry"]
+TASKS = "tasks"
+"""Mesh axis over which the tasks of an outer step are split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,6 +251,7 @@ def meta_gradient(
     inner_optimizer: optax.GradientTransformation | None = None,
     adapted: Any = True,
     task_weights: jax.Array | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[Params, Metrics]:
     """Gradient of `J(theta) = sum_T w_T outer_objective(theta, task_T) / sum_T w_T` through the inner steps.
 
@@ -261,6 +265,7 @@ def meta_gradient(
       inner_optimizer: see `adapt`.
       adapted: see `adapt`.
       task_weights: `[T]` weights w, 0 or more; a task of weight 0 is padding and adds nothing, nan included. None means 1 each.
+      mesh: devices with an axis `tasks`, over which the tasks are split; None stays on one device.
 
     Returns:
       `(gradient, metrics)`: a tree like `params`, and scalar weighted means over tasks with J itself as `loss`.
@@ -275,31 +280,44 @@ def meta_gradient(
         adapted=adapted,
     )
 
-    def one_task(task: Any) -> tuple[Params, Metrics]:
+    def one_task(params: Params, task: Any) -> tuple[Params, Metrics]:
         (value, metrics), gradient = jax.value_and_grad(objective, has_aux=True)(params, task)
         return gradient, {"loss": value, **metrics}
-
-    count = jax.tree.leaves(tasks)[0].shape[0]
-    weights = jnp.ones(count) if task_weights is None else task_weights.astype(jnp.result_type(float))
-    shares = weights / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny)
 
     def weigh(share: jax.Array, value: jax.Array) -> jax.Array:
         share = jnp.expand_dims(share, range(share.ndim, value.ndim)).astype(value.dtype)
         return jnp.where(share > 0, share * value, jnp.zeros_like(value))
 
-    if _side_by_side(config.task_mapping):
-        stacked = jax.vmap(one_task)(tasks)
-        return jax.tree.map(lambda x: weigh(shares, x).sum(axis=0), stacked)
+    def weighted_sum(params: Params, tasks: Any, shares: jax.Array) -> tuple[Params, Metrics]:
+        if _side_by_side(config.task_mapping):
+            stacked = jax.vmap(one_task, in_axes=(None, 0))(params, tasks)
+            return jax.tree.map(lambda x: weigh(shares, x).sum(axis=0), stacked)
+        shapes = jax.eval_shape(one_task, params, jax.tree.map(lambda x: x[0], tasks))
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-    shapes = jax.eval_shape(one_task, jax.tree.map(lambda x: x[0], tasks))
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        def add(total: Any, part: tuple[Any, jax.Array]) -> tuple[Any, None]:
+            task, share = part
+            return jax.tree.map(lambda t, x: t + weigh(share, x), total, one_task(params, task)), None
 
-    def add(total: Any, part: tuple[jax.Array, Any]) -> tuple[Any, None]:
-        share, task = part
-        return jax.tree.map(lambda t, x: t + weigh(share, x), total, one_task(task)), None
+        return lax.scan(add, zeros, (tasks, shares))[0]
 
-    total, _ = lax.scan(add, zeros, (shares, tasks))
-    return total
+    count = jax.tree.leaves(tasks)[0].shape[0]
+    weights = jnp.ones(count) if task_weights is None else task_weights.astype(jnp.result_type(float))
+    shares = weights / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny)
+    if mesh is None or mesh.shape[TASKS] == 1:
+        return weighted_sum(params, tasks, shares)
+
+    missing = -count % mesh.shape[TASKS]
+    # What is missing to a whole number of tasks a device is filled with the first task, at weight 0.
+    filled = jax.tree.map(lambda x: jnp.concatenate([x, *[x[:1]] * missing]), tasks)
+    spread = jax.shard_map(
+        lambda *inputs: lax.psum(weighted_sum(*inputs), TASKS),
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(TASKS), PartitionSpec(TASKS)),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    return spread(params, filled, jnp.pad(shares, (0, missing)))
 
 
 def make_update(

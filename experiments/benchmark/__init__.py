@@ -1,0 +1,1 @@
+"""How fast the two-level update is: `python -m experiments.benchmark`."""

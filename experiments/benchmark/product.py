@@ -1,0 +1,43 @@
+"""The product's own formulation of the work, as a user would write it: two losses and `meta_gradient`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from experiments.benchmark.work import ALIGNMENT_WEIGHT, EMBEDDING, INNER_RATE, Setting
+from lightman_jax.bilevel import BilevelConfig, meta_gradient
+from lightman_jax.branches import NetworkConfig, apply_branches
+from lightman_jax.losses import primary_loss
+from lightman_jax.types import LossFn, Metrics, Params
+
+
+def network_of(setting: Setting, **changes: Any) -> NetworkConfig:
+    """The dual branch of the work."""
+    return NetworkConfig(width=setting.width, normalisation="batch", embedding=EMBEDDING, **changes)
+
+
+def loss_on(part: str, network: NetworkConfig) -> LossFn:
+    """`P + 1/2 mean(1 - cos(embedding, target))` on the support or the query set."""
+
+    def loss(params: Params, task: Any) -> tuple[jax.Array, Metrics]:
+        clips = task[part]
+        outputs = apply_branches(params, clips["image"], config=network)
+        target = clips["target"] / jnp.linalg.norm(clips["target"], axis=-1, keepdims=True)
+        aligned = 1 - jnp.sum(outputs.embedding * target, axis=-1)
+        return primary_loss(outputs.logits, clips["label"]).mean() + ALIGNMENT_WEIGHT * aligned.mean(), {}
+
+    return loss
+
+
+def make_gradient(
+    setting: Setting, network: NetworkConfig, mesh: Mesh | None = None, **level: Any
+) -> Callable[[Params, Any], Params]:
+    """`gradient(params, tasks)`, not yet compiled; `level` are further settings of `BilevelConfig`."""
+    config = BilevelConfig(setting.inner_steps, INNER_RATE, first_order=setting.first_order, **level)
+    inner, outer = loss_on("support", network), loss_on("query", network)
+    return lambda params, tasks: meta_gradient(
+        params, tasks, inner_loss=inner, outer_loss=outer, config=config, mesh=mesh
+    )[0]

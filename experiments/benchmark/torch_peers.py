@@ -1,0 +1,89 @@
+"""The same work in PyTorch: the loop that learn2learn, higher and torchopt come down to, and `torch.func`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call, grad, vmap  # noqa: F401
+
+from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_RATE, LAYERS, Setting
+
+Tensors = list[torch.Tensor]
+
+
+def from_numpy(params: dict[str, Any], tasks: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:
+    """Parameters as a flat list in PyTorch's layout, and tasks with images `[T, n, 3, H, W]`."""
+    flat: Tensors = []
+    for layer in range(1, LAYERS + 1):
+        flat.append(torch.tensor(params["backbone"][f"kernel_{layer}"].transpose(3, 2, 0, 1).copy()))
+        flat.extend(torch.tensor(params["backbone"][f"{name}_{layer}"]) for name in ("bias", "norm_scale", "norm_bias"))
+    for head in ("primary", "auxiliary"):
+        flat.append(torch.tensor(params[head]["kernel"].T.copy()))
+        flat.append(torch.tensor(params[head]["bias"]))
+    moved = {
+        part: {
+            "image": torch.tensor(clips["image"].transpose(0, 1, 4, 2, 3).copy()),
+            "label": torch.tensor(clips["label"].astype(np.int64)),
+            "target": torch.tensor(clips["target"]),
+        }
+        for part, clips in tasks.items()
+    }
+    return [p.requires_grad_() for p in flat], moved
+
+
+def to_numpy(flat: Tensors) -> dict[str, Any]:
+    """The product's tree of a flat list."""
+    values = [t.detach().numpy() for t in flat]
+    backbone: dict[str, Any] = {}
+    for layer in range(1, LAYERS + 1):
+        kernel, *others = values[4 * (layer - 1) : 4 * layer]
+        backbone[f"kernel_{layer}"] = kernel.transpose(2, 3, 1, 0)
+        backbone |= dict(zip((f"bias_{layer}", f"norm_scale_{layer}", f"norm_bias_{layer}"), others, strict=True))
+    heads = values[4 * LAYERS :]
+    return {
+        "backbone": backbone,
+        "primary": {"kernel": heads[0].T, "bias": heads[1]},
+        "auxiliary": {"kernel": heads[2].T, "bias": heads[3]},
+    }
+
+
+def _loss(flat: Tensors, clips: dict[str, torch.Tensor], native_norm: bool) -> torch.Tensor:
+    x = clips["image"]
+    for layer in range(LAYERS):
+        kernel, bias, scale, shift = flat[4 * layer : 4 * layer + 4]
+        x = F.conv2d(x, kernel, bias, padding=1)
+        if native_norm:
+            x = F.batch_norm(x, None, None, scale, shift, training=True, eps=1e-5)
+        else:
+            mean = x.mean((0, 2, 3), keepdim=True)
+            variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
+            x = (x - mean) * torch.rsqrt(variance + 1e-5) * scale[:, None, None] + shift[:, None, None]
+        x = F.max_pool2d(F.relu(x), 2)
+    features = x.mean((2, 3))
+    heads = flat[4 * LAYERS :]
+    primary = F.cross_entropy(F.linear(features, heads[0], heads[1]), clips["label"])
+    aligned = 1 - F.cosine_similarity(F.linear(features, heads[2], heads[3]), clips["target"], dim=-1)
+    return primary + ALIGNMENT_WEIGHT * aligned.mean()
+
+
+def autograd_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+    """`gradient(params, tasks)`: a loop over tasks and steps, `autograd.grad(create_graph=True)`, one backward a task."""
+
+    def gradient(flat: Tensors, tasks: dict[str, Any]) -> Tensors:
+        total: Tensors | None = None
+        for task in range(setting.tasks):
+            support, query = (
+                {name: values[task] for name, values in tasks[part].items()} for part in ("support", "query")
+            )
+            phi = flat
+            for _ in range(setting.inner_steps):
+                inner = torch.autograd.grad(_loss(phi, support, True), phi, create_graph=not setting.first_order)
+                phi = [p - INNER_RATE * g for p, g in zip(phi, inner, strict=True)]
+            outer = torch.autograd.grad(_loss(phi, query, True), flat)
+            total = list(outer) if total is None else [t + g for t, g in zip(total, outer, strict=True)]
+        assert total is not None
+        return [t / setting.tasks for t in total]
+
+    return gradient
