@@ -13,18 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lightman_jax.convolution import ConvForm, conv1x1, conv3x3, has_few_channels
 from lightman_jax.networks import (
     ClipMoments,
-    ConvForm,
     Moments,
     Normalised,
     batch_moments,
     batch_norm,
     clip_moments,
-    conv1x1,
-    conv3x3,
     group_norm,
-    has_few_channels,
     max_pool,
     mean_pool,
     patch_moments,
@@ -50,7 +47,7 @@ class Backbone(nn.Module):
     Attributes:
       width: channels of the first stage, a multiple of 4.
       normalisation: `group`, `layer` or `batch`.
-      conv_form: see `networks.conv3x3`.
+      conv_form: see `convolution.conv3x3`.
       kernel_init: initialiser of the convolutions.
     """
 

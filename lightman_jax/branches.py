@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from lightman_jax.backbones import BACKBONES, NORMALISATIONS, STATISTICS, Backbone, BackboneName, Normalisation
-from lightman_jax.networks import CONV_FORMS, ConvForm
+from lightman_jax.convolution import CONV_FORMS, ConvForm
 from lightman_jax.types import Outputs, Params
 
 
@@ -23,7 +23,7 @@ class NetworkConfig:
       width: channels of the backbone's first stage (densenet: its growth), a multiple of 4; publications use 64 (12).
       normalisation: group, layer or batch (moments of the current batch; of the training clips when predicting).
       embedding: E, length of the auxiliary branch's embedding.
-      conv_form: auto, closed or plain; see `networks.conv3x3`.
+      conv_form: auto, tiled, closed or plain; see `convolution.conv3x3`.
     """
 
     backbone: BackboneName = "conv4"

@@ -1,129 +1,13 @@
-"""Layers that stay cheap at second order. No hidden state: every layer is a pure function of its input.
-
-`conv_form` names how a 3x3 convolution is differentiated. `closed` writes the convolution and its kernel gradient as two
-operations whose derivatives are each other, and both as forward convolutions, so every order of derivative is made of those; XLA's
-own transposed convolutions inside a loop are an order of magnitude slower on a CPU. An input of few channels, or a stride of 2, is
-multiplied as patches instead. `plain` is XLA's convolution with XLA's derivatives; it is the oracle, and the form that also allows
-forward-mode differentiation. `auto` is `closed` on every backend.
-
-Measured on 2 CPU cores, jax 0.10.2, the second-order update of `python -m experiments.benchmark` at setting a: kernel gradients as
-nine matrix products 0.63 s, as three-row patches 0.53 s, by Winograd's tiles 0.56 s, as a convolution with clips and channels
-exchanged 0.49 s; the convolutions themselves by Winograd's tiles 0.46 s, with twice the compile time.
-"""
+"""Normalisation and pooling that stay cheap at second order: pure functions, no hidden state."""
 
 import functools
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-ConvForm = Literal["auto", "closed", "plain"]
-CONV_FORMS: tuple[ConvForm, ...] = ("auto", "closed", "plain")
-
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
-_FEW_CHANNELS = 8
-
-
-def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto", *, stride: int = 1) -> jax.Array:
-    """3x3 convolution, zero padding of 1, `y[n,i,j,o] = sum_{a,b,c} x[n,s*i+a-1,s*j+b-1,c] kernel[a,b,c,o]`.
-
-    Args:
-      x: `[n, H, W, C]`.
-      kernel: `[3, 3, C, O]`.
-      form: `auto`, `closed` or `plain`; see the module's text. All give the same derivatives of every order.
-      stride: s, 1 or 2.
-
-    Returns:
-      `[n, ceil(H/s), ceil(W/s), O]`.
-
-    Raises:
-      ValueError: unknown form.
-    """
-    if form not in CONV_FORMS:
-        raise ValueError(f"conv_form {form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
-    if form == "plain":
-        return _plain(x, kernel, stride)
-    return _by_patches(x, kernel, stride) if stride > 1 or has_few_channels(x) else _closed(x, kernel)
-
-
-def _plain(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT)
-
-
-def _by_patches(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    patches = _patches(x, stride)
-    flat = _product(patches.reshape(-1, patches.shape[-1]), kernel.reshape(-1, kernel.shape[-1]))
-    return flat.reshape(*patches.shape[:-1], kernel.shape[-1])
-
-
-def _patches(x: jax.Array, stride: int) -> jax.Array:
-    """`[n, H/s, W/s, 9 C]`: the 3x3 neighbours of each pixel."""
-    height, width = x.shape[1:3]
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    shifts = [padded[:, i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
-    return jnp.concatenate(shifts, axis=-1)
-
-
-@jax.custom_vjp
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return a @ b
-
-
-@jax.custom_vjp
-def _turned_product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return a.T @ b
-
-
-# Written out, for the derivative of a product is compiled to a copy of the tall factor with its axes exchanged.
-_product.defvjp(
-    lambda a, b: (_product(a, b), (a, b)),
-    lambda saved, g: (g @ saved[1].T, _turned_product(saved[0], g)),
-)
-_turned_product.defvjp(
-    lambda a, b: (_turned_product(a, b), (a, b)),
-    lambda saved, g: (saved[1] @ g.T, _product(saved[0], g)),
-)
-
-
-def _turned(kernel: jax.Array) -> jax.Array:
-    return kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-
-
-@jax.custom_vjp
-def _closed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return _plain(x, kernel)
-
-
-@jax.custom_vjp
-def _kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
-    """`[3,3,C,O]`: a convolution of x with g as its kernel, in which clips and channels have changed places."""
-    return _plain(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
-
-
-# Both operations are bilinear, so each one's derivatives are the pair itself with other arguments.
-_closed.defvjp(
-    lambda x, kernel: (_closed(x, kernel), (x, kernel)),
-    lambda saved, g: (_closed(g, _turned(saved[1])), _kernel_gradient(saved[0], g)),
-)
-_kernel_gradient.defvjp(
-    lambda x, g: (_kernel_gradient(x, g), (x, g)),
-    lambda saved, h: (_closed(saved[1], _turned(h)), _closed(saved[0], h)),
-)
-
-
-def conv1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
-    """1x1 convolution, `y[n,i,j,o] = sum_c x[n,s*i,s*j,c] kernel[c,o]`.
-
-    Args:
-      x: `[n, H, W, C]`.
-      kernel: `[C, O]`.
-      stride: s, 1 or 2.
-
-    Returns:
-      `[n, ceil(H/s), ceil(W/s), O]`.
-    """
-    return x[:, ::stride, ::stride] @ kernel
+from lightman_jax.convolution import patches_of
 
 
 class Moments(NamedTuple):
@@ -181,17 +65,12 @@ def patch_moments(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> ClipMo
       kernel: `[3, 3, C, O]`.
       stride: s, 1 or 2.
     """
-    patches = _patches(x, stride).reshape(x.shape[0], -1, 9 * x.shape[-1])
+    patches = patches_of(x, stride).reshape(x.shape[0], -1, 9 * x.shape[-1])
     mean = patches.mean(axis=1)
     centred = patches - mean[:, None, :]
     covariance = jnp.einsum("npa,npb->nab", centred, centred) / patches.shape[1]
     flat = kernel.reshape(-1, kernel.shape[-1])
     return ClipMoments(mean @ flat, ((covariance @ flat) * flat[None]).sum(axis=1))
-
-
-def has_few_channels(x: jax.Array) -> bool:
-    """Whether a 3x3 convolution of `x` is multiplied as patches, and its moments are best had from them."""
-    return x.shape[-1] < _FEW_CHANNELS
 
 
 def group_norm(

@@ -57,7 +57,7 @@ def test_any_height_width_and_channels(name):
 def test_conv4_forms_agree():
     images = jax.random.normal(jax.random.key(0), (2, 28, 28, 3))
     params = Conv4(width=16).init(jax.random.key(1), images)
-    outputs = [Conv4(width=16, conv_form=form).apply(params, images)[0] for form in ("auto", "closed", "plain")]
+    outputs = [Conv4(width=16, conv_form=form).apply(params, images)[0] for form in ("tiled", "closed", "plain")]
     for output in outputs:
         assert output.shape == (2, 16)
         np.testing.assert_allclose(output, outputs[0], atol=1e-5)
@@ -151,7 +151,7 @@ def test_second_order_meta_gradient_equals_forward_over_reverse(x64, monkeypatch
         (lambda: NetworkConfig(width=10), "groups of 4 or 8"),
         (lambda: NetworkConfig(backbone="resnet"), "choose one of conv4"),
         (lambda: NetworkConfig(normalisation="instance"), "group, layer, batch"),
-        (lambda: NetworkConfig(conv_form="fast"), "auto, closed, plain"),
+        (lambda: NetworkConfig(conv_form="fast"), "auto, tiled, closed, plain"),
         (lambda: init_params(jax.random.key(0), config=NetworkConfig(), image_shape=(8, 8), classes=3), "not"),
     ],
 )

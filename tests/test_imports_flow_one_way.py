@@ -14,6 +14,7 @@ ORDER = [
     "lightman_jax.flow",
     "lightman_jax.losses",
     "lightman_jax.alignment",
+    "lightman_jax.convolution",
     "lightman_jax.networks",
     "lightman_jax.backbones",
     "lightman_jax.branches",

@@ -6,15 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lightman_jax.convolution import conv1x1, conv3x3
 from lightman_jax.networks import (
     batch_moments,
     batch_norm,
     clip_moments,
-    conv1x1,
-    conv3x3,
     group_norm,
     max_pool,
     mean_pool,
+    patch_moments,
 )
 
 
@@ -28,12 +28,20 @@ def close(first, second, tolerance=1e-10):
         np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance)
 
 
-@pytest.mark.parametrize("channels", [3, 8])
-def test_closed_convolution_has_the_derivatives_of_the_plain_one_up_to_order_three(x64, channels):
+@pytest.mark.parametrize(
+    ("form", "shape", "outputs"),
+    [
+        ("closed", (2, 5, 6, 3), 8),
+        ("closed", (2, 5, 6, 8), 8),
+        ("tiled", (2, 7, 6, 32), 33),
+        ("tiled", (1, 6, 9, 40), 32),
+    ],
+)
+def test_every_form_of_convolution_has_the_derivatives_of_the_plain_one_up_to_order_three(x64, form, shape, outputs):
     rng = np.random.default_rng(0)
-    x, kernel = jnp.asarray(rng.normal(size=(2, 5, 6, channels))), jnp.asarray(rng.normal(size=(3, 3, channels, 8)))
-    weight = jnp.asarray(rng.normal(size=(2, 5, 6, 8)))
-    directions = [(jnp.asarray(rng.normal(size=x.shape)), jnp.asarray(rng.normal(size=kernel.shape))) for _ in range(2)]
+    draw = lambda *sizes: jnp.asarray(rng.normal(size=sizes))  # noqa: E731
+    x, kernel, weight = draw(*shape), 0.1 * draw(3, 3, shape[-1], outputs), draw(*shape[:3], outputs)
+    directions = [(draw(*x.shape), draw(*kernel.shape)) for _ in range(2)]
 
     def derivatives(form):
         def value(pair):
@@ -47,7 +55,41 @@ def test_closed_convolution_has_the_derivatives_of_the_plain_one_up_to_order_thr
         second = along(first, directions[0])
         return value((x, kernel)), first((x, kernel)), second((x, kernel)), along(second, directions[1])((x, kernel))
 
-    close(jax.jit(derivatives, static_argnums=0)("closed"), derivatives("plain"))
+    compiled = jax.jit(derivatives, static_argnums=0)
+    close(compiled(form), compiled("plain"))
+
+
+def test_tiles_are_taken_where_images_and_channels_are_large_enough():
+    def products(side, channels):
+        x, kernel = jnp.ones((1, side, side, channels)), jnp.ones((3, 3, channels, channels))
+        return str(jax.make_jaxpr(lambda x, k: conv3x3(x, k, "tiled"))(x, kernel)).count("dot_general")
+
+    assert products(6, 32) == 16 + 1
+    assert products(5, 32) == products(6, 16) == 0
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_moments_from_patches_are_those_of_the_convolution(x64, stride):
+    rng = np.random.default_rng(6)
+    x, kernel = jnp.asarray(rng.normal(size=(3, 7, 6, 2)) + 5), jnp.asarray(rng.normal(size=(3, 3, 2, 4)))
+    direct = clip_moments(conv3x3(x, kernel, stride=stride))
+    close(patch_moments(x, kernel, stride=stride), direct, 1e-12)
+    close(direct.variance, np.asarray(conv3x3(x, kernel, stride=stride)).var(axis=(1, 2)), 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 8, 4), (1, 7, 5, 3), (2, 1, 4, 2)])
+def test_a_normalised_array_may_be_pooled_before_it_is_computed(x64, shape):
+    rng = np.random.default_rng(7)
+    x = jnp.asarray(rng.normal(size=shape))
+    scale = jnp.linspace(-1, 1.5, shape[-1])  # A falling scale turns the maximum into a minimum.
+
+    def loss(early, x):
+        normalised = group_norm(x, scale, 0.3 * scale, 1, bias=scale)
+        return jnp.sum(jnp.sin(max_pool(normalised if early else normalised.values)))
+
+    for order in (jax.grad, lambda f: jax.grad(lambda x: jnp.sum(jnp.cos(jax.grad(f)(x))))):
+        early, late = (jax.jit(order(lambda x, e=e: loss(e, x)))(x) for e in (True, False))
+        close(early, late)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 4, 3), (1, 7, 7, 2), (6, 32, 32, 64), (3, 5, 8, 1)])
@@ -137,5 +179,5 @@ def test_group_norm_equals_flax(x64):
 
 
 def test_unknown_convolution_form_is_named():
-    with pytest.raises(ValueError, match="auto, closed, plain"):
+    with pytest.raises(ValueError, match="auto, tiled, closed, plain"):
         conv3x3(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), "fast")
