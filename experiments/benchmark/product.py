@@ -5,13 +5,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from experiments.benchmark.work import ALIGNMENT_WEIGHT, EMBEDDING, INNER_RATE, Setting
-from lightman_jax.bilevel import BilevelConfig, meta_gradient
+from lightman_jax.bilevel import TASKS, BilevelConfig, adapt, map_tasks, meta_gradient
 from lightman_jax.branches import NetworkConfig, apply_branches
 from lightman_jax.losses import primary_loss
 from lightman_jax.types import LossFn, Metrics, Params
+
+
+def task_mesh(devices: int | None = None) -> Mesh:
+    """The first `devices` devices, or all, on one axis of tasks."""
+    chosen = jax.devices()[:devices]
+    return jax.make_mesh((len(chosen),), (TASKS,), axis_types=(AxisType.Auto,), devices=chosen)
 
 
 def network_of(setting: Setting, **changes: Any) -> NetworkConfig:
@@ -41,3 +47,19 @@ def make_gradient(
     return lambda params, tasks: meta_gradient(
         params, tasks, inner_loss=inner, outer_loss=outer, config=config, mesh=mesh
     )[0]
+
+
+def make_prediction(setting: Setting, network: NetworkConfig, mesh: Mesh) -> Callable[[Params, Any], jax.Array]:
+    """`predict(params, tasks)`: adapt to each task's support set, logits `[T, query, way]`; not yet compiled."""
+    config = BilevelConfig(setting.inner_steps, INNER_RATE)
+    inner = loss_on("support", network)
+
+    def one_task(params: Params, task: Any) -> jax.Array:
+        phi, _ = adapt(params, task, inner_loss=inner, config=config)
+        return apply_branches(phi, task["query"]["image"], config=network).logits
+
+    def some_tasks(params: Params, tasks: Any) -> jax.Array:
+        return map_tasks(lambda task: one_task(params, task), tasks, config.task_mapping)
+
+    split = PartitionSpec(TASKS)
+    return jax.shard_map(some_tasks, mesh=mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False)

@@ -1,4 +1,7 @@
-"""The same work in PyTorch: the loop that learn2learn, higher and torchopt come down to, and `torch.func`."""
+"""The same work in PyTorch: the loop that learn2learn, higher and torchopt come down to, and `torch.func`.
+
+The norm of `torch.func` is written out: batched, PyTorch's own gives wrong derivatives of second order.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.func import functional_call, grad, vmap  # noqa: F401
+from torch.func import grad, vmap
 
 from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_RATE, LAYERS, Setting
 
@@ -49,8 +52,7 @@ def to_numpy(flat: Tensors) -> dict[str, Any]:
     }
 
 
-def _loss(flat: Tensors, clips: dict[str, torch.Tensor], native_norm: bool) -> torch.Tensor:
-    x = clips["image"]
+def _features(flat: Tensors, x: torch.Tensor, *, native_norm: bool) -> torch.Tensor:
     for layer in range(LAYERS):
         kernel, bias, scale, shift = flat[4 * layer : 4 * layer + 4]
         x = F.conv2d(x, kernel, bias, padding=1)
@@ -61,29 +63,74 @@ def _loss(flat: Tensors, clips: dict[str, torch.Tensor], native_norm: bool) -> t
             variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
             x = (x - mean) * torch.rsqrt(variance + 1e-5) * scale[:, None, None] + shift[:, None, None]
         x = F.max_pool2d(F.relu(x), 2)
-    features = x.mean((2, 3))
-    heads = flat[4 * LAYERS :]
-    primary = F.cross_entropy(F.linear(features, heads[0], heads[1]), clips["label"])
-    aligned = 1 - F.cosine_similarity(F.linear(features, heads[2], heads[3]), clips["target"], dim=-1)
-    return primary + ALIGNMENT_WEIGHT * aligned.mean()
+    return x.mean((2, 3))
+
+
+def _logits(flat: Tensors, features: torch.Tensor) -> torch.Tensor:
+    return F.linear(features, *flat[4 * LAYERS : 4 * LAYERS + 2])
+
+
+def _loss(flat: Tensors, clips: dict[str, torch.Tensor], native_norm: bool) -> torch.Tensor:
+    features = _features(flat, clips["image"], native_norm=native_norm)
+    embedding = F.linear(features, *flat[4 * LAYERS + 2 :])
+    aligned = 1 - F.cosine_similarity(embedding, clips["target"], dim=-1)
+    return F.cross_entropy(_logits(flat, features), clips["label"]) + ALIGNMENT_WEIGHT * aligned.mean()
+
+
+def _adapted(flat: Tensors, support: dict[str, torch.Tensor], setting: Setting, *, graph: bool) -> Tensors:
+    phi = flat
+    for _ in range(setting.inner_steps):
+        inner = torch.autograd.grad(_loss(phi, support, native_norm=True), phi, create_graph=graph)
+        phi = [p - INNER_RATE * g for p, g in zip(phi, inner, strict=True)]
+    return phi
 
 
 def autograd_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tensors]:
     """`gradient(params, tasks)`: a loop over tasks and steps, `autograd.grad(create_graph=True)`, one backward a task."""
 
     def gradient(flat: Tensors, tasks: dict[str, Any]) -> Tensors:
-        total: Tensors | None = None
+        total = [torch.zeros_like(p) for p in flat]
         for task in range(setting.tasks):
-            support, query = (
-                {name: values[task] for name, values in tasks[part].items()} for part in ("support", "query")
-            )
-            phi = flat
-            for _ in range(setting.inner_steps):
-                inner = torch.autograd.grad(_loss(phi, support, True), phi, create_graph=not setting.first_order)
-                phi = [p - INNER_RATE * g for p, g in zip(phi, inner, strict=True)]
-            outer = torch.autograd.grad(_loss(phi, query, True), flat)
-            total = list(outer) if total is None else [t + g for t, g in zip(total, outer, strict=True)]
-        assert total is not None
+            support, query = (_one(tasks[part], task) for part in ("support", "query"))
+            phi = _adapted(flat, support, setting, graph=not setting.first_order)
+            outer = torch.autograd.grad(_loss(phi, query, native_norm=True), flat)
+            total = [t + g for t, g in zip(total, outer, strict=True)]
         return [t / setting.tasks for t in total]
 
     return gradient
+
+
+def functional_vmap(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+    """`gradient(params, tasks)` by `vmap(grad(task))`, whole on `torch.func`; second order only."""
+
+    def objective(flat: Tensors, support: dict[str, torch.Tensor], query: dict[str, torch.Tensor]) -> torch.Tensor:
+        phi = flat
+        for _ in range(setting.inner_steps):
+            inner = grad(_loss)(phi, support, native_norm=False)
+            phi = [p - INNER_RATE * g for p, g in zip(phi, inner, strict=True)]
+        return _loss(phi, query, native_norm=False)
+
+    each = vmap(grad(objective), in_dims=(None, 0, 0))
+
+    def gradient(flat: Tensors, tasks: dict[str, Any]) -> Tensors:
+        return [g.mean(0) for g in each([p.detach() for p in flat], tasks["support"], tasks["query"])]
+
+    return gradient
+
+
+def prediction_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], torch.Tensor]:
+    """`predict(params, tasks)`: adapt to each support set in turn, logits `[T, query, way]`."""
+
+    def predict(flat: Tensors, tasks: dict[str, Any]) -> torch.Tensor:
+        results = []
+        for task in range(setting.tasks):
+            phi = _adapted(flat, _one(tasks["support"], task), setting, graph=False)
+            with torch.no_grad():
+                results.append(_logits(phi, _features(phi, tasks["query"]["image"][task], native_norm=True)))
+        return torch.stack(results)
+
+    return predict
+
+
+def _one(clips: dict[str, torch.Tensor], task: int) -> dict[str, torch.Tensor]:
+    return {name: values[task] for name, values in clips.items()}

@@ -1,0 +1,227 @@
+"""`python -m experiments.benchmark`: how fast the two-level update is, against PyTorch and plain JAX, on this machine."""
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from experiments.benchmark.growth import exponent, measure_growth
+from experiments.benchmark.measure import difference, fresh_process, interleaved
+from experiments.benchmark.picture import save_growth_picture, save_speed_picture
+from experiments.benchmark.plain_jax import PlainForm
+from experiments.benchmark.plain_jax import make_gradient as plain_gradient
+from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
+from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
+
+PARTS = ("update", "peers", "process", "devices", "growth")
+_PRODUCT, _LOOP = "product", "PyTorch loop"
+_CHECKED = Setting(side=28, width=32, way=3, support=6, query=6, inner_steps=2, tasks=2)
+_AGREE = 1e-10
+
+Row = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print tables, and write `benchmark.json` with its pictures; 0, or 1 where gradients disagree."""
+    parser = argparse.ArgumentParser("python -m experiments.benchmark", description=__doc__)
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be given again")
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds")
+    parser.add_argument("--workdir", type=Path, default=Path("runs/benchmark"), help="folder of the results")
+    options = parser.parse_args(argv)
+    parts = options.part or PARTS
+    console = Console(width=110)
+    _use_all_cores()
+    torch = importlib.util.find_spec("torch") is not None
+    if not torch:
+        console.print("PyTorch is not installed: its rows are left out (pip install torch)")
+    result: Row = {"machine": _machine()}
+    if {"update", "peers"} & {*parts}:
+        result["agreement"] = _agreement(torch)
+        console.print("gradients in float64, relative difference from the product:", result["agreement"])
+        if max(result["agreement"].values()) > _AGREE:
+            console.print(f"gradients differ by more than {_AGREE}: nothing is timed", style="bold red")
+            return 1
+    rows: list[Row] = []
+    if "update" in parts:
+        rows += _updates(options.rounds, torch)
+    if "peers" in parts:
+        rows += _peers(torch)
+    result["rows"] = rows
+    if "process" in parts:
+        result["process"] = _processes(torch)
+    if "devices" in parts:
+        result["devices"] = _devices()
+    if "growth" in parts:
+        points = measure_growth()
+        result["growth"] = [point._asdict() for point in points]
+        axes = dict.fromkeys(point.axis for point in points)
+        result["exponents"] = {name: round(exponent([p for p in points if p.axis == name]), 2) for name in axes}
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    (options.workdir / "benchmark.json").write_text(json.dumps(result, indent=1) + "\n")
+    if any("speed_up" in row for row in rows):
+        save_speed_picture(options.workdir / "speed.png", [row for row in rows if "speed_up" in row])
+    if "growth" in parts:
+        save_growth_picture(options.workdir / "growth.png", points)
+    _show(console, result)
+    console.print(f"results: {options.workdir} (benchmark.json, pictures)")
+    return 0
+
+
+def _use_all_cores() -> None:
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+def _agreement(torch: bool) -> dict[str, float]:
+    """Relative differences of every contender's gradient from the product's, in float64."""
+    with jax.enable_x64(True):
+        params, tasks = draw_work(_CHECKED, dtype=np.float64)
+        own = jax.jit(make_gradient(_CHECKED, network_of(_CHECKED), task_mesh()))(params, tasks)
+        forms: tuple[PlainForm, ...] = ("vmap", "vmap_unrolled", "scan")
+        found = {f"plain JAX, {form}": jax.jit(plain_gradient(_CHECKED, form))(params, tasks) for form in forms}
+        if torch:
+            from experiments.benchmark import torch_peers
+
+            inputs = torch_peers.from_numpy(params, tasks)
+            for name, make in ((_LOOP, torch_peers.autograd_loop), ("torch.func", torch_peers.functional_vmap)):
+                found[name] = torch_peers.to_numpy(make(_CHECKED)(*inputs))
+    return {name: difference(gradient, own) for name, gradient in found.items()}
+
+
+def _updates(rounds: int, torch: bool) -> list[Row]:
+    works = {f"{name}, second order": SETTINGS[name] for name in SETTINGS}
+    works["a, first order"] = dataclasses.replace(SETTINGS["a"], first_order=True)
+    rows: list[Row] = []
+    for work, setting in works.items():
+        contenders = {_PRODUCT: _product_call(setting)}
+        if torch:
+            from experiments.benchmark import torch_peers
+
+            contenders[_LOOP] = _bound(torch_peers.autograd_loop(setting), torch_peers.from_numpy(*draw_work(setting)))
+        rows += _timed(work, contenders, rounds, gigaflop(setting))
+    setting = SETTINGS["a"]
+    inputs = jax.device_put(draw_work(setting))
+    compiled = jax.jit(make_prediction(setting, network_of(setting), task_mesh())).lower(*inputs).compile()
+    contenders = {_PRODUCT: _blocking(compiled, inputs)}
+    if torch:
+        contenders[_LOOP] = _bound(torch_peers.prediction_loop(setting), torch_peers.from_numpy(*draw_work(setting)))
+    return rows + _timed("a, adapt and predict", contenders, rounds, None)
+
+
+def _peers(torch: bool) -> list[Row]:
+    """Setting a in the other formulations; the slow ones take many seconds a call, so two rounds."""
+    setting = SETTINGS["a"]
+    contenders = {_PRODUCT: _product_call(setting)}
+    inputs = jax.device_put(draw_work(setting))
+    names: dict[PlainForm, str] = {
+        "vmap": "plain JAX, vmap over tasks",
+        "vmap_unrolled": "plain JAX, vmap, steps unrolled",
+        "scan": "plain JAX, tasks in turn",
+    }
+    for form, name in names.items():
+        contenders[name] = _blocking(jax.jit(plain_gradient(setting, form)).lower(*inputs).compile(), inputs)
+    if torch:
+        from experiments.benchmark import torch_peers
+
+        flat = torch_peers.from_numpy(*draw_work(setting))
+        contenders[_LOOP] = _bound(torch_peers.autograd_loop(setting), flat)
+        contenders["torch.func, vmap over tasks"] = _bound(torch_peers.functional_vmap(setting), flat)
+    return _timed("a, other formulations", contenders, 2, gigaflop(setting))
+
+
+def _product_call(setting: Setting) -> Callable[[], Any]:
+    inputs = jax.device_put(draw_work(setting))
+    return _blocking(jax.jit(make_gradient(setting, network_of(setting), task_mesh())).lower(*inputs).compile(), inputs)
+
+
+def _blocking(compiled: Callable[..., Any], inputs: tuple[Any, ...]) -> Callable[[], Any]:
+    return lambda: jax.block_until_ready(compiled(*inputs))
+
+
+def _bound(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Callable[[], Any]:
+    return lambda: function(*inputs)
+
+
+def _timed(work: str, contenders: dict[str, Callable[[], Any]], rounds: int, flop: float | None) -> list[Row]:
+    timings = interleaved(contenders, rounds)
+    rows: list[Row] = []
+    for name, timing in timings.items():
+        row: Row = {"work": work, "contender": name, "seconds": timing.median, "rounds": rounds}
+        if flop is not None:
+            row["gigaflop_per_second"] = flop / timing.median
+        if _LOOP in timings:
+            row["speed_up"] = timing.speed_up(timings[_LOOP])
+        if name != _PRODUCT:
+            row["product_is_faster_by"] = timings[_PRODUCT].speed_up(timing)
+        rows.append(row)
+    return rows
+
+
+def _processes(torch: bool) -> dict[str, Row]:
+    """Setting a in fresh processes: with an empty compile cache, with a filled one, and the PyTorch loop."""
+    module = "experiments.benchmark.process"
+    devices = jax.device_count()
+    with tempfile.TemporaryDirectory() as cache:
+        found = {
+            "product, empty cache": fresh_process(module, "product", "a", cache, devices=devices),
+            "product, from the cache": fresh_process(module, "product", "a", cache, devices=devices),
+        }
+    if torch:
+        found[_LOOP] = fresh_process(module, "torch", "a")
+    return found
+
+
+def _devices() -> dict[str, float]:
+    """Seconds of setting c (32 tasks) on 1, 2, 4 and 8 forced host devices: the same work in all."""
+    module = "experiments.benchmark.process"
+    return {str(count): fresh_process(module, "product", "c", devices=count)["seconds"] for count in (1, 2, 4, 8)}
+
+
+def _machine() -> Row:
+    return {
+        "devices": [str(device) for device in jax.devices()],
+        "cores": len(os.sched_getaffinity(0)),
+        "platform": platform.platform(),
+        "jax": jax.__version__,
+        "float": str(jnp.zeros(()).dtype),
+    }
+
+
+def _show(console: Console, result: Row) -> None:
+    if result["rows"]:
+        table = Table("work", "contender", "seconds", "GFLOP/s", "x PyTorch loop", "product is faster by")
+        for row in result["rows"]:
+            figures = (row.get("gigaflop_per_second"), row.get("speed_up"), row.get("product_is_faster_by"))
+            cells = ["" if value is None else f"{value:.2f}" for value in figures]
+            table.add_row(row["work"], row["contender"], f"{row['seconds']:.3f}", *cells)
+        console.print(table)
+        own = [r["speed_up"] for r in result["rows"] if r["contender"] == _PRODUCT and "second order" in r["work"]]
+        if own:
+            mean = float(np.exp(np.mean(np.log(own))))
+            console.print(f"second order, geometric mean over a, b, c: {mean:.2f} times the PyTorch loop")
+    for name, row in result.get("process", {}).items():
+        memory, compiled = row["peak_megabytes"], row["compile_seconds"]
+        console.print(
+            f"fresh process, {name}: peak {memory:.0f} MB, compile {compiled:.1f} s, {row['seconds']:.3f} s a call"
+        )
+    for count, seconds in result.get("devices", {}).items():
+        console.print(f"setting c on {count} host devices: {seconds:.3f} s")
+    for name, value in result.get("exponents", {}).items():
+        console.print(f"seconds grow as {name}^{value} at the largest sizes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
