@@ -6,10 +6,10 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from rich.progress import Progress as ProgressBar
 
 from experiments import report
 from experiments.config import ConfigError, RunConfig, default_workdir
+from experiments.lanes import LaneStore
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_subject_out_plan
 from experiments.scores import Prediction, read_predictions, score_predictions, write_predictions
@@ -80,11 +81,24 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
     started = time.time()
-    trained = _train(config, prepared, plan, seeds, workdir, console)
+    store = LaneStore(workdir / "lanes", prepared.micro, prepared.macro, config.trained)
+    held = {(fold.subject, seed): store.load(fold, seed) for seed in seeds for fold in plan.folds}
+    before = [lane for lane in held.values() if lane is not None]
+    if before:
+        console.print(
+            f"{len(before)} of {len(held)} trainings are taken from {workdir / 'lanes'}: nothing they depend on has changed"
+        )
+    with _CompileClock() as compiled:
+        new = _train(config, prepared, plan, seeds, workdir, console, store, held)
+    order = {key: row for row, key in enumerate(held)}
+    trained = sorted([*before, *new], key=lambda lane: order[lane.fold.subject, lane.seed])
     seconds = time.time() - started
+    console.print(
+        f"trained in {seconds:.0f} s, of which {compiled.seconds:.0f} s went into compiling {compiled.programs} programs"
+    )
     rows = _predict(config, prepared, trained)
     write_predictions(workdir / "predictions.csv", rows, prepared.micro.classes)
-    metrics = _score(config, prepared, plan, workdir, seconds)
+    metrics = _score(config, prepared, plan, workdir, seconds, compiled.seconds)
     _write_json(workdir / "metrics.json", metrics)
     for seed in seeds:
         _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, [t for t in trained if t.seed == seed])
@@ -98,6 +112,25 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     return metrics
 
 
+class _CompileClock:
+    """Seconds that JAX spends compiling, or reading compiled programs, inside the `with` block."""
+
+    def __init__(self) -> None:
+        self.seconds, self.programs = 0.0, 0
+
+    def __enter__(self) -> Self:
+        jax.monitoring.register_event_duration_secs_listener(self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._hear)
+
+    def _hear(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            self.seconds += duration_secs
+            self.programs += 1
+
+
 def _prepare(config: RunConfig, console: Console) -> Prepared:
     check = check_data(config.data, console.print)
     prepared = load_clips(prepare_checked(config.data, check, console.print))
@@ -106,16 +139,25 @@ def _prepare(config: RunConfig, console: Console) -> Prepared:
 
 
 def _train(
-    config: RunConfig, prepared: Prepared, plan: Plan, seeds: Sequence[int], workdir: Path, console: Console
+    config: RunConfig,
+    prepared: Prepared,
+    plan: Plan,
+    seeds: Sequence[int],
+    workdir: Path,
+    console: Console,
+    store: LaneStore,
+    held: Mapping[tuple[str, int], TrainedFold | None],
 ) -> list[TrainedFold]:
+    """Train what is not held, and store each lane as it ends."""
     started = time.time()
     trained: list[TrainedFold] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
-        (workdir / "metrics.jsonl").open("w", encoding="utf-8") as log,
+        (workdir / "metrics.jsonl").open("a", encoding="utf-8") as log,
         ProgressBar(*columns, console=console, disable=not console.is_terminal) as bar,
     ):
-        work = bar.add_task("training", total=len(plan.folds) * len(seeds) * config.train.steps)
+        total = sum(lane is None for lane in held.values())
+        work = bar.add_task("training", total=total * config.train.steps)
 
         def show(progress: Progress) -> None:
             here = ", ".join(f"{fold.subject} seed {seed}" for fold, seed in progress.lanes[:2])
@@ -133,8 +175,18 @@ def _train(
                     f"{int(lanes_done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
                 )
 
-        lanes = train_folds(prepared.micro, prepared.macro, plan.folds, seeds, config.trained, on_progress=show)
-        trained.extend(lanes)
+        lanes = train_folds(
+            prepared.micro,
+            prepared.macro,
+            plan.folds,
+            seeds,
+            config.trained,
+            skip=lambda fold, seed: held[fold.subject, seed] is not None,
+            on_progress=show,
+        )
+        for lane in lanes:
+            store.save(lane)
+            trained.append(lane)
     return trained
 
 
@@ -164,7 +216,9 @@ def _predict(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFol
     return rows
 
 
-def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, seconds: float) -> dict[str, Any]:
+def _score(
+    config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, seconds: float, compile_seconds: float
+) -> dict[str, Any]:
     """Score the table as written, so that the file and the figures cannot disagree."""
     rows, classes = read_predictions(workdir / "predictions.csv")
     manifest = prepared.manifest
@@ -177,6 +231,7 @@ def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, sec
         "macro": _macro_text(prepared, config),
         "missing": plan.missing,
         "training_seconds": round(seconds, 1),
+        "compile_seconds": round(compile_seconds, 1),
         **score_predictions(rows, classes, plan.folds_expected),
     }
 

@@ -265,7 +265,8 @@ def meta_gradient(
       inner_optimizer: see `adapt`.
       adapted: see `adapt`.
       task_weights: `[T]` weights w, 0 or more; a task of weight 0 is padding and adds nothing, nan included. None means 1 each.
-      mesh: devices with an axis `tasks`, over which the tasks are split; None stays on one device.
+      mesh: devices with an axis `tasks`, over which the tasks are split; None stays on one device. It may also be called inside
+        a `shard_map` that leaves this axis alone.
 
     Returns:
       `(gradient, metrics)`: a tree like `params`, and scalar weighted means over tasks with J itself as `loss`.
@@ -310,9 +311,11 @@ def meta_gradient(
     missing = -count % mesh.shape[TASKS]
     # What is missing to a whole number of tasks a device is filled with the first task, at weight 0.
     filled = jax.tree.map(lambda x: jnp.concatenate([x, *[x[:1]] * missing]), tasks)
+    around = jax.sharding.get_abstract_mesh()
     spread = jax.shard_map(
         lambda *inputs: lax.psum(weighted_sum(*inputs), TASKS),
-        mesh=mesh,
+        mesh=None if TASKS in around.axis_names else mesh,
+        axis_names={TASKS},
         in_specs=(PartitionSpec(), PartitionSpec(TASKS), PartitionSpec(TASKS)),
         out_specs=PartitionSpec(),
         check_vma=False,
@@ -329,6 +332,7 @@ def make_update(
     config: BilevelConfig,
     inner_optimizer: optax.GradientTransformation | None = None,
     adapted: Any = True,
+    mesh: Mesh | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Build one outer step, `update(state, tasks, task_weights=None) -> (state, metrics)`, pure and ready for `jax.jit`.
 
@@ -340,6 +344,7 @@ def make_update(
       config: see `BilevelConfig`.
       inner_optimizer: see `adapt`.
       adapted: see `adapt`.
+      mesh: see `meta_gradient`.
 
     Returns:
       A function of a `TrainState` and a tree of tasks with leading axis T. Metrics are scalars, with `gradient_norm`.
@@ -361,6 +366,7 @@ def make_update(
         config=config,
         inner_optimizer=inner_optimizer,
         adapted=adapted,
+        mesh=mesh,
     )
 
     def update(state: TrainState, tasks: Any, task_weights: jax.Array | None = None) -> tuple[TrainState, Metrics]:

@@ -1,7 +1,9 @@
-"""Train and predict folds as one compiled program. A lane is one (fold, seed); every device runs a lane of its own.
+"""Train and predict folds as one compiled program. A lane is one (fold, seed).
 
-The data lie on each device once; a lane draws its tasks by index from its fold's training clips. Randomness is pure in
-(seed, fold, step): lanes may run in any order, on any number of devices, and draw the same tasks.
+Devices form a mesh of `folds` times `tasks`: each row of it runs a lane of its own, and where there are fewer lanes than devices,
+the tasks of a lane's outer step are split over its row. The data lie on each device once; a lane draws its tasks by index from its
+fold's training clips. Randomness is pure in (seed, fold, step): lanes may run in any order, on any number of devices, and draw the
+same tasks.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ import optax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpy.typing import NDArray
 
+from lightman_jax.bilevel import TASKS
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
 from lightman_jax.methods import Method, MethodConfig, make_method
@@ -25,6 +28,9 @@ from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task_ba
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
 MacroLabels = Literal["true", "shuffled"]
+
+FOLDS = "folds"
+"""Mesh axis over which lanes are spread."""
 
 _LONGEST_CHUNK = 25
 _INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
@@ -97,7 +103,7 @@ class _Lane(NamedTuple):
 
 
 class _Data(NamedTuple):
-    """What every lane shares, unscaled."""
+    """What every lane shares; images scaled, unless that depends on the fold."""
 
     image: jax.Array
     label: jax.Array
@@ -123,6 +129,7 @@ def train_folds(
     seeds: Sequence[int],
     config: TrainConfig,
     *,
+    skip: Callable[[Fold, int], bool] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[TrainedFold]:
     """Train every fold under every seed with one compiled program, and yield each lane when it ends.
@@ -134,6 +141,7 @@ def train_folds(
       folds: from `leave_one_subject_out`; checked again here, so that a fold with its test subject in a pool is refused.
       seeds: one training a seed.
       config: see `TrainConfig`.
+      skip: says of a fold and a seed that they need no training; None trains all.
       on_progress: called after every chunk of steps.
 
     Yields:
@@ -147,15 +155,18 @@ def train_folds(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same"
         )
     check_folds(folds, micro.subject, macro.subject if macro is not None else micro.subject)
-    mesh = _device_mesh()
+    lanes = [(fold, seed) for seed in seeds for fold in folds if skip is None or not skip(fold, seed)]
+    if not lanes:
+        return
+    mesh = _device_mesh(len(lanes), config)
+    side_by_side = mesh.shape[FOLDS]
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
     start, advance, finish = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
-    data = _device_data(micro, macro)
-    lanes = [(fold, seed) for seed in seeds for fold in folds]
-    for first in range(0, len(lanes), mesh.size):
-        batch = lanes[first : first + mesh.size]
+    data = _device_data(micro, macro, config)
+    for first in range(0, len(lanes), side_by_side):
+        batch = lanes[first : first + side_by_side]
         # The last batch is filled with copies of its own first lane, whose results are dropped.
-        filled = [*batch, *[batch[0]] * (mesh.size - len(batch))]
+        filled = [*batch, *[batch[0]] * (side_by_side - len(batch))]
         lane = _Lane(
             key=jnp.stack([fold_key(seed, fold.subject) for fold, seed in filled]),
             train=jnp.stack([fold.train for fold, _ in filled]),
@@ -174,6 +185,18 @@ def train_folds(
         for row, (fold, seed) in enumerate(batch):
             own = jax.tree.map(lambda x, row=row: x[row], params)
             yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
+
+
+def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
+    """Shapes and dtypes of a lane's last parameters, without training: a tree of `jax.ShapeDtypeStruct`."""
+    method = _method(config)
+
+    def last(image: jax.Array, label: jax.Array, where: jax.Array) -> Params:
+        state = method.init(jax.random.key(0), image.shape[1:], len(micro.classes))
+        return method.finish(state, Clips(image=image, label=label, where=where))
+
+    inputs = ((micro.image, jnp.float32), (micro.label, jnp.int32), (micro.label, bool))
+    return jax.eval_shape(last, *[jax.ShapeDtypeStruct(values.shape, dtype) for values, dtype in inputs])
 
 
 def predict_folds(
@@ -203,27 +226,41 @@ def predict_folds(
     return results
 
 
-def _device_mesh() -> Mesh:
-    return jax.make_mesh((jax.device_count(),), ("folds",), axis_types=(AxisType.Auto,))
+def _device_mesh(lanes: int, config: TrainConfig) -> Mesh:
+    """As many lanes side by side as there are, in a number that divides the devices; the rest of a row shares its tasks."""
+    devices = jax.devices()
+    rows = max(n for n in range(1, len(devices) + 1) if len(devices) % n == 0 and n <= lanes)
+    splits = config.method.variant != "generated"
+    columns = min(len(devices) // rows, config.task.tasks) if splits else 1
+    chosen = devices[: rows * columns]
+    return jax.make_mesh((rows, columns), (FOLDS, TASKS), axis_types=(AxisType.Auto, AxisType.Auto), devices=chosen)
 
 
-def _device_data(micro: ClipSet, macro: ClipSet | None) -> _Data:
+def _device_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> _Data:
     second = micro if macro is None else macro
     # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
     number = {name: row for row, name in enumerate(dict.fromkeys((*sorted(micro.subject), *sorted(second.subject))))}
 
     def part(clips: ClipSet) -> tuple[jax.Array, jax.Array, jax.Array]:
         subject = [number[name] for name in clips.subject]
-        return jnp.asarray(clips.image), jnp.asarray(clips.label, jnp.int32), jnp.asarray(subject, jnp.int32)
+        image = jnp.asarray(clips.image)
+        if not _scaled_by_fold(config):
+            image = scale_flow(image, scaling=config.scaling)
+        return image, jnp.asarray(clips.label, jnp.int32), jnp.asarray(subject, jnp.int32)
 
     return _Data(*part(micro), *part(second))
+
+
+def _scaled_by_fold(config: TrainConfig) -> bool:
+    """Whether a clip's scaled image depends on the fold's training clips; if not, it is scaled once for all lanes."""
+    return config.scaling == "fold_rms"
 
 
 @functools.lru_cache(maxsize=32)
 def _training_program(
     config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh
 ) -> tuple[Callable[..., TrainState], Callable[..., tuple[TrainState, Metrics]], Callable[..., Params]]:
-    method = _method(config)
+    method = _method(config, mesh)
 
     def start(lane: _Lane, data: _Data) -> TrainState:
         key = jax.random.fold_in(lane.key, _INIT_STEP)
@@ -244,8 +281,10 @@ def _training_program(
         return method.finish(state, Clips(image=micro.image, label=micro.label, where=micro.train))
 
     # check_vma off: the initial carries of the scans inside are constants, which the check takes for unvarying.
-    each = functools.partial(jax.shard_map, mesh=mesh, out_specs=PartitionSpec("folds"), check_vma=False)
-    lanes, shared = PartitionSpec("folds"), PartitionSpec()
+    lanes, shared = PartitionSpec(FOLDS), PartitionSpec()
+    # The tasks' axis is left to the update inside, which splits over it where it is longer than 1.
+    own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
+    each = functools.partial(jax.shard_map, mesh=mesh, out_specs=lanes, axis_names=own, check_vma=False)
     return (
         jax.jit(each(_for_each_lane(start, 1), in_specs=(lanes, shared))),
         jax.jit(each(_for_each_lane(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
@@ -253,11 +292,11 @@ def _training_program(
     )
 
 
-def _method(config: TrainConfig) -> Method:
+def _method(config: TrainConfig, mesh: Mesh | None = None) -> Method:
     optimizer = optax.adamw(
         optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
     )
-    return make_method(config.method, config.network, optimizer, steps=config.steps)
+    return make_method(config.method, config.network, optimizer, steps=config.steps, mesh=mesh)
 
 
 def _for_each_lane(fn: Callable[..., Any], lane_arguments: int) -> Callable[..., Any]:
@@ -270,11 +309,12 @@ def _for_each_lane(fn: Callable[..., Any], lane_arguments: int) -> Callable[...,
 
 
 def _pools(lane: _Lane, data: _Data, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:
-    micro_image = scale_flow(data.image, scaling=config.scaling, train=lane.train)
+    micro_image, macro_image = data.image, data.macro_image
+    if _scaled_by_fold(config):
+        micro_image = scale_flow(micro_image, scaling=config.scaling, train=lane.train)
+        macro_image = scale_flow(macro_image, scaling=config.scaling, train=lane.macro_train)
     if pseudo_macro:
         macro_image = magnify_flow(micro_image, config.macro_gain)
-    else:
-        macro_image = scale_flow(data.macro_image, scaling=config.scaling, train=lane.macro_train)
     macro_label = data.macro_label
     if config.macro_labels == "shuffled":
         macro_label = shuffle_labels(jax.random.fold_in(lane.key, _SHUFFLE_STEP), macro_label, lane.macro_train)

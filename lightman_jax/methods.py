@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from lightman_jax.alignment import ALIGNMENT_FORMS, AlignmentForm, alignment_loss, alignment_where
 from lightman_jax.bilevel import (
@@ -314,6 +315,7 @@ def make_method(
     outer_optimizer: optax.GradientTransformation,
     *,
     steps: int = 100,
+    mesh: Mesh | None = None,
 ) -> Method:
     """Everything training and testing need of a method.
 
@@ -322,6 +324,7 @@ def make_method(
       network: sizes of the dual branch.
       outer_optimizer: any optax transformation.
       steps: of the whole training; only the published schedule of `generated` asks for it.
+      mesh: devices over which the tasks of a step are split, see `meta_gradient`; `generated`, whose batch is one, does not.
 
     Returns:
       A `Method`.
@@ -345,7 +348,7 @@ def make_method(
     def logits(params: Params, images: jax.Array) -> jax.Array:
         return apply_branches(initial_params(params), images, config=network).logits
 
-    return Method(init, method_update(config, network, outer_optimizer), finish, logits)
+    return Method(init, method_update(config, network, outer_optimizer, mesh), finish, logits)
 
 
 def init_state(params: Params, config: MethodConfig, outer_optimizer: optax.GradientTransformation) -> TrainState:
@@ -356,7 +359,10 @@ def init_state(params: Params, config: MethodConfig, outer_optimizer: optax.Grad
 
 
 def method_update(
-    config: MethodConfig, network: NetworkConfig, outer_optimizer: optax.GradientTransformation
+    config: MethodConfig,
+    network: NetworkConfig,
+    outer_optimizer: optax.GradientTransformation,
+    mesh: Mesh | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """One outer step of a method, `update(state, tasks) -> (state, metrics)`.
 
@@ -364,6 +370,7 @@ def method_update(
       config: from `method_config`; every variant but `generated`, whose step is `make_generator_update`.
       network: sizes of the dual branch.
       outer_optimizer: any optax transformation.
+      mesh: see `meta_gradient`.
 
     Returns:
       A pure function of a `TrainState` and a `Task` with leading axis T.
@@ -380,8 +387,10 @@ def method_update(
     if config.variant == "displacement":
         pull = displacement_loss(losses.inner_loss, config.bilevel, adapted=adapted)
         plain = dataclasses.replace(config.bilevel, inner_steps=0)
-        return make_update(inner_loss=pull, outer_loss=pull, outer_optimizer=outer_optimizer, config=plain)
-    return make_update(**losses._asdict(), outer_optimizer=outer_optimizer, config=config.bilevel, adapted=adapted)
+        return make_update(inner_loss=pull, outer_loss=pull, outer_optimizer=outer_optimizer, config=plain, mesh=mesh)
+    return make_update(
+        **losses._asdict(), outer_optimizer=outer_optimizer, config=config.bilevel, adapted=adapted, mesh=mesh
+    )
 
 
 def _generated_method(

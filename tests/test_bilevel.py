@@ -70,6 +70,19 @@ def test_meta_gradient_equals_the_closed_form(x64, mapping, steps, first_order):
     assert ("inner/loss" in metrics) == (steps > 0)
 
 
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_tasks_split_over_devices_give_the_gradient_of_one_device(x64, count):
+    rng = np.random.default_rng(3)
+    _, tasks, inner, outer = quadratic(rng, tasks=count)
+    theta, weights = jnp.asarray(rng.normal(size=4)), jnp.asarray(rng.uniform(0.5, 2, size=count))
+    mesh = jax.make_mesh((2,), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,))
+    settings = {"inner_loss": inner, "outer_loss": outer, "config": BilevelConfig(2, 0.1), "task_weights": weights}
+    alone, metrics = meta_gradient(theta, tasks, **settings)
+    split, split_metrics = jax.jit(lambda p, t: meta_gradient(p, t, **settings, mesh=mesh))(theta, tasks)
+    np.testing.assert_allclose(split, alone, atol=1e-12)
+    chex.assert_trees_all_close(split_metrics, metrics, atol=1e-12)
+
+
 def test_one_step_is_identity_minus_alpha_hessian(x64):
     rng = np.random.default_rng(1)
     theta, target = jnp.asarray(rng.normal(size=3)), jnp.asarray(rng.normal(size=3))

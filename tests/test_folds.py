@@ -23,8 +23,8 @@ def test_one_and_two_devices_and_fewer_folds_give_the_same_weights(clips, monkey
     folds = leave_one_subject_out(clips.subject)
     assert jax.device_count() == 2
     two = list(train_folds(clips, None, folds, [0, 1], config))
-    one_device = jax.make_mesh((1,), ("folds",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
-    monkeypatch.setattr(folds_module, "_device_mesh", lambda: one_device)
+    one_device = jax.devices()[:1]
+    monkeypatch.setattr(folds_module.jax, "devices", lambda: one_device)
     one = list(train_folds(clips, None, folds[1:], [1], config))
     assert [(lane.fold.subject, lane.seed) for lane in two] == [(f.subject, s) for s in (0, 1) for f in folds]
     for lane in one:
@@ -32,6 +32,20 @@ def test_one_and_two_devices_and_fewer_folds_give_the_same_weights(clips, monkey
         for a, b in zip(jax.tree.leaves(lane.params), jax.tree.leaves(twin.params), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
     assert not same(jax.tree.leaves(two[0].params), jax.tree.leaves(two[3].params)), "seeds must differ"
+
+
+@pytest.mark.parametrize("method", ["lightman", "reptile"])
+def test_a_lane_alone_splits_its_tasks_over_the_devices_and_learns_the_same(clips, one_block, method):
+    config = make_config(method, steps=4)
+    config = dataclasses.replace(config, task=dataclasses.replace(config.task, tasks=3))
+    folds = leave_one_subject_out(clips.subject)
+    assert dict(folds_module._device_mesh(1, config).shape) == {"folds": 1, "tasks": 2}
+    assert dict(folds_module._device_mesh(6, config).shape) == {"folds": 2, "tasks": 1}
+    together = list(train_folds(clips, None, folds, [0], config))
+    (alone,) = train_folds(clips, None, folds[1:2], [0], config)
+    for a, b in zip(jax.tree.leaves(alone.params), jax.tree.leaves(together[1].params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_allclose(alone.history["loss"], together[1].history["loss"], atol=1e-5)
 
 
 def test_a_run_compiles_its_update_once_and_reports_progress(clips):
@@ -42,7 +56,7 @@ def test_a_run_compiles_its_update_once_and_reports_progress(clips):
     lanes = list(train_folds(clips, None, folds, [0, 1], config, on_progress=seen.append))
     program = folds_module._training_program
     assert program.cache_info().misses == 1
-    start, advance, _ = program(config, 3, True, 6, folds_module._device_mesh())
+    start, advance, _ = program(config, 3, True, 6, folds_module._device_mesh(6, config))
     assert program.cache_info().misses == 1, "the program asked for here must be the one that ran"
     assert (start._cache_size(), advance._cache_size()) == (1, 1)
     assert all(lane.history["loss"].shape == (6,) for lane in lanes)
@@ -69,7 +83,7 @@ def test_training_learns_and_predictions_are_probabilities(clips):
 def test_a_macro_corpus_of_many_strangers_takes_no_micro_subject_out_of_the_draw(clips):
     """Forty other people in the macro pool, more than there are micro clips, whose names sort before the micro subjects'."""
     strangers = make_clips(subjects=40, each=1, corpus="a")
-    data = folds_module._device_data(clips, strangers)
+    data = folds_module._device_data(clips, strangers, make_config())
     assert int(data.subject.max()) < len(clips)
     assert len(set(np.asarray(data.macro_subject).tolist()) | set(np.asarray(data.subject).tolist())) == 43
 

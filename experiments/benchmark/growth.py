@@ -1,4 +1,7 @@
-"""How time and memory grow with the work: one axis at a time, from a small base, with fitted exponents."""
+"""How time and memory grow with the work: one axis at a time, from a small base, with fitted exponents.
+
+An image of side s has s^2 pixels, so that an exponent of 2 in `side` is linear in what is computed.
+"""
 
 import dataclasses
 import time

@@ -27,17 +27,24 @@ def save_speed_picture(path: Path, rows: Sequence[dict[str, object]]) -> None:
 
 
 def save_growth_picture(path: Path, points: Sequence[Point]) -> None:
-    """Seconds over size for each axis, both logarithmic, with the exponent between the two largest sizes."""
+    """Seconds, and temporary memory a device where it is known, over size; titles name the exponent at the largest sizes."""
     names = list(dict.fromkeys(point.axis for point in points))
-    figure, panels = plt.subplots(1, len(names), figsize=(3.2 * len(names), 3.2), layout="constrained")
-    for axes, name in zip(panels, names, strict=True):
+    figure, panels = plt.subplots(2, len(names), figsize=(3.2 * len(names), 5.6), layout="constrained", squeeze=False)
+    for column, name in enumerate(names):
         own = [point for point in points if point.axis == name]
-        axes.plot([p.size for p in own], [p.seconds for p in own], "o-", color="#2b6cb0")
-        axes.set_xscale("symlog" if min(p.size for p in own) == 0 else "log", base=2)
-        axes.set_yscale("log")
-        axes.set_title(f"{name.replace('_', ' ')}: exponent {exponent(own):.2f}", fontsize=10)
-        axes.set_xticks([p.size for p in own], [str(p.size) for p in own])
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("seconds")
+        sizes = [point.size for point in own]
+        rows = ([p.seconds for p in own], [p.temporary_bytes / 1e6 for p in own])
+        for axes, values in zip(panels[:, column], rows, strict=True):
+            if not any(values):
+                axes.axis("off")
+                continue
+            axes.plot(sizes, values, "o-", color="#2b6cb0")
+            axes.set_xscale("symlog" if min(sizes) == 0 else "log", base=2)
+            axes.set_yscale("log")
+            axes.set_xticks(sizes, [str(size) for size in sizes])
+            axes.grid(alpha=0.3)
+        panels[0, column].set_title(f"{name.replace('_', ' ')}: exponent {exponent(own):.2f}", fontsize=10)
+    panels[0, 0].set_ylabel("seconds")
+    panels[1, 0].set_ylabel("temporary MB a device")
     figure.savefig(path, dpi=120)
     plt.close(figure)

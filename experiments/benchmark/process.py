@@ -12,7 +12,7 @@ from typing import Any
 from experiments.benchmark.measure import peak_megabytes
 from experiments.benchmark.work import SETTINGS, draw_work
 
-_REPEATS = 3
+_REPEATS = 7
 
 
 def main(who: str, name: str, cache: str | None = None) -> dict[str, Any]:
