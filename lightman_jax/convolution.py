@@ -12,7 +12,8 @@
 Measured on 2 CPU cores, jax 0.10.2, at the settings of `python -m experiments.benchmark`: with kernel gradients as nine matrix
 products a second-order update of setting a takes 0.63 s, as three-row patches 0.53 s, as a convolution with clips and channels
 exchanged 0.49 s. Tiles bring setting a from 0.425 to 0.388 s and b from 3.25 to 3.00 s; one convolution of 15 images of 14x14 from
-2.1 to 1.2 ms at 64 channels, from 0.57 to 0.44 ms at 32; they cost time at 16 channels and for images below 6x6.
+2.1 to 1.2 ms at 64 channels, from 0.57 to 0.44 ms at 32; they cost time at 16 channels, and below 10x10 gain less than the
+second that they take to compile.
 """
 
 import functools
@@ -28,7 +29,7 @@ CONV_FORMS: tuple[ConvForm, ...] = get_args(ConvForm)
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW_CHANNELS = 8
-_TILED_SIDE, _TILED_CHANNELS = 6, 32
+_TILED_SIDE, _TILED_CHANNELS = 10, 32
 # A polynomial of degree 2 at the points 0, 1, -1 and infinity: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural
 # Networks", F(2x2, 3x3). For both axes at once: `[16, 9]`.
 _AT_POINTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
