@@ -89,6 +89,9 @@ class RunConfig:
       workdir: folder of this run's results; by default runs/DATASET-METHOD.
       method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
       seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
+      coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.
+      processes: how many there are.
+      process_id: which one this is, from 0.
       train: settings of one fold's training.
     """
 
@@ -96,12 +99,19 @@ class RunConfig:
     workdir: str | None = None
     method_name: str = "lightman"
     seeds: int = 0
+    coordinator: str | None = None
+    processes: int = 1
+    process_id: int = 0
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         _known("method", self.method_name, METHODS)
         if self.seeds < 0:
             raise ConfigError(f"seeds {self.seeds} is negative; choose 1 or more, or 0 for the default")
+        if not 0 <= self.process_id < self.processes:
+            raise ConfigError(f"process_id {self.process_id} is not one of 0 to processes - 1 = {self.processes - 1}")
+        if self.processes > 1 and not self.coordinator:
+            raise ConfigError(f"{self.processes} processes need --coordinator=HOST:PORT of the first, the same for all")
 
     @property
     def trained(self) -> TrainConfig:

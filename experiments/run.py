@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 
 from experiments.config import ConfigError, RunConfig, parse_config
+from experiments.hosts import is_first, join_hosts
 from lightman_jax.data.clips import DataError
 
 _MOST_HOST_DEVICES = 16
@@ -18,9 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = parse_config(sys.argv[1:] if argv is None else argv)
         _set_up_jax(config)
-        from experiments.train import train_and_evaluate
+        from experiments.train import train_along, train_and_evaluate
 
-        train_and_evaluate(config)
+        if is_first():
+            train_and_evaluate(config)
+        else:
+            train_along(config)
     except (ConfigError, DataError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -32,10 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _set_up_jax(config: RunConfig) -> None:
     """One host device a core, so that folds train side by side on a CPU, and compiled programs kept between runs."""
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not told and "JAX_NUM_CPU_DEVICES" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_HOST_DEVICES))
     jax.config.update("jax_compilation_cache_dir", str(Path(config.data.shards).expanduser() / "xla"))
+    join_hosts(config)
 
 
 if __name__ == "__main__":

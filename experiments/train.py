@@ -13,12 +13,14 @@ from typing import Any, Self
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
 from experiments import report
 from experiments.config import ConfigError, RunConfig, default_workdir
+from experiments.hosts import from_first, wait_for_all
 from experiments.lanes import LaneStore
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_subject_out_plan
@@ -69,11 +71,12 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     if config.data.data_dir is None:
         report.print_stand_in_box(console, config.data.dataset)
     prepared = _prepare(config, console)
+    wait_for_all("prepared")
     stand_in = prepared.manifest["stand_in"]
     if stand_in and config.data.data_dir:
         report.print_stand_in_box(console, config.data.dataset)
     plan = leave_one_subject_out_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
-    seeds = range(config.seeds or (_SEEDS_ON_STAND_IN if stand_in else _SEEDS_ON_CORPUS))
+    seeds = _seeds(config, prepared)
     workdir = default_workdir(config, prepared.manifest["dataset"])
     _claim_workdir(workdir, config, prepared, list(seeds))
     console.print(
@@ -83,6 +86,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     started = time.time()
     store = LaneStore(workdir / "lanes", prepared.micro, prepared.macro, config.trained)
     held = {(fold.subject, seed): store.load(fold, seed) for seed in seeds for fold in plan.folds}
+    from_first(_is_held(held))
     before = [lane for lane in held.values() if lane is not None]
     if before:
         console.print(
@@ -110,6 +114,27 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
         report.print_stand_in_box(console, config.data.dataset)
     console.print(f"results: {workdir} (metrics.json, predictions.csv, confusion.png, curves.png, checkpoints)")
     return metrics
+
+
+def train_along(config: RunConfig) -> None:
+    """What every process but the first does: train with it, and write nothing."""
+    wait_for_all("prepared")
+    prepared = _prepare(config, Console(quiet=True))
+    plan = leave_one_subject_out_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
+    seeds = _seeds(config, prepared)
+    lanes = {(fold.subject, seed): None for seed in seeds for fold in plan.folds}
+    held = dict(zip(lanes, from_first(_is_held(lanes)).tolist(), strict=True))
+    skip = lambda fold, seed: held[fold.subject, seed]  # noqa: E731
+    for _ in train_folds(prepared.micro, prepared.macro, plan.folds, seeds, config.trained, skip=skip):
+        pass
+
+
+def _seeds(config: RunConfig, prepared: Prepared) -> range:
+    return range(config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS))
+
+
+def _is_held(lanes: Mapping[tuple[str, int], TrainedFold | None]) -> NDArray[np.bool_]:
+    return np.array([lane is not None for lane in lanes.values()])
 
 
 class _CompileClock:
@@ -260,8 +285,9 @@ def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, 
 def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
     """Write `config.json` and `environment.json`, unless another run's results are there."""
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
-    # Where a run is kept does not make it another run.
-    settings.pop("workdir")
+    # Where a run is kept, and who helps, does not make it another run.
+    for name in ("workdir", "coordinator", "processes", "process_id"):
+        settings.pop(name)
     settings["data"].pop("shards")
     content = {
         "format_version": FORMAT_VERSION,

@@ -27,7 +27,8 @@ def save_params(folder: Path, step: int, params: Params, metadata: dict[str, Any
     target = folder.absolute()
     if target.exists():
         shutil.rmtree(target)
-    with ocp.CheckpointManager(target) as manager:
+    target.mkdir(parents=True)
+    with ocp.CheckpointManager(target, options=_this_process_alone()) as manager:
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(params),
             metadata=ocp.args.JsonSave({"format_version": FORMAT_VERSION, **metadata}),
@@ -54,7 +55,7 @@ def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]
         raise ValueError(
             f"{folder} does not exist; give the folder of a checkpoint, for example WORKDIR/checkpoints/seed_0"
         )
-    with ocp.CheckpointManager(target) as manager:
+    with ocp.CheckpointManager(target, options=_this_process_alone()) as manager:
         step = manager.latest_step()
         if step is None:
             raise ValueError(f"{folder} holds no checkpoint; train first, or give WORKDIR/checkpoints/seed_0")
@@ -65,3 +66,12 @@ def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
         restored = manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(abstract)))
     return step, restored["params"], metadata
+
+
+def _this_process_alone() -> ocp.CheckpointManagerOptions:
+    """One of several processes reads or writes while the others go on; it must not wait for them."""
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+    )
+    return ocp.CheckpointManagerOptions(multiprocessing_options=alone, create=False)

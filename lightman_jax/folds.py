@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from lightman_jax.bilevel import TASKS
@@ -95,11 +96,16 @@ class Progress(NamedTuple):
 
 
 class _Lane(NamedTuple):
-    """Per-lane inputs: key `[...]`, `train [n]`, `macro_train [m]`."""
+    """Per-lane inputs: the data of its key, `train [n]`, `macro_train [m]`."""
 
-    key: jax.Array
+    key_data: jax.Array
     train: jax.Array
     macro_train: jax.Array
+
+    @property
+    def key(self) -> jax.Array:
+        """The lane's random key."""
+        return jax.random.wrap_key_data(self.key_data)
 
 
 class _Data(NamedTuple):
@@ -162,26 +168,27 @@ def train_folds(
     side_by_side = mesh.shape[FOLDS]
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
     start, advance, finish = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
-    data = _device_data(micro, macro, config)
+    data = _placed(_device_data(micro, macro, config), mesh, PartitionSpec())
     for first in range(0, len(lanes), side_by_side):
         batch = lanes[first : first + side_by_side]
         # The last batch is filled with copies of its own first lane, whose results are dropped.
         filled = [*batch, *[batch[0]] * (side_by_side - len(batch))]
-        lane = _Lane(
-            key=jnp.stack([fold_key(seed, fold.subject) for fold, seed in filled]),
-            train=jnp.stack([fold.train for fold, _ in filled]),
-            macro_train=jnp.stack([fold.train if macro is None else fold.macro_train for fold, _ in filled]),
+        inputs = (
+            [jax.random.key_data(fold_key(seed, fold.subject)) for fold, seed in filled],
+            [fold.train for fold, _ in filled],
+            [fold.train if macro is None else fold.macro_train for fold, _ in filled],
         )
+        lane = _Lane(*_placed([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
         state = start(lane, data)
         chunks = []
         for step in range(0, config.steps, chunk):
             state, metrics = advance(state, lane, data)
-            chunks.append(jax.device_get(metrics))
+            chunks.append(_fetched(metrics))
             if on_progress is not None:
                 loss = float(np.mean(chunks[-1]["loss"][: len(batch)]))
                 on_progress(Progress(batch, step + chunk, first, len(lanes), loss))
         history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-        params = jax.device_get(finish(state, lane, data))
+        params = _fetched(finish(state, lane, data))
         for row, (fold, seed) in enumerate(batch):
             own = jax.tree.map(lambda x, row=row: x[row], params)
             yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
@@ -227,11 +234,16 @@ def predict_folds(
 
 
 def _device_mesh(lanes: int, config: TrainConfig) -> Mesh:
-    """As many lanes side by side as there are, in a number that divides the devices; the rest of a row shares its tasks."""
+    """As many lanes side by side as there are, in a number that divides the devices; the rest of a row shares its tasks.
+
+    With several processes every device takes part, if need be with a lane or a task that counts for nothing.
+    """
     devices = jax.devices()
+    alone, splits = jax.process_count() == 1, config.method.variant != "generated"
     rows = max(n for n in range(1, len(devices) + 1) if len(devices) % n == 0 and n <= lanes)
-    splits = config.method.variant != "generated"
-    columns = min(len(devices) // rows, config.task.tasks) if splits else 1
+    columns = min(len(devices) // rows, config.task.tasks if alone else len(devices)) if splits else 1
+    if not alone and not splits:
+        rows = len(devices)
     chosen = devices[: rows * columns]
     return jax.make_mesh((rows, columns), (FOLDS, TASKS), axis_types=(AxisType.Auto, AxisType.Auto), devices=chosen)
 
@@ -241,14 +253,25 @@ def _device_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> 
     # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
     number = {name: row for row, name in enumerate(dict.fromkeys((*sorted(micro.subject), *sorted(second.subject))))}
 
-    def part(clips: ClipSet) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def part(clips: ClipSet) -> tuple[Any, Any, Any]:
         subject = [number[name] for name in clips.subject]
         image = jnp.asarray(clips.image)
         if not _scaled_by_fold(config):
             image = scale_flow(image, scaling=config.scaling)
-        return image, jnp.asarray(clips.label, jnp.int32), jnp.asarray(subject, jnp.int32)
+        # On the host: what lies on one process's devices cannot be spread over those of another.
+        return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
 
     return _Data(*part(micro), *part(second))
+
+
+def _placed(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
+    """Arrays that every process holds whole, spread over the devices of all processes."""
+    return jax.device_put(tree, NamedSharding(mesh, spec))
+
+
+def _fetched(tree: Any) -> Any:
+    """Arrays of all devices on this host, whole on every process."""
+    return jax.device_get(tree) if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
 
 
 def _scaled_by_fold(config: TrainConfig) -> bool:

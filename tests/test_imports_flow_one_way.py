@@ -90,6 +90,7 @@ ORDER = [
     "experiments.benchmark.growth",
     "experiments.benchmark.picture",
     "experiments.benchmark.__main__",
+    "experiments.hosts",
     "experiments.lanes",
     "experiments.train",
     "experiments.run",
