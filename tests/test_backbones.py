@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import random_params
 
-from lightman_jax.backbones import BACKBONES, NORMALISATIONS, VGG16, Conv4, DenseNet
+from lightman_jax.backbones import BACKBONES, NORMALISATIONS, Conv4, DenseNet
 from lightman_jax.bilevel import meta_gradient
 from lightman_jax.branches import NetworkConfig, apply_branches, branch_statistics, init_params
 from lightman_jax.methods import MethodConfig, method_losses
@@ -109,14 +109,12 @@ def test_stored_moments_make_batch_normalised_clips_independent_of_each_other():
     [
         ("conv4", "layer"),
         ("resnet12", "batch"),
-        ("vgg16", "layer"),
         ("densenet", "batch"),
     ],
 )
 def test_second_order_meta_gradient_equals_forward_over_reverse(x64, monkeypatch, name, normalisation):
     """Reverse over reverse with closed convolutions in a scan, against forward over reverse with plain ones."""
     monkeypatch.setattr(DenseNet, "layers", 2)
-    monkeypatch.setattr(VGG16, "depths", (1, 2, 1, 1, 1))
     network = NetworkConfig(backbone=name, width=4, embedding=3, normalisation=normalisation)
     # The alignment is the same for every backbone; without it the programs of the deep ones compile in half the time.
     weight = 0.5 if name == "conv4" else 0.0
