@@ -86,7 +86,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     started = time.time()
     store = LaneStore(workdir / "lanes", prepared.micro, prepared.macro, config.trained)
     held = {(fold.subject, seed): store.load(fold, seed) for seed in seeds for fold in plan.folds}
-    from_first(_is_held(held))
+    from_first(_is_held(held))  # The other processes leave out what this one holds.
     before = [lane for lane in held.values() if lane is not None]
     if before:
         console.print(

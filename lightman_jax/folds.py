@@ -164,7 +164,8 @@ def train_folds(
     lanes = [(fold, seed) for seed in seeds for fold in folds if skip is None or not skip(fold, seed)]
     if not lanes:
         return
-    mesh = _device_mesh(len(lanes), config)
+    # By all lanes, not by those left: a run that was interrupted goes on with the arithmetic it began with.
+    mesh = _device_mesh(len(folds) * len(seeds), config)
     side_by_side = mesh.shape[FOLDS]
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
     start, advance, finish = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
