@@ -41,6 +41,7 @@ def save_growth_picture(path: Path, points: Sequence[Point]) -> None:
             axes.plot(sizes, values, "o-", color="#2b6cb0")
             axes.set_xscale("symlog" if min(sizes) == 0 else "log", base=2)
             axes.set_yscale("log")
+            axes.set_ylim(min(values) / 2, max(values) * 2)
             axes.set_xticks(sizes, [str(size) for size in sizes])
             axes.grid(alpha=0.3)
         panels[0, column].set_title(f"{name.replace('_', ' ')}: exponent {exponent(own):.2f}", fontsize=10)
