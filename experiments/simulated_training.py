@@ -38,7 +38,7 @@ from lightman_jax.types import ClipSet
 
 TRAINED_ON = "facs: simulated from action units, no clip of a corpus"
 SIMULATED = FacsConfig(people=60, micro_clips=10, macro_clips=2)
-NETWORK = NetworkConfig(width=32)
+NETWORK = NetworkConfig(backbone="conv4", normalisation="group", width=32)
 NETWORK_STEPS = 400
 Images = NDArray[np.float32]
 

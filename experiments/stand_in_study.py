@@ -24,6 +24,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.branches import NetworkConfig
 from lightman_jax.data.labels import EMOTIONS_3
 from lightman_jax.data.motion import MotionConfig, motion_between
 from lightman_jax.data.simulator import SimulatorConfig, subject_clips
@@ -35,6 +36,7 @@ from lightman_jax.types import ClipSet
 
 # The flow that the published figures of this study were made with; the package's default recovers small movements better.
 MOTION = MotionConfig(flow_method="dis")
+NETWORK = NetworkConfig(backbone="conv4", normalisation="group")
 ORIGIN = "invented stand-in people; not a corpus"
 SEEDS, TRAIN_PEOPLE, TEST_PEOPLE, MACRO_STRANGERS = 5, 10, 20, 10
 MacroPeople = Literal["own", "strangers"]
@@ -80,7 +82,8 @@ class Learner:
     def config(self) -> TrainConfig:
         """The training settings."""
         own = method_config(self.method, MethodConfig(**dict(self.changes)))
-        return TrainConfig(method=own, macro_labels=self.macro_labels, task=TaskConfig(macro_shots=self.macro_shots))
+        task = TaskConfig(macro_shots=self.macro_shots)
+        return TrainConfig(method=own, macro_labels=self.macro_labels, task=task, network=NETWORK)
 
 
 class Population(NamedTuple):

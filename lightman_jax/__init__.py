@@ -16,12 +16,7 @@ from lightman_jax.backbones import Conv4 as Conv4
 from lightman_jax.backbones import DenseNet as DenseNet
 from lightman_jax.backbones import ResNet12 as ResNet12
 from lightman_jax.backbones import ResNet18 as ResNet18
-from lightman_jax.bilevel import BilevelConfig as BilevelConfig
-from lightman_jax.bilevel import RatedParams as RatedParams
-from lightman_jax.bilevel import adapt as adapt
 from lightman_jax.bilevel import displacement_loss as displacement_loss
-from lightman_jax.bilevel import initial_params as initial_params
-from lightman_jax.bilevel import learn_inner_rate as learn_inner_rate
 from lightman_jax.bilevel import make_update as make_update
 from lightman_jax.bilevel import meta_gradient as meta_gradient
 from lightman_jax.bilevel import outer_objective as outer_objective
@@ -43,6 +38,11 @@ from lightman_jax.label_generator import init_generated as init_generated
 from lightman_jax.label_generator import init_generated_state as init_generated_state
 from lightman_jax.label_generator import make_generator_update as make_generator_update
 from lightman_jax.label_generator import published_optimizers as published_optimizers
+from lightman_jax.level_one import BilevelConfig as BilevelConfig
+from lightman_jax.level_one import RatedParams as RatedParams
+from lightman_jax.level_one import adapt as adapt
+from lightman_jax.level_one import initial_params as initial_params
+from lightman_jax.level_one import learn_inner_rate as learn_inner_rate
 from lightman_jax.losses import balanced_weights as balanced_weights
 from lightman_jax.losses import entropy_loss as entropy_loss
 from lightman_jax.losses import focal_loss as focal_loss

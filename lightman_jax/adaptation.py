@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightman_jax.bilevel import RatedParams, adapt, initial_params, map_tasks
+from lightman_jax.bilevel import map_tasks
 from lightman_jax.branches import NetworkConfig, apply_branches
+from lightman_jax.level_one import RatedParams, adapt, initial_params
 from lightman_jax.methods import MethodConfig, adapted_parts, method_losses, prototype_head
 from lightman_jax.types import Clips, Params, Task
 

@@ -1,8 +1,8 @@
 """Backbones by name: images to features, with any normalisation, for any image size and number of channels.
 
 Halvings stop on an axis that has reached length 1, so small images pass through deep networks. `width` is the number of
-channels of the first stage (of DenseNet, the growth). Features are the mean over space; `maps` are what the last stage sees before
-its own pooling.
+channels of the first stage (of DenseNet, the growth; of the MLP, a quarter of its units). Features are the mean over space; `maps`
+are what the last stage sees before its own pooling.
 """
 
 import math
@@ -27,7 +27,7 @@ from lightman_jax.networks import (
     patch_moments,
 )
 
-BackboneName = Literal["conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet"]
+BackboneName = Literal["mlp", "conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet"]
 Normalisation = Literal["group", "layer", "batch"]
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 
@@ -101,6 +101,25 @@ class Backbone(nn.Module):
             return moments
         stored: Moments | None = self.get_variable(STATISTICS, name)
         return moments if stored is None else stored
+
+
+class MLP(Backbone):
+    """2x2 means, one dense layer of all pixels, normalisation and ReLU.
+
+    `[n, H, W, C] -> features [n, 4 width]`; maps have one place. Choice: faces are aligned, so where something moves says as much
+    as how. A convolution followed by a mean over space asks the same question everywhere; this asks another at every place, with
+    few inner products.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        pixels = mean_pool(x)
+        pixels = pixels.reshape(x.shape[0], 1, 1, -1)
+        y = self.conv("1", pixels, 4 * self.width, size=1)
+        bias = self.param("bias_1", nn.initializers.zeros_init(), (4 * self.width,), x.dtype)
+        maps = nn.relu(self.norm("1", y, where, bias=bias).values)
+        return maps.mean(axis=(1, 2)), maps
 
 
 class Conv4(Backbone):
@@ -221,6 +240,7 @@ class DenseNet(Backbone):
 
 
 BACKBONES: dict[BackboneName, type[Backbone]] = {
+    "mlp": MLP,
     "conv4": Conv4,
     "resnet12": ResNet12,
     "resnet18": ResNet18,

@@ -19,16 +19,16 @@ class NetworkConfig:
     """Sizes of the dual branch.
 
     Attributes:
-      backbone: conv4, resnet12, resnet18, vgg16, vgg19 or densenet.
+      backbone: mlp, conv4, resnet12, resnet18, vgg16, vgg19 or densenet.
       width: channels of the backbone's first stage (densenet: its growth), a multiple of 4; publications use 64 (12).
       normalisation: group, layer or batch (moments of the current batch; of the training clips when predicting).
       embedding: E, length of the auxiliary branch's embedding.
       conv_form: auto, tiled, closed or plain; see `convolution.conv3x3`.
     """
 
-    backbone: BackboneName = "conv4"
+    backbone: BackboneName = "mlp"
     width: int = 16
-    normalisation: Normalisation = "group"
+    normalisation: Normalisation = "layer"
     embedding: int = 32
     conv_form: ConvForm = "auto"
 

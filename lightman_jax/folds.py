@@ -1,9 +1,7 @@
 """Train and predict folds as one compiled program. A lane is one (fold, seed).
 
-Devices form a mesh of `folds` times `tasks`: each row of it runs a lane of its own, and where there are fewer lanes than devices,
-the tasks of a lane's outer step are split over its row. The data lie on each device once; a lane draws its tasks by index from its
-fold's training clips. Randomness is pure in (seed, fold, step): lanes may run in any order, on any number of devices, and draw the
-same tasks.
+The data lie on each device once; a lane draws its tasks by index from its fold's training clips. Randomness is pure in (seed, fold,
+step): lanes may run in any order, on any number of devices, and draw the same tasks.
 """
 
 import dataclasses
@@ -17,21 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import NDArray
 
-from lightman_jax.bilevel import TASKS
+from lightman_jax.bilevel import TASKS, side_by_side
 from lightman_jax.branches import NetworkConfig
+from lightman_jax.devices import FOLDS, each_lane, fetch, lane_mesh, lanes_of_row, place
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
 from lightman_jax.methods import Method, MethodConfig, make_method
 from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task_batch
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
 MacroLabels = Literal["true", "shuffled"]
-
-FOLDS = "folds"
-"""Mesh axis over which lanes are spread."""
 
 _LONGEST_CHUNK = 25
 _INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
@@ -165,31 +160,32 @@ def train_folds(
     if not lanes:
         return
     # By all lanes, not by those left: a run that was interrupted goes on with the arithmetic it began with.
-    mesh = _device_mesh(len(folds) * len(seeds), config)
-    side_by_side = mesh.shape[FOLDS]
+    count = len(folds) * len(seeds)
+    mesh = lane_mesh(count, 1 if config.method.variant == "generated" else config.task.tasks)
+    at_once = mesh.shape[FOLDS] * lanes_of_row(count, mesh, side_by_side=_side_by_side(config))
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
     start, advance, finish = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
-    data = _placed(_device_data(micro, macro, config), mesh, PartitionSpec())
-    for first in range(0, len(lanes), side_by_side):
-        batch = lanes[first : first + side_by_side]
+    data = place(_device_data(micro, macro, config), mesh, PartitionSpec())
+    for first in range(0, len(lanes), at_once):
+        batch = lanes[first : first + at_once]
         # The last batch is filled with copies of its own first lane, whose results are dropped.
-        filled = [*batch, *[batch[0]] * (side_by_side - len(batch))]
+        filled = [*batch, *[batch[0]] * (at_once - len(batch))]
         inputs = (
             [jax.random.key_data(fold_key(seed, fold.subject)) for fold, seed in filled],
             [fold.train for fold, _ in filled],
             [fold.train if macro is None else fold.macro_train for fold, _ in filled],
         )
-        lane = _Lane(*_placed([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
+        lane = _Lane(*place([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
         state = start(lane, data)
         chunks = []
         for step in range(0, config.steps, chunk):
             state, metrics = advance(state, lane, data)
-            chunks.append(_fetched(metrics))
+            chunks.append(fetch(metrics))
             if on_progress is not None:
                 loss = float(np.mean(chunks[-1]["loss"][: len(batch)]))
                 on_progress(Progress(batch, step + chunk, first, len(lanes), loss))
         history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-        params = _fetched(finish(state, lane, data))
+        params = fetch(finish(state, lane, data))
         for row, (fold, seed) in enumerate(batch):
             own = jax.tree.map(lambda x, row=row: x[row], params)
             yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
@@ -234,21 +230,6 @@ def predict_folds(
     return results
 
 
-def _device_mesh(lanes: int, config: TrainConfig) -> Mesh:
-    """As many lanes side by side as there are, in a number that divides the devices; the rest of a row shares its tasks.
-
-    With several processes every device takes part, if need be with a lane or a task that counts for nothing.
-    """
-    devices = jax.devices()
-    alone, splits = jax.process_count() == 1, config.method.variant != "generated"
-    rows = max(n for n in range(1, len(devices) + 1) if len(devices) % n == 0 and n <= lanes)
-    columns = min(len(devices) // rows, config.task.tasks if alone else len(devices)) if splits else 1
-    if not alone and not splits:
-        rows = len(devices)
-    chosen = devices[: rows * columns]
-    return jax.make_mesh((rows, columns), (FOLDS, TASKS), axis_types=(AxisType.Auto, AxisType.Auto), devices=chosen)
-
-
 def _device_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> _Data:
     second = micro if macro is None else macro
     # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
@@ -263,16 +244,6 @@ def _device_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> 
         return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
 
     return _Data(*part(micro), *part(second))
-
-
-def _placed(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
-    """Arrays that every process holds whole, spread over the devices of all processes."""
-    return jax.device_put(tree, NamedSharding(mesh, spec))
-
-
-def _fetched(tree: Any) -> Any:
-    """Arrays of all devices on this host, whole on every process."""
-    return jax.device_get(tree) if jax.process_count() == 1 else multihost_utils.process_allgather(tree, tiled=True)
 
 
 def _scaled_by_fold(config: TrainConfig) -> bool:
@@ -309,11 +280,16 @@ def _training_program(
     # The tasks' axis is left to the update inside, which splits over it where it is longer than 1.
     own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
     each = functools.partial(jax.shard_map, mesh=mesh, out_specs=lanes, axis_names=own, check_vma=False)
+    of_row = functools.partial(each_lane, side_by_side=_side_by_side(config))
     return (
-        jax.jit(each(_for_each_lane(start, 1), in_specs=(lanes, shared))),
-        jax.jit(each(_for_each_lane(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
-        jax.jit(each(_for_each_lane(finish, 2), in_specs=(lanes, lanes, shared))),
+        jax.jit(each(of_row(start, 1), in_specs=(lanes, shared))),
+        jax.jit(each(of_row(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
+        jax.jit(each(of_row(finish, 2), in_specs=(lanes, lanes, shared))),
     )
+
+
+def _side_by_side(config: TrainConfig) -> bool:
+    return side_by_side(config.method.bilevel.task_mapping)
 
 
 def _method(config: TrainConfig, mesh: Mesh | None = None) -> Method:
@@ -321,15 +297,6 @@ def _method(config: TrainConfig, mesh: Mesh | None = None) -> Method:
         optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
     )
     return make_method(config.method, config.network, optimizer, steps=config.steps, mesh=mesh)
-
-
-def _for_each_lane(fn: Callable[..., Any], lane_arguments: int) -> Callable[..., Any]:
-    """Run `fn` on the lanes of one device in turn; the first arguments carry the lane axis, the last is shared."""
-
-    def run(*arguments: Any) -> Any:
-        return jax.lax.map(lambda lane: fn(*lane, *arguments[lane_arguments:]), arguments[:lane_arguments])
-
-    return run
 
 
 def _pools(lane: _Lane, data: _Data, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:

@@ -22,8 +22,8 @@ import optax
 from jax.typing import DTypeLike
 
 from lightman_jax.backbones import STATISTICS, Backbone
-from lightman_jax.bilevel import BilevelConfig, adapt
 from lightman_jax.branches import NetworkConfig, dense, make_backbone
+from lightman_jax.level_one import BilevelConfig, adapt
 from lightman_jax.losses import entropy_loss, focal_loss, keep_where, mean_where
 from lightman_jax.networks import Moments
 from lightman_jax.types import Clips, Metrics, Params, TrainState

@@ -20,14 +20,7 @@ import optax
 from jax.sharding import Mesh
 
 from lightman_jax.alignment import ALIGNMENT_FORMS, AlignmentForm, alignment_loss, alignment_where
-from lightman_jax.bilevel import (
-    BilevelConfig,
-    RatedParams,
-    displacement_loss,
-    initial_params,
-    learn_inner_rate,
-    make_update,
-)
+from lightman_jax.bilevel import displacement_loss, make_update
 from lightman_jax.branches import NetworkConfig, apply_branches, branch_statistics, extract_features, init_params
 from lightman_jax.label_generator import (
     GeneratorConfig,
@@ -37,6 +30,7 @@ from lightman_jax.label_generator import (
     make_generator_update,
     published_optimizers,
 )
+from lightman_jax.level_one import BilevelConfig, RatedParams, initial_params, learn_inner_rate
 from lightman_jax.losses import (
     PRIMARY_FORMS,
     PrimaryForm,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lightman_jax.adaptation import adapt_and_predict, make_adapter, pad_clips
-from lightman_jax.bilevel import BilevelConfig, adapt, learn_inner_rate
 from lightman_jax.branches import NetworkConfig, apply_branches, branch_statistics, init_params
+from lightman_jax.level_one import BilevelConfig, adapt, learn_inner_rate
 from lightman_jax.methods import MethodConfig, adapted_parts, method_config, method_losses
 from lightman_jax.types import Clips, Task
 

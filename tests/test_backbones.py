@@ -147,7 +147,7 @@ def test_second_order_meta_gradient_equals_forward_over_reverse(x64, monkeypatch
     ("build", "text"),
     [
         (lambda: NetworkConfig(width=10), "groups of 4 or 8"),
-        (lambda: NetworkConfig(backbone="resnet"), "choose one of conv4"),
+        (lambda: NetworkConfig(backbone="resnet"), "choose one of mlp, conv4"),
         (lambda: NetworkConfig(normalisation="instance"), "group, layer, batch"),
         (lambda: NetworkConfig(conv_form="fast"), "auto, tiled, closed, plain"),
         (lambda: init_params(jax.random.key(0), config=NetworkConfig(), image_shape=(8, 8), classes=3), "not"),

@@ -10,16 +10,8 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from lightman_jax.bilevel import (
-    BilevelConfig,
-    RatedParams,
-    adapt,
-    displacement_loss,
-    learn_inner_rate,
-    make_update,
-    meta_gradient,
-    outer_objective,
-)
+from lightman_jax.bilevel import displacement_loss, make_update, meta_gradient, outer_objective
+from lightman_jax.level_one import BilevelConfig, RatedParams, adapt, learn_inner_rate
 from lightman_jax.types import TrainState
 
 

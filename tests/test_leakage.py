@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from conftest import make_clips
 
-from lightman_jax.bilevel import BilevelConfig
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.flow import SCALINGS
 from lightman_jax.folds import TrainConfig, predict_folds, train_folds
+from lightman_jax.level_one import BilevelConfig
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.tasks import TaskConfig, leave_one_subject_out
@@ -62,13 +62,13 @@ CASES = {
     "lightman, fold_rms, macro corpus": ({"scaling": "fold_rms"}, True),
     "joint, fold_rms": ({"method": "joint", "scaling": "fold_rms"}, False),
     "joint, batch normalisation": (
-        {"method": "joint", "network": NetworkConfig(width=8, embedding=4, normalisation="batch")},
+        {"method": "joint", "network": NetworkConfig(backbone="conv4", width=8, embedding=4, normalisation="batch")},
         False,
     ),
     "lightman_fo, shuffled macro labels": ({"method": "lightman_fo", "macro_labels": "shuffled"}, False),
     "lightman_fo, shuffled labels of a macro corpus": ({"method": "lightman_fo", "macro_labels": "shuffled"}, True),
     "generated, batch normalisation": (
-        {"method": "generated", "network": NetworkConfig(width=4, normalisation="batch")},
+        {"method": "generated", "network": NetworkConfig(backbone="conv4", width=4, normalisation="batch")},
         False,
     ),
     **{name: ({"method": name}, False) for name in ("reptile", "meta_sgd", "protonet")},

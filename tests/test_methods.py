@@ -10,15 +10,16 @@ import optax
 import pytest
 from conftest import random_params
 
-from lightman_jax.bilevel import BilevelConfig, meta_gradient
+from lightman_jax.bilevel import meta_gradient
 from lightman_jax.branches import NetworkConfig, apply_branches, extract_features
+from lightman_jax.level_one import BilevelConfig
 from lightman_jax.losses import primary_loss
 from lightman_jax.methods import METHODS, MethodConfig, init_state, method_config, method_losses, method_update
 from lightman_jax.types import Clips, Task, TrainState
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
-NETWORK = NetworkConfig(width=8, embedding=4)
+NETWORK = NetworkConfig(backbone="conv4", normalisation="group", width=8, embedding=4)
 
 
 def make_tasks(rng, count=2, n=4, side=16):
@@ -49,7 +50,7 @@ def close(first, second, tolerance=1e-10):
         np.testing.assert_allclose(a, b, atol=tolerance)
 
 
-SMALL = NetworkConfig(width=4, embedding=3)
+SMALL = NetworkConfig(backbone="conv4", normalisation="group", width=4, embedding=3)
 ALPHA, LAMBDA, MU, PRE, TEMPERATURE = 0.05, 0.7, 0.4, 0.6, 0.3
 
 

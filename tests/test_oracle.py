@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from conftest import random_params
 
-from lightman_jax.bilevel import BilevelConfig, meta_gradient
+from lightman_jax.bilevel import meta_gradient
 from lightman_jax.branches import NetworkConfig
+from lightman_jax.level_one import BilevelConfig
 from lightman_jax.methods import MethodConfig, method_losses
 from lightman_jax.types import Clips, Task
 from tests.reference import numpy_lightman as oracle
 
 SETTINGS = {"lambda": 0.7, "mu": 0.4, "pre": 0.6, "alpha": 0.05, "temperature": 0.3}
-NETWORK = NetworkConfig(width=8, embedding=5)
+NETWORK = NetworkConfig(backbone="conv4", normalisation="group", width=8, embedding=5)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def package_gradient(params, tasks, *, steps, first_order, mapping="scan", conv_
         outer_alignment=SETTINGS["mu"],
         initial_weight=SETTINGS["pre"],
     )
-    network = NetworkConfig(width=8, embedding=5, conv_form=conv_form)
+    network = NetworkConfig(backbone="conv4", normalisation="group", width=8, embedding=5, conv_form=conv_form)
     inner, outer, initial = method_losses(method, network)
     run = jax.jit(
         lambda p, t: meta_gradient(p, t, inner_loss=inner, outer_loss=outer, initial_loss=initial, config=bilevel)

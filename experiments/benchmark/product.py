@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from experiments.benchmark.work import ALIGNMENT_WEIGHT, EMBEDDING, INNER_RATE, Setting
-from lightman_jax.bilevel import TASKS, BilevelConfig, adapt, map_tasks, meta_gradient
+from lightman_jax.bilevel import TASKS, map_tasks, meta_gradient
 from lightman_jax.branches import NetworkConfig, apply_branches
+from lightman_jax.level_one import BilevelConfig, adapt
 from lightman_jax.losses import primary_loss
 from lightman_jax.types import LossFn, Metrics, Params
 
@@ -22,7 +23,7 @@ def task_mesh(devices: int | None = None) -> Mesh:
 
 def network_of(setting: Setting, **changes: Any) -> NetworkConfig:
     """The dual branch of the work."""
-    return NetworkConfig(width=setting.width, normalisation="batch", embedding=EMBEDDING, **changes)
+    return NetworkConfig(backbone="conv4", width=setting.width, normalisation="batch", embedding=EMBEDDING, **changes)
 
 
 def loss_on(part: str, network: NetworkConfig) -> LossFn:
