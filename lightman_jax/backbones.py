@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lightman_jax.convolution import ConvForm, conv1x1, conv3x3, has_few_channels
+from lightman_jax.convolution import ConvForm, Precision, conv1x1, conv3x3, has_few_channels
 from lightman_jax.networks import (
     ClipMoments,
     Moments,
@@ -48,21 +48,23 @@ class Backbone(nn.Module):
       width: channels of the first stage, a multiple of 4.
       normalisation: `group`, `layer` or `batch`.
       conv_form: see `convolution.conv3x3`.
+      precision: see `convolution.conv3x3`.
       kernel_init: initialiser of the convolutions.
     """
 
     width: int = 16
     normalisation: Normalisation = "group"
     conv_form: ConvForm = "auto"
+    precision: Precision = "float32"
     kernel_init: Callable[..., Any] = nn.initializers.he_normal()
 
     def conv(self, name: str, x: jax.Array, channels: int, *, size: int = 3, stride: int = 1) -> jax.Array:
         """Convolution of `size` 3 or 1 without bias."""
         if size == 1:
             kernel = self.param(f"kernel_{name}", self.kernel_init, (x.shape[-1], channels), x.dtype)
-            return conv1x1(x, kernel, stride=stride)
+            return conv1x1(x, kernel, stride=stride, precision=self.precision)
         kernel = self.param(f"kernel_{name}", self.kernel_init, (3, 3, x.shape[-1], channels), x.dtype)
-        return conv3x3(x, kernel, self.conv_form, stride=stride)
+        return conv3x3(x, kernel, self.conv_form, stride=stride, precision=self.precision)
 
     def norm(
         self,

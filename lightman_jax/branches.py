@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from lightman_jax.backbones import BACKBONES, NORMALISATIONS, STATISTICS, Backbone, BackboneName, Normalisation
-from lightman_jax.convolution import CONV_FORMS, ConvForm
+from lightman_jax.convolution import CONV_FORMS, PRECISIONS, ConvForm, Precision
 from lightman_jax.types import Outputs, Params
 
 
@@ -24,6 +24,8 @@ class NetworkConfig:
       normalisation: group, layer or batch (moments of the current batch; of the training clips when predicting).
       embedding: E, length of the auxiliary branch's embedding.
       conv_form: auto, tiled, closed or plain; see `convolution.conv3x3`.
+      precision: of the backbone's products: float32, or bfloat16 on a GPU or TPU. Parameters, statistics, heads and losses stay
+        float32.
     """
 
     backbone: BackboneName = "mlp"
@@ -31,6 +33,7 @@ class NetworkConfig:
     normalisation: Normalisation = "layer"
     embedding: int = 32
     conv_form: ConvForm = "auto"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -47,12 +50,17 @@ class NetworkConfig:
             raise ValueError(f"embedding length {self.embedding} is too short; choose 1 or more, for example 32")
         if self.conv_form not in CONV_FORMS:
             raise ValueError(f"conv_form {self.conv_form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
 
 
 def make_backbone(config: NetworkConfig) -> Backbone:
     """The Flax module of a configuration."""
     return BACKBONES[config.backbone](
-        width=config.width, normalisation=config.normalisation, conv_form=config.conv_form
+        width=config.width,
+        normalisation=config.normalisation,
+        conv_form=config.conv_form,
+        precision=config.precision,
     )
 
 

@@ -14,10 +14,13 @@ products a second-order update of setting a takes 0.63 s, as three-row patches 0
 exchanged 0.49 s. Tiles bring setting a from 0.425 to 0.388 s and b from 3.25 to 3.00 s; one convolution of 15 images of 14x14 from
 2.1 to 1.2 ms at 64 channels, from 0.57 to 0.44 ms at 32; they cost time at 16 channels, and below 10x10 gain less than the
 second that they take to compile.
+
+`precision` bfloat16 rounds both factors of every product, in every order of derivative; sums, results and whatever else is computed
+stay in the dtype of the arguments.
 """
 
 import functools
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +29,8 @@ from jax import lax
 
 ConvForm = Literal["auto", "tiled", "closed", "plain"]
 CONV_FORMS: tuple[ConvForm, ...] = get_args(ConvForm)
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW_CHANNELS = 8
@@ -36,7 +41,16 @@ _AT_POINTS = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 _KERNEL_AT_POINTS = np.kron(_AT_POINTS, _AT_POINTS)
 
 
-def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto", *, stride: int = 1) -> jax.Array:
+class _How(NamedTuple):
+    """How products are computed: by tiles where they pay, and with which factors."""
+
+    tiled: bool
+    precision: Precision
+
+
+def conv3x3(
+    x: jax.Array, kernel: jax.Array, form: ConvForm = "auto", *, stride: int = 1, precision: Precision = "float32"
+) -> jax.Array:
     """3x3 convolution, zero padding of 1, `y[n,i,j,o] = sum_{a,b,c} x[n,s*i+a-1,s*j+b-1,c] kernel[a,b,c,o]`.
 
     Args:
@@ -44,9 +58,10 @@ def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto", *, stride:
       kernel: `[3, 3, C, O]`.
       form: `auto`, `tiled`, `closed` or `plain`; see the module's text. All give the same derivatives of every order.
       stride: s, 1 or 2.
+      precision: `float32` leaves the factors as they are, `bfloat16` rounds them.
 
     Returns:
-      `[n, ceil(H/s), ceil(W/s), O]`.
+      `[n, ceil(H/s), ceil(W/s), O]`, in the dtype of x.
 
     Raises:
       ValueError: unknown form.
@@ -54,19 +69,30 @@ def conv3x3(x: jax.Array, kernel: jax.Array, form: ConvForm = "auto", *, stride:
     if form not in CONV_FORMS:
         raise ValueError(f"conv_form {form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
     if form == "plain":
-        return _plain(x, kernel, stride)
+        return _plain(x, kernel, precision, stride)
     if stride > 1 or has_few_channels(x):
-        return _by_patches(x, kernel, stride)
-    return _closed(x, kernel, form == "tiled" or (form == "auto" and jax.default_backend() == "cpu"))
+        return _by_patches(x, kernel, precision, stride)
+    tiled = form == "tiled" or (form == "auto" and jax.default_backend() == "cpu")
+    return _closed(x, kernel, _How(tiled, precision))
 
 
-def _plain(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT)
+def _plain(x: jax.Array, kernel: jax.Array, precision: Precision, stride: int = 1) -> jax.Array:
+    a, b = _factors(x, kernel, precision)
+    y = lax.conv_general_dilated(a, b, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT)
+    return y.astype(x.dtype)
 
 
-def _by_patches(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+def _factors(a: jax.Array, b: jax.Array, precision: Precision) -> tuple[jax.Array, jax.Array]:
+    return (a, b) if precision == "float32" else (a.astype(jnp.bfloat16), b.astype(jnp.bfloat16))
+
+
+def _multiplied(a: jax.Array, b: jax.Array, precision: Precision) -> jax.Array:
+    return jnp.matmul(*_factors(a, b, precision), preferred_element_type=a.dtype)
+
+
+def _by_patches(x: jax.Array, kernel: jax.Array, precision: Precision, stride: int) -> jax.Array:
     patches = patches_of(x, stride)
-    flat = _product(patches.reshape(-1, patches.shape[-1]), kernel.reshape(-1, kernel.shape[-1]))
+    flat = _product(patches.reshape(-1, patches.shape[-1]), kernel.reshape(-1, kernel.shape[-1]), precision)
     return flat.reshape(*patches.shape[:-1], kernel.shape[-1])
 
 
@@ -78,24 +104,24 @@ def patches_of(x: jax.Array, stride: int) -> jax.Array:
     return jnp.concatenate(shifts, axis=-1)
 
 
-@jax.custom_vjp
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return a @ b
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _product(a: jax.Array, b: jax.Array, precision: Precision) -> jax.Array:
+    return _multiplied(a, b, precision)
 
 
-@jax.custom_vjp
-def _turned_product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return a.T @ b
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _turned_product(a: jax.Array, b: jax.Array, precision: Precision) -> jax.Array:
+    return _multiplied(a.T, b, precision)
 
 
 # Written out, for the derivative of a product is compiled to a copy of the tall factor with its axes exchanged.
 _product.defvjp(
-    lambda a, b: (_product(a, b), (a, b)),
-    lambda saved, g: (g @ saved[1].T, _turned_product(saved[0], g)),
+    lambda a, b, precision: (_product(a, b, precision), (a, b)),
+    lambda precision, saved, g: (_multiplied(g, saved[1].T, precision), _turned_product(saved[0], g, precision)),
 )
 _turned_product.defvjp(
-    lambda a, b: (_turned_product(a, b), (a, b)),
-    lambda saved, g: (saved[1] @ g.T, _product(saved[0], g)),
+    lambda a, b, precision: (_turned_product(a, b, precision), (a, b)),
+    lambda precision, saved, g: (_multiplied(saved[1], g.T, precision), _product(saved[0], g, precision)),
 )
 
 
@@ -104,29 +130,29 @@ def _turned(kernel: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _closed(x: jax.Array, kernel: jax.Array, tiled: bool) -> jax.Array:
+def _closed(x: jax.Array, kernel: jax.Array, how: _How) -> jax.Array:
     pays = min(x.shape[1:3]) >= _TILED_SIDE and min(kernel.shape[2:]) >= _TILED_CHANNELS
-    return _by_tiles(x, kernel) if tiled and pays else _plain(x, kernel)
+    return _by_tiles(x, kernel, how.precision) if how.tiled and pays else _plain(x, kernel, how.precision)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _kernel_gradient(x: jax.Array, g: jax.Array, tiled: bool) -> jax.Array:
+def _kernel_gradient(x: jax.Array, g: jax.Array, how: _How) -> jax.Array:
     """`[3,3,C,O]`: a convolution of x with g as its kernel, in which clips and channels have changed places."""
-    return _plain(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
+    return _plain(x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3), how.precision).transpose(1, 2, 0, 3)
 
 
 # Both operations are bilinear, so each one's derivatives are the pair itself with other arguments.
 _closed.defvjp(
-    lambda x, kernel, tiled: (_closed(x, kernel, tiled), (x, kernel)),
-    lambda tiled, saved, g: (_closed(g, _turned(saved[1]), tiled), _kernel_gradient(saved[0], g, tiled)),
+    lambda x, kernel, how: (_closed(x, kernel, how), (x, kernel)),
+    lambda how, saved, g: (_closed(g, _turned(saved[1]), how), _kernel_gradient(saved[0], g, how)),
 )
 _kernel_gradient.defvjp(
-    lambda x, g, tiled: (_kernel_gradient(x, g, tiled), (x, g)),
-    lambda tiled, saved, h: (_closed(saved[1], _turned(h), tiled), _closed(saved[0], h, tiled)),
+    lambda x, g, how: (_kernel_gradient(x, g, how), (x, g)),
+    lambda how, saved, h: (_closed(saved[1], _turned(h), how), _closed(saved[0], h, how)),
 )
 
 
-def _by_tiles(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _by_tiles(x: jax.Array, kernel: jax.Array, precision: Precision) -> jax.Array:
     """The convolution by tiles of 2x2 pixels: input and kernel at 16 points, one matrix product a point, and back."""
     n, height, width, channels = x.shape
     rows, columns = -(-height // 2), -(-width // 2)
@@ -142,7 +168,7 @@ def _by_tiles(x: jax.Array, kernel: jax.Array) -> jax.Array:
     factors = points.reshape(4, 4, channels, -1)
     down = [_input_at_points([pixels(i, j) for i in range(4)]) for j in range(4)]
     values = [_input_at_points([column[a] for column in down]) for a in range(4)]
-    products = [[values[a][b] @ factors[a, b] for b in range(4)] for a in range(4)]
+    products = [[_multiplied(values[a][b], factors[a, b], precision) for b in range(4)] for a in range(4)]
     across = [_pixels_of_points(row) for row in products]
     tile = [_pixels_of_points([row[j] for row in across]) for j in range(2)]
     stacked = jnp.stack([jnp.stack([tile[j][i] for j in range(2)], axis=1) for i in range(2)], axis=1)
@@ -160,18 +186,19 @@ def _pixels_of_points(m: list[jax.Array]) -> list[jax.Array]:
     return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
 
 
-def conv1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> jax.Array:
+def conv1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1, precision: Precision = "float32") -> jax.Array:
     """1x1 convolution, `y[n,i,j,o] = sum_c x[n,s*i,s*j,c] kernel[c,o]`.
 
     Args:
       x: `[n, H, W, C]`.
       kernel: `[C, O]`.
       stride: s, 1 or 2.
+      precision: as in `conv3x3`.
 
     Returns:
       `[n, ceil(H/s), ceil(W/s), O]`.
     """
-    return x[:, ::stride, ::stride] @ kernel
+    return _multiplied(x[:, ::stride, ::stride], kernel, precision)
 
 
 def has_few_channels(x: jax.Array) -> bool:

@@ -23,6 +23,7 @@ from lightman_jax.branches import NetworkConfig
 from lightman_jax.devices import FOLDS, each_lane, fetch, lane_mesh, lanes_of_row, place
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
 from lightman_jax.methods import Method, MethodConfig, make_method
+from lightman_jax.precision import gradient_error, refuse_imprecise, refuse_on_cpu
 from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task_batch
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
@@ -149,8 +150,10 @@ def train_folds(
       `TrainedFold`, seed by seed, in the order of the folds.
 
     Raises:
-      ValueError: a leaking fold, or macro clips with other classes.
+      ValueError: a leaking fold, macro clips with other classes, or a precision that the backend or the gradient forbids.
     """
+    if config.network.precision == "bfloat16":
+        refuse_on_cpu()
     if macro is not None and macro.classes != micro.classes:
         raise ValueError(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same"
@@ -165,7 +168,10 @@ def train_folds(
     at_once = mesh.shape[FOLDS] * lanes_of_row(count, mesh, side_by_side=_side_by_side(config))
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
     start, advance, finish = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
-    data = place(_device_data(micro, macro, config), mesh, PartitionSpec())
+    shared = _device_data(micro, macro, config)
+    if config.network.precision == "bfloat16":
+        refuse_imprecise(_gradient_error(lanes[0], shared, config, len(micro.classes), macro is None))
+    data = place(shared, mesh, PartitionSpec())
     for first in range(0, len(lanes), at_once):
         batch = lanes[first : first + at_once]
         # The last batch is filled with copies of its own first lane, whose results are dropped.
@@ -259,7 +265,7 @@ def _training_program(
 
     def start(lane: _Lane, data: _Data) -> TrainState:
         key = jax.random.fold_in(lane.key, _INIT_STEP)
-        return method.init(key, data.image.shape[1:], classes)
+        return method.init(key, data.image.shape[1:], classes, data.image.dtype)
 
     def advance(state: TrainState, lane: _Lane, data: _Data) -> tuple[TrainState, Metrics]:
         micro, macro = _pools(lane, data, config, pseudo_macro)
@@ -286,6 +292,19 @@ def _training_program(
         jax.jit(each(of_row(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
         jax.jit(each(of_row(finish, 2), in_specs=(lanes, lanes, shared))),
     )
+
+
+def _gradient_error(
+    lane: tuple[Fold, int], data: _Data, config: TrainConfig, classes: int, pseudo_macro: bool
+) -> float:
+    """Of a lane's first outer step."""
+    fold, seed = lane
+    key = fold_key(seed, fold.subject)
+    macro_train = fold.train if pseudo_macro else fold.macro_train
+    own = _Lane(jax.random.key_data(key), jnp.asarray(fold.train), jnp.asarray(macro_train))
+    micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, pseudo_macro)
+    tasks = draw_task_batch(key, micro, macro, classes=classes, config=config.task)
+    return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
 
 
 def _side_by_side(config: TrainConfig) -> bool:

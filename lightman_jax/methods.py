@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from lightman_jax.alignment import ALIGNMENT_FORMS, AlignmentForm, alignment_loss, alignment_where
 from lightman_jax.bilevel import displacement_loss, make_update
@@ -293,11 +294,11 @@ def prototype_head(params: Params, clips: Clips, *, network: NetworkConfig) -> P
 class Method(NamedTuple):
     """What training and testing need of a method.
 
-    `init(key, image_shape, classes) -> TrainState`; `update(state, tasks) -> (state, metrics)`; `finish(state, clips) -> params`
-    fits what is fitted once on all training clips (prototypes, batch moments); `logits(params, images) -> [n, N]`.
+    `init(key, image_shape, classes, dtype=float32) -> TrainState`; `update(state, tasks) -> (state, metrics)`;
+    `finish(state, clips) -> params` fits what is fitted once on all training clips (prototypes, batch moments); `logits(params, images) -> [n, N]`.
     """
 
-    init: Callable[[jax.Array, tuple[int, ...], int], TrainState]
+    init: Callable[..., TrainState]
     update: Callable[[TrainState, Task], tuple[TrainState, Metrics]]
     finish: Callable[[TrainState, Clips], Params]
     logits: Callable[[Params, jax.Array], jax.Array]
@@ -326,8 +327,8 @@ def make_method(
     if config.variant == "generated":
         return _generated_method(config, network, outer_optimizer, steps)
 
-    def init(key: jax.Array, image_shape: tuple[int, ...], classes: int) -> TrainState:
-        params = init_params(key, config=network, image_shape=image_shape, classes=classes)
+    def init(key: jax.Array, image_shape: tuple[int, ...], classes: int, dtype: DTypeLike = jnp.float32) -> TrainState:
+        params = init_params(key, config=network, image_shape=image_shape, classes=classes, dtype=dtype)
         return init_state(params, config, outer_optimizer)
 
     def finish(state: TrainState, clips: Clips) -> Params:
@@ -402,8 +403,9 @@ def _generated_method(
         virtual_rate=rate,
     )
 
-    def init(key: jax.Array, image_shape: tuple[int, ...], classes: int) -> TrainState:
-        params = init_generated(key, network=network, config=config.generator, image_shape=image_shape, classes=classes)
+    def init(key: jax.Array, image_shape: tuple[int, ...], classes: int, dtype: DTypeLike = jnp.float32) -> TrainState:
+        sizes: dict[str, Any] = {"image_shape": image_shape, "classes": classes, "dtype": dtype}
+        params = init_generated(key, network=network, config=config.generator, **sizes)
         return init_generated_state(params, first, second)
 
     def update(state: TrainState, tasks: Task) -> tuple[TrainState, Metrics]:

@@ -1,6 +1,9 @@
 """Lanes: same numbers on any number of devices, one compile a run, results independent of company."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,8 +12,12 @@ from conftest import make_clips
 from test_leakage import make_config, same
 
 from lightman_jax import folds as folds_module
+from lightman_jax import precision
+from lightman_jax.devices import lane_mesh
 from lightman_jax.folds import Progress, fold_key, predict_folds, train_folds
 from lightman_jax.tasks import leave_one_subject_out
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,7 @@ def test_one_and_two_devices_and_fewer_folds_give_the_same_weights(clips, monkey
     assert jax.device_count() == 2
     two = list(train_folds(clips, None, folds, [0, 1], config))
     one_device = jax.devices()[:1]
-    monkeypatch.setattr(folds_module.jax, "devices", lambda: one_device)
+    monkeypatch.setattr(jax, "devices", lambda: one_device)
     one = list(train_folds(clips, None, folds[1:], [1], config))
     assert [(lane.fold.subject, lane.seed) for lane in two] == [(f.subject, s) for s in (0, 1) for f in folds]
     for lane in one:
@@ -39,13 +46,75 @@ def test_a_lane_alone_splits_its_tasks_over_the_devices_and_learns_the_same(clip
     config = make_config(method, steps=4)
     config = dataclasses.replace(config, task=dataclasses.replace(config.task, tasks=3))
     folds = leave_one_subject_out(clips.subject)
-    assert dict(folds_module._device_mesh(1, config).shape) == {"folds": 1, "tasks": 2}
-    assert dict(folds_module._device_mesh(6, config).shape) == {"folds": 2, "tasks": 1}
+    assert dict(lane_mesh(1, 3).shape) == {"folds": 1, "tasks": 2}
+    assert dict(lane_mesh(6, 3).shape) == {"folds": 2, "tasks": 1}
     together = list(train_folds(clips, None, folds, [0], config))
     (alone,) = train_folds(clips, None, folds[1:2], [0], config)
     for a, b in zip(jax.tree.leaves(alone.params), jax.tree.leaves(together[1].params), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     np.testing.assert_allclose(alone.history["loss"], together[1].history["loss"], atol=1e-5)
+
+
+def test_lanes_side_by_side_learn_what_lanes_in_turn_learn(clips):
+    config = make_config(steps=3)
+    level = dataclasses.replace(config.method.bilevel, task_mapping="vmap")
+    side_by_side = dataclasses.replace(config, method=dataclasses.replace(config.method, bilevel=level))
+    folds = leave_one_subject_out(clips.subject)
+    seen = []
+    together = list(train_folds(clips, None, folds, [0, 1], side_by_side, on_progress=seen.append))
+    assert len(seen[0].lanes) == 6, "all six lanes are in flight on two devices"
+    for one, other in zip(train_folds(clips, None, folds, [0, 1], config), together, strict=True):
+        assert (one.fold.subject, one.seed) == (other.fold.subject, other.seed)
+        for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(other.params), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_the_same_weights_in_every_bit_on_1_2_and_8_devices():
+    code = """
+import dataclasses, hashlib, sys
+sys.path.insert(0, "tests")
+import jax
+from conftest import make_clips
+from test_leakage import make_config
+from lightman_jax.folds import train_folds
+from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "standard")
+clips = make_clips(subjects=3, each=2)
+clips = dataclasses.replace(clips, image=clips.image.astype(float))
+config = make_config(task=TaskConfig(shots=1, macro_shots=1, tasks=4), steps=2)
+folds, devices = leave_one_subject_out(clips.subject), jax.devices()
+for count in (1, 2, 8):
+    jax.devices = lambda *_: devices[:count]
+    lanes = list(train_folds(clips, None, folds, [0], config))
+    leaves = [leaf for lane in lanes for leaf in jax.tree.leaves(lane.params)]
+    print(leaves[0].dtype, hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    words = done.stdout.split()
+    assert words[::2] == ["float64"] * 3
+    assert len(set(words[1::2])) == 1
+
+
+def test_bfloat16_is_refused_on_a_cpu_and_where_it_bends_the_gradient(clips, monkeypatch):
+    config = make_config("joint", steps=2)
+    config = dataclasses.replace(config, network=dataclasses.replace(config.network, precision="bfloat16"))
+    folds = leave_one_subject_out(clips.subject)
+    with pytest.raises(ValueError, match="--precision=float32"):
+        next(train_folds(clips, None, folds, [0], config))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    lane = next(train_folds(clips, None, folds, [0], config))
+    exact = dataclasses.replace(config, network=dataclasses.replace(config.network, precision="float32"))
+    twin = next(train_folds(clips, None, folds, [0], exact))
+    for a, b in zip(jax.tree.leaves(lane.params), jax.tree.leaves(twin.params), strict=True):
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b, atol=2e-2)
+    assert not same(jax.tree.leaves(lane.params), jax.tree.leaves(twin.params))
+    monkeypatch.setattr(precision, "LARGEST_ERROR", 1e-5)
+    with pytest.raises(ValueError, match="moves this network's outer gradient by"):
+        next(train_folds(clips, None, folds, [0], config))
 
 
 def test_a_run_compiles_its_update_once_and_reports_progress(clips):
@@ -56,7 +125,7 @@ def test_a_run_compiles_its_update_once_and_reports_progress(clips):
     lanes = list(train_folds(clips, None, folds, [0, 1], config, on_progress=seen.append))
     program = folds_module._training_program
     assert program.cache_info().misses == 1
-    start, advance, _ = program(config, 3, True, 6, folds_module._device_mesh(6, config))
+    start, advance, _ = program(config, 3, True, 6, lane_mesh(6, 1))
     assert program.cache_info().misses == 1, "the program asked for here must be the one that ran"
     assert (start._cache_size(), advance._cache_size()) == (1, 1)
     assert all(lane.history["loss"].shape == (6,) for lane in lanes)

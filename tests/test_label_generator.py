@@ -55,7 +55,11 @@ def test_parameters_at_the_published_sizes():
 
 def test_kernels_are_drawn_by_untruncated_xavier_normal():
     params = init_generated(
-        jax.random.key(0), network=NetworkConfig(backbone="conv4", normalisation="group", width=32), config=CONFIG, image_shape=(8, 8, 3), classes=3
+        jax.random.key(0),
+        network=NetworkConfig(backbone="conv4", normalisation="group", width=32),
+        config=CONFIG,
+        image_shape=(8, 8, 3),
+        classes=3,
     )
     kernel = params["network"]["backbone"]["kernel_1"]
     expected = np.sqrt(2 / (9 * 3 + 9 * 32))

@@ -59,6 +59,26 @@ def test_every_form_of_convolution_has_the_derivatives_of_the_plain_one_up_to_or
     close(compiled(form), compiled("plain"))
 
 
+@pytest.mark.parametrize(("channels", "stride"), [(3, 1), (8, 1), (8, 2), (32, 1)])
+def test_bfloat16_rounds_the_factors_of_every_order_and_nothing_else(channels, stride):
+    rng = np.random.default_rng(0)
+    x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, 10, 10, channels), (3, 3, channels, 32)))
+
+    def derivatives(precision):
+        def first(kernel):
+            return jax.grad(lambda k: jnp.sum(jnp.tanh(0.1 * conv3x3(x, k, stride=stride, precision=precision))))(
+                kernel
+            )
+
+        value = conv3x3(x, kernel, stride=stride, precision=precision)
+        return value, first(kernel), jax.grad(lambda k: jnp.sum(jnp.square(first(k))))(kernel)
+
+    for rounded, exact in zip(derivatives("bfloat16"), derivatives("float32"), strict=True):
+        assert rounded.dtype == jnp.float32
+        error = float(jnp.linalg.norm(rounded - exact) / jnp.linalg.norm(exact))
+        assert 1e-4 < error < 0.03
+
+
 def test_tiles_are_taken_where_images_and_channels_are_large_enough():
     def products(side, channels):
         x, kernel = jnp.ones((1, side, side, channels)), jnp.ones((3, 3, channels, channels))

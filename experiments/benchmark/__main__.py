@@ -19,14 +19,17 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmark.growth import exponent, measure_growth
+from experiments.benchmark.hosts import measure_hosts
 from experiments.benchmark.measure import difference, fresh_process, interleaved
 from experiments.benchmark.picture import save_growth_picture, save_speed_picture
 from experiments.benchmark.plain_jax import PlainForm
 from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
 from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
+from lightman_jax.convolution import ConvForm, Precision
+from lightman_jax.level_one import TaskMapping
 
-PARTS = ("update", "peers", "process", "devices", "growth")
+PARTS = ("update", "peers", "precision", "process", "devices", "hosts", "growth")
 _PRODUCT, _LOOP = "product", "PyTorch loop"
 _CHECKED = Setting(side=28, width=32, way=3, support=6, query=6, inner_steps=2, tasks=2)
 _AGREE = 1e-10
@@ -60,10 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "peers" in parts:
         rows += _peers(torch)
     result["rows"] = rows
+    if "precision" in parts:
+        rows += _precision(options.rounds)
     if "process" in parts:
         result["process"] = _processes(torch)
     if "devices" in parts:
         result["devices"] = _devices()
+    if "hosts" in parts and jax.default_backend() == "cpu":
+        result["hosts"] = measure_hosts(jax.device_count())
     if "growth" in parts:
         points = measure_growth()
         result["growth"] = [point._asdict() for point in points]
@@ -142,9 +149,35 @@ def _peers(torch: bool) -> list[Row]:
     return _timed("a, other formulations", contenders, 2, gigaflop(setting))
 
 
-def _product_call(setting: Setting) -> Callable[[], Any]:
+def _precision(rounds: int) -> list[Row]:
+    """Setting a with rounded factors, tasks in turn and side by side, against the defaults: what `auto` should choose here."""
+    setting = SETTINGS["a"]
+    contenders = {_PRODUCT: _product_call(setting)}
+    exact = contenders[_PRODUCT]()
+    found: dict[str, float] = {}
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    forms: tuple[ConvForm, ...] = ("closed", "tiled")
+    mappings: tuple[TaskMapping, ...] = ("scan", "vmap")
+    # Side-by-side tasks on a CPU are timed among the other formulations.
+    mappings = mappings[:1] if jax.default_backend() == "cpu" else mappings
+    for precision in precisions:
+        for form in forms:
+            for mapping in mappings:
+                name = f"{precision}, {form}, tasks by {mapping}"
+                changes: Row = {"precision": precision, "conv_form": form}
+                contenders[name] = _product_call(setting, task_mapping=mapping, **changes)
+                found[name] = difference(contenders[name](), exact)
+    rows = _timed("a, forms and precisions", contenders, rounds, gigaflop(setting))
+    for row in rows:
+        if row["contender"] in found:
+            row["gradient_error"] = found[row["contender"]]
+    return rows
+
+
+def _product_call(setting: Setting, *, task_mapping: TaskMapping = "auto", **network: Any) -> Callable[[], Any]:
     inputs = jax.device_put(draw_work(setting))
-    return _blocking(jax.jit(make_gradient(setting, network_of(setting), task_mesh())).lower(*inputs).compile(), inputs)
+    gradient = make_gradient(setting, network_of(setting, **network), task_mesh(), task_mapping=task_mapping)
+    return _blocking(jax.jit(gradient).lower(*inputs).compile(), inputs)
 
 
 def _blocking(compiled: Callable[..., Any], inputs: tuple[Any, ...]) -> Callable[[], Any]:
@@ -202,11 +235,21 @@ def _machine() -> Row:
 
 def _show(console: Console, result: Row) -> None:
     if result["rows"]:
-        table = Table("work", "contender", "seconds", "GFLOP/s", "x PyTorch loop", "product is faster by")
+        columns = (
+            "work",
+            "contender",
+            "seconds",
+            "GFLOP/s",
+            "x PyTorch loop",
+            "product is faster by",
+            "gradient error",
+        )
+        table = Table(*columns)
         for row in result["rows"]:
             figures = (row.get("gigaflop_per_second"), row.get("speed_up"), row.get("product_is_faster_by"))
             cells = ["" if value is None else f"{value:.2f}" for value in figures]
-            table.add_row(row["work"], row["contender"], f"{row['seconds']:.3f}", *cells)
+            error = f"{row['gradient_error']:.0e}" if "gradient_error" in row else ""
+            table.add_row(row["work"], row["contender"], f"{row['seconds']:.3f}", *cells, error)
         console.print(table)
         own = [r["speed_up"] for r in result["rows"] if r["contender"] == _PRODUCT and "second order" in r["work"]]
         if own:
@@ -219,6 +262,8 @@ def _show(console: Console, result: Row) -> None:
         )
     for count, seconds in result.get("devices", {}).items():
         console.print(f"setting c on {count} host devices: {seconds:.3f} s")
+    for count, seconds in result.get("hosts", {}).items():
+        console.print(f"the same training by {count} process(es) on all cores: {seconds:.1f} s")
     for name, value in result.get("exponents", {}).items():
         console.print(f"seconds grow as {name}^{value} at the largest sizes")
 

@@ -78,7 +78,9 @@ def _folds() -> list[Point]:
     clip = tuple(f"{name}/{row}" for row, name in enumerate(subject))
     label = np.tile(np.arange(3, dtype=np.int32), subjects)
     clips = ClipSet(image, label, subject, clip, ("negative", "positive", "surprise"))
-    config = TrainConfig(MethodConfig(), NetworkConfig(backbone="conv4", width=8), TaskConfig(shots=2, macro_shots=2, tasks=2), steps=5)
+    config = TrainConfig(
+        MethodConfig(), NetworkConfig(backbone="conv4", width=8), TaskConfig(shots=2, macro_shots=2, tasks=2), steps=5
+    )
     folds = leave_one_subject_out(clips.subject)
     list(train_folds(clips, None, folds[:2], [0], config))
     points = []

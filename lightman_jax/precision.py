@@ -1,0 +1,61 @@
+"""Whether rounded products still give the gradient that is meant."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lightman_jax.branches import NetworkConfig
+from lightman_jax.methods import MethodConfig, make_method
+from lightman_jax.types import Params, Task
+
+LARGEST_ERROR = 0.1
+
+
+def gradient_error(key: jax.Array, tasks: Task, *, method: MethodConfig, network: NetworkConfig, classes: int) -> float:
+    """How far the outer gradient is from that of float32, `|g - g32| / |g32|`, at parameters drawn from `key`.
+
+    Args:
+      key: JAX random key.
+      tasks: of one outer step, leading axis T.
+      method: what the two levels minimise.
+      network: with the precision in question.
+      classes: N.
+    """
+
+    def gradient(precise: NetworkConfig) -> Params:
+        # A step of rate 1 down the gradient, undone.
+        plain = make_method(method, precise, optax.sgd(1.0))
+        state = plain.init(key, tasks.support.image.shape[2:], classes, tasks.support.image.dtype)
+        after, _ = jax.jit(plain.update)(state, tasks)
+        return jax.tree.map(jnp.subtract, state.params, after.params)
+
+    exact = gradient(dataclasses.replace(network, precision="float32"))
+    difference = jax.tree.map(jnp.subtract, gradient(network), exact)
+    return float(optax.tree.norm(difference) / optax.tree.norm(exact))
+
+
+def refuse_imprecise(error: float) -> None:
+    """Refuse a precision whose gradient is too far from that of float32.
+
+    Choice: 0.1, five times what two right float32 programs differ by where rectifiers and maxima decide otherwise.
+
+    Raises:
+      ValueError: the error is above 0.1, or not a number.
+    """
+    if not error <= LARGEST_ERROR:
+        raise ValueError(
+            f"precision bfloat16 moves this network's outer gradient by {error:.2g} of its length, more than {LARGEST_ERROR}; "
+            "use --precision=float32, or fewer inner steps"
+        )
+
+
+def refuse_on_cpu() -> None:
+    """Refuse bfloat16 where it takes twice the time.
+
+    Raises:
+      ValueError: the backend is a CPU.
+    """
+    if jax.default_backend() == "cpu":
+        raise ValueError("precision bfloat16 is for GPUs and TPUs, on a CPU it is slower; use --precision=float32")
