@@ -295,7 +295,8 @@ class Method(NamedTuple):
     """What training and testing need of a method.
 
     `init(key, image_shape, classes, dtype=float32) -> TrainState`; `update(state, tasks) -> (state, metrics)`;
-    `finish(state, clips) -> params` fits what is fitted once on all training clips (prototypes, batch moments); `logits(params, images) -> [n, N]`.
+    `finish(state, clips) -> params` fits what is fitted once on all training clips (prototypes, batch moments);
+    `logits(params, images) -> [n, N]`.
     """
 
     init: Callable[..., TrainState]
