@@ -1,34 +1,75 @@
 """`python -m experiments.compare RUN RUN ...`: paired differences of UF1 between runs on the same clips and seeds.
 
 A RUN is a workdir or a `predictions.csv` (columns clip, dataset, subject, fold, seed, label, prediction, p_CLASS
-...); other people's tables work as well. The first run is compared with each of the others.
+...); other people's tables work as well. Every run is compared with every other.
 """
 
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from experiments.report import make_console
 from experiments.scores import Prediction, check_seeds, count_predictions, read_predictions
-from lightman_jax.metrics import paired_difference, uf1
+from lightman_jax.metrics import accuracy, chance_band, holm, paired_difference, sign_flip_p_value, uf1
 from lightman_jax.tasks import natural_order
 
 
-def compare_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
-    """Compare the first run with each other one.
+class Run(NamedTuple):
+    """One run's pooled UF1: mean and sd over seeds."""
+
+    name: str
+    uf1: float
+    sd: float | None
+
+
+class Pair(NamedTuple):
+    """First minus second on the same clips, folds and seeds.
+
+    Attributes:
+      first: name of a run.
+      second: name of another.
+      difference: of UF1, mean over seeds.
+      sd: of the difference over seeds.
+      interval: 95%, subjects resampled in pairs.
+      p: of a sign-flip test over subjects, two-sided.
+      p_holm: corrected for all pairs of the comparison.
+      effect: mean over subjects of the difference in accuracy, over its sd (Cohen's d for pairs); None if it is constant.
+    """
+
+    first: str
+    second: str
+    difference: float
+    sd: float | None
+    interval: tuple[float, float]
+    p: float
+    p_holm: float
+    effect: float | None
+
+
+class Comparison(NamedTuple):
+    """Runs, every pair of them, and where UF1 falls by chance alone."""
+
+    runs: list[Run]
+    pairs: list[Pair]
+    chance: tuple[float, float]
+
+
+def compare_runs(runs: Sequence[Path], names: Sequence[str] | None = None, *, with_first: bool = False) -> Comparison:
+    """Compare runs in pairs.
 
     Args:
       runs: workdirs or tables of predictions, two or more.
-
-    Returns:
-      One dict a run: `run`, `uf1` and `sd` over seeds, and for all but the first `difference` (first minus this),
-      `sd_difference` over seeds, and `interval`, 95% by resampling subjects.
+      names: what they are called; None takes their paths.
+      with_first: only the pairs of the first run with another.
 
     Raises:
       ValueError: fewer than two runs, or runs whose clips, labels, subjects or seeds differ.
@@ -38,40 +79,64 @@ def compare_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
         raise ValueError("give two runs or more: python -m experiments.compare runs/smic-lightman runs/smic-joint")
     tables = [read_predictions(run / "predictions.csv" if run.is_dir() else run) for run in runs]
     (first, classes), *others = tables
-    for run, (rows, names) in zip(runs[1:], others, strict=True):
-        _check_same(runs[0], first, classes, run, rows, names)
+    for run, (rows, own) in zip(runs[1:], others, strict=True):
+        _check_same(runs[0], first, classes, run, rows, own)
     seeds = sorted({row.seed for row in first})
     subjects = sorted({row.subject for row in first}, key=natural_order)
+    called = [str(run) for run in runs] if names is None else list(names)
     counts = [count_predictions(rows, classes, seeds, subjects) for rows, _ in tables]
     rates = [np.asarray(uf1(c.sum(axis=1))) for c in counts]
-    results = []
-    for index, run in enumerate(runs):
-        row: dict[str, Any] = {"run": str(run), "uf1": float(rates[index].mean()), "sd": _sd(rates[index])}
-        if index:
-            difference, low, high = paired_difference(counts[0], counts[index])
-            row |= {
-                "difference": difference,
-                "sd_difference": _sd(rates[0] - rates[index]),
-                "interval": [low, high],
-            }
-        results.append(row)
-    return results
+    found = [Run(name, float(rate.mean()), _sd(rate)) for name, rate in zip(called, rates, strict=True)]
+    pairs = [(a, b) for a, b in itertools.combinations(range(len(runs)), 2) if a == 0 or not with_first]
+    p_values = [sign_flip_p_value(counts[a], counts[b]) for a, b in pairs]
+    compared = []
+    for (a, b), p, corrected in zip(pairs, p_values, holm(p_values), strict=True):
+        difference, low, high = paired_difference(counts[a], counts[b])
+        spread, effect = _sd(rates[a] - rates[b]), _effect(counts[a], counts[b])
+        compared.append(Pair(called[a], called[b], difference, spread, (low, high), p, float(corrected), effect))
+    return Comparison(found, compared, chance_band(counts[0]))
 
 
-def print_comparison(console: Console, results: Sequence[dict[str, Any]], seeds_text: str = "") -> None:
-    """Print the comparison as a table."""
-    title = f"UF1, and {escape(results[0]['run'])} minus each other run{seeds_text}"
-    table = Table(title=title, caption="± sd over seeds; [95% interval, subjects resampled in pairs]")
-    for column in ("run", "UF1", "difference"):
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Print the runs and every pair as tables."""
+    runs = Table("run", "UF1", title="UF1, mean ± sd over seeds")
+    for run in found.runs:
+        runs.add_row(escape(run.name), f"{run.uf1:.3f}" + (f" ± {run.sd:.3f}" if run.sd is not None else ""))
+    runs.caption = f"by chance alone 95% fall within {found.chance[0]:.3f} to {found.chance[1]:.3f}"
+    console.print(runs)
+    table = Table(
+        title="First minus second", caption="p: sign flips over subjects, two-sided; Holm: for all pairs here"
+    )
+    for column in ("first", "second", "difference", "p", "p, Holm", "effect"):
         table.add_column(column, overflow="fold")
-    for row in results:
-        spread = f" ± {row['sd']:.3f}" if row["sd"] is not None else ""
-        cell = ""
-        if "difference" in row:
-            own = f" ± {row['sd_difference']:.3f}" if row["sd_difference"] is not None else ""
-            cell = f"{row['difference']:+.3f}{own} \\[{row['interval'][0]:+.3f}, {row['interval'][1]:+.3f}]"
-        table.add_row(escape(row["run"]), f"{row['uf1']:.3f}{spread}", cell)
+    for pair in found.pairs:
+        own = f" ± {pair.sd:.3f}" if pair.sd is not None else ""
+        cell = f"{pair.difference:+.3f}{own} \\[{pair.interval[0]:+.3f}, {pair.interval[1]:+.3f}]"
+        effect = "" if pair.effect is None else f"{pair.effect:+.2f}"
+        table.add_row(escape(pair.first), escape(pair.second), cell, f"{pair.p:.4f}", f"{pair.p_holm:.4f}", effect)
     console.print(table)
+
+
+def save_pairs_picture(path: Path, found: Comparison, title: str) -> None:
+    """Draw each difference with its interval; what leaves out 0 after correction is drawn dark."""
+    figure, axes = plt.subplots(figsize=(7, 1.2 + 0.34 * len(found.pairs)), layout="constrained")
+    for row, pair in enumerate(found.pairs):
+        colour = "#1a365d" if pair.p_holm < 0.05 else "#90a4b8"
+        axes.plot(pair.interval, [row, row], color=colour, linewidth=2.2)
+        axes.plot(pair.difference, row, "o", color=colour)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(found.pairs)), [f"{pair.first} - {pair.second}" for pair in found.pairs])
+    axes.invert_yaxis()
+    axes.set_xlabel("difference of UF1, 95% interval over subjects; dark: p < 0.05 after Holm's correction")
+    axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _effect(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None:
+    by_subject = (accuracy(first) - accuracy(second)).mean(axis=0)
+    spread = float(by_subject.std(ddof=1)) if len(by_subject) > 1 else 0.0
+    return float(by_subject.mean()) / spread if spread > 0 else None
 
 
 def _check_same(

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from experiments.baselines import chosen_baselines
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.data.catalog import MACRO_CORPORA, PROTOCOLS
 from lightman_jax.data.labels import check_labels
@@ -88,6 +89,8 @@ class RunConfig:
       data: which data.
       workdir: folder of this run's results; by default runs/DATASET-METHOD.
       method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
+      baselines: what stands beside the result: all, none, or some of majority, knn, linear_svm, rbf_svm, perceptron,
+        ststnet, offapexnet, joint, with commas.
       seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
       coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.
       processes: how many there are.
@@ -98,6 +101,7 @@ class RunConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     workdir: str | None = None
     method_name: str = "lightman"
+    baselines: str = "all"
     seeds: int = 0
     coordinator: str | None = None
     processes: int = 1
@@ -106,6 +110,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _known("method", self.method_name, METHODS)
+        with _as_config_error():
+            chosen_baselines(self.baselines)
         if self.seeds < 0:
             raise ConfigError(f"seeds {self.seeds} is negative; choose 1 or more, or 0 for the default")
         if not 0 <= self.process_id < self.processes:

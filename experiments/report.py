@@ -75,6 +75,21 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
     console.print(subjects)
 
 
+def print_baselines(console: Console, metrics: dict[str, Any]) -> None:
+    """Print each baseline's UF1 and how far the method is from it; without baselines, that they were left out."""
+    if not metrics["baselines"]:
+        console.print("baselines were left out: this result stands alone (--baselines=all)", style="yellow")
+        return
+    title = f"Beside it, and {metrics['method']} minus each"
+    table = Table("baseline", "UF1", "difference", "p, Holm", title=title)
+    for row in metrics["baselines"]:
+        spread = "" if row["sd"] is None else f" ± {row['sd']:.3f}"
+        low, high = row["interval"]
+        cells = (f"{row['uf1']:.3f}{spread}", f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]")
+        table.add_row(row["name"], *cells, f"{row['p_holm']:.4f}")
+    console.print(table)
+
+
 def save_confusion_picture(path: Path, metrics: dict[str, Any]) -> None:
     """Draw the confusion matrix pooled over folds, mean over seeds, with the recall of each cell's row."""
     matrix = np.asarray(metrics["confusion_per_seed"], dtype=np.float64).mean(axis=0)

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when results are written, 2 with one paragraph on standard error when the input cannot be used."""
     try:
         config = parse_config(sys.argv[1:] if argv is None else argv)
-        _set_up_jax(config)
+        set_up_jax(config)
         from experiments.train import train_along, train_and_evaluate
 
         if is_first():
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _set_up_jax(config: RunConfig) -> None:
+def set_up_jax(config: RunConfig) -> None:
     """One host device a core, so that folds train side by side on a CPU, and compiled programs kept between runs."""
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not told and "JAX_NUM_CPU_DEVICES" not in os.environ:

@@ -5,32 +5,29 @@ import json
 import os
 import platform
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
 
 from experiments import report
+from experiments.baseline_runs import baseline_configs, run_baselines
 from experiments.config import ConfigError, RunConfig, default_workdir
-from experiments.hosts import from_first, wait_for_all
-from experiments.lanes import LaneStore
+from experiments.hosts import is_first, wait_for_all
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_subject_out_plan
-from experiments.scores import Prediction, read_predictions, score_predictions, write_predictions
+from experiments.scores import read_predictions, score_predictions, write_predictions
+from experiments.training import Trained, Work, predict_lanes, train_lanes, train_lanes_along
 from lightman_jax.checkpoint import save_params
 from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.data.facs import NAME as FACS
 from lightman_jax.data.preparation import STAND_IN_SUFFIX
 from lightman_jax.data.source import Prepared, load_clips
-from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
+from lightman_jax.folds import TrainedFold
 
 FORMAT_VERSION = 1
 _SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 1
@@ -50,8 +47,8 @@ _PACKAGES = (
 def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
     """Run one experiment from raw data to artefacts; a notebook may call it as the command does.
 
-    Writes `predictions.csv`, `metrics.json`, `config.json`, `environment.json`, `metrics.jsonl`, `confusion.png`,
-    `curves.png` and `checkpoints/seed_*` into the workdir.
+    Writes `predictions.csv`, `baselines/NAME.csv`, `metrics.json`, `config.json`, `environment.json`, `metrics.jsonl`,
+    `confusion.png`, `curves.png`, `baselines.png` and `checkpoints/seed_*` into the workdir.
 
     Args:
       config: what to run.
@@ -70,45 +67,35 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
         default_workdir(config, config.data.dataset).mkdir(parents=True, exist_ok=True)
     if config.data.data_dir is None:
         report.print_stand_in_box(console, config.data.dataset)
-    prepared = _prepare(config, console)
-    wait_for_all("prepared")
+    prepared, plan, work = plan_work(config, console)
     stand_in = prepared.manifest["stand_in"]
     if stand_in and config.data.data_dir:
         report.print_stand_in_box(console, config.data.dataset)
-    plan = leave_one_subject_out_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
-    seeds = _seeds(config, prepared)
     workdir = default_workdir(config, prepared.manifest["dataset"])
-    _claim_workdir(workdir, config, prepared, list(seeds))
+    _claim_workdir(workdir, config, prepared, list(work.seeds))
     console.print(
-        f"training: {len(plan.folds)} folds x {len(seeds)} seed(s), {config.train.steps} steps each, {jax.device_count()} devices"
+        f"training: {len(plan.folds)} folds x {len(work.seeds)} seed(s), {config.train.steps} steps each, "
+        f"{jax.device_count()} devices"
     )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
-    started = time.time()
-    store = LaneStore(workdir / "lanes", prepared.micro, prepared.macro, config.trained)
-    held = {(fold.subject, seed): store.load(fold, seed) for seed in seeds for fold in plan.folds}
-    from_first(_is_held(held))  # The other processes leave out what this one holds.
-    before = [lane for lane in held.values() if lane is not None]
-    if before:
+    done = train_lanes(work, config.trained, workdir, console)
+    if done.held:
         console.print(
-            f"{len(before)} of {len(held)} trainings are taken from {workdir / 'lanes'}: nothing they depend on has changed"
+            f"{done.held} of {len(done.lanes)} trainings are taken from {workdir / 'lanes'}: nothing they depend on has changed"
         )
-    with _CompileClock() as compiled:
-        new = _train(config, prepared, plan, seeds, workdir, console, store, held)
-    order = {key: row for row, key in enumerate(held)}
-    trained = sorted([*before, *new], key=lambda lane: order[lane.fold.subject, lane.seed])
-    seconds = time.time() - started
-    console.print(
-        f"trained in {seconds:.0f} s, of which {compiled.seconds:.0f} s went into compiling {compiled.programs} programs"
-    )
-    rows = _predict(config, prepared, trained)
+    console.print(f"trained in {done.seconds:.0f} s, of which {done.compile_seconds:.0f} s went into compiling")
+    rows = predict_lanes(work, done.lanes, config.trained)
     write_predictions(workdir / "predictions.csv", rows, prepared.micro.classes)
-    metrics = _score(config, prepared, plan, workdir, seconds, compiled.seconds)
+    beside = run_baselines(work, config, workdir, console)
+    metrics = _score(config, prepared, plan, workdir, done) | {"baselines": beside}
     _write_json(workdir / "metrics.json", metrics)
-    for seed in seeds:
-        _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, [t for t in trained if t.seed == seed])
+    for seed in work.seeds:
+        own = [lane for lane in done.lanes if lane.seed == seed]
+        _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, own)
     report.save_confusion_picture(workdir / "confusion.png", metrics)
-    report.save_curves_picture(workdir / "curves.png", metrics, [t.history for t in trained])
+    report.save_curves_picture(workdir / "curves.png", metrics, [lane.history for lane in done.lanes])
     report.print_results(console, metrics)
+    report.print_baselines(console, metrics)
     _warn_if_suspicious(console, config, metrics)
     if stand_in:
         report.print_stand_in_box(console, config.data.dataset)
@@ -118,42 +105,22 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
 
 def train_along(config: RunConfig) -> None:
     """What every process but the first does: train with it, and write nothing."""
-    wait_for_all("prepared")
-    prepared = _prepare(config, Console(quiet=True))
+    _, _, work = plan_work(config, Console(quiet=True))
+    for trained in (config.trained, *baseline_configs(config).values()):
+        train_lanes_along(work, trained)
+
+
+def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work]:
+    """Prepare the data, on the first process before the others, and plan the folds and seeds of a run."""
+    if not is_first():
+        wait_for_all("prepared")
+    prepared = _prepare(config, console)
+    if is_first():
+        wait_for_all("prepared")
     plan = leave_one_subject_out_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
-    seeds = _seeds(config, prepared)
-    lanes = {(fold.subject, seed): None for seed in seeds for fold in plan.folds}
-    held = dict(zip(lanes, from_first(_is_held(lanes)).tolist(), strict=True))
-    skip = lambda fold, seed: held[fold.subject, seed]  # noqa: E731
-    for _ in train_folds(prepared.micro, prepared.macro, plan.folds, seeds, config.trained, skip=skip):
-        pass
-
-
-def _seeds(config: RunConfig, prepared: Prepared) -> range:
-    return range(config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS))
-
-
-def _is_held(lanes: Mapping[tuple[str, int], TrainedFold | None]) -> NDArray[np.bool_]:
-    return np.array([lane is not None for lane in lanes.values()])
-
-
-class _CompileClock:
-    """Seconds that JAX spends compiling, or reading compiled programs, inside the `with` block."""
-
-    def __init__(self) -> None:
-        self.seconds, self.programs = 0.0, 0
-
-    def __enter__(self) -> Self:
-        jax.monitoring.register_event_duration_secs_listener(self._hear)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        jax.monitoring.unregister_event_duration_listener(self._hear)
-
-    def _hear(self, event: str, duration_secs: float, **_: str | int) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            self.seconds += duration_secs
-            self.programs += 1
+    seeds = config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS)
+    work = Work(prepared.manifest["dataset"], prepared.micro, prepared.macro, plan.folds, range(seeds))
+    return prepared, plan, work
 
 
 def _prepare(config: RunConfig, console: Console) -> Prepared:
@@ -163,87 +130,7 @@ def _prepare(config: RunConfig, console: Console) -> Prepared:
     return prepared
 
 
-def _train(
-    config: RunConfig,
-    prepared: Prepared,
-    plan: Plan,
-    seeds: Sequence[int],
-    workdir: Path,
-    console: Console,
-    store: LaneStore,
-    held: Mapping[tuple[str, int], TrainedFold | None],
-) -> list[TrainedFold]:
-    """Train what is not held, and store each lane as it ends."""
-    started = time.time()
-    trained: list[TrainedFold] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with (
-        (workdir / "metrics.jsonl").open("a", encoding="utf-8") as log,
-        ProgressBar(*columns, console=console, disable=not console.is_terminal) as bar,
-    ):
-        total = sum(lane is None for lane in held.values())
-        work = bar.add_task("training", total=total * config.train.steps)
-
-        def show(progress: Progress) -> None:
-            here = ", ".join(f"{fold.subject} seed {seed}" for fold, seed in progress.lanes[:2])
-            text = f"{here} step {progress.step}/{config.train.steps} loss {progress.loss:.3f}"
-            lanes_done = progress.done + len(progress.lanes) * progress.step / config.train.steps
-            bar.update(work, completed=int(lanes_done * config.train.steps), description=text)
-            elapsed = time.time() - started
-            line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
-            folds = [{"fold": fold.subject, "seed": seed} for fold, seed in progress.lanes]
-            log.write(json.dumps({"data": prepared.manifest["dataset"], **line, "folds": folds}) + "\n")
-            log.flush()
-            if progress.step == config.train.steps and not console.is_terminal:
-                remaining = elapsed * (progress.total - lanes_done) / lanes_done
-                console.print(
-                    f"{int(lanes_done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
-                )
-
-        lanes = train_folds(
-            prepared.micro,
-            prepared.macro,
-            plan.folds,
-            seeds,
-            config.trained,
-            skip=lambda fold, seed: held[fold.subject, seed] is not None,
-            on_progress=show,
-        )
-        for lane in lanes:
-            store.save(lane)
-            trained.append(lane)
-    return trained
-
-
-def _predict(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]) -> list[Prediction]:
-    micro = prepared.micro
-    results = predict_folds([(t.fold, t.params) for t in trained], micro.image, config.trained)
-    rows = []
-    for lane, probabilities in zip(trained, results, strict=True):
-        if not np.isfinite(probabilities).all():
-            where = f"fold {lane.fold.subject}, seed {lane.seed}"
-            raise FloatingPointError(
-                f"{where}: training diverged to non-finite numbers; lower --outer_rate or --inner_rate"
-            )
-        for index, values in zip(lane.fold.test, probabilities, strict=True):
-            rows.append(
-                Prediction(
-                    clip=micro.clip[index],
-                    dataset=micro.dataset[index],
-                    subject=micro.subject[index],
-                    fold=lane.fold.subject,
-                    seed=lane.seed,
-                    label=micro.classes[micro.label[index]],
-                    prediction=micro.classes[int(values.argmax())],
-                    probabilities=tuple(float(value) for value in values),
-                )
-            )
-    return rows
-
-
-def _score(
-    config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, seconds: float, compile_seconds: float
-) -> dict[str, Any]:
+def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, done: Trained) -> dict[str, Any]:
     """Score the table as written, so that the file and the figures cannot disagree."""
     rows, classes = read_predictions(workdir / "predictions.csv")
     manifest = prepared.manifest
@@ -255,8 +142,8 @@ def _score(
         "rule": f"leave-one-subject-out; {config.train.steps} steps fixed in advance; no adaptation on the test subject",
         "macro": _macro_text(prepared, config),
         "missing": plan.missing,
-        "training_seconds": round(seconds, 1),
-        "compile_seconds": round(compile_seconds, 1),
+        "training_seconds": round(done.seconds, 1),
+        "compile_seconds": round(done.compile_seconds, 1),
         **score_predictions(rows, classes, plan.folds_expected),
     }
 
@@ -285,8 +172,8 @@ def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, 
 def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
     """Write `config.json` and `environment.json`, unless another run's results are there."""
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
-    # Where a run is kept, and who helps, does not make it another run.
-    for name in ("workdir", "coordinator", "processes", "process_id"):
+    # Where a run is kept, what stands beside it, and who helps, does not make it another run.
+    for name in ("workdir", "baselines", "coordinator", "processes", "process_id"):
         settings.pop(name)
     settings["data"].pop("shards")
     content = {

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lightman_jax.convolution import ConvForm, Precision, conv1x1, conv3x3, has_few_channels
+from lightman_jax.convolution import ConvForm, Precision, conv1x1, conv3x3, has_few_channels, patches_of
 from lightman_jax.networks import (
     ClipMoments,
     Moments,
@@ -27,7 +27,7 @@ from lightman_jax.networks import (
     patch_moments,
 )
 
-BackboneName = Literal["mlp", "conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet"]
+BackboneName = Literal["mlp", "conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet", "ststnet", "offapexnet"]
 Normalisation = Literal["group", "layer", "batch"]
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 
@@ -241,6 +241,53 @@ class DenseNet(Backbone):
         return x.mean(axis=(1, 2)), x
 
 
+class STSTNet(Backbone):
+    """Three parallel 3x3 convolutions of 3, 5 and 8 channels, ReLU, 3x3 max pooling, together 2x2 mean pooling, all places kept.
+
+    `[n, H, W, C] -> features [n, h w width]` with h = ceil(H/3) // 2, 400 of 28x28 images at the published width 16. Parallel
+    convolutions of one input are one convolution of 16 channels. Choice: `normalisation` stands where implementations have batch
+    normalisation; no dropout. Liong et al. 2019, "Shallow Triple Stream Three-dimensional CNN (STSTNet)".
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`; maps have one place."""
+        y = nn.relu(self.conv_norm("1", x, self.width, where, bias=True).values)
+        y = mean_pool(nn.max_pool(y, (3, 3), (3, 3), "SAME"))
+        features = y.reshape(y.shape[0], -1)
+        return features, features[:, None, None, :]
+
+
+class OffApexNet(Backbone):
+    """One stream for u, one for v: 5x5 convolution of 6 channels, 2x2 max pooling, 5x5 of 16, pooling; two layers of 1,024 units.
+
+    `[n, H, W, C] -> features [n, 64 width]`, 1,024 at the default width 16. Channels after the second are not looked at; an image
+    of one channel has one stream. Gan et al. 2019, "OFF-ApexNet on Micro-expression Recognition System".
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`; maps have one place. No normalisation, so `where` plays no part."""
+        streams = []
+        for row in range(min(2, x.shape[-1])):
+            y = self._block(f"{row}_1", x[..., row : row + 1], 6)
+            y = self._block(f"{row}_2", y, 16)
+            streams.append(y.reshape(y.shape[0], -1))
+        features = jnp.concatenate(streams, axis=-1)
+        for layer in ("1", "2"):
+            units = 64 * self.width
+            kernel = self.param(f"kernel_{layer}", self.kernel_init, (features.shape[-1], units), x.dtype)
+            bias = self.param(f"bias_{layer}", nn.initializers.zeros_init(), (units,), x.dtype)
+            features = nn.relu(features @ kernel + bias[None, :])
+        return features, features[:, None, None, :]
+
+    def _block(self, name: str, x: jax.Array, channels: int) -> jax.Array:
+        patches = patches_of(x, 1, size=5)
+        kernel = self.param(f"kernel_{name}", self.kernel_init, (patches.shape[-1], channels), x.dtype)
+        bias = self.param(f"bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
+        return nn.max_pool(nn.relu(patches @ kernel + bias[None, None, None, :]), (2, 2), (2, 2), "SAME")
+
+
 BACKBONES: dict[BackboneName, type[Backbone]] = {
     "mlp": MLP,
     "conv4": Conv4,
@@ -249,4 +296,6 @@ BACKBONES: dict[BackboneName, type[Backbone]] = {
     "vgg16": VGG16,
     "vgg19": VGG19,
     "densenet": DenseNet,
+    "ststnet": STSTNet,
+    "offapexnet": OffApexNet,
 }

@@ -19,7 +19,7 @@ class NetworkConfig:
     """Sizes of the dual branch.
 
     Attributes:
-      backbone: mlp, conv4, resnet12, resnet18, vgg16, vgg19 or densenet.
+      backbone: mlp, conv4, resnet12, resnet18, vgg16, vgg19, densenet, ststnet or offapexnet.
       width: channels of the backbone's first stage (densenet: its growth), a multiple of 4; publications use 64 (12).
       normalisation: group, layer or batch (moments of the current batch; of the training clips when predicting).
       embedding: E, length of the auxiliary branch's embedding.

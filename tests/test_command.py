@@ -13,16 +13,18 @@ from conftest import write_flow_release
 from sklearn.metrics import f1_score
 
 from experiments import run
+from experiments.compare import compare_runs
 from experiments.config import ConfigError, parse_config
 
 TINY = ["--width=8", "--embedding=4", "--shots=1", "--macro_shots=1", "--tasks=1", "--steps=2", "--seeds=2"]
+ALONE = "--baselines=none"
 
 
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
     # The devices and the cache of the whole test process stay as they are.
-    monkeypatch.setattr(run, "_set_up_jax", lambda config: None)
+    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
     monkeypatch.setattr(sys, "argv", ["run"])
 
 
@@ -40,9 +42,10 @@ def finished(tmp_path_factory):
         f"--shards={folder / 'shards'}",
         f"--workdir={folder / 'work'}",
         *TINY,
+        "--baselines=majority,rbf_svm,joint",
     ]
     patch = pytest.MonkeyPatch()
-    patch.setattr(run, "_set_up_jax", lambda config: None)
+    patch.setattr(run, "set_up_jax", lambda config: None)
     assert run.main(flags) == 0
     patch.undo()
     return folder, flags
@@ -77,8 +80,21 @@ def test_every_artefact_is_there_and_agrees(finished):
     lines = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 2
     assert all(line["data"] == "smic" for line in lines)
-    for name in ("confusion.png", "curves.png"):
+    for name in ("confusion.png", "curves.png", "baselines.png"):
         assert (work / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_result_stands_beside_its_baselines_on_the_same_clips(finished):
+    work = finished[0] / "work"
+    metrics = json.loads((work / "metrics.json").read_text())
+    rows = metrics["baselines"]
+    assert [row["name"] for row in rows] == ["majority", "rbf_svm", "joint"]
+    compared = compare_runs([work, *(work / "baselines" / f"{row['name']}.csv" for row in rows)], with_first=True)
+    for row, pair in zip(rows, compared.pairs, strict=True):
+        assert (row["difference"], row["p"], row["p_holm"]) == (pair.difference, pair.p, pair.p_holm)
+        assert row["uf1"] == pytest.approx(metrics["uf1"]["mean"] - pair.difference)
+    majority = list(csv.DictReader((work / "baselines" / "majority.csv").read_text().splitlines()))
+    assert len({row["prediction"] for row in majority if row["subject"] == "smic/s1"}) == 1
 
 
 def test_checkpoints_hold_the_last_step_of_every_fold(finished):
@@ -130,7 +146,7 @@ def test_another_method_and_the_composite_run(finished, capsys):
         f"--workdir={folder / method}",
         "--dataset=megc2019",
     ]
-    assert call(*flags, f"--method={method}", *TINY, "--scaling=fold_rms", "--primary=focal") == 0
+    assert call(*flags, f"--method={method}", *TINY, ALONE, "--scaling=fold_rms", "--primary=focal") == 0
     printed = capsys.readouterr().out
     assert "4/40 folds" in printed
     assert "SAMM is not there" in printed
@@ -143,7 +159,7 @@ def test_the_stand_in_says_so_everywhere(tmp_path, capsys, monkeypatch):
 
     small = SimulatorConfig(subjects=2, micro_clips=1, macro_clips=1, frames=3, side=32)
     monkeypatch.setattr(prepare, "stand_in_config", lambda dataset: small)
-    flags = [f"--shards={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}", "--method=joint", *TINY]
+    flags = [f"--shards={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}", "--method=joint", *TINY, ALONE]
     assert call("--dataset=smic", *flags) == 0
     printed = capsys.readouterr().out
     assert printed.count("STAND-IN DATA") == 2
@@ -202,7 +218,7 @@ def keep_two_classes(data: Path) -> None:
 def test_broken_data_end_in_one_paragraph_and_status_2(tmp_path, capsys, breakage, text):
     data = write_flow_release(tmp_path / "data")
     breakage(data)
-    flags = [f"--data_dir={data}", f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY]
+    flags = [f"--data_dir={data}", f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY, ALONE]
     assert call("--dataset=smic", *flags) == 2
     assert_one_paragraph(capsys.readouterr().err, text)
 
@@ -217,7 +233,7 @@ def assert_one_paragraph(printed, text):
 def test_bad_clips_can_be_left_out_on_request(tmp_path, capsys):
     data = write_flow_release(tmp_path / "data")
     break_picture(data)
-    flags = [f"--data_dir={data}", f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY]
+    flags = [f"--data_dir={data}", f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY, ALONE]
     assert call("--dataset=smic", "--skip_bad_clips", "--method=joint", *flags) == 0
     assert "17 clips" in capsys.readouterr().out
 
@@ -250,7 +266,7 @@ def test_folders_that_cannot_be_written_are_named(tmp_path, capsys):
     data = write_flow_release(tmp_path / "data")
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
-    flags = ["--dataset=smic", f"--data_dir={data}", *TINY]
+    flags = ["--dataset=smic", f"--data_dir={data}", *TINY, ALONE]
     assert call(*flags, f"--shards={tmp_path / 's'}", f"--workdir={blocked / 'w'}") == 2
     assert_one_paragraph(capsys.readouterr().err, "Not a directory.*file/w.*--workdir")
     assert call(*flags, f"--shards={blocked / 's'}", f"--workdir={tmp_path / 'w'}") == 2

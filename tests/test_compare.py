@@ -5,7 +5,7 @@ import pytest
 
 from experiments.compare import compare_runs, main
 from experiments.scores import Prediction, write_predictions
-from lightman_jax.metrics import paired_difference, uf1
+from lightman_jax.metrics import holm, paired_difference, sign_flip_p_value, uf1
 
 CLASSES = ("negative", "positive", "surprise")
 
@@ -29,14 +29,15 @@ def table(path, wrong=(), seeds=(0, 1), labels=None):
 
 def test_difference_and_its_interval(tmp_path):
     right, poor = table(tmp_path / "a.csv"), table(tmp_path / "b.csv", wrong={(0, 0), (1, 0)})
-    first, second = compare_runs([right, poor])
+    (first, _), (pair,), _ = compare_runs([right, poor])
     confusion = np.array([[2, 2, 0], [0, 4, 0], [0, 0, 4]])
-    assert first["uf1"] == 1
-    assert second["difference"] == pytest.approx(1 - float(uf1(confusion)))
-    low, high = second["interval"]
-    assert 0 <= low < second["difference"] < high
-    assert second["sd_difference"] == 0
-    assert "difference" not in first
+    assert first.uf1 == 1
+    assert pair.difference == pytest.approx(1 - float(uf1(confusion)))
+    assert 0 <= pair.interval[0] < pair.difference < pair.interval[1]
+    assert pair.sd == 0
+    # Two of four subjects differ: exchanging them leaves the size in one of two cases.
+    assert pair.p == pytest.approx(0.5, abs=0.02)
+    assert pair.effect == pytest.approx(np.mean([1 / 3, 1 / 3, 0, 0]) / np.std([1 / 3, 1 / 3, 0, 0], ddof=1))
 
 
 def test_the_interval_is_paired():
@@ -45,6 +46,34 @@ def test_the_interval_is_paired():
     assert paired_difference(counts, counts) == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="same clips"):
         paired_difference(counts, counts[:, :5])
+
+
+def test_p_values_are_corrected_for_all_pairs_and_the_first_alone_may_be_compared(tmp_path):
+    paths = [table(tmp_path / f"{k}.csv", wrong={(i, 0) for i in range(k)}) for k in range(4)]
+    found = compare_runs(paths)
+    assert len(found.pairs) == 6
+    assert [pair.p_holm for pair in found.pairs] == holm([pair.p for pair in found.pairs]).tolist()
+    assert len(compare_runs(paths, with_first=True).pairs) == 3
+    assert found.chance[0] < 1 / 3 < found.chance[1] < 0.8
+
+
+def test_the_sign_flip_test_holds_its_level_on_a_thousand_null_simulations():
+    """Two methods that are wrong on the same share of each subject's clips, subjects of very unequal size and difficulty."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for simulation in range(1000):
+        sizes, skill = rng.integers(1, 12, 20), rng.uniform(0.3, 0.9, 20)
+        counts = []
+        for _ in range(2):
+            matrices = np.zeros((1, 20, 3, 3))
+            for row, (size, right) in enumerate(zip(sizes, skill, strict=True)):
+                truth = np.arange(size) % 3
+                guess = np.where(rng.uniform(size=size) < right, truth, rng.integers(0, 3, size))
+                np.add.at(matrices[0, row], (truth, guess), 1)
+            counts.append(matrices)
+        hits += sign_flip_p_value(*counts, replicates=199, seed=simulation) < 0.05
+    assert hits <= 60, "at most 6% false hits at level 5%"
+    assert hits >= 20, "and not by never hitting"
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,18 @@ def test_details_that_loaders_get_wrong(trees):
 @pytest.fixture
 def command(tmp_path, monkeypatch, one_block):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
-    monkeypatch.setattr(run, "_set_up_jax", lambda config: None)
+    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
     monkeypatch.setattr(prepare, "stand_in_config", small)
-    tiny = ["--width=8", "--embedding=4", "--shots=1", "--macro_shots=1", "--tasks=1", "--steps=2", "--seeds=1"]
+    tiny = [
+        "--width=8",
+        "--embedding=4",
+        "--shots=1",
+        "--macro_shots=1",
+        "--tasks=1",
+        "--steps=2",
+        "--seeds=1",
+        "--baselines=none",
+    ]
     places = [f"--shards={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}"]
 
     def call(*flags):

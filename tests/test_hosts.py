@@ -20,8 +20,9 @@ TINY = (
     "--macro_shots=1",
     "--tasks=2",
     "--steps=2",
+    "--baselines=majority,joint",
     "--seeds=1",
-    "--method=joint",
+    "--method=maml",
 )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from experiments.benchmark.ceilings import measure_ceilings
 from experiments.benchmark.growth import exponent, measure_growth
 from experiments.benchmark.hosts import measure_hosts
 from experiments.benchmark.measure import difference, fresh_process, interleaved
@@ -29,7 +30,7 @@ from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
 from lightman_jax.convolution import ConvForm, Precision
 from lightman_jax.level_one import TaskMapping
 
-PARTS = ("update", "peers", "precision", "process", "devices", "hosts", "growth")
+PARTS = ("ceilings", "update", "peers", "precision", "process", "devices", "hosts", "growth")
 _PRODUCT, _LOOP = "product", "PyTorch loop"
 _CHECKED = Setting(side=28, width=32, way=3, support=6, query=6, inner_steps=2, tasks=2)
 _AGREE = 1e-10
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if max(result["agreement"].values()) > _AGREE:
             console.print(f"gradients differ by more than {_AGREE}: nothing is timed", style="bold red")
             return 1
+    if "ceilings" in parts:
+        result["ceilings"] = measure_ceilings()
     rows: list[Row] = []
     if "update" in parts:
         rows += _updates(options.rounds, torch)
@@ -76,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result["growth"] = [point._asdict() for point in points]
         axes = dict.fromkeys(point.axis for point in points)
         result["exponents"] = {name: round(exponent([p for p in points if p.axis == name]), 2) for name in axes}
+        result["folds_per_second"] = max(p.size / p.seconds for p in points if p.axis == "folds")
     options.workdir.mkdir(parents=True, exist_ok=True)
     (options.workdir / "benchmark.json").write_text(json.dumps(result, indent=1) + "\n")
     if any("speed_up" in row for row in rows):
@@ -88,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _use_all_cores() -> None:
+    # PyTorch needs room on the same GPU.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
@@ -185,7 +191,15 @@ def _blocking(compiled: Callable[..., Any], inputs: tuple[Any, ...]) -> Callable
 
 
 def _bound(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Callable[[], Any]:
-    return lambda: function(*inputs)
+    """A call of a PyTorch contender, to its end."""
+    from experiments.benchmark.torch_peers import wait
+
+    def call() -> Any:
+        result = function(*inputs)
+        wait()
+        return result
+
+    return call
 
 
 def _timed(work: str, contenders: dict[str, Callable[[], Any]], rounds: int, flop: float | None) -> list[Row]:
@@ -255,6 +269,8 @@ def _show(console: Console, result: Row) -> None:
         if own:
             mean = float(np.exp(np.mean(np.log(own))))
             console.print(f"second order, geometric mean over a, b, c: {mean:.2f} times the PyTorch loop")
+    for name, value in result.get("ceilings", {}).items():
+        console.print(f"one device at best: {name} {value:.0f}")
     for name, row in result.get("process", {}).items():
         memory, compiled = row["peak_megabytes"], row["compile_seconds"]
         console.print(
@@ -264,6 +280,8 @@ def _show(console: Console, result: Row) -> None:
         console.print(f"setting c on {count} host devices: {seconds:.3f} s")
     for count, seconds in result.get("hosts", {}).items():
         console.print(f"the same training by {count} process(es) on all cores: {seconds:.1f} s")
+    if "folds_per_second" in result:
+        console.print(f"small folds of 5 steps, trained a second: {result['folds_per_second']:.1f}")
     for name, value in result.get("exponents", {}).items():
         console.print(f"seconds grow as {name}^{value} at the largest sizes")
 

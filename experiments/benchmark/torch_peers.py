@@ -16,20 +16,30 @@ from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_RATE, LAYERS, Set
 Tensors = list[torch.Tensor]
 
 
+def _on_device(values: Any) -> torch.Tensor:
+    return torch.tensor(values, device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def wait() -> None:
+    """Until a GPU, if there is one, has done what it was asked."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def from_numpy(params: dict[str, Any], tasks: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:
     """Parameters as a flat list in PyTorch's layout, and tasks with images `[T, n, 3, H, W]`."""
     flat: Tensors = []
     for layer in range(1, LAYERS + 1):
-        flat.append(torch.tensor(params["backbone"][f"kernel_{layer}"].transpose(3, 2, 0, 1).copy()))
-        flat.extend(torch.tensor(params["backbone"][f"{name}_{layer}"]) for name in ("bias", "norm_scale", "norm_bias"))
+        flat.append(_on_device(params["backbone"][f"kernel_{layer}"].transpose(3, 2, 0, 1).copy()))
+        flat.extend(_on_device(params["backbone"][f"{name}_{layer}"]) for name in ("bias", "norm_scale", "norm_bias"))
     for head in ("primary", "auxiliary"):
-        flat.append(torch.tensor(params[head]["kernel"].T.copy()))
-        flat.append(torch.tensor(params[head]["bias"]))
+        flat.append(_on_device(params[head]["kernel"].T.copy()))
+        flat.append(_on_device(params[head]["bias"]))
     moved = {
         part: {
-            "image": torch.tensor(clips["image"].transpose(0, 1, 4, 2, 3).copy()),
-            "label": torch.tensor(clips["label"].astype(np.int64)),
-            "target": torch.tensor(clips["target"]),
+            "image": _on_device(clips["image"].transpose(0, 1, 4, 2, 3).copy()),
+            "label": _on_device(clips["label"].astype(np.int64)),
+            "target": _on_device(clips["target"]),
         }
         for part, clips in tasks.items()
     }

@@ -1,0 +1,56 @@
+"""Run the baselines on a run's own folds, keep their predictions, and compare the run with each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments.baselines import LEARNERS, NETWORKS, chosen_baselines, fit_learner, network_baseline
+from experiments.compare import compare_runs, save_pairs_picture
+from experiments.config import RunConfig
+from experiments.scores import Prediction, write_predictions
+from experiments.training import Work, predict_lanes, prediction_rows, train_lanes
+from lightman_jax.folds import TrainConfig
+
+
+def baseline_configs(config: RunConfig) -> dict[str, TrainConfig]:
+    """Training settings of the chosen baselines that are trained; one that is the run itself is left out."""
+    chosen = [name for name in chosen_baselines(config.baselines) if name in NETWORKS]
+    found = {name: network_baseline(name, config.train) for name in chosen}
+    return {name: trained for name, trained in found.items() if trained != config.trained}
+
+
+def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console) -> list[dict[str, Any]]:
+    """Predict with every chosen baseline and compare; writes `baselines/NAME.csv` and `baselines.png` into the workdir.
+
+    Returns:
+      One dict a baseline: `name`, `uf1`, `sd`, and of the run minus it `difference`, `interval`, `p`, `p_holm`, `effect`.
+    """
+    folder = workdir / "baselines"
+    names: list[str] = []
+
+    def keep(name: str, rows: Sequence[Prediction]) -> None:
+        folder.mkdir(exist_ok=True)
+        write_predictions(folder / f"{name}.csv", rows, work.micro.classes)
+        names.append(name)
+
+    trained = baseline_configs(config)
+    for name in chosen_baselines(config.baselines):
+        if name in LEARNERS:
+            console.print(f"baseline {name}: fitting {len(work.folds)} folds")
+            guesses = fit_learner(name, work.micro, work.folds, work.seeds, config.train.scaling)
+            keep(name, [row for g in guesses for row in prediction_rows(work.micro, g.fold, g.seed, g.probabilities)])
+        elif name in trained:
+            console.print(f"baseline {name}: training {len(work.folds)} folds x {len(work.seeds)} seed(s)")
+            lanes = train_lanes(work, trained[name], workdir, Console(quiet=not console.is_terminal)).lanes
+            keep(name, predict_lanes(work, lanes, trained[name]))
+    if not names:
+        return []
+    tables = [workdir / "predictions.csv", *(folder / f"{name}.csv" for name in names)]
+    found = compare_runs(tables, [config.method_name, *names], with_first=True)
+    save_pairs_picture(workdir / "baselines.png", found, f"{config.method_name} beside its baselines on {work.data}")
+    rows = []
+    for run, pair in zip(found.runs[1:], found.pairs, strict=True):
+        rows.append({"name": run.name, "uf1": run.uf1, "sd": run.sd} | pair._asdict())
+    return rows

@@ -1,0 +1,126 @@
+"""What every result stands beside: simple learners and the field's shallow networks, on the same folds, clips and seeds.
+
+`majority`, `knn`, `linear_svm`, `rbf_svm` and `perceptron` are scikit-learn's, fitted to a fold's training clips and their mirror
+images, flow centred and scaled as the run scales it; a prediction is the mean over a clip and its mirror image. `ststnet`, `offapexnet` and
+`joint` are trained by the package as the run's own method is: same steps, optimiser, draws and seeds.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+
+from lightman_jax.flow import Scaling, mirror_flow, scale_flow
+from lightman_jax.folds import TrainConfig
+from lightman_jax.methods import method_config
+from lightman_jax.tasks import Fold
+from lightman_jax.types import ClipSet
+
+# Choice: costs and neighbours as usual in the field, none tuned on any test subject.
+LEARNERS: dict[str, Callable[[int], Any]] = {
+    "majority": lambda _: DummyClassifier(strategy="prior"),
+    "knn": lambda _: KNeighborsClassifier(n_neighbors=5),
+    "linear_svm": lambda _: SVC(kernel="linear", C=1e-3, class_weight="balanced"),
+    "rbf_svm": lambda _: SVC(kernel="rbf", C=1.0, class_weight="balanced"),
+    "perceptron": lambda seed: MLPClassifier((64,), alpha=1.0, early_stopping=False, max_iter=60, random_state=seed),
+}
+"""Each of scikit-learn's baselines from a seed; the first four do not depend on it."""
+
+_SEEDED = frozenset({"perceptron"})
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "ststnet": {"backbone": "ststnet", "normalisation": "batch", "width": 16},
+    "offapexnet": {"backbone": "offapexnet", "width": 16},
+    "joint": {},
+}
+"""What each trained baseline changes in the run's network; all are trained jointly, without level one and alignment."""
+
+BASELINES = (*LEARNERS, *NETWORKS)
+
+
+class Guess(NamedTuple):
+    """Probabilities `[t, N]` of a fold's test clips, under one seed."""
+
+    fold: Fold
+    seed: int
+    probabilities: NDArray[np.float32]
+
+
+def chosen_baselines(names: str) -> list[str]:
+    """Names of a comma-separated list, of `all` or `none`.
+
+    Raises:
+      ValueError: an unknown name.
+
+    >>> chosen_baselines("knn,joint")
+    ['knn', 'joint']
+    """
+    if names in {"all", "none"}:
+        return list(BASELINES) if names == "all" else []
+    found = [name.strip() for name in names.split(",")]
+    unknown = [name for name in found if name not in BASELINES]
+    if unknown:
+        raise ValueError(f"baseline {unknown[0]!r} is unknown; choose all, none, or some of {','.join(BASELINES)}")
+    return found
+
+
+def network_baseline(name: str, config: TrainConfig) -> TrainConfig:
+    """The run's training settings with a trained baseline's network, and plain training in place of its method."""
+    network = dataclasses.replace(config.network, **NETWORKS[name])
+    return dataclasses.replace(config, method=method_config("joint", config.method), network=network)
+
+
+def fit_learner(
+    name: str, micro: ClipSet, folds: Sequence[Fold], seeds: Sequence[int], scaling: Scaling
+) -> Iterator[Guess]:
+    """Fit one of `LEARNERS` in every fold and predict its test clips.
+
+    Args:
+      name: key of `LEARNERS`.
+      micro: clips of the protocol.
+      folds: what is held out.
+      seeds: of the run; a learner without randomness is fitted once and repeated.
+      scaling: of the run, statistics from the fold's training clips alone.
+    """
+    fitted: dict[str, NDArray[np.float32]] = {}
+    for seed in seeds:
+        for fold in folds:
+            if name in _SEEDED or fold.subject not in fitted:
+                fitted[fold.subject] = _fit(LEARNERS[name](seed), micro, fold, scaling)
+            yield Guess(fold, seed, fitted[fold.subject])
+
+
+def _fit(learner: Any, micro: ClipSet, fold: Fold, scaling: Scaling) -> NDArray[np.float32]:
+    train = np.asarray(fold.train)
+    scaled = scale_flow(jnp.asarray(micro.image), scaling=scaling, train=jnp.asarray(train))
+    views = [np.asarray(view).reshape(len(micro), -1) for view in (scaled, mirror_flow(scaled))]
+    with warnings.catch_warnings():
+        # The number of steps is fixed in advance, whether or not the loss still falls.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        learner.fit(np.concatenate([view[train] for view in views]), np.tile(micro.label[train], 2))
+    scores = np.mean([_scores(learner, view[fold.test], len(micro.classes)) for view in views], axis=0)
+    # A class that the fold has no training clip of is never predicted.
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _scores(learner: Any, clips: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
+    """`[t, N]` numbers that grow with belief: log probabilities, or an SVM's one-against-rest decision values."""
+    found = np.full((len(clips), classes), -np.inf)
+    if hasattr(learner, "decision_function"):
+        values = learner.decision_function(clips)
+        # Of two classes there is one column, positive for the second.
+        values = np.stack([-values, values], axis=1) if values.ndim == 1 else values
+    else:
+        values = np.log(np.maximum(learner.predict_proba(clips), 1e-9))
+    found[:, learner.classes_] = values
+    return found

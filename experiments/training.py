@@ -1,0 +1,172 @@
+"""Train every fold under every seed, each kept as it ends, and let each predict its held-out clips."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from experiments.hosts import from_first
+from experiments.lanes import LaneStore
+from experiments.scores import Prediction
+from lightman_jax.folds import Progress, TrainConfig, TrainedFold, predict_folds, train_folds
+from lightman_jax.tasks import Fold
+from lightman_jax.types import ClipSet
+
+
+class Work(NamedTuple):
+    """What is trained on what: the pools, the folds and the seeds; `data` is the name that the log carries."""
+
+    data: str
+    micro: ClipSet
+    macro: ClipSet | None
+    folds: Sequence[Fold]
+    seeds: Sequence[int]
+
+
+class Trained(NamedTuple):
+    """Every lane, seed by seed in the order of the folds, the seconds it took, those of compiling, and how many were held."""
+
+    lanes: list[TrainedFold]
+    seconds: float
+    compile_seconds: float
+    held: int
+
+
+def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console) -> Trained:
+    """Train what `workdir/lanes` does not hold yet, and store each lane as it ends.
+
+    Appends its progress to `workdir/metrics.jsonl`.
+    """
+    started = time.time()
+    store = LaneStore(workdir / "lanes", work.micro, work.macro, config)
+    held = {(fold.subject, seed): store.load(fold, seed) for seed in work.seeds for fold in work.folds}
+    # The other processes leave out what this one holds.
+    from_first(np.array([lane is not None for lane in held.values()]))
+    before = [lane for lane in held.values() if lane is not None]
+    with _CompileClock() as compiled, _Show(work, config.steps, len(held) - len(before), workdir, console) as show:
+        lanes = train_folds(
+            work.micro,
+            work.macro,
+            work.folds,
+            work.seeds,
+            config,
+            skip=lambda fold, seed: held[fold.subject, seed] is not None,
+            on_progress=show,
+        )
+        new = []
+        for lane in lanes:
+            store.save(lane)
+            new.append(lane)
+    order = {key: row for row, key in enumerate(held)}
+    trained = sorted([*before, *new], key=lambda lane: order[lane.fold.subject, lane.seed])
+    return Trained(trained, time.time() - started, compiled.seconds, len(before))
+
+
+def train_lanes_along(work: Work, config: TrainConfig) -> None:
+    """What every process but the first does: train with it, and store nothing."""
+    lanes = [(fold.subject, seed) for seed in work.seeds for fold in work.folds]
+    held = dict(zip(lanes, from_first(np.zeros(len(lanes), bool)).tolist(), strict=True))
+    skip = lambda fold, seed: held[fold.subject, seed]  # noqa: E731
+    for _ in train_folds(work.micro, work.macro, work.folds, work.seeds, config, skip=skip):
+        pass
+
+
+def predict_lanes(work: Work, lanes: Sequence[TrainedFold], config: TrainConfig) -> list[Prediction]:
+    """What each lane says of its held-out clips.
+
+    Raises:
+      FloatingPointError: a lane's training diverged.
+    """
+    results = predict_folds([(lane.fold, lane.params) for lane in lanes], work.micro.image, config)
+    rows = []
+    for lane, probabilities in zip(lanes, results, strict=True):
+        if not np.isfinite(probabilities).all():
+            where = f"fold {lane.fold.subject}, seed {lane.seed}"
+            raise FloatingPointError(
+                f"{where}: training diverged to non-finite numbers; lower --outer_rate or --inner_rate"
+            )
+        rows += prediction_rows(work.micro, lane.fold, lane.seed, probabilities)
+    return rows
+
+
+def prediction_rows(
+    micro: ClipSet, fold: Fold, seed: int, probabilities: NDArray[np.float32], clips: Sequence[int] | None = None
+) -> list[Prediction]:
+    """Rows of the table for a fold's test clips, or for those of them that are named."""
+    tested = fold.test.tolist() if clips is None else clips
+    return [
+        Prediction(
+            clip=micro.clip[index],
+            dataset=micro.dataset[index],
+            subject=micro.subject[index],
+            fold=fold.subject,
+            seed=seed,
+            label=micro.classes[micro.label[index]],
+            prediction=micro.classes[int(values.argmax())],
+            probabilities=tuple(float(value) for value in values),
+        )
+        for index, values in zip(tested, probabilities, strict=True)
+    ]
+
+
+class _Show:
+    """Progress on the terminal, and line by line in a file."""
+
+    def __init__(self, work: Work, steps: int, lanes: int, workdir: Path, console: Console) -> None:
+        self._work, self._steps, self._console = work, steps, console
+        self._log = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = ProgressBar(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("training", total=lanes * steps)
+        self._started = time.time()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+        self._log.close()
+
+    def __call__(self, progress: Progress) -> None:
+        here = ", ".join(f"{fold.subject} seed {seed}" for fold, seed in progress.lanes[:2])
+        text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
+        done = progress.done + len(progress.lanes) * progress.step / self._steps
+        self._bar.update(self._task, completed=int(done * self._steps), description=text)
+        elapsed = time.time() - self._started
+        line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
+        folds = [{"fold": fold.subject, "seed": seed} for fold, seed in progress.lanes]
+        self._log.write(json.dumps({"data": self._work.data, **line, "folds": folds}) + "\n")
+        self._log.flush()
+        if progress.step == self._steps and not self._console.is_terminal:
+            remaining = elapsed * (progress.total - done) / done
+            self._console.print(
+                f"{int(done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
+            )
+
+
+class _CompileClock:
+    """Seconds that JAX spends compiling, or reading compiled programs, inside the `with` block."""
+
+    def __init__(self) -> None:
+        self.seconds, self.programs = 0.0, 0
+
+    def __enter__(self) -> Self:
+        jax.monitoring.register_event_duration_secs_listener(self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._hear)
+
+    def _hear(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            self.seconds += duration_secs
+            self.programs += 1

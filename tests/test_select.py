@@ -1,0 +1,68 @@
+"""Settings chosen on inner subjects: every pair of groups once, nothing of a group in its own choice."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import make_clips
+from rich.console import Console
+
+from experiments import select
+from experiments.config import parse_config
+from experiments.select import GROUPS, group_of_subjects, inner_scores, rounds_of_pairs
+from experiments.training import Work
+from lightman_jax.tasks import leave_one_subject_out
+
+TINY = ["--width=4", "--embedding=4", "--shots=1", "--macro_shots=1", "--tasks=1", "--steps=2", "--method=joint"]
+
+
+def test_every_pair_of_groups_is_held_out_once():
+    rounds = rounds_of_pairs()
+    assert sorted(pair for one in rounds for pair in one) == [
+        (g, h) for g in range(GROUPS) for h in range(g + 1, GROUPS)
+    ]
+    assert all(sorted(g for pair in one for g in pair) == list(range(GROUPS)) for one in rounds)
+
+
+def test_groups_deal_each_corpus_evenly():
+    names = [f"smic/s{k}" for k in range(13)] + [f"samm/{k:03}" for k in range(12)]
+    groups = group_of_subjects(names)
+    for corpus in ("smic", "samm"):
+        counts = np.bincount([group for name, group in groups.items() if name.startswith(corpus)], minlength=GROUPS)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_a_group_takes_no_part_in_the_choice_of_its_own_settings(tmp_path):
+    clips = make_clips(subjects=12, each=1)
+    work = Work("smic", clips, None, leave_one_subject_out(clips.subject), range(1))
+    of_subject = group_of_subjects(clips.subject)
+    groups = np.array([of_subject[name] for name in clips.subject])
+    config = parse_config(TINY)
+
+    def scores(content, folder):
+        (tmp_path / folder).mkdir()
+        return inner_scores(work._replace(micro=content), config, groups, tmp_path / folder, Console(quiet=True))
+
+    before = scores(clips, "before")
+    label = np.where(groups == 3, (clips.label + 1) % 3, clips.label).astype(np.int32)
+    after = scores(dataclasses.replace(clips, label=label), "after")
+    assert after[3] == before[3]
+    assert (after != before).any(), "the others' scores know group 3"
+
+
+def test_the_command_writes_the_choice_and_its_result(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(select, "set_up_jax", lambda config: None)
+    flags = [*TINY, "--seeds=1", f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}"]
+    assert select.main([*flags, "--candidate=--steps=1", "--candidate=--outer_rate=0.01"]) == 0
+    said = capsys.readouterr().out
+    assert "UF1 on inner subjects" in said
+    assert "STAND-IN" in said or "invented" in said
+    assert (tmp_path / "w" / "selection.json").exists()
+    assert select.main([*flags, "--candidate=--steps=1"]) == 2
+    assert "give two candidates" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["--labels=5", "--dataset=casme2"])
+def test_candidates_share_their_data(text, capsys):
+    assert select.main(["--dataset=smic", f"--candidate={text}", "--candidate=--steps=1"]) == 2
+    assert "candidates share them" in capsys.readouterr().err
