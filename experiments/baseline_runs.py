@@ -1,12 +1,13 @@
 """Run the baselines on a run's own folds, keep their predictions, and compare the run with each."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from experiments.baselines import LEARNERS, NETWORKS, chosen_baselines, fit_learner, network_baseline
+from experiments.baselines import BASELINES, LEARNERS, NETWORKS, chosen_baselines, fit_learner, network_baseline
 from experiments.compare import compare_runs, save_pairs_picture
 from experiments.config import RunConfig
 from experiments.scores import Prediction, write_predictions
@@ -28,12 +29,12 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
       One dict a baseline: `name`, `uf1`, `sd`, and of the run minus it `difference`, `interval`, `p`, `p_holm`, `effect`.
     """
     folder = workdir / "baselines"
-    names: list[str] = []
+    if folder.exists():
+        shutil.rmtree(folder)
 
     def keep(name: str, rows: Sequence[Prediction]) -> None:
         folder.mkdir(exist_ok=True)
         write_predictions(folder / f"{name}.csv", rows, work.micro.classes)
-        names.append(name)
 
     trained = baseline_configs(config)
     for name in chosen_baselines(config.baselines):
@@ -45,11 +46,18 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
             console.print(f"baseline {name}: training {len(work.folds)} folds x {len(work.seeds)} seed(s)")
             lanes = train_lanes(work, trained[name], workdir, Console(quiet=not console.is_terminal)).lanes
             keep(name, predict_lanes(work, lanes, trained[name]))
+    return compare_with_baselines(workdir, config.method_name, work.data)
+
+
+def compare_with_baselines(workdir: Path, method: str, data: str) -> list[dict[str, Any]]:
+    """Compare a run with the baselines whose predictions it has stored, and draw `baselines.png`; see `run_baselines`."""
+    folder = workdir / "baselines"
+    names = [name for name in BASELINES if (folder / f"{name}.csv").exists()]
     if not names:
         return []
     tables = [workdir / "predictions.csv", *(folder / f"{name}.csv" for name in names)]
-    found = compare_runs(tables, [config.method_name, *names], with_first=True)
-    save_pairs_picture(workdir / "baselines.png", found, f"{config.method_name} beside its baselines on {work.data}")
+    found = compare_runs(tables, [method, *names], with_first=True)
+    save_pairs_picture(workdir / "baselines.png", found, f"{method} beside its baselines on {data}")
     rows = []
     for run, pair in zip(found.runs[1:], found.pairs, strict=True):
         rows.append({"name": run.name, "uf1": run.uf1, "sd": run.sd} | pair._asdict())

@@ -1,8 +1,8 @@
 """What every result stands beside: simple learners and the field's shallow networks, on the same folds, clips and seeds.
 
 `majority`, `knn`, `linear_svm`, `rbf_svm` and `perceptron` are scikit-learn's, fitted to a fold's training clips and their mirror
-images, flow centred and scaled as the run scales it; a prediction is the mean over a clip and its mirror image. `ststnet`, `offapexnet` and
-`joint` are trained by the package as the run's own method is: same steps, optimiser, draws and seeds.
+images, flow centred and scaled as the run scales it; a prediction is the mean over a clip and its mirror image. `ststnet`,
+`offapexnet` and `joint` are trained by the package as the run's own method is: same steps, optimiser, draws and seeds.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ LEARNERS: dict[str, Callable[[int], Any]] = {
     "knn": lambda _: KNeighborsClassifier(n_neighbors=5),
     "linear_svm": lambda _: SVC(kernel="linear", C=1e-3, class_weight="balanced"),
     "rbf_svm": lambda _: SVC(kernel="rbf", C=1.0, class_weight="balanced"),
-    "perceptron": lambda seed: MLPClassifier((64,), alpha=1.0, early_stopping=False, max_iter=60, random_state=seed),
+    "perceptron": lambda seed: MLPClassifier((64,), alpha=1.0, early_stopping=False, max_iter=30, random_state=seed),
 }
 """Each of scikit-learn's baselines from a seed; the first four do not depend on it."""
 

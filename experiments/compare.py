@@ -127,7 +127,7 @@ def save_pairs_picture(path: Path, found: Comparison, title: str) -> None:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(found.pairs)), [f"{pair.first} - {pair.second}" for pair in found.pairs])
     axes.invert_yaxis()
-    axes.set_xlabel("difference of UF1, 95% interval over subjects; dark: p < 0.05 after Holm's correction")
+    axes.set_xlabel("difference of UF1, 95% over subjects; dark: p < 0.05 by Holm")
     axes.set_title(title, fontsize=10)
     figure.savefig(path, dpi=120)
     plt.close(figure)

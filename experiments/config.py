@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 from experiments.baselines import chosen_baselines
 from lightman_jax.branches import NetworkConfig
@@ -27,6 +27,9 @@ from lightman_jax.methods import METHODS, MethodConfig, method_config
 from lightman_jax.tasks import TaskConfig
 
 DATA_VARIABLE = "LIGHTMAN_DATA"
+
+ProtocolName = Literal["loso", "cross_dataset", "few_shot", "personal"]
+ADAPTED_PROTOCOLS = ("few_shot", "personal")
 
 Groups = Sequence[tuple[str, type]]
 
@@ -88,6 +91,11 @@ class RunConfig:
     Attributes:
       data: which data.
       workdir: folder of this run's results; by default runs/DATASET-METHOD.
+      protocol: loso (leave one subject out, over all corpora of the data), cross_dataset (leave one corpus out), few_shot (episodes
+        whose support and query are different people) or personal (labelled clips of the test subject are given).
+      shots_given: labelled clips a class at test time, of few_shot and personal.
+      adapt_steps: inner steps on them.
+      episodes: of few_shot, at least.
       method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
       baselines: what stands beside the result: all, none, or some of majority, knn, linear_svm, rbf_svm, perceptron,
         ststnet, offapexnet, joint, with commas.
@@ -100,6 +108,10 @@ class RunConfig:
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     workdir: str | None = None
+    protocol: ProtocolName = "loso"
+    shots_given: int = 1
+    adapt_steps: int = 5
+    episodes: int = 1000
     method_name: str = "lightman"
     baselines: str = "all"
     seeds: int = 0
@@ -109,7 +121,12 @@ class RunConfig:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        _known("protocol", self.protocol, get_args(ProtocolName))
         _known("method", self.method_name, METHODS)
+        if min(self.shots_given, self.adapt_steps, self.episodes) < 1:
+            raise ConfigError("shots_given, adapt_steps and episodes must be 1 or more")
+        if self.protocol in ADAPTED_PROTOCOLS and self.method_name == "generated":
+            raise ConfigError(f"method generated adapts to no task; {self.protocol} needs another method")
         with _as_config_error():
             chosen_baselines(self.baselines)
         if self.seeds < 0:
@@ -220,7 +237,9 @@ def _parse(argv: Sequence[str], command: str, description: str, groups: Groups) 
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:
     """Where a run of `dataset` is written unless `--workdir` says otherwise."""
-    return Path(config.workdir or Path("runs") / f"{dataset}-{config.method_name}").expanduser()
+    usual = config.protocol == "loso"
+    name = f"{dataset}-{config.method_name}" if usual else f"{dataset}-{config.protocol}-{config.method_name}"
+    return Path(config.workdir or Path("runs") / name).expanduser()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from lightman_jax.data.catalog import CORPORA, PROTOCOLS
 from lightman_jax.data.clips import DataError
 from lightman_jax.tasks import Fold, leave_one_subject_out
@@ -15,8 +17,8 @@ class Plan:
 
     Attributes:
       title: how the protocol is printed.
-      folds: one a subject.
-      folds_expected: subjects of the complete protocol, over the corpora that are there.
+      folds: one a subject, or one a corpus.
+      folds_expected: of the complete protocol, over the corpora that are there.
       missing: what the complete protocol has and the data have not, in words.
     """
 
@@ -24,6 +26,35 @@ class Plan:
     folds: list[Fold]
     folds_expected: int
     missing: list[str]
+
+
+def leave_one_corpus_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | None, manifest: dict[str, Any]) -> Plan:
+    """Plan one fold a corpus: trained on the others, tested on it; macro clips of the corpus leave with it.
+
+    Two corpora with the classes by action units are the holdout-database evaluation of MEGC2018.
+
+    Args:
+      dataset: the protocol's name in the catalog.
+      micro: micro clips.
+      macro: macro clips or None.
+      manifest: of the prepared data.
+
+    Raises:
+      DataError: there is only one corpus, or a class is missing.
+    """
+    whole = leave_one_subject_out_plan(dataset, micro, macro, manifest)
+    corpora = sorted(set(micro.dataset))
+    if len(corpora) < 2:
+        raise DataError(
+            f"cross_dataset needs two corpora or more, found {', '.join(corpora)}; take --dataset=megc2019, or --protocol=loso"
+        )
+    own, other = np.array(micro.dataset), np.array(micro.dataset if macro is None else macro.dataset)
+    folds = [
+        Fold(subject=name, test=np.flatnonzero(own == name), train=own != name, macro_train=other != name)
+        for name in corpora
+    ]
+    expected = max(len(PROTOCOLS[dataset].corpora), len(folds))
+    return Plan(f"{whole.title}, one corpus left out", folds, expected, whole.missing)
 
 
 def leave_one_subject_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | None, manifest: dict[str, Any]) -> Plan:

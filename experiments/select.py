@@ -9,7 +9,6 @@ leave-one-subject-out under the choice of its group, and the pooled result is th
 import dataclasses
 import json
 import sys
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,16 +20,15 @@ from rich.table import Table
 
 from experiments import report
 from experiments.config import ConfigError, RunConfig, default_workdir, parse_config
+from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, score_predictions, write_predictions
 from experiments.train import plan_work
 from experiments.training import Work, predict_lanes, train_lanes
 from lightman_jax.data.clips import DataError
 from lightman_jax.metrics import confusion_matrix, uf1
-from lightman_jax.tasks import Fold, natural_order
-from lightman_jax.types import ClipSet
+from lightman_jax.tasks import natural_order
 
-GROUPS = 6
 _FLAG = "--candidate="
 
 
@@ -44,17 +42,6 @@ class Selection(NamedTuple):
 
     scores: NDArray[np.float64]
     chosen: NDArray[np.int64]
-
-
-def group_of_subjects(subjects: Sequence[str]) -> dict[str, int]:
-    """Deal the subjects of each corpus into `GROUPS` groups, in an order that is random but always the same.
-
-    >>> groups = group_of_subjects([f"smic/s{k}" for k in range(12)])
-    >>> sorted(groups.values())
-    [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    """
-    dealt = sorted(set(subjects), key=lambda name: (name.split("/", 1)[0], zlib.crc32(name.encode())))
-    return {name: row % GROUPS for row, name in enumerate(dealt)}
 
 
 def rounds_of_pairs() -> list[list[tuple[int, int]]]:
@@ -72,22 +59,14 @@ def rounds_of_pairs() -> list[list[tuple[int, int]]]:
 
 
 def inner_scores(
-    work: Work, config: RunConfig, groups: NDArray[np.int64], workdir: Path, console: Console
+    work: Work, config: RunConfig, of_subject: dict[str, int], workdir: Path, console: Console
 ) -> NDArray[np.float64]:
     """`[GROUPS]` UF1 of one candidate on the groups other than g, from trainings that held out g and the group predicted."""
     micro = work.micro
-    macro_groups = groups if work.macro is None else _rows_of(work.macro, group_of_subjects(micro.subject))
+    groups = groups_of_clips(micro, of_subject)
     guessed: dict[tuple[int, int], dict[tuple[int, str], int]] = {}
     for pairs in rounds_of_pairs():
-        folds = [
-            Fold(
-                subject=f"groups {g} and {h}",
-                test=np.flatnonzero((groups == g) | (groups == h)),
-                train=(groups != g) & (groups != h),
-                macro_train=(macro_groups != g) & (macro_groups != h),
-            )
-            for g, h in pairs
-        ]
+        folds = [fold_without(pair, work, of_subject, name=f"groups {pair[0]} and {pair[1]}") for pair in pairs]
         part = work._replace(folds=folds)
         lanes = train_lanes(part, config.trained, workdir, console).lanes
         rows = predict_lanes(part, lanes, config.trained)
@@ -118,11 +97,10 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
     workdir = default_workdir(base, f"{work.data}-selected")
     workdir.mkdir(parents=True, exist_ok=True)
     of_subject = group_of_subjects(subjects)
-    groups = _rows_of(work.micro, of_subject)
     scores = []
     for name, config in candidates.items():
         console.print(f"candidate {name}: {GROUPS * (GROUPS - 1) // 2} trainings x {len(work.seeds)} seed(s)")
-        scores.append(inner_scores(work, config, groups, workdir, console))
+        scores.append(inner_scores(work, config, of_subject, workdir, console))
     found = Selection(np.stack(scores), np.stack(scores).argmax(axis=0))
     _print(console, list(candidates), found)
     rows: list[Prediction] = []
@@ -153,11 +131,6 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
     report.print_results(console, metrics)
     console.print(f"results: {workdir} (selection.json, metrics.json, predictions.csv)")
     return metrics
-
-
-def _rows_of(clips: ClipSet, of_subject: dict[str, int]) -> NDArray[np.int64]:
-    """Group of each clip; a subject without micro clips belongs to none and may always be trained on."""
-    return np.array([of_subject.get(name, -1) for name in clips.subject])
 
 
 def _print(console: Console, names: Sequence[str], found: Selection) -> None:

@@ -16,10 +16,13 @@ from rich.console import Console
 
 from experiments import report
 from experiments.baseline_runs import baseline_configs, run_baselines
-from experiments.config import ConfigError, RunConfig, default_workdir
+from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, default_workdir
+from experiments.episodes import episode_work, print_episodes, run_episodes
 from experiments.hosts import is_first, wait_for_all
+from experiments.html_report import write_report
+from experiments.insight import save_embedding_picture, save_where_picture
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
-from experiments.protocols import Plan, leave_one_subject_out_plan
+from experiments.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
 from experiments.scores import read_predictions, score_predictions, write_predictions
 from experiments.training import Trained, Work, predict_lanes, train_lanes, train_lanes_along
 from lightman_jax.checkpoint import save_params
@@ -48,7 +51,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     """Run one experiment from raw data to artefacts; a notebook may call it as the command does.
 
     Writes `predictions.csv`, `baselines/NAME.csv`, `metrics.json`, `config.json`, `environment.json`, `metrics.jsonl`,
-    `confusion.png`, `curves.png`, `baselines.png` and `checkpoints/seed_*` into the workdir.
+    pictures, `report.html` and `checkpoints/seed_*` into the workdir.
 
     Args:
       config: what to run.
@@ -78,6 +81,8 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
         f"{jax.device_count()} devices"
     )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
+    if config.protocol in ADAPTED_PROTOCOLS:
+        return _evaluate_episodes(config, prepared, plan, work, workdir, console)
     done = train_lanes(work, config.trained, workdir, console)
     if done.held:
         console.print(
@@ -94,18 +99,41 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
         _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, own)
     report.save_confusion_picture(workdir / "confusion.png", metrics)
     report.save_curves_picture(workdir / "curves.png", metrics, [lane.history for lane in done.lanes])
+    about = f"{config.method_name} on {plan.title}" + (", STAND-IN DATA" if stand_in else "")
+    save_where_picture(workdir / "where.png", work, done.lanes, config.trained, about)
+    if config.trained.method.variant != "generated":
+        largest = max(done.lanes, key=lambda lane: len(lane.fold.test))
+        save_embedding_picture(workdir / "embedding.png", work, largest, config.trained, about)
+    write_report(workdir)
     report.print_results(console, metrics)
     report.print_baselines(console, metrics)
     _warn_if_suspicious(console, config, metrics)
     if stand_in:
         report.print_stand_in_box(console, config.data.dataset)
-    console.print(f"results: {workdir} (metrics.json, predictions.csv, confusion.png, curves.png, checkpoints)")
+    console.print(f"results: {workdir} (report.html, metrics.json, predictions.csv, pictures, checkpoints)")
+    return metrics
+
+
+def _evaluate_episodes(
+    config: RunConfig, prepared: Prepared, plan: Plan, work: Work, workdir: Path, console: Console
+) -> dict[str, Any]:
+    """The protocols that are given labelled clips at test time."""
+    found = run_episodes(work, config, workdir, console)
+    metrics = _origin(config, prepared, plan) | found
+    _write_json(workdir / "metrics.json", metrics)
+    print_episodes(console, metrics)
+    if prepared.manifest["stand_in"]:
+        report.print_stand_in_box(console, config.data.dataset)
+    console.print(f"results: {workdir} (metrics.json, episodes.jsonl)")
     return metrics
 
 
 def train_along(config: RunConfig) -> None:
     """What every process but the first does: train with it, and write nothing."""
     _, _, work = plan_work(config, Console(quiet=True))
+    if config.protocol in ADAPTED_PROTOCOLS:
+        train_lanes_along(episode_work(work, config), config.trained)
+        return
     for trained in (config.trained, *baseline_configs(config).values()):
         train_lanes_along(work, trained)
 
@@ -117,7 +145,8 @@ def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work
     prepared = _prepare(config, console)
     if is_first():
         wait_for_all("prepared")
-    plan = leave_one_subject_out_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
+    make_plan = leave_one_corpus_out_plan if config.protocol == "cross_dataset" else leave_one_subject_out_plan
+    plan = make_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS)
     work = Work(prepared.manifest["dataset"], prepared.micro, prepared.macro, plan.folds, range(seeds))
     return prepared, plan, work
@@ -133,18 +162,26 @@ def _prepare(config: RunConfig, console: Console) -> Prepared:
 def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, done: Trained) -> dict[str, Any]:
     """Score the table as written, so that the file and the figures cannot disagree."""
     rows, classes = read_predictions(workdir / "predictions.csv")
+    held_out = "corpus" if config.protocol == "cross_dataset" else "subject"
+    return {
+        **_origin(config, prepared, plan),
+        "rule": f"leave-one-{held_out}-out; {config.train.steps} steps fixed in advance; no adaptation on the test {held_out}",
+        "training_seconds": round(done.seconds, 1),
+        "compile_seconds": round(done.compile_seconds, 1),
+        **score_predictions(rows, classes, plan.folds_expected),
+    }
+
+
+def _origin(config: RunConfig, prepared: Prepared, plan: Plan) -> dict[str, Any]:
     manifest = prepared.manifest
     return {
         "format_version": FORMAT_VERSION,
         "data": {"dataset": manifest["dataset"], "stand_in": manifest["stand_in"], "origin": manifest["origin"]},
         "method": config.method_name,
+        "protocol": config.protocol,
         "title": plan.title,
-        "rule": f"leave-one-subject-out; {config.train.steps} steps fixed in advance; no adaptation on the test subject",
         "macro": _macro_text(prepared, config),
         "missing": plan.missing,
-        "training_seconds": round(done.seconds, 1),
-        "compile_seconds": round(done.compile_seconds, 1),
-        **score_predictions(rows, classes, plan.folds_expected),
     }
 
 

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from experiments import select
 from experiments.config import parse_config
-from experiments.select import GROUPS, group_of_subjects, inner_scores, rounds_of_pairs
+from experiments.groups import GROUPS, group_of_subjects
+from experiments.select import inner_scores, rounds_of_pairs
 from experiments.training import Work
 from lightman_jax.tasks import leave_one_subject_out
 
@@ -41,7 +42,7 @@ def test_a_group_takes_no_part_in_the_choice_of_its_own_settings(tmp_path):
 
     def scores(content, folder):
         (tmp_path / folder).mkdir()
-        return inner_scores(work._replace(micro=content), config, groups, tmp_path / folder, Console(quiet=True))
+        return inner_scores(work._replace(micro=content), config, of_subject, tmp_path / folder, Console(quiet=True))
 
     before = scores(clips, "before")
     label = np.where(groups == 3, (clips.label + 1) % 3, clips.label).astype(np.int32)
