@@ -97,7 +97,7 @@ class RunConfig:
       adapt_steps: inner steps on them.
       episodes: of few_shot, at least.
       method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
-      baselines: what stands beside the result: all, none, or some of majority, knn, linear_svm, rbf_svm, perceptron,
+      baselines: what stands beside the result: usual, all, none, or some of majority, knn, linear_svm, rbf_svm, perceptron,
         ststnet, offapexnet, joint, with commas.
       seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
       coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.
@@ -113,7 +113,7 @@ class RunConfig:
     adapt_steps: int = 5
     episodes: int = 1000
     method_name: str = "lightman"
-    baselines: str = "all"
+    baselines: str = "usual"
     seeds: int = 0
     coordinator: str | None = None
     processes: int = 1

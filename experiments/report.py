@@ -78,7 +78,7 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
 def print_baselines(console: Console, metrics: dict[str, Any]) -> None:
     """Print each baseline's UF1 and how far the method is from it; without baselines, that they were left out."""
     if not metrics["baselines"]:
-        console.print("baselines were left out: this result stands alone (--baselines=all)", style="yellow")
+        console.print("baselines were left out: this result stands alone (--baselines=usual)", style="yellow")
         return
     title = f"Beside it, and {metrics['method']} minus each"
     table = Table("baseline", "UF1", "difference", "p, Holm", title=title)

@@ -72,7 +72,8 @@ def test_shallow_networks_have_their_published_sizes():
 def test_names_are_checked_and_networks_are_trained_plainly():
     assert chosen_baselines("all") == list(BASELINES)
     assert chosen_baselines("none") == []
-    with pytest.raises(ValueError, match="choose all, none, or some of majority"):
+    assert set(chosen_baselines("all")) - set(chosen_baselines("usual")) == {"perceptron", "offapexnet"}
+    with pytest.raises(ValueError, match="choose usual, all, none, or some of majority"):
         chosen_baselines("svm")
     config = network_baseline("ststnet", TrainConfig())
     assert (config.network.backbone, config.method.bilevel.inner_steps) == ("ststnet", 0)

@@ -107,6 +107,7 @@ ORDER = [
     "experiments.train",
     "experiments.run",
     "experiments.select",
+    "experiments.few_clips",
 ]
 HEAVY = {
     "cv2": {"images", "footage", "optics", "inspection", "store"},
