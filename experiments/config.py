@@ -100,6 +100,7 @@ class RunConfig:
       baselines: what stands beside the result: usual, all, none, or some of majority, knn, linear_svm, rbf_svm, perceptron,
         ststnet, offapexnet, joint, with commas.
       seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
+      dry_run: every phase on two subjects and two steps, with a forecast of time, memory and disk; nothing is kept.
       coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.
       processes: how many there are.
       process_id: which one this is, from 0.
@@ -115,6 +116,7 @@ class RunConfig:
     method_name: str = "lightman"
     baselines: str = "usual"
     seeds: int = 0
+    dry_run: bool = False
     coordinator: str | None = None
     processes: int = 1
     process_id: int = 0

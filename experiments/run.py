@@ -9,6 +9,7 @@ import jax
 
 from experiments.config import ConfigError, RunConfig, parse_config
 from experiments.hosts import is_first, join_hosts
+from experiments.report import make_console
 from lightman_jax.data.clips import DataError
 
 _MOST_HOST_DEVICES = 16
@@ -21,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         set_up_jax(config)
         from experiments.train import train_along, train_and_evaluate
 
-        if is_first():
+        if config.dry_run:
+            from experiments.dry_run import dry_run
+
+            dry_run(config, make_console())
+        elif is_first():
             train_and_evaluate(config)
         else:
             train_along(config)

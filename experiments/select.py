@@ -21,6 +21,7 @@ from rich.table import Table
 from experiments import report
 from experiments.config import ConfigError, RunConfig, default_workdir, parse_config
 from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
+from experiments.html_report import write_report
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, score_predictions, write_predictions
 from experiments.train import plan_work
@@ -128,8 +129,9 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
     }
     for name, content in (("selection.json", choice), ("metrics.json", metrics)):
         (workdir / name).write_text(json.dumps(content, indent=1) + "\n")
+    write_report(workdir)
     report.print_results(console, metrics)
-    console.print(f"results: {workdir} (selection.json, metrics.json, predictions.csv)")
+    console.print(f"results: {workdir} (report.html, selection.json, metrics.json, predictions.csv)")
     return metrics
 
 

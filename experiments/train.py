@@ -18,6 +18,7 @@ from experiments import report
 from experiments.baseline_runs import baseline_configs, run_baselines
 from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, default_workdir
 from experiments.episodes import episode_work, print_episodes, run_episodes
+from experiments.held_results import held_results, keep_results, results_digest
 from experiments.hosts import is_first, wait_for_all
 from experiments.html_report import write_report
 from experiments.insight import save_embedding_picture, save_where_picture
@@ -83,6 +84,16 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     console.print(f"macro clips: {_macro_text(prepared, config)}")
     if config.protocol in ADAPTED_PROTOCOLS:
         return _evaluate_episodes(config, prepared, plan, work, workdir, console)
+    words = (config.baselines, config.method_name, json.dumps(_origin(config, prepared, plan)))
+    digest = results_digest(work, [config.trained, *baseline_configs(config).values()], words)
+    held = held_results(workdir, digest) if jax.process_count() == 1 else None
+    if held is not None:
+        console.print(f"cached: nothing that these results depend on has changed since {workdir} was written")
+        report.print_results(console, held)
+        report.print_baselines(console, held)
+        if stand_in:
+            report.print_stand_in_box(console, config.data.dataset)
+        return held
     done = train_lanes(work, config.trained, workdir, console)
     if done.held:
         console.print(
@@ -105,6 +116,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
         largest = max(done.lanes, key=lambda lane: len(lane.fold.test))
         save_embedding_picture(workdir / "embedding.png", work, largest, config.trained, about)
     write_report(workdir)
+    keep_results(workdir, digest)
     report.print_results(console, metrics)
     report.print_baselines(console, metrics)
     _warn_if_suspicious(console, config, metrics)
@@ -147,6 +159,8 @@ def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work
         wait_for_all("prepared")
     make_plan = leave_one_corpus_out_plan if config.protocol == "cross_dataset" else leave_one_subject_out_plan
     plan = make_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
+    if config.dry_run:
+        plan = dataclasses.replace(plan, folds=plan.folds[:2])
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS)
     work = Work(prepared.manifest["dataset"], prepared.micro, prepared.macro, plan.folds, range(seeds))
     return prepared, plan, work
@@ -210,7 +224,7 @@ def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: 
     """Write `config.json` and `environment.json`, unless another run's results are there."""
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
     # Where a run is kept, what stands beside it, and who helps, does not make it another run.
-    for name in ("workdir", "baselines", "coordinator", "processes", "process_id"):
+    for name in ("workdir", "baselines", "dry_run", "coordinator", "processes", "process_id"):
         settings.pop(name)
     settings["data"].pop("shards")
     content = {

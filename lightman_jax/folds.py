@@ -385,7 +385,10 @@ def _prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
 
     @jax.jit
     def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array) -> jax.Array:
-        test = scale_flow(images, scaling=config.scaling, train=train)[rows]
+        if _scaled_by_fold(config):
+            test = scale_flow(images, scaling=config.scaling, train=train)[rows]
+        else:
+            test = scale_flow(images[rows], scaling=config.scaling)
         views = jnp.concatenate([test, mirror_flow(test)])
         probabilities = jax.nn.softmax(logits(params, views))
         return 0.5 * (probabilities[: rows.shape[0]] + probabilities[rows.shape[0] :])

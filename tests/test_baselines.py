@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_clips
+from sklearn.svm import SVC
 
 from experiments.baselines import BASELINES, LEARNERS, chosen_baselines, fit_learner, network_baseline
 from lightman_jax.backbones import OffApexNet, STSTNet
@@ -78,3 +79,15 @@ def test_names_are_checked_and_networks_are_trained_plainly():
     config = network_baseline("ststnet", TrainConfig())
     assert (config.network.backbone, config.method.bilevel.inner_steps) == ("ststnet", 0)
     assert config.steps == TrainConfig().steps
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"), [("rbf_svm", SVC(kernel="rbf")), ("linear_svm", SVC(kernel="linear", C=1e-3))]
+)
+def test_kernels_by_products_are_those_of_the_library(name, usual):
+    rng = np.random.default_rng(0)
+    clips, label = rng.normal(size=(40, 300)).astype(np.float32), np.arange(40) % 3
+    own = LEARNERS[name](0).fit(clips, label)
+    usual.set_params(class_weight="balanced").fit(clips, label)
+    new = rng.normal(size=(9, 300)).astype(np.float32)
+    np.testing.assert_allclose(own.decision_function(new), usual.decision_function(new), atol=2e-3)

@@ -122,7 +122,14 @@ def test_the_second_run_starts_from_the_shards_and_repeats_every_number(finished
     before = (folder / "work" / "predictions.csv").read_bytes()
     shards = sorted(p.name for p in (folder / "shards").iterdir())
     assert call(*flags) == 0
-    assert "prepared before" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "prepared before" in said
+    assert "cached: nothing" in said
+    assert "Pooled over folds" in said
+    (folder / "work" / "report.html").write_text("damaged")
+    assert call(*flags) == 0
+    assert "trainings are taken from" in capsys.readouterr().out
+    assert "<html" in (folder / "work" / "report.html").read_text()
     assert (folder / "work" / "predictions.csv").read_bytes() == before
     assert sorted(p.name for p in (folder / "shards").iterdir()) == shards
 
@@ -300,3 +307,13 @@ def test_help_lists_every_flag_with_its_default(capsys):
         assert flag in text
     assert "[smic]" in text
     assert "[0.05]" in text
+
+
+def test_a_dry_run_goes_through_every_phase_and_keeps_nothing(tmp_path, capsys):
+    flags = [f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", "--baselines=majority,joint", "--width=4"]
+    assert call("--dataset=smic", "--dry_run", *flags) == 0
+    said = capsys.readouterr().out
+    assert "its scores mean nothing" in said
+    assert "baseline joint" in said
+    assert re.search(r"the whole run: about [\d.]+ minutes of training, \d+ MB on disk", said)
+    assert not (tmp_path / "w").exists()
