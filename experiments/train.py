@@ -91,6 +91,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
         console.print(f"cached: nothing that these results depend on has changed since {workdir} was written")
         report.print_results(console, held)
         report.print_baselines(console, held)
+        _warn_if_suspicious(console, config, held)
         if stand_in:
             report.print_stand_in_box(console, config.data.dataset)
         return held

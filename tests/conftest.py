@@ -46,6 +46,7 @@ def _outside_strict_mode(
 # The strict mode is for this project's code; optax's Adam and schedules mix integer counts with floats.
 optax.adam, optax.adamw = _outside_strict_mode(optax.adam), _outside_strict_mode(optax.adamw)
 
+TINY_RUN = ["--width=8", "--embedding=4", "--shots=1", "--macro_shots=1", "--tasks=1", "--steps=2", "--seeds=2"]
 CLASSES = ("negative", "positive", "surprise")
 
 
@@ -131,3 +132,36 @@ def write_flow_release(
                         plain.rename(pictures / f"{subject}_{name} .png")
     (folder / "combined_3_class2_for_optical_flow.csv").write_text("\n".join(lines) + "\n")
     return folder
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that draw nothing: for tests of what comes before the pictures."""
+    from experiments import train
+
+    for name in ("save_where_picture", "save_embedding_picture", "write_report", "keep_results"):
+        monkeypatch.setattr(train, name, lambda *_: None)
+    for name in ("save_confusion_picture", "save_curves_picture"):
+        monkeypatch.setattr(train.report, name, lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """One finished run of the command on a miniature release, and its flags."""
+    from experiments import run
+
+    folder = tmp_path_factory.mktemp("run")
+    data = write_flow_release(folder / "data")
+    flags = [
+        "--dataset=smic",
+        f"--data_dir={data}",
+        f"--shards={folder / 'shards'}",
+        f"--workdir={folder / 'work'}",
+        *TINY_RUN,
+        "--baselines=majority,rbf_svm,joint",
+    ]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(run, "set_up_jax", lambda config: None)
+    assert run.main(flags) == 0
+    patch.undo()
+    return folder, flags

@@ -110,7 +110,7 @@ def test_details_that_loaders_get_wrong(trees):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, one_block):
+def command(tmp_path, monkeypatch, without_pictures):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
     monkeypatch.setattr(run, "set_up_jax", lambda config: None)
     monkeypatch.setattr(prepare, "stand_in_config", small)
@@ -123,6 +123,7 @@ def command(tmp_path, monkeypatch, one_block):
         "--steps=2",
         "--seeds=1",
         "--baselines=none",
+        "--method=joint",
     ]
     places = [f"--shards={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}"]
 

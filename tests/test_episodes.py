@@ -52,7 +52,15 @@ def test_personal_gives_k_of_each_class_and_asks_all_others():
 def test_the_command_scores_every_way_on_the_same_clips(tmp_path, capsys, protocol, measure):
     data = write_flow_release(tmp_path / "data", subjects=12, each=2)
     places = [f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}"]
-    flags = ["--dataset=smic", f"--data_dir={data}", f"--protocol={protocol}", "--episodes=12", *TINY, *places]
+    flags = [
+        "--dataset=smic",
+        f"--data_dir={data}",
+        f"--protocol={protocol}",
+        "--episodes=12",
+        "--method=maml",
+        *TINY,
+        *places,
+    ]
     assert run.main(flags) == 0
     assert "nearest class mean" in capsys.readouterr().out
     metrics = json.loads((tmp_path / "w" / "metrics.json").read_text())
@@ -81,7 +89,7 @@ def test_a_protocol_that_adapts_refuses_what_cannot():
         parse_config(["--protocol=loso2"])
 
 
-def test_cross_dataset_leaves_one_corpus_out(tmp_path, capsys):
+def test_cross_dataset_leaves_one_corpus_out(tmp_path, capsys, without_pictures):
     data = write_flow_release(tmp_path / "data", subjects=2, each=1, corpora=("smic", "casme2"))
     places = [f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", "--baselines=majority"]
     flags = ["--protocol=cross_dataset", f"--data_dir={data}", *TINY, *places]

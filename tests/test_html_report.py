@@ -5,7 +5,6 @@ import re
 import shutil
 
 import pytest
-from test_command import finished as finished
 
 from experiments import html_report
 from experiments.html_report import clips_by_certainty

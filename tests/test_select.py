@@ -1,6 +1,7 @@
 """Settings chosen on inner subjects: every pair of groups once, nothing of a group in its own choice."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -51,14 +52,20 @@ def test_a_group_takes_no_part_in_the_choice_of_its_own_settings(tmp_path):
     assert (after != before).any(), "the others' scores know group 3"
 
 
-def test_the_command_writes_the_choice_and_its_result(tmp_path, capsys, monkeypatch):
+def test_the_command_tests_each_subject_under_the_choice_of_its_group(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(select, "set_up_jax", lambda config: None)
+    scores = iter([np.array([0.5, 0.5, 0.5, 0.6, 0.6, 0.6]), np.full(GROUPS, 0.55)])
+    monkeypatch.setattr(select, "inner_scores", lambda *_: next(scores))
     flags = [*TINY, "--seeds=1", f"--shards={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}"]
     assert select.main([*flags, "--candidate=--steps=1", "--candidate=--outer_rate=0.01"]) == 0
     said = capsys.readouterr().out
     assert "UF1 on inner subjects" in said
     assert "STAND-IN" in said or "invented" in said
-    assert (tmp_path / "w" / "selection.json").exists()
+    found = json.loads((tmp_path / "w" / "selection.json").read_text())
+    assert found["chosen"] == ["--outer_rate=0.01"] * 3 + ["--steps=1"] * 3
+    table = (tmp_path / "w" / "predictions.csv").read_text().splitlines()
+    assert len({line.split(",")[2] for line in table[1:]}) == 16, "every subject is tested"
+    assert (tmp_path / "w" / "report.html").exists()
     assert select.main([*flags, "--candidate=--steps=1"]) == 2
     assert "give two candidates" in capsys.readouterr().err
 
