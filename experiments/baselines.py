@@ -108,22 +108,45 @@ def fit_learner(
     for seed in seeds:
         for fold in folds:
             if name in _SEEDED or fold.subject not in fitted:
-                fitted[fold.subject] = _fit(LEARNERS[name](seed), micro, fold, scaling)
+                fitted[fold.subject] = fit_machine(name, micro, fold, seed, scaling).predict(micro.image)
             yield Guess(fold, seed, fitted[fold.subject])
 
 
-def _fit(learner: Any, micro: ClipSet, fold: Fold, scaling: Scaling) -> NDArray[np.float32]:
-    train = np.asarray(fold.train)
-    scaled = scale_flow(jnp.asarray(micro.image), scaling=scaling, train=jnp.asarray(train))
-    views = [np.asarray(view).reshape(len(micro), -1) for view in (scaled, mirror_flow(scaled))]
+class Machine(NamedTuple):
+    """One of `LEARNERS`, fitted to a fold's training clips."""
+
+    learner: Any
+    fold: Fold
+    scaling: Scaling
+    classes: int
+
+    def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities `[t, N]` of the fold's test clips, from pictures `[n, H, W, C]` of all clips of the protocol."""
+        views = _views(images, self.fold, self.fold.test, self.scaling)
+        scores = np.mean([_scores(self.learner, view, self.classes) for view in views], axis=0)
+        # A class that the fold has no training clip of is never predicted.
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def fit_machine(name: str, micro: ClipSet, fold: Fold, seed: int, scaling: Scaling) -> Machine:
+    """Fit one of `LEARNERS` to a fold's training clips and their mirror images; arguments as `fit_learner`."""
+    learner, train = LEARNERS[name](seed), np.flatnonzero(fold.train)
     with warnings.catch_warnings():
         # The number of steps is fixed in advance, whether or not the loss still falls.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        learner.fit(np.concatenate([view[train] for view in views]), np.tile(micro.label[train], 2))
-    scores = np.mean([_scores(learner, view[fold.test], len(micro.classes)) for view in views], axis=0)
-    # A class that the fold has no training clip of is never predicted.
-    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        learner.fit(np.concatenate(_views(micro.image, fold, train, scaling)), np.tile(micro.label[train], 2))
+    return Machine(learner, fold, scaling, len(micro.classes))
+
+
+def _views(
+    images: NDArray[np.float32], fold: Fold, rows: NDArray[np.int64], scaling: Scaling
+) -> list[NDArray[np.float32]]:
+    """Rows of the pictures, scaled by the fold's statistics and flattened, and their mirror images."""
+    needed = fold.train | np.isin(np.arange(len(images)), rows)
+    scaled = scale_flow(jnp.asarray(images[needed]), scaling=scaling, train=jnp.asarray(fold.train[needed]))
+    scaled = scaled[np.searchsorted(np.flatnonzero(needed), rows)]
+    return [np.asarray(view).reshape(len(rows), -1) for view in (scaled, mirror_flow(scaled))]
 
 
 def _scores(learner: Any, clips: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
