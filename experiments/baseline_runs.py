@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.baselines import BASELINES, LEARNERS, NETWORKS, chosen_baselines, fit_learner, network_baseline
+from experiments.baselines import BASELINES, LEARNERS, chosen_baselines, fit_learner, trained_baseline
 from experiments.compare import compare_runs, save_pairs_picture
 from experiments.config import RunConfig
 from experiments.scores import Prediction, write_predictions
@@ -17,8 +17,8 @@ from lightman_jax.folds import TrainConfig
 
 def baseline_configs(config: RunConfig) -> dict[str, TrainConfig]:
     """Training settings of the chosen baselines that are trained; one that is the run itself is left out."""
-    chosen = [name for name in chosen_baselines(config.baselines) if name in NETWORKS]
-    found = {name: network_baseline(name, config.train) for name in chosen}
+    chosen = [name for name in chosen_baselines(config.baselines) if name not in LEARNERS]
+    found = {name: trained_baseline(name, config.train) for name in chosen}
     return {name: trained for name, trained in found.items() if trained != config.trained}
 
 

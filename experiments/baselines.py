@@ -2,7 +2,8 @@
 
 `majority`, `knn`, `linear_svm`, `rbf_svm` and `perceptron` are scikit-learn's, fitted to a fold's training clips and their mirror
 images, flow centred and scaled as the run scales it; a prediction is the mean over a clip and its mirror image. `ststnet`,
-`offapexnet` and `joint` are trained by the package as the run's own method is: same steps, optimiser, draws and seeds.
+`offapexnet` and `joint` are trained by the package as the run's own method is: same steps, optimiser, draws and seeds. So are the
+method's relatives, where they are asked for.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from sklearn.svm import SVC
 
 from lightman_jax.flow import Scaling, mirror_flow, scale_flow
 from lightman_jax.folds import TrainConfig
-from lightman_jax.methods import method_config
+from lightman_jax.methods import METHODS, method_config
 from lightman_jax.tasks import Fold
 from lightman_jax.types import ClipSet
 
@@ -51,10 +52,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 """What each trained baseline changes in the run's network; all are trained jointly, without level one and alignment."""
 
-BASELINES = (*LEARNERS, *NETWORKS)
+RELATIVES = tuple(name for name in METHODS if name not in NETWORKS)
+"""Methods that may stand beside another: each with the run's network and its own losses and update."""
 
-_SLOW = frozenset({"perceptron", "offapexnet"})
-"""Left out unless asked for: OFF-ApexNet's 2.7 million parameters alone take ten times as long to train as the default network."""
+BASELINES = (*LEARNERS, *NETWORKS, *RELATIVES)
+
+_USUAL = tuple(name for name in (*LEARNERS, *NETWORKS) if name not in ("perceptron", "offapexnet"))
+"""Without the two slow ones: OFF-ApexNet's 2.7 million parameters alone take ten times as long to train as the default network."""
 
 
 class Guess(NamedTuple):
@@ -66,7 +70,7 @@ class Guess(NamedTuple):
 
 
 def chosen_baselines(names: str) -> list[str]:
-    """Names of a comma-separated list, of `usual` (all but the two slow ones), `all` or `none`.
+    """Names of a comma-separated list; `usual`, `relatives` and `all` stand for several, `none` for none.
 
     Raises:
       ValueError: an unknown name.
@@ -74,20 +78,21 @@ def chosen_baselines(names: str) -> list[str]:
     >>> chosen_baselines("knn,joint")
     ['knn', 'joint']
     """
-    sets: dict[str, list[str]] = {"all": list(BASELINES), "usual": [b for b in BASELINES if b not in _SLOW], "none": []}
-    if names in sets:
-        return sets[names]
-    found = [name.strip() for name in names.split(",")]
-    unknown = [name for name in found if name not in BASELINES]
-    if unknown:
-        raise ValueError(
-            f"baseline {unknown[0]!r} is unknown; choose usual, all, none, or some of {','.join(BASELINES)}"
-        )
-    return found
+    sets = {"all": BASELINES, "usual": _USUAL, "relatives": RELATIVES, "none": ()}
+    found: dict[str, None] = {}
+    for name in (part.strip() for part in names.split(",")):
+        if name not in sets and name not in BASELINES:
+            raise ValueError(
+                f"baseline {name!r} is unknown; choose usual, relatives, all, none, or some of {','.join(BASELINES)}"
+            )
+        found |= dict.fromkeys(sets.get(name, (name,)))
+    return list(found)
 
 
-def network_baseline(name: str, config: TrainConfig) -> TrainConfig:
-    """The run's training settings with a trained baseline's network, and plain training in place of its method."""
+def trained_baseline(name: str, config: TrainConfig) -> TrainConfig:
+    """The run's training settings with a baseline's network and plain training, or with a relative's method."""
+    if name in RELATIVES:
+        return dataclasses.replace(config, method=method_config(name, config.method))
     network = dataclasses.replace(config.network, **NETWORKS[name])
     return dataclasses.replace(config, method=method_config("joint", config.method), network=network)
 

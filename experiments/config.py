@@ -97,8 +97,8 @@ class RunConfig:
       adapt_steps: inner steps on them.
       episodes: of few_shot, at least.
       method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
-      baselines: what stands beside the result: usual, all, none, or some of majority, knn, linear_svm, rbf_svm, perceptron,
-        ststnet, offapexnet, joint, with commas.
+      baselines: what stands beside the result: usual, relatives (the other methods), all, none, or some of majority, knn,
+        linear_svm, rbf_svm, perceptron, ststnet, offapexnet and the methods, with commas.
       seeds: how many trainings of every fold; 0 means 5 on a corpus and 1 on the stand-in.
       dry_run: every phase on two subjects and two steps, with a forecast of time, memory and disk; nothing is kept.
       coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.

@@ -9,9 +9,10 @@ import pytest
 from conftest import make_clips
 from sklearn.svm import SVC
 
-from experiments.baselines import BASELINES, LEARNERS, chosen_baselines, fit_learner, network_baseline
+from experiments.baselines import BASELINES, LEARNERS, chosen_baselines, fit_learner, trained_baseline
 from lightman_jax.backbones import OffApexNet, STSTNet
 from lightman_jax.folds import TrainConfig
+from lightman_jax.methods import METHODS
 from lightman_jax.tasks import leave_one_subject_out
 
 
@@ -73,12 +74,17 @@ def test_shallow_networks_have_their_published_sizes():
 def test_names_are_checked_and_networks_are_trained_plainly():
     assert chosen_baselines("all") == list(BASELINES)
     assert chosen_baselines("none") == []
-    assert set(chosen_baselines("all")) - set(chosen_baselines("usual")) == {"perceptron", "offapexnet"}
-    with pytest.raises(ValueError, match="choose usual, all, none, or some of majority"):
+    slow = {"perceptron", "offapexnet"}
+    assert {*chosen_baselines("all")} == {*chosen_baselines("usual"), *slow, *chosen_baselines("relatives")}
+    assert {*chosen_baselines("relatives"), "joint"} == {*METHODS}
+    assert chosen_baselines("knn, relatives, knn")[:2] == ["knn", "lightman"]
+    with pytest.raises(ValueError, match="choose usual, relatives, all, none, or some of majority"):
         chosen_baselines("svm")
-    config = network_baseline("ststnet", TrainConfig())
+    config = trained_baseline("ststnet", TrainConfig())
     assert (config.network.backbone, config.method.bilevel.inner_steps) == ("ststnet", 0)
     assert config.steps == TrainConfig().steps
+    maml = trained_baseline("maml", TrainConfig())
+    assert (maml.network, maml.method.bilevel.inner_steps, maml.method.outer_alignment) == (TrainConfig().network, 1, 0)
 
 
 @pytest.mark.parametrize(

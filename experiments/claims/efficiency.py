@@ -101,13 +101,13 @@ def draw(path: Path, rows: list[Cost], data: str) -> None:
     figure, grid = plt.subplots(
         1, len(panels), figsize=(3.1 * len(panels), 0.3 * len(rows) + 1.6), layout="constrained", sharey=True
     )
-    names = [f"{row.network}, {row.method}" for row in rows]
+    names = [f"{row.network}, {row.method}".removesuffix(", ") for row in rows]
     methods = list(dict.fromkeys(row.method for row in rows))
     for axes, (title, values) in zip(grid, panels.items(), strict=True):
         for place, (row, value) in enumerate(zip(rows, values, strict=True)):
             if value is not None:
                 axes.barh(place, value, color=f"C{methods.index(row.method)}")
-                axes.text(value, place, f" {value:,.3g}" if value < 1e4 else f" {value:,.0f}", va="center", fontsize=7)
+                axes.text(value, place, f" {value:.3g}" if value < 1000 else f" {value:,.0f}", va="center", fontsize=7)
         axes.set_xscale("log")
         axes.set_title(title, fontsize=10)
         axes.margins(x=0.35)
@@ -156,9 +156,8 @@ def _machine_cost(images: np.ndarray, labels: np.ndarray) -> Cost:
     names = tuple(f"costs/p{k // 9}" for k in range(CLIPS)), tuple(f"costs/c{k}" for k in range(CLIPS))
     clips = ClipSet(images, labels, *names, ("negative", "positive", "surprise"))
     fold = Fold("p0", np.array([0]), train, train)
-    started = time.perf_counter()
-    machine = fit_machine("rbf_svm", clips, fold, 0, "clip_rms")
-    seconds = time.perf_counter() - started
+    fit = lambda: fit_machine("rbf_svm", clips, fold, 0, "clip_rms")  # noqa: E731
+    machine = fit()
     kept = machine.learner.support_.size * images[0].size + machine.learner.dual_coef_.size
     view = images[:1].reshape(1, -1)
     return Cost(
@@ -166,7 +165,7 @@ def _machine_cost(images: np.ndarray, labels: np.ndarray) -> Cost:
         "",
         kept,
         None,
-        seconds,
+        _seconds(fit),
         None,
         1e3 * _seconds(lambda: machine.learner.decision_function(view)),
         None,

@@ -43,7 +43,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
         yield from _run_real(real_people(data_dir), network)
         return
     stage = invent_people(People())
-    thinned = [(f"{part:.0%}", keep_clips(stage, share(part))) for part in INVENTED_SHARES]
+    thinned = [(f"{100 * part:g}%", keep_clips(stage, share(part))) for part in INVENTED_SHARES]
     yield from sweep("share of the clips", thinned, USUAL, network)
     counted = [(str(number), keep_clips(stage, shots(number))) for number in SHOTS]
     yield from sweep("clips of each class", counted, USUAL, network)

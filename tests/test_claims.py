@@ -1,0 +1,245 @@
+"""The experiments on the abstract's claims: nobody is on two sides, disturbances are what they say, and rows are paired."""
+
+import dataclasses
+import importlib
+import json
+
+import numpy as np
+import pytest
+from conftest import make_clips, write_flow_release
+
+from experiments.claims import (
+    ablations,
+    efficiency,
+    few_data,
+    individuals,
+    learners,
+    people,
+    robustness,
+    subtlety,
+    sweep,
+)
+from experiments.claims.learners import Learner, adapted_counts, tell, train_rounds
+from experiments.claims.people import People, invent_people, keep_clips, share, shots, wrong_labels
+from lightman_jax.branches import NetworkConfig
+from lightman_jax.tasks import check_folds
+
+command = importlib.import_module("experiments.claims.__main__")
+NETWORK = NetworkConfig(width=4)
+JOINT, MACHINE = Learner("joint", "joint"), Learner("machine", "rbf_svm")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    for name, value in {"ROUNDS": 2, "TRAIN_PEOPLE": 2, "TEST_PEOPLE": 2, "STRANGERS": 1}.items():
+        monkeypatch.setattr(people, name, value)
+    original = Learner.config
+    monkeypatch.setattr(Learner, "config", lambda *given: dataclasses.replace(original(*given), steps=2))
+    people._filmed.cache_clear()
+    yield
+    people._filmed.cache_clear()
+
+
+def check_stage(stage):
+    macro = stage.micro if stage.macro is None else stage.macro
+    for folds in stage.rounds if stage.same_people else [[fold for folds in stage.rounds for fold in folds]]:
+        check_folds(folds, stage.micro.subject, macro.subject)
+
+
+@pytest.mark.parametrize("macro_people", ["own", "strangers"])
+def test_populations_are_disjoint_and_thinning_keeps_every_class(macro_people):
+    stage = invent_people(People(), macro_people)
+    micro, macro = stage.micro, stage.macro
+    for thinned, clips in ((keep_clips(stage, share(0.25)), 6), (keep_clips(stage, shots(1)), 3), (stage, 18)):
+        check_stage(thinned)
+        assert thinned.train_clips == clips
+        for number, (fold,) in enumerate(thinned.rounds):
+            assert len(fold.test) == 18
+            assert {micro.subject[row] for row in np.flatnonzero(fold.train)} <= {f"p{number}/s0", f"p{number}/s1"}
+            assert set(micro.label[fold.train]) == {0, 1, 2}
+            met = {macro.subject[row] for row in np.flatnonzero(fold.macro_train)}
+            assert met == ({f"p{number}/s0", f"p{number}/s1"} if macro_people == "own" else {f"p{number}/s4"})
+    assert keep_clips(stage, share(0)).train_clips == 0
+
+
+def test_macro_clips_as_labelled_clips_are_the_folds_own():
+    stage = keep_clips(invent_people(People()), share(0.25))
+    wider = learners._with_macro_labelled(stage)
+    check_stage(wider)
+    for number, ((before,), (after,)) in enumerate(zip(stage.rounds, wider.rounds, strict=True)):
+        np.testing.assert_array_equal(after.test, before.test)
+        added = np.flatnonzero(after.train)[before.train.sum() :]
+        assert {wider.micro.subject[row] for row in added} == {f"p{number}/s0", f"p{number}/s1"}
+        assert len(added) == before.macro_train.sum() == 12
+
+
+def test_wrong_labels_are_trained_on_and_never_tested():
+    stage = invent_people(People())
+    wrong, count = wrong_labels(stage, 0.5), len(stage.micro)
+    check_stage(wrong)
+    shares = []
+    for number, (fold,) in enumerate(wrong.rounds):
+        np.testing.assert_array_equal(fold.test, stage.rounds[number][0].test)
+        np.testing.assert_array_equal(np.flatnonzero(fold.train) // count, 1 + number)
+        rows = np.flatnonzero(fold.train)
+        truth = stage.micro.label[rows % count]
+        np.testing.assert_array_equal(wrong.micro.image[rows], stage.micro.image[rows % count])
+        shares.append(np.mean(wrong.micro.label[rows] != truth))
+    assert 0.25 < np.mean(shares) < 0.75
+    labels = wrong.micro.label.reshape(-1, count)
+    assert [np.mean(own != labels[0]) for own in labels] == [0, 0.5, 0.5]
+    np.testing.assert_array_equal(wrong_labels(stage, 0).micro.label, np.tile(stage.micro.label, 3))
+
+
+def test_simulated_people_stay_in_their_round_and_on_the_training_side():
+    stage = people.Stage("", make_clips(subjects=6, each=1), None, [], {}, same_people=True)
+    folds = [
+        [people.Fold(f"g{g} r{n}", np.arange(9) + 9 * g, np.arange(18) // 9 != g, np.ones(18, bool)) for g in (0, 1)]
+        for n in (0, 1)
+    ]
+    populations = [
+        (make_clips(subjects=2, each=1, corpus="facs", seed=n), make_clips(subjects=1, each=1, corpus="facs", seed=9 + n))
+        for n in (0, 1)
+    ]  # fmt: skip
+    joined = few_data.with_simulated(stage._replace(rounds=folds), populations)
+    check_stage(joined)
+    for number, own in enumerate(joined.rounds):
+        for fold in own:
+            simulated = np.flatnonzero(fold.train)[9:]
+            np.testing.assert_array_equal(simulated, 18 + 6 * number + np.arange(6))
+            np.testing.assert_array_equal(np.flatnonzero(fold.macro_train), 3 * number + np.arange(3))
+    assert len(set(joined.micro.clip)) == 18 + 12
+
+
+def test_every_picture_disturbance_grows_with_its_strength():
+    rng = np.random.default_rng(0)
+    onset, apex = rng.integers(60, 180, size=(2, 96, 96, 3)).astype(np.uint8)
+    for kind, (disturb, strengths) in robustness.PICTURES.items():
+        pairs = [disturb(np.random.default_rng(1), onset, apex, strength) for strength in strengths]
+        changes = [np.abs(after.astype(float) - apex).mean() for _, after in pairs]
+        assert changes == sorted(changes), kind
+        assert changes[0] > 0, kind
+        assert all(picture.dtype == np.uint8 and picture.shape == apex.shape for pair in pairs for picture in pair)
+        still = all((before == onset).all() for before, _ in pairs)
+        assert still == kind.startswith("brightness"), "only a change of light leaves the onset alone"
+    covered, also = robustness._occlude(rng, onset, apex, 0.5)
+    assert (covered == also).all(axis=-1).sum() >= 48 * 48
+    noisy, _ = robustness._gaussian(rng, onset, apex, 8)
+    assert np.std(noisy.astype(float) - onset) == pytest.approx(8, rel=0.05)
+
+
+def test_every_flow_disturbance_grows_with_its_strength():
+    images = np.random.default_rng(0).uniform(0, 255, size=(6, 28, 28, 3)).astype(np.float32)
+    for kind, (disturb, strengths) in robustness.FLOWS.items():
+        changed = [disturb(np.random.default_rng(1), images, strength) for strength in strengths]
+        # Noise in a noisy picture is as far away once it has moved by a pixel.
+        changes = [np.abs(after - images).mean() for after in changed]
+        assert changes[-1] > changes[0] > 0 or kind.startswith("face"), kind
+        assert all(after.shape == images.shape and after.dtype == np.float32 for after in changed)
+
+
+def test_slow_cameras_and_dropped_pictures_take_what_is_nearest_to_the_peak():
+    frames = [np.full((4, 4, 3), k, np.uint8) for k in range(25)]
+    clip = subtlety.InventedClip("micro", "negative", 1, (4,), 12, frames)
+    for stride, reach in ((1, 0), (4, 2), (8, 6)):
+        onset, apex = subtlety.every(stride)(np.random.default_rng(stride), clip)
+        assert onset.max() < stride
+        assert abs(int(apex.max()) - 12) <= reach
+        assert apex.max() > onset.max()
+    for seed in range(20):
+        onset, apex = robustness._drop(np.random.default_rng(seed), clip, 0.9)
+        assert apex.max() > onset.max()
+        late = robustness._late_apex(np.random.default_rng(seed), clip, 4)[1].max()
+        assert abs(int(late) - 12) == 4
+    small = subtlety.sized(2)(
+        np.random.default_rng(0), clip._replace(frames=[np.eye(4, dtype=np.uint8)[..., None].repeat(3, 2) * 200] * 25)
+    )
+    assert small[0].std() < 60
+
+
+def test_another_camera_that_sees_the_same_is_told_the_same_and_rows_are_paired():
+    stage = invent_people(People(), cameras={"same": people.onset_and_apex})
+    for learner in (JOINT, MACHINE):
+        told = tell(learner, stage, NETWORK)
+        assert told.counts.shape == (2, 2, 3, 3)
+        assert told.counts.sum(axis=(2, 3)).tolist() == [[9, 9], [9, 9]]
+        np.testing.assert_array_equal(told.counts, told.views["same"])
+        row = sweep.make_row("panel", "level", learner, stage, told.counts, told.counts)
+        assert (row.difference, row.difference_sd, row.interval) == (0.0, 0.0, (0.0, 0.0))
+        assert row.chance[0] < 1 / 3 < row.chance[1]
+
+
+def test_a_right_reference_is_ahead_of_a_wrong_row():
+    stage = invent_people(People())
+    right = np.tile(3 * np.eye(3, dtype=int), (2, 2, 1, 1))
+    row = sweep.make_row("panel", "level", JOINT, stage, np.roll(right, 1, axis=-1), right)
+    assert (row.mean, row.difference, row.interval) == (0.0, 1.0, (1.0, 1.0))
+
+
+def test_without_given_clips_adapted_parameters_tell_what_the_trained_ones_tell():
+    stage = invent_people(People())
+    trained = train_rounds(JOINT, stage, NETWORK)
+    nothing = np.zeros(0, np.int64)
+    asked = [[(nothing, fold.test) for fold in folds] for folds in stage.rounds]
+    plain = tell(JOINT, stage, NETWORK).counts
+    np.testing.assert_array_equal(adapted_counts(JOINT, trained, stage, asked, NETWORK), plain)
+
+
+def test_every_learner_has_valid_settings():
+    for learner in (ablations.LIGHTMAN, *ablations.CHANGES, *ablations.SOURCES):
+        assert learner.config(NetworkConfig()).steps > 0
+    assert len({learner.name for learner in ablations.CHANGES}) == len(ablations.CHANGES)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Two learners and two levels a panel: what remains is every path of the command."""
+    for module in (few_data, individuals, robustness, subtlety):
+        monkeypatch.setattr(module, "USUAL", (JOINT, MACHINE))
+    small = {
+        few_data: {"INVENTED_SHARES": (1.0,), "SHOTS": (1,), "SHARES": (0.0, 1.0), "ROUNDS": 2},
+        individuals: {"VARIATIONS": (1.0,), "GIVEN": (0, 1)},
+        robustness: {"FILM": 5, "WRONG_SHARES": (0.5,)},
+        subtlety: {"INTENSITIES": (0.25,), "FILM": 5, "STRIDES": (1,), "SIDES": (24,)},
+        efficiency: {"METHODS": ("joint",), "_OTHERS": (), "REPEATS": 1},
+        ablations: {
+            "CHANGES": (JOINT,),
+            "SOURCES": (Learner("labelled", "joint", macro="labelled"),),
+            "LIGHTMAN": MACHINE,
+        },
+    }
+    for module, values in small.items():
+        for name, value in values.items():
+            monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(robustness, "PICTURES", dict(list(robustness.PICTURES.items())[:1]))
+    facs = tuple(make_clips(subjects=n, each=1, side=28, corpus="facs") for n in (3, 2))
+    monkeypatch.setattr(few_data, "simulate", lambda number: (*facs, []))
+    monkeypatch.setattr(command, "set_up_jax", lambda config: None)
+
+
+def test_every_experiment_leaves_a_table_and_a_picture(few, tmp_path):
+    assert command.main([f"--workdir={tmp_path / 'own'}", "--width=4"]) == 0
+    data = write_flow_release(tmp_path / "data", subjects=6, each=1)
+    assert command.main([f"--workdir={tmp_path / 'real'}", "--width=4", f"--data_dir={data}"]) == 0
+    for folder, names in (("own", command.CLAIMS), ("real", command.ON_FLOW)):
+        for name in names:
+            content = json.loads((tmp_path / folder / f"{name}.json").read_text())
+            assert content["rows"]
+            assert ("invented" in content["data"]) == (folder == "own" and name != "efficiency")
+            assert (tmp_path / folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_wrong_uses_are_answered(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "set_up_jax", lambda config: None)
+    data = write_flow_release(tmp_path / "data", subjects=6, each=1)
+    for words, answer in (
+        (["robust"], "choose some of few_data"),
+        (["--backbone=conv9"], "conv9"),
+        (["subtlety", f"--data_dir={data}"], "leave --data_dir out"),
+        (["individuals", f"--data_dir={data}"], "--protocol=personal"),
+        (["few_data", f"--data_dir={tmp_path / 'none'}"], "none"),
+    ):
+        assert command.main([*words, f"--workdir={tmp_path / 'out'}"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert answer in error
