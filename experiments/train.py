@@ -28,10 +28,12 @@ from experiments.scores import read_predictions, score_predictions, write_predic
 from experiments.training import Trained, Work, predict_lanes, train_lanes, train_lanes_along
 from lightman_jax.checkpoint import save_params
 from lightman_jax.data.catalog import PROTOCOLS
+from lightman_jax.data.clips import DataError
 from lightman_jax.data.facs import NAME as FACS
 from lightman_jax.data.preparation import STAND_IN_SUFFIX
 from lightman_jax.data.source import Prepared, load_clips
 from lightman_jax.folds import TrainedFold
+from lightman_jax.leakage import check_leaks
 
 FORMAT_VERSION = 1
 _SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 1
@@ -152,7 +154,11 @@ def train_along(config: RunConfig) -> None:
 
 
 def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work]:
-    """Prepare the data, on the first process before the others, and plan the folds and seeds of a run."""
+    """Prepare the data, on the first process before the others, and plan the folds and seeds of a run.
+
+    Raises:
+      DataError: the data cannot be used as asked, or a fold would leak.
+    """
     if not is_first():
         wait_for_all("prepared")
     prepared = _prepare(config, console)
@@ -160,6 +166,10 @@ def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work
         wait_for_all("prepared")
     make_plan = leave_one_corpus_out_plan if config.protocol == "cross_dataset" else leave_one_subject_out_plan
     plan = make_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
+    try:
+        check_leaks(prepared.micro, prepared.macro, plan.folds, config.train.scaling)
+    except ValueError as error:
+        raise DataError(str(error)) from error
     if config.dry_run:
         plan = dataclasses.replace(plan, folds=plan.folds[:2])
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS)

@@ -38,6 +38,7 @@ from lightman_jax.label_generator import init_generated as init_generated
 from lightman_jax.label_generator import init_generated_state as init_generated_state
 from lightman_jax.label_generator import make_generator_update as make_generator_update
 from lightman_jax.label_generator import published_optimizers as published_optimizers
+from lightman_jax.leakage import check_leaks as check_leaks
 from lightman_jax.level_one import BilevelConfig as BilevelConfig
 from lightman_jax.level_one import RatedParams as RatedParams
 from lightman_jax.level_one import adapt as adapt

@@ -22,9 +22,10 @@ from lightman_jax.bilevel import TASKS, side_by_side
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.devices import FOLDS, each_lane, fetch, lane_mesh, lanes_of_row, place
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
+from lightman_jax.leakage import check_leaks
 from lightman_jax.methods import Method, MethodConfig, make_method
 from lightman_jax.precision import gradient_error, refuse_imprecise, refuse_on_cpu
-from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task_batch
+from lightman_jax.tasks import Fold, Pool, TaskConfig, draw_task_batch
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
 MacroLabels = Literal["true", "shuffled"]
@@ -140,7 +141,7 @@ def train_folds(
       micro: micro-expression clips.
       macro: macro-expression clips of the same label space; None makes pseudo-macro clips `tanh(gain * x)` from each
         fold's own training clips.
-      folds: from `leave_one_subject_out`; checked again here, so that a fold with its test subject in a pool is refused.
+      folds: from `leave_one_subject_out`; checked here by `check_leaks`, so that a fold that leaks is refused.
       seeds: one training a seed.
       config: see `TrainConfig`.
       skip: says of a fold and a seed that they need no training; None trains all.
@@ -158,7 +159,7 @@ def train_folds(
         raise ValueError(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same"
         )
-    check_folds(folds, micro.subject, macro.subject if macro is not None else micro.subject)
+    check_leaks(micro, macro, folds, config.scaling)
     lanes = [(fold, seed) for seed in seeds for fold in folds if skip is None or not skip(fold, seed)]
     if not lanes:
         return

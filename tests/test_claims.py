@@ -42,7 +42,8 @@ def small(monkeypatch):
 
 def check_stage(stage):
     macro = stage.micro if stage.macro is None else stage.macro
-    for folds in stage.rounds if stage.same_people else [[fold for folds in stage.rounds for fold in folds]]:
+    together = stage.rounds if stage.same_people else [[fold for folds in stage.rounds for fold in folds]]
+    for folds in together:
         check_folds(folds, stage.micro.subject, macro.subject)
 
 

@@ -24,6 +24,7 @@ ORDER = [
     "lightman_jax.methods",
     "lightman_jax.adaptation",
     "lightman_jax.tasks",
+    "lightman_jax.leakage",
     "lightman_jax.devices",
     "lightman_jax.precision",
     "lightman_jax.folds",

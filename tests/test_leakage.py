@@ -3,12 +3,15 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_clips
 
+from lightman_jax import folds as training
+from lightman_jax import leakage
 from lightman_jax.branches import NetworkConfig
-from lightman_jax.flow import SCALINGS
+from lightman_jax.flow import SCALINGS, mirror_flow, scale_flow
 from lightman_jax.folds import TrainConfig, predict_folds, train_folds
 from lightman_jax.level_one import BilevelConfig
 from lightman_jax.methods import MethodConfig, method_config
@@ -115,3 +118,73 @@ def test_a_tell_tale_pixel_in_the_test_clips_does_not_raise_the_score(scaling):
         scores[name] = float(uf1(counts))
     assert scores["without"] < 0.55, "labels of noise cannot be recognised"
     assert scores["with"] < scores["without"] + 0.1
+
+
+def with_picture(clips, row, image):
+    images = clips.image.copy()
+    images[row] = image
+    return dataclasses.replace(clips, image=images)
+
+
+COPIES = {
+    "as it is": lambda x: x,
+    "mirrored": lambda x: x[:, ::-1],
+    "mirrored flow": lambda x: np.asarray(mirror_flow(jnp.asarray(x))),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("pool", ["micro", "macro"])
+def test_a_tested_clip_under_another_persons_name_is_refused(pool, copied):
+    micro, macro = make_clips(each=1), make_clips(each=1, seed=5)
+    fold = next(f for f in leave_one_subject_out(micro.subject, macro.subject) if f.subject == SUBJECT)
+    picture = COPIES[copied](micro.image[fold.test[1]])
+    own = next(row for row in np.flatnonzero(np.array(macro.subject) == SUBJECT))
+    leakage.check_leaks(micro, with_picture(macro, own, picture), [fold], "clip_rms")
+    row = np.flatnonzero(fold.train if pool == "micro" else fold.macro_train)[0]
+    clips = {"micro": micro, "macro": macro}
+    clips[pool] = with_picture(clips[pool], row, picture)
+    name, other = micro.clip[fold.test[1]], clips[pool].clip[row]
+    with pytest.raises(
+        ValueError, match=f"tested clip {name} has the same picture as {other}, which is in its {pool} training pool"
+    ):
+        next(train_folds(clips["micro"], clips["macro"], [fold], [0], make_config()))
+
+
+@pytest.mark.parametrize("pool", ["train", "macro_train"])
+def test_a_test_subject_in_a_pool_is_refused(pool):
+    micro, macro = make_clips(each=1), make_clips(each=1, seed=5)
+    fold = leave_one_subject_out(micro.subject, macro.subject)[0]
+    leak = dataclasses.replace(fold, **{pool: np.ones(len(micro), bool)})
+    with pytest.raises(ValueError, match="test subject"):
+        next(train_folds(micro, macro, [leak], [0], make_config()))
+
+
+def test_a_normaliser_over_all_clips_is_refused_and_seen_in_the_weights(monkeypatch):
+    micro = make_clips(each=1)
+
+    def leaking(images, *, scaling, train=None):
+        return scale_flow(images, scaling=scaling, train=None if train is None else train | True)
+
+    monkeypatch.setattr(leakage, "scale_flow", leaking)
+    fold = leave_one_subject_out(micro.subject)[0]
+    with pytest.raises(ValueError, match="scaling fold_rms of its training clips depends on its test clips"):
+        next(train_folds(micro, None, [fold], [0], make_config(scaling="fold_rms")))
+    monkeypatch.setattr(training, "scale_flow", leaking)
+    monkeypatch.setattr(leakage, "check_scaling", lambda *_: None)
+    config = make_config("joint", scaling="fold_rms", steps=2)
+    assert not same(weights(changed(micro, "pixels", SUBJECT), None, config), weights(micro, None, config)), (
+        "the canary of this file must notice it as well"
+    )
+
+
+def test_no_epoch_can_be_chosen_on_the_test_subject():
+    """Training yields the parameters of the last step alone, and says nothing of the held-out clips before."""
+    micro, heard = make_clips(each=1), []
+    folds = leave_one_subject_out(micro.subject)
+    lanes = list(train_folds(micro, None, folds[:1], [0], make_config("joint"), on_progress=heard.append))
+    assert [progress.step for progress in heard] == [3]
+    assert set(heard[0]._fields) == {"lanes", "step", "done", "total", "loss"}
+    assert len(lanes) == 1
+    assert all(np.ndim(values) == 1 for values in lanes[0].history.values())
+    assert not any("query_test" in name or "held" in name for name in lanes[0].history)

@@ -52,7 +52,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
         stage = invent_people(People(variation=variation))
         number = np.array([int(clip.rsplit("_", 1)[1]) for clip in stage.micro.clip])
         subject = np.array(stage.micro.subject)
-        panel = f"clips of the person, a class (people differ by {variation:g})"
+        panel = f"clips given of the person, each class (differ by {variation:g})"
         for learner in USUAL[:-1]:
             trained, first = train_rounds(learner, stage, network), None
             for given in GIVEN:
