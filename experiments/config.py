@@ -205,6 +205,16 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
         return RunConfig(train=train, data=_data(values), **_own(values, RunConfig))
 
 
+def restore_config(settings: dict[str, Any]) -> RunConfig:
+    """The settings that a run has written to its `config.json`; those that it did not write are the defaults.
+
+    Raises:
+      ConfigError: a setting that this version does not know, or cannot take.
+    """
+    with _as_config_error():
+        return _restored(RunConfig, settings, "")
+
+
 def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
     """Build a preparation's settings from command-line words; errors as `parse_config`."""
     values = _parse(argv, "prepare", "Check a corpus as downloaded, and prepare it for training.", _PREPARE_GROUPS)
@@ -235,6 +245,20 @@ def _parse(argv: Sequence[str], command: str, description: str, groups: Groups) 
         names = [option for action in parser._actions for option in action.option_strings]
         raise ConfigError(f"unknown flag {flag}{_nearest(flag, names)}. {parser.prog} --help lists all flags")
     return vars(known)
+
+
+def _restored(kind: type, values: dict[str, Any], inside: str) -> Any:
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    unknown = sorted(values.keys() - types.keys())
+    if unknown:
+        raise ConfigError(f"the setting {inside}{unknown[0]} is not one of this version; run that experiment anew")
+    nested = lambda name: isinstance(types[name], type) and dataclasses.is_dataclass(types[name])  # noqa: E731
+    return kind(
+        **{
+            name: _restored(types[name], value, f"{inside}{name}.") if nested(name) else value  # type: ignore[arg-type]
+            for name, value in values.items()
+        }
+    )
 
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:

@@ -108,6 +108,7 @@ ORDER = [
     "experiments.train",
     "experiments.dry_run",
     "experiments.run",
+    "experiments.rerun",
     "experiments.select",
     "experiments.claims",
     "experiments.claims.people",

@@ -1,0 +1,134 @@
+"""`python -m experiments.rerun RUN --fold=SUBJECT [--seed=0]`: train one fold of a finished run again, and compare.
+
+Settings come from the run's `config.json`, data from where it had them (`--data_dir` and `--shards` say otherwise). What the fold
+predicts is set beside the run's `predictions.csv`; status 0 if both agree, 1 if not. Nothing in the run's folder is changed.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, restore_config
+from experiments.report import make_console
+from experiments.run import set_up_jax
+from experiments.scores import Prediction, read_predictions
+from experiments.train import plan_work
+from experiments.training import Work, predict_lanes
+from lightman_jax.data.clips import DataError
+from lightman_jax.folds import train_folds
+from lightman_jax.tasks import natural_order
+
+_ROUNDING = 1e-5
+
+
+class Again(NamedTuple):
+    """What a fold predicted then and now, clip by clip, and the largest difference of a probability."""
+
+    then: list[Prediction]
+    now: list[Prediction]
+    difference: float
+
+
+def rerun_fold(work: Work, config: RunConfig, stored: Sequence[Prediction], subject: str, seed: int) -> Again:
+    """Train one fold under one seed as the run did.
+
+    Args:
+      work: of the run, all folds and seeds.
+      config: of the run.
+      stored: the run's predictions.
+      subject: the fold's name.
+      seed: one of the run's.
+
+    Raises:
+      ValueError: the run has no such fold or seed, or its table other clips than the data.
+    """
+    then = sorted((row for row in stored if (row.fold, row.seed) == (subject, seed)), key=lambda row: row.clip)
+    if not then:
+        folds, seeds = sorted({row.fold for row in stored}, key=natural_order), sorted({row.seed for row in stored})
+        raise ValueError(
+            f"the run has no fold {subject!r} under seed {seed}; choose one of {', '.join(folds)} and of {seeds}"
+        )
+    lanes = train_folds(
+        work.micro,
+        work.macro,
+        work.folds,
+        work.seeds,
+        config.trained,
+        skip=lambda fold, own: (fold.subject, own) != (subject, seed),
+    )
+    now = sorted(predict_lanes(work, list(lanes), config.trained), key=lambda row: row.clip)
+    if [row.clip for row in then] != [row.clip for row in now]:
+        raise ValueError(f"fold {subject} has {len(now)} clips in these data and {len(then)} in the run's table")
+    # The table has nine digits, which name every float32.
+    probabilities = [np.array([row.probabilities for row in rows], np.float32) for rows in (then, now)]
+    return Again(then, now, float(np.abs(probabilities[0] - probabilities[1]).max()))
+
+
+def print_again(console: Console, found: Again, title: str) -> None:
+    """Print both predictions of every clip."""
+    table = Table("clip", "label", "then", "probability", "now", "probability", title=title)
+    for then, now in zip(found.then, found.now, strict=True):
+        both = [cell for row in (then, now) for cell in (escape(row.prediction), f"{max(row.probabilities):.6f}")]
+        table.add_row(escape(then.clip), escape(then.label), *both)
+    console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if the fold predicts the same, 1 if not, 2 with one paragraph on standard error if it cannot be run."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.rerun", description=__doc__)
+    parser.add_argument("run", type=Path, help="workdir of a finished run")
+    parser.add_argument("--fold", required=True, help="subject (or corpus) that the fold holds out, such as smic/s3")
+    parser.add_argument("--seed", type=int, default=0, help="of the run [0]")
+    parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
+    parser.add_argument("--shards", help="folder in which prepared data are kept")
+    options = parser.parse_args(argv)
+    try:
+        content = json.loads((options.run / "config.json").read_text())
+        config = restore_config(content["settings"])
+        moved = {name: value for name in ("data_dir", "shards") if (value := getattr(options, name)) is not None}
+        config = dataclasses.replace(
+            config, data=dataclasses.replace(config.data, **moved), seeds=len(content["seeds"])
+        )
+        if config.protocol in ADAPTED_PROTOCOLS:
+            raise ConfigError(f"a run of {config.protocol} keeps episodes, not predictions of folds; rerun it whole")
+        stored, _ = read_predictions(options.run / "predictions.csv")
+        set_up_jax(config)
+        console = make_console()
+        prepared, plan, work = plan_work(config, console)
+        if prepared.manifest["shards"] != content["data"]["shards"]:
+            console.print(
+                "the prepared data are not those of the run: differences are to be expected", style="bold red"
+            )
+        found = rerun_fold(work, config, stored, options.fold, options.seed)
+    except (ConfigError, DataError, FloatingPointError, ValueError, KeyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}. Give the workdir of a finished run, such as runs/smic-lightman", file=sys.stderr)
+        return 2
+    print_again(console, found, f"{config.method_name} on {plan.title}, fold {options.fold}, seed {options.seed}")
+    if found.difference == 0:
+        console.print(f"{len(found.now)} clips: every probability is the same, bit by bit")
+    elif found.difference <= _ROUNDING:
+        console.print(f"{len(found.now)} clips: the same up to rounding; largest difference {found.difference:.1e}")
+    else:
+        console.print(
+            f"{len(found.now)} clips: probabilities differ by up to {found.difference:.3g}; compare {options.run}/environment.json "
+            "with this machine's packages and backend",
+            style="bold red",
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

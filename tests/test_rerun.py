@@ -1,0 +1,55 @@
+"""One fold of a finished run, trained again: the same bit by bit, and a difference is seen."""
+
+import json
+import shutil
+
+import pytest
+
+from experiments import rerun
+from experiments.config import ConfigError, RunConfig, restore_config
+
+
+@pytest.fixture
+def ran(finished, monkeypatch):
+    monkeypatch.setattr(rerun, "set_up_jax", lambda config: None)
+    folder, _ = finished
+    return folder
+
+
+def test_a_fold_predicts_the_same_again_and_a_changed_table_is_noticed(ran, tmp_path, capsys):
+    words = ["--fold=smic/s2", "--seed=1", f"--shards={ran / 'shards'}"]
+    before = {path.name: path.stat().st_mtime_ns for path in (ran / "work").iterdir()}
+    assert rerun.main([str(ran / "work"), *words]) == 0
+    assert "every probability is the same, bit by bit" in capsys.readouterr().out
+    assert {path.name: path.stat().st_mtime_ns for path in (ran / "work").iterdir()} == before
+    copy = tmp_path / "work"
+    shutil.copytree(ran / "work", copy)
+    lines = (copy / "predictions.csv").read_text().splitlines()
+    place = next(row for row, line in enumerate(lines) if ",smic/s2,1," in line)
+    cells = lines[place].split(",")
+    cells[-1], cells[-2] = "0.25", "0.5"
+    lines[place] = ",".join(cells)
+    (copy / "predictions.csv").write_text("\n".join(lines) + "\n")
+    assert rerun.main([str(copy), *words]) == 1
+    assert "probabilities differ by up to" in capsys.readouterr().out
+
+
+def test_wrong_uses_are_answered(ran, tmp_path, capsys):
+    for words, answer in (
+        ([str(tmp_path), "--fold=smic/s2"], "Give the workdir of a finished run"),
+        ([str(ran / "work"), "--fold=smic/s9", f"--shards={ran / 'shards'}"], "choose one of smic/s1, smic/s2"),
+    ):
+        assert rerun.main(words) == 2
+        assert answer in capsys.readouterr().err
+
+
+def test_settings_come_back_from_their_file_and_unknown_ones_are_refused(ran):
+    settings = json.loads((ran / "work" / "config.json").read_text())["settings"]
+    config = restore_config(settings)
+    assert (config.train.network.width, config.train.task.shots, config.seeds) == (8, 1, 2)
+    assert restore_config({}) == RunConfig()
+    settings["train"]["network"]["depth"] = 3
+    with pytest.raises(ConfigError, match=r"train\.network\.depth is not one of this version"):
+        restore_config(settings)
+    with pytest.raises(ConfigError, match="negative"):
+        restore_config({"seeds": -1})
