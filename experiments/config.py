@@ -43,7 +43,7 @@ class DataConfig:
     """Which data, how they are labelled, and where prepared ones are kept.
 
     Attributes:
-      dataset: a corpus (smic, casme2, samm, ...), megc2019 (the composite, as far as it is there) or table (one of
+      dataset: a corpus (smic, casme2, samm, ...), megc2019 or megc2018 (composites, as far as they are there) or table (one of
         your own).
       data_dir: folder of the corpus as downloaded; without it (and without LIGHTMAN_DATA) invented stand-in clips
         are used.
@@ -179,7 +179,7 @@ _RUN_GROUPS: tuple[tuple[str, type], ...] = (
 )
 _PREPARE_GROUPS: tuple[tuple[str, type], ...] = (("prepare", PrepareConfig), *_DATA_GROUPS)
 _FLAG_OF_FIELD = {"method_name": "method", "apex_policy": "apex"}
-_USUAL_LABELS = {"casme3_c": "objective", "table": "own"}
+_USUAL_LABELS = {"casme3_c": "objective", "megc2018": "objective", "table": "own"}
 
 
 def parse_config(argv: Sequence[str]) -> RunConfig:

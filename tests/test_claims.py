@@ -74,22 +74,24 @@ def test_macro_clips_as_labelled_clips_are_the_folds_own():
         assert len(added) == before.macro_train.sum() == 12
 
 
-def test_wrong_labels_are_trained_on_and_never_tested():
-    stage = invent_people(People())
+@pytest.mark.parametrize("copies", [1, 2])
+def test_wrong_labels_are_trained_on_and_never_tested(copies):
+    """Rounds of different people share one copy of their clips; rounds of the same people have a copy each."""
+    stage = invent_people(People())._replace(same_people=copies == 2)
     wrong, count = wrong_labels(stage, 0.5), len(stage.micro)
     check_stage(wrong)
     shares = []
     for number, (fold,) in enumerate(wrong.rounds):
         np.testing.assert_array_equal(fold.test, stage.rounds[number][0].test)
-        np.testing.assert_array_equal(np.flatnonzero(fold.train) // count, 1 + number)
+        np.testing.assert_array_equal(np.flatnonzero(fold.train) // count, 1 + number % copies)
         rows = np.flatnonzero(fold.train)
         truth = stage.micro.label[rows % count]
         np.testing.assert_array_equal(wrong.micro.image[rows], stage.micro.image[rows % count])
         shares.append(np.mean(wrong.micro.label[rows] != truth))
     assert 0.25 < np.mean(shares) < 0.75
     labels = wrong.micro.label.reshape(-1, count)
-    assert [np.mean(own != labels[0]) for own in labels] == [0, 0.5, 0.5]
-    np.testing.assert_array_equal(wrong_labels(stage, 0).micro.label, np.tile(stage.micro.label, 3))
+    assert [np.mean(own != labels[0]) for own in labels] == [0, *[0.5] * copies]
+    np.testing.assert_array_equal(wrong_labels(stage, 0).micro.label, np.tile(stage.micro.label, 1 + copies))
 
 
 def test_simulated_people_stay_in_their_round_and_on_the_training_side():

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from experiments.config import parse_config
 from lightman_jax.data.action_units import objective_class, parse_action_units
+from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.data.clips import DataError, RawClip, Reading
 from lightman_jax.data.labels import assign_labels, label_space, published
+from lightman_jax.data.layouts import read_corpus
+from lightman_jax.data.simulator import SimulatorConfig
+from lightman_jax.data.stand_in import write_stand_in
 
 
 def clip(name, emotion, pool="micro", **more):
@@ -125,3 +130,13 @@ def test_spaces_that_do_not_exist_are_named(labels, corpora, text):
 def test_a_space_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         label_space("3", ("smic",)).name = "4"
+
+
+def test_megc2018_goes_by_action_units_and_its_stand_in_has_every_class(tmp_path):
+    assert parse_config(["--dataset=megc2018"]).data.label_name == "objective"
+    config = SimulatorConfig(subjects=6, micro_clips=2, macro_clips=0, frames=3, side=32)
+    reading = read_corpus("megc2018", write_stand_in(tmp_path / "clips", "megc2018", config))
+    labelled, space = assign_labels(reading, "objective", PROTOCOLS["megc2018"].corpora)
+    assert space.classes == ("I", "II", "III", "IV", "V")
+    assert {clip.label for clip in labelled.clips} == {*space.classes}
+    assert {clip.corpus for clip in labelled.clips} == {"casme2", "samm"}

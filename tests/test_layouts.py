@@ -130,6 +130,9 @@ def test_catalog_adds_up_to_the_composite():
     known = [published(name, space) for name in PROTOCOLS["megc2019"].corpora]
     assert [k.counts for k in known] == [(70, 51, 43), (88, 32, 25), (92, 26, 15)]
     assert [k.subjects for k in known] == [16, 24, 28]
+    objective = [published(name, label_space("objective", ())) for name in PROTOCOLS["megc2018"].corpora]
+    assert [sum(k.counts) for k in objective] == [185, 68]
+    assert sum(k.subjects for k in objective) == 47
     assert {name: CORPORA[name].clips for name in ("casme2", "samm", "casme3", "mmew", "dfme", "ck_plus")} == {
         "casme2": 255,
         "samm": 159,

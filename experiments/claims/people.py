@@ -78,11 +78,21 @@ def onset_and_apex(rng: np.random.Generator, clip: InventedClip) -> tuple[NDArra
 
 
 def invent_people(
-    people: People, macro_people: MacroPeople = "own", cameras: Mapping[str, Camera] | None = None
+    people: People,
+    macro_people: MacroPeople = "own",
+    cameras: Mapping[str, Camera] | None = None,
+    *,
+    tested_only: bool = False,
 ) -> Stage:
-    """Invent the people of every round and film them; `cameras` film the same clips once more, each in its way."""
-    own = tuple((cameras or {}).items())
-    micro, macro, views = _filmed(people, own)
+    """Invent the people of every round and film them.
+
+    Args:
+      people: what kind of people.
+      macro_people: whose macro clips there are.
+      cameras: film the micro clips once more, each in its way.
+      tested_only: of the people who are tested; the other rows of a view are as the usual camera sees them.
+    """
+    micro, macro, views = _filmed(people, tuple((cameras or {}).items()), tested_only)
     subject, macro_subject = np.array(micro.subject), np.array(macro.subject)
     rounds = []
     for number in range(ROUNDS):
@@ -142,24 +152,26 @@ def wrong_labels(stage: Stage, part: float) -> Stage:
     What is trained on are copies of the clips, further rows of the pool: the tested rows keep the truth.
     """
     micro, classes, count = stage.micro, len(stage.micro.classes), len(stage.micro)
+    # Rounds of different people need no more than one copy of each.
+    copies = len(stage.rounds) if stage.same_people else 1
     labels, rounds = [micro.label], []
-    for number, folds in enumerate(stage.rounds):
-        rng = np.random.default_rng(number)
+    for copy in range(copies):
+        rng = np.random.default_rng(copy)
         wrong = rng.permutation(count) < round(part * count)
         labels.append(np.where(wrong, (micro.label + rng.integers(1, classes, count)) % classes, micro.label))
-        rows = [np.zeros((1 + len(stage.rounds), count), bool) for _ in folds]
+    for number, folds in enumerate(stage.rounds):
+        rows = [np.zeros((1 + copies, count), bool) for _ in folds]
         for fold, mask in zip(folds, rows, strict=True):
-            mask[1 + number] = fold.train
+            mask[1 + number % copies] = fold.train
         rounds.append([_trained_on(stage, fold, mask.ravel()) for fold, mask in zip(folds, rows, strict=True)])
-    copies = len(labels)
-    micro = ClipSet(
-        np.tile(micro.image, (copies, 1, 1, 1)),
+    both = ClipSet(
+        np.tile(micro.image, (1 + copies, 1, 1, 1)),
         np.concatenate(labels).astype(np.int32),
-        micro.subject * copies,
-        (*micro.clip, *(f"{clip} labelled in round {number}" for number in range(copies - 1) for clip in micro.clip)),
+        micro.subject * (1 + copies),
+        (*micro.clip, *(f"{clip} labelled anew, {copy}" for copy in range(copies) for clip in micro.clip)),
         micro.classes,
     )
-    return stage._replace(micro=micro, rounds=rounds, views={})
+    return stage._replace(micro=both, rounds=rounds, views={})
 
 
 def _trained_on(stage: Stage, fold: Fold, rows: NDArray[np.bool_]) -> Fold:
@@ -169,7 +181,7 @@ def _trained_on(stage: Stage, fold: Fold, rows: NDArray[np.bool_]) -> Fold:
 
 @functools.lru_cache(maxsize=4)
 def _filmed(
-    people: People, cameras: tuple[tuple[str, Camera], ...]
+    people: People, cameras: tuple[tuple[str, Camera], ...], tested_only: bool
 ) -> tuple[ClipSet, ClipSet, dict[str, NDArray[np.float32]]]:
     rows: dict[str, list[tuple[NDArray[np.float32], int, str, str]]] = {"micro": [], "macro": []}
     views: dict[str, list[NDArray[np.float32]]] = {name: [] for name, _ in cameras}
@@ -181,8 +193,9 @@ def _filmed(
                 image = motion_between(*onset_and_apex(rng, clip), MOTION)
                 label = EMOTIONS_3.index(clip.label)
                 rows[clip.pool].append((image, label, subject, f"{subject}/{clip.label}_{clip.number}"))
+                usual = tested_only and person < TRAIN_PEOPLE
                 for name, camera in cameras if clip.pool == "micro" else ():
-                    views[name].append(motion_between(*camera(rng, clip), MOTION))
+                    views[name].append(image if usual else motion_between(*camera(rng, clip), MOTION))
     micro, macro = (_clip_set(own) for own in rows.values())
     return micro, macro, {name: np.stack(images) for name, images in views.items()}
 

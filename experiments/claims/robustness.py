@@ -42,7 +42,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     if data_dir is None:
         table = PICTURES | FILMS
         cameras = {f"{kind} {x:g}": _camera(kind, x) for kind, (_, strengths) in table.items() for x in strengths}
-        stage = invent_people(People(frames=FILM), cameras=cameras)
+        stage = invent_people(People(frames=FILM), cameras=cameras, tested_only=True)
     else:
         table = FLOWS
         disturbed = {

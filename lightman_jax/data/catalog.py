@@ -264,6 +264,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _COMPOSITE,
         ((frozenset(_COMPOSITE), 0.81), (frozenset({"smic", "casme2"}), 0.85)),
     ),
+    "megc2018": Protocol("megc2018", "MEGC2018 composite", ("casme2", "samm")),
 }
 
 MACRO_CORPORA = tuple(

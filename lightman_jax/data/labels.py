@@ -60,6 +60,11 @@ class Published(NamedTuple):
     subjects: int | None
 
 
+_OBJECTIVE_COUNTS = {"casme2": Published((25, 15, 99, 26, 20), 26), "samm": Published((24, 13, 20, 8, 3), 21)}
+"""Classes I to V in MEGC2018: 253 clips of 47 people (Davison, Merghani and Yap 2018, "Objective Classes for Micro-Facial
+Expression Recognition")."""
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelSpace:
     """The classes of a run.
@@ -168,6 +173,8 @@ def assign_labels(reading: Reading, name: str, corpora: Iterable[str]) -> tuple[
 def published(corpus: str, space: LabelSpace) -> Published:
     """Published counts of a corpus in a label space, derived from the catalogue by the rules of the space."""
     facts = CORPORA[corpus]
+    if space.name == "objective" and corpus in _OBJECTIVE_COUNTS:
+        return _OBJECTIVE_COUNTS[corpus]
     if space.name == "objective" or _unit(space.name) or not facts.clips:
         return Published(None, None)
     counts: Counter[str | None] = Counter()

@@ -32,6 +32,8 @@ _EMOTIONS: dict[str, tuple[str, ...]] = {
     "fer2013": ("disgust", "happiness", "neutral", "surprise"),
     "casme3": ("disgust", "happiness", "surprise"),
     "casme3_c": ("anger", "disgust", "happiness", "sadness", "surprise"),
+    # By action units, whose five classes need sadness as well.
+    "megc2018": ("disgust", "happiness", "others", "sadness", "surprise"),
 }
 _MOST_SUBJECTS = 6
 
@@ -53,7 +55,11 @@ def stand_in_fingerprint(dataset: str, config: SimulatorConfig) -> str:
 def stand_in_size(dataset: str, config: SimulatorConfig) -> int:
     """Bytes that are needed at most."""
     corpora = PROTOCOLS[dataset].corpora if dataset in PROTOCOLS else (dataset,)
-    clips = sum(len(_emotions(name)) for name in corpora) * config.subjects * (config.micro_clips + config.macro_clips)
+    clips = (
+        sum(len(_emotions(dataset, name)) for name in corpora)
+        * config.subjects
+        * (config.micro_clips + config.macro_clips)
+    )
     return 4 * clips * config.frames * config.side**2
 
 
@@ -83,7 +89,7 @@ def write_stand_in(
             # Different people in every corpus of a composite.
             own = dataclasses.replace(config, seed=config.seed + 1000 * index)
             for done, number in enumerate(numbers, start=1):
-                tree.add(InventedPerson(number, list(subject_clips(number, own, _emotions(corpus)))))
+                tree.add(InventedPerson(number, list(subject_clips(number, own, _emotions(dataset, corpus)))))
                 if on_progress is not None:
                     on_progress(index * len(numbers) + done, len(corpora) * len(numbers))
             tree.finish()
@@ -95,5 +101,6 @@ def write_stand_in(
     return folder
 
 
-def _emotions(corpus: str) -> tuple[str, ...]:
-    return _EMOTIONS.get(corpus, _EMOTIONS["samm" if corpus == "samm_long" else "smic"])
+def _emotions(dataset: str, corpus: str) -> tuple[str, ...]:
+    usual = _EMOTIONS.get(corpus, _EMOTIONS["samm" if corpus == "samm_long" else "smic"])
+    return _EMOTIONS[dataset] if dataset not in CORPORA and dataset in _EMOTIONS else usual
