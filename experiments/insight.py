@@ -1,5 +1,6 @@
 """Two pictures of what the trained networks do: where they look, and how micro clips lie beside macro clips in their embedding."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lightman_jax.folds import TrainConfig, TrainedFold
 from lightman_jax.level_one import initial_params
 from lightman_jax.methods import make_method
 
+_TITLE = 80
 _COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f", "#555555")
 
 
@@ -65,7 +67,7 @@ def save_where_picture(path: Path, work: Work, lanes: Sequence[TrainedFold], con
     for panel in panels.flat:
         panel.set_xticks([])
         panel.set_yticks([])
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(textwrap.fill(title, _TITLE), fontsize=10)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -105,7 +107,10 @@ def save_embedding_picture(path: Path, work: Work, lane: TrainedFold, config: Tr
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set(xticks=[], yticks=[])
     figure.suptitle(
-        f"{title}\nembeddings of one fold, {lane.fold.subject} held out, first two principal axes", fontsize=10
+        textwrap.fill(
+            f"{title}; embeddings of one fold, {lane.fold.subject} held out, first two principal axes", _TITLE
+        ),
+        fontsize=10,
     )
     figure.savefig(path, dpi=110)
     plt.close(figure)
