@@ -22,6 +22,11 @@ def baseline_configs(config: RunConfig) -> dict[str, TrainConfig]:
     return {name: trained for name, trained in found.items() if trained != config.trained}
 
 
+def baseline_work(work: Work, trained: TrainConfig, config: RunConfig) -> Work:
+    """What a trained baseline is trained on: as the run if it has the run's network, else a single member, as published."""
+    return work if trained.network == config.train.network else work._replace(members=1)
+
+
 def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console) -> list[dict[str, Any]]:
     """Predict with every chosen baseline and compare; writes `baselines/NAME.csv` and `baselines.png` into the workdir.
 
@@ -43,9 +48,10 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
             guesses = fit_learner(name, work.micro, work.folds, work.seeds, config.train.scaling)
             keep(name, [row for g in guesses for row in prediction_rows(work.micro, g.fold, g.seed, g.probabilities)])
         elif name in trained:
-            console.print(f"baseline {name}: training {len(work.folds)} folds x {len(work.seeds)} seed(s)")
-            lanes = train_lanes(work, trained[name], workdir, Console(quiet=not console.is_terminal)).lanes
-            keep(name, predict_lanes(work, lanes, trained[name]))
+            own = baseline_work(work, trained[name], config)
+            console.print(f"baseline {name}: training {len(own.folds)} folds x {len(own.trainings)}")
+            lanes = train_lanes(own, trained[name], workdir, Console(quiet=not console.is_terminal)).lanes
+            keep(name, predict_lanes(own, lanes, trained[name]))
     return compare_with_baselines(workdir, config.method_name, work.data)
 
 

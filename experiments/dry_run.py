@@ -10,7 +10,7 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from experiments.baseline_runs import baseline_configs
+from experiments.baseline_runs import baseline_configs, baseline_work
 from experiments.benchmark.measure import peak_megabytes
 from experiments.config import ADAPTED_PROTOCOLS, RunConfig
 from experiments.train import plan_work, train_and_evaluate
@@ -24,6 +24,7 @@ class Forecast(NamedTuple):
     """Of one training over all folds and seeds: seconds without compiling, seconds of compiling, and bytes of what is kept."""
 
     name: str
+    lanes: int
     seconds: float
     compile_seconds: float
     bytes_kept: int
@@ -39,23 +40,25 @@ def dry_run(config: RunConfig, console: Console) -> list[Forecast]:
     folder = Path(tempfile.mkdtemp(prefix="lightman_jax-dry-"))
     try:
         steps = dataclasses.replace(config.train, steps=_STEPS)
-        tiny = dataclasses.replace(config, train=steps, seeds=1, episodes=1, workdir=str(folder / "run"))
+        tiny = dataclasses.replace(config, train=steps, seeds=1, members=1, episodes=1, workdir=str(folder / "run"))
         train_and_evaluate(tiny, Console(quiet=True))
         trainings = {config.method_name: config.trained}
         if config.protocol not in ADAPTED_PROTOCOLS:
             trainings |= {f"baseline {name}": trained for name, trained in baseline_configs(config).items()}
-        found = [_forecast(name, trained, whole, folder / "timed") for name, trained in trainings.items()]
+        found = [
+            _forecast(name, trained, baseline_work(whole, trained, config), folder / "timed")
+            for name, trained in trainings.items()
+        ]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     table = Table("training", "lanes", "seconds", "of compiling", "MB kept", title=f"Forecast for {plan.title}")
-    lanes = len(whole.folds) * len(whole.seeds)
     for row in found:
         cells = (
             f"{row.seconds + row.compile_seconds:.0f}",
             f"{row.compile_seconds:.0f}",
             f"{row.bytes_kept / 1e6:.1f}",
         )
-        table.add_row(row.name, str(lanes), *cells)
+        table.add_row(row.name, str(row.lanes), *cells)
     console.print(table)
     total = sum(row.seconds + row.compile_seconds for row in found)
     kept = sum(row.bytes_kept for row in found)
@@ -67,13 +70,13 @@ def dry_run(config: RunConfig, console: Console) -> list[Forecast]:
 
 
 def _forecast(name: str, config: TrainConfig, whole: Work, folder: Path) -> Forecast:
-    part = whole._replace(folds=whole.folds[:_SUBJECTS], seeds=whole.seeds[:1])
+    part = whole._replace(folds=whole.folds[:_SUBJECTS], seeds=whole.seeds[:1], members=1)
     folder.mkdir(exist_ok=True)
     timed = train_lanes(part, dataclasses.replace(config, steps=_TIMED_STEPS), folder, Console(quiet=True))
-    lanes = len(whole.folds) * len(whole.seeds)
+    lanes = len(whole.folds) * len(whole.trainings)
     side_by_side = min(jax.device_count(), lanes)
     waves, timed_waves = -(-lanes // side_by_side), -(-len(timed.lanes) // side_by_side)
     a_step = (timed.seconds - timed.compile_seconds) / timed_waves / _TIMED_STEPS
     shapes = jax.tree.leaves(trained_shapes(whole.micro, config))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
-    return Forecast(name, waves * config.steps * a_step, timed.compile_seconds, lanes * size)
+    return Forecast(name, lanes, waves * config.steps * a_step, timed.compile_seconds, lanes * size)

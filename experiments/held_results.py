@@ -18,7 +18,7 @@ def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[s
     digest = hashlib.sha256(" ".join(words).encode())
     for config in configs:
         store = LaneStore(Path(), work.micro, work.macro, config)
-        for seed in work.seeds:
+        for seed in work.trainings:
             for fold in work.folds:
                 digest.update(store.path(fold, seed).name.encode())
     # A test subject's own clips are in no lane's name.

@@ -61,9 +61,9 @@ def rerun_fold(work: Work, config: RunConfig, stored: Sequence[Prediction], subj
         work.micro,
         work.macro,
         work.folds,
-        work.seeds,
+        work.trainings,
         config.trained,
-        skip=lambda fold, own: (fold.subject, own) != (subject, seed),
+        skip=lambda fold, own: (fold.subject, work.seed_of(own)) != (subject, seed),
     )
     now = sorted(predict_lanes(work, list(lanes), config.trained), key=lambda row: row.clip)
     if [row.clip for row in then] != [row.clip for row in now]:

@@ -100,7 +100,7 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
     of_subject = group_of_subjects(subjects)
     scores = []
     for name, config in candidates.items():
-        console.print(f"candidate {name}: {GROUPS * (GROUPS - 1) // 2} trainings x {len(work.seeds)} seed(s)")
+        console.print(f"candidate {name}: {GROUPS * (GROUPS - 1) // 2} trainings x {len(work.trainings)}")
         scores.append(inner_scores(work, config, of_subject, workdir, console))
     found = Selection(np.stack(scores), np.stack(scores).argmax(axis=0))
     _print(console, list(candidates), found)

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from experiments import report
-from experiments.baseline_runs import baseline_configs, run_baselines
+from experiments.baseline_runs import baseline_configs, baseline_work, run_baselines
 from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, default_workdir
 from experiments.episodes import episode_work, print_episodes, run_episodes
 from experiments.held_results import held_results, keep_results, results_digest
@@ -80,8 +80,8 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     workdir = default_workdir(config, prepared.manifest["dataset"])
     _claim_workdir(workdir, config, prepared, list(work.seeds))
     console.print(
-        f"training: {len(plan.folds)} folds x {len(work.seeds)} seed(s), {config.train.steps} steps each, "
-        f"{jax.device_count()} devices"
+        f"training: {len(plan.folds)} folds x {len(work.seeds)} seed(s) x {work.members} member(s), "
+        f"{config.train.steps} steps each, {jax.device_count()} devices"
     )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
     if config.protocol in ADAPTED_PROTOCOLS:
@@ -109,7 +109,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     metrics = _score(config, prepared, plan, workdir, done) | {"baselines": beside}
     _write_json(workdir / "metrics.json", metrics)
     for seed in work.seeds:
-        own = [lane for lane in done.lanes if lane.seed == seed]
+        own = [lane for lane in done.lanes if work.seed_of(lane.seed) == seed]
         _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, own)
     report.save_confusion_picture(workdir / "confusion.png", metrics)
     report.save_curves_picture(workdir / "curves.png", metrics, [lane.history for lane in done.lanes])
@@ -150,7 +150,7 @@ def train_along(config: RunConfig) -> None:
         train_lanes_along(episode_work(work, config), config.trained)
         return
     for trained in (config.trained, *baseline_configs(config).values()):
-        train_lanes_along(work, trained)
+        train_lanes_along(baseline_work(work, trained, config), trained)
 
 
 def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work]:
@@ -173,7 +173,8 @@ def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work
     if config.dry_run:
         plan = dataclasses.replace(plan, folds=plan.folds[:2])
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS)
-    work = Work(prepared.manifest["dataset"], prepared.micro, prepared.macro, plan.folds, range(seeds))
+    data = prepared.manifest["dataset"]
+    work = Work(data, prepared.micro, prepared.macro, plan.folds, range(seeds), config.members_used)
     return prepared, plan, work
 
 
@@ -190,7 +191,8 @@ def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, don
     held_out = "corpus" if config.protocol == "cross_dataset" else "subject"
     return {
         **_origin(config, prepared, plan),
-        "rule": f"leave-one-{held_out}-out; {config.train.steps} steps fixed in advance; no adaptation on the test {held_out}",
+        "rule": f"leave-one-{held_out}-out; {config.train.steps} steps fixed in advance; no adaptation on the test {held_out}; "
+        f"mean over {config.members_used} training(s)",
         "training_seconds": round(done.seconds, 1),
         "compile_seconds": round(done.compile_seconds, 1),
         **score_predictions(rows, classes, plan.folds_expected),

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -22,13 +23,32 @@ from lightman_jax.types import ClipSet
 
 
 class Work(NamedTuple):
-    """What is trained on what: the pools, the folds and the seeds; `data` is the name that the log carries."""
+    """What is trained on what.
+
+    Attributes:
+      data: the name that the log carries.
+      micro: micro clips.
+      macro: macro clips or None.
+      folds: what is held out.
+      seeds: repetitions of the whole, each with a score of its own.
+      members: trainings of every fold and seed, whose probabilities are averaged.
+    """
 
     data: str
     micro: ClipSet
     macro: ClipSet | None
     folds: Sequence[Fold]
     seeds: Sequence[int]
+    members: int = 1
+
+    @property
+    def trainings(self) -> list[int]:
+        """Random numbers of every training of a fold: seed s has those from `members * s` on."""
+        return [self.members * seed + member for seed in self.seeds for member in range(self.members)]
+
+    def seed_of(self, training: int) -> int:
+        """The seed that a training belongs to."""
+        return training // self.members
 
 
 class Trained(NamedTuple):
@@ -47,7 +67,7 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
     """
     started = time.time()
     store = LaneStore(workdir / "lanes", work.micro, work.macro, config)
-    held = {(fold.subject, seed): store.load(fold, seed) for seed in work.seeds for fold in work.folds}
+    held = {(fold.subject, seed): store.load(fold, seed) for seed in work.trainings for fold in work.folds}
     # The other processes leave out what this one holds.
     from_first(np.array([lane is not None for lane in held.values()]))
     before = [lane for lane in held.values() if lane is not None]
@@ -56,7 +76,7 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
             work.micro,
             work.macro,
             work.folds,
-            work.seeds,
+            work.trainings,
             config,
             skip=lambda fold, seed: held[fold.subject, seed] is not None,
             on_progress=show,
@@ -72,28 +92,33 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
 
 def train_lanes_along(work: Work, config: TrainConfig) -> None:
     """What every process but the first does: train with it, and store nothing."""
-    lanes = [(fold.subject, seed) for seed in work.seeds for fold in work.folds]
+    lanes = [(fold.subject, seed) for seed in work.trainings for fold in work.folds]
     held = dict(zip(lanes, from_first(np.zeros(len(lanes), bool)).tolist(), strict=True))
     skip = lambda fold, seed: held[fold.subject, seed]  # noqa: E731
-    for _ in train_folds(work.micro, work.macro, work.folds, work.seeds, config, skip=skip):
+    for _ in train_folds(work.micro, work.macro, work.folds, work.trainings, config, skip=skip):
         pass
 
 
 def predict_lanes(work: Work, lanes: Sequence[TrainedFold], config: TrainConfig) -> list[Prediction]:
-    """What each lane says of its held-out clips.
+    """What each fold and seed says of its held-out clips, mean over its members.
 
     Raises:
       FloatingPointError: a lane's training diverged.
     """
     results = predict_folds([(lane.fold, lane.params) for lane in lanes], work.micro.image, config)
-    rows = []
+    together: dict[tuple[int, str], list[NDArray[np.float32]]] = defaultdict(list)
+    folds = {lane.fold.subject: lane.fold for lane in lanes}
     for lane, probabilities in zip(lanes, results, strict=True):
+        seed = work.seed_of(lane.seed)
         if not np.isfinite(probabilities).all():
-            where = f"fold {lane.fold.subject}, seed {lane.seed}"
+            where = f"fold {lane.fold.subject}, seed {seed}"
             raise FloatingPointError(
                 f"{where}: training diverged to non-finite numbers; lower --outer_rate or --inner_rate"
             )
-        rows += prediction_rows(work.micro, lane.fold, lane.seed, probabilities)
+        together[seed, lane.fold.subject].append(probabilities)
+    rows = []
+    for (seed, subject), members in together.items():
+        rows += prediction_rows(work.micro, folds[subject], seed, np.mean(members, axis=0))
     return rows
 
 
@@ -137,13 +162,14 @@ class _Show:
         self._log.close()
 
     def __call__(self, progress: Progress) -> None:
-        here = ", ".join(f"{fold.subject} seed {seed}" for fold, seed in progress.lanes[:2])
+        here = ", ".join(f"{fold.subject} seed {self._work.seed_of(number)}" for fold, number in progress.lanes[:2])
         text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
         done = progress.done + len(progress.lanes) * progress.step / self._steps
         self._bar.update(self._task, completed=int(done * self._steps), description=text)
         elapsed = time.time() - self._started
         line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
-        folds = [{"fold": fold.subject, "seed": seed} for fold, seed in progress.lanes]
+        members = self._work.members
+        folds = [{"fold": fold.subject, "seed": n // members, "member": n % members} for fold, n in progress.lanes]
         self._log.write(json.dumps({"data": self._work.data, **line, "folds": folds}) + "\n")
         self._log.flush()
         if progress.step == self._steps and not self._console.is_terminal:

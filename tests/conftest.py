@@ -46,7 +46,16 @@ def _outside_strict_mode(
 # The strict mode is for this project's code; optax's Adam and schedules mix integer counts with floats.
 optax.adam, optax.adamw = _outside_strict_mode(optax.adam), _outside_strict_mode(optax.adamw)
 
-TINY_RUN = ["--width=8", "--embedding=4", "--shots=1", "--macro_shots=1", "--tasks=1", "--steps=2", "--seeds=2"]
+TINY_RUN = [
+    "--width=8",
+    "--embedding=4",
+    "--shots=1",
+    "--macro_shots=1",
+    "--tasks=1",
+    "--steps=2",
+    "--seeds=2",
+    "--members=1",
+]
 CLASSES = ("negative", "positive", "surprise")
 
 

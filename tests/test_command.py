@@ -240,7 +240,7 @@ def test_bad_clips_can_be_left_out_on_request(tmp_path, capsys, without_pictures
         (["--shots=0"], "choose 1 or more"),
         (["--alignment=euclid"], "contrastive, cosine"),
         (["--first_order=perhaps"], "neither true nor false"),
-        (["--seeds=-1"], "negative"),
+        (["--seeds=-1"], "seeds -1 .* must be 1 or more"),
         (["smic"], "unknown flag smic"),
         (["--dataset=smic", "--data_dir=/nowhere/at/all"], "does not exist"),
     ],

@@ -51,5 +51,5 @@ def test_settings_come_back_from_their_file_and_unknown_ones_are_refused(ran):
     settings["train"]["network"]["depth"] = 3
     with pytest.raises(ConfigError, match=r"train\.network\.depth is not one of this version"):
         restore_config(settings)
-    with pytest.raises(ConfigError, match="negative"):
+    with pytest.raises(ConfigError, match="seeds -1"):
         restore_config({"seeds": -1})

@@ -258,13 +258,13 @@ PROTOCOLS: dict[str, Protocol] = {
         for corpus in CORPORA.values()
         if corpus.name not in _MACRO_ALONE
     },
+    "megc2018": Protocol("megc2018", "MEGC2018 composite", ("casme2", "samm")),
     "megc2019": Protocol(
         "megc2019",
         "MEGC2019 composite",
         _COMPOSITE,
         ((frozenset(_COMPOSITE), 0.81), (frozenset({"smic", "casme2"}), 0.85)),
     ),
-    "megc2018": Protocol("megc2018", "MEGC2018 composite", ("casme2", "samm")),
 }
 
 MACRO_CORPORA = tuple(

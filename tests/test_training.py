@@ -1,0 +1,55 @@
+"""Several trainings of a fold and seed are one prediction: the mean of what its members say."""
+
+import numpy as np
+import pytest
+from conftest import make_clips
+from rich.console import Console
+
+from experiments.baseline_runs import baseline_work
+from experiments.baselines import trained_baseline
+from experiments.config import parse_config
+from experiments.training import Work, predict_lanes, train_lanes
+from lightman_jax.branches import NetworkConfig
+from lightman_jax.folds import TrainConfig
+from lightman_jax.methods import MethodConfig, method_config
+from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+
+
+@pytest.fixture
+def work():
+    clips = make_clips(subjects=3, each=1)
+    return Work("invented", clips, None, leave_one_subject_out(clips.subject)[:2], range(2), members=2)
+
+
+def test_a_prediction_is_the_mean_over_members(work, tmp_path):
+    config = TrainConfig(
+        method=method_config("joint", MethodConfig()),
+        network=NetworkConfig(width=4, embedding=4),
+        task=TaskConfig(shots=1, macro_shots=1, tasks=1),
+        steps=2,
+    )
+    assert work.trainings == [0, 1, 2, 3]
+    lanes = train_lanes(work, config, tmp_path, Console(quiet=True)).lanes
+    assert [lane.seed for lane in lanes] == [0, 0, 1, 1, 2, 2, 3, 3]
+    together = predict_lanes(work, lanes, config)
+    alone = predict_lanes(work._replace(seeds=range(4), members=1), lanes, config)
+    assert len(together) == 2 * 6
+    assert len(alone) == 4 * 6
+    for row in together:
+        own = [r.probabilities for r in alone if r.clip == row.clip and r.seed // 2 == row.seed]
+        np.testing.assert_allclose(row.probabilities, np.mean(own, axis=0), rtol=1e-6)
+        assert own[0] != own[1]
+    log = (tmp_path / "metrics.jsonl").read_text()
+    assert '"seed": 1, "member": 0' in log
+    held = train_lanes(work, config, tmp_path, Console(quiet=True))
+    assert held.held == 8
+
+
+def test_small_networks_have_members_and_what_adapts_has_none(work):
+    assert parse_config([]).members_used == 5
+    assert parse_config(["--members=3"]).members_used == 3
+    assert parse_config(["--backbone=conv4"]).members_used == 1
+    assert parse_config(["--protocol=personal"]).members_used == 1
+    config = parse_config([])
+    assert baseline_work(work, trained_baseline("joint", config.train), config).members == 2
+    assert baseline_work(work, trained_baseline("ststnet", config.train), config).members == 1
