@@ -189,7 +189,7 @@ def test_without_given_clips_adapted_parameters_tell_what_the_trained_ones_tell(
 
 
 def test_every_learner_has_valid_settings():
-    for learner in (ablations.LIGHTMAN, *ablations.CHANGES, *ablations.SOURCES):
+    for learner in (ablations.LIGHTMAN, *ablations.CHANGES, *ablations.SOURCES, ablations.STRANGERS):
         assert learner.config(NetworkConfig()).steps > 0
     assert len({learner.name for learner in ablations.CHANGES}) == len(ablations.CHANGES)
 

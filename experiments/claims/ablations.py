@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.claims.learners import Learner
-from experiments.claims.people import People, Stage, invent_people, keep_clips, real_people, share
-from experiments.claims.sweep import Row, print_rows, save_differences, sweep
+from experiments.claims.learners import Learner, tell
+from experiments.claims.people import People, invent_people, keep_clips, real_people, share
+from experiments.claims.sweep import Row, make_row, print_rows, save_differences, sweep
 from lightman_jax.branches import NetworkConfig
 
 TITLE = "What does each part of the method bring?"
@@ -54,6 +54,7 @@ SOURCES = (
     dataclasses.replace(LIGHTMAN, name="training clips magnified as macro clips", macro="none"),
     Learner("joint, macro clips as labelled clips", "joint", macro="labelled"),
 )
+STRANGERS = dataclasses.replace(LIGHTMAN, name="macro clips of strangers")
 
 
 def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
@@ -61,15 +62,15 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     if data_dir is not None:
         yield from sweep("all clips", [("", real_people(data_dir))], (LIGHTMAN, *CHANGES), network)
         return
-    learners = (LIGHTMAN, *CHANGES, *SOURCES)
     own, strangers = invent_people(People()), invent_people(People(), "strangers")
-    panels: dict[str, Stage] = {
-        "an eighth of the clips": keep_clips(own, share(0.125)),
-        "an eighth, strangers' macro clips": keep_clips(strangers, share(0.125)),
-        "all clips": own,
-    }
-    for panel, stage in panels.items():
-        yield from sweep(panel, [("", stage)], learners, network)
+    for panel, part in (("an eighth of the clips", 0.125), ("all clips", 1.0)):
+        few, others = keep_clips(own, share(part)), keep_clips(strangers, share(part))
+        yield from sweep(panel, [("", few)], (LIGHTMAN, *CHANGES, *SOURCES), network)
+        # The people who are tested are the same, so that the difference is one of pairs.
+        reference, counts = (
+            tell(learner, stage, network).counts for learner, stage in ((LIGHTMAN, few), (STRANGERS, others))
+        )
+        yield make_row(panel, "", STRANGERS, others, counts, reference)
 
 
 def show(console: Console, rows: list[Row]) -> None:
