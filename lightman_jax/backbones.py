@@ -62,7 +62,7 @@ class Backbone(nn.Module):
         """Convolution of `size` 3 or 1 without bias."""
         if size == 1:
             kernel = self.param(f"kernel_{name}", self.kernel_init, (x.shape[-1], channels), x.dtype)
-            return conv1x1(x, kernel, stride=stride, precision=self.precision)
+            return conv1x1(x, kernel, self.conv_form, stride=stride, precision=self.precision)
         kernel = self.param(f"kernel_{name}", self.kernel_init, (3, 3, x.shape[-1], channels), x.dtype)
         return conv3x3(x, kernel, self.conv_form, stride=stride, precision=self.precision)
 

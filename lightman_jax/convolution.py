@@ -190,19 +190,26 @@ def _pixels_of_points(m: list[jax.Array]) -> list[jax.Array]:
     return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
 
 
-def conv1x1(x: jax.Array, kernel: jax.Array, *, stride: int = 1, precision: Precision = "float32") -> jax.Array:
+def conv1x1(
+    x: jax.Array, kernel: jax.Array, form: ConvForm = "auto", *, stride: int = 1, precision: Precision = "float32"
+) -> jax.Array:
     """1x1 convolution, `y[n,i,j,o] = sum_c x[n,s*i,s*j,c] kernel[c,o]`.
 
     Args:
       x: `[n, H, W, C]`.
       kernel: `[C, O]`.
+      form: as in `conv3x3`; `plain` has JAX's own derivatives, the others those of a pair of products.
       stride: s, 1 or 2.
       precision: as in `conv3x3`.
 
     Returns:
       `[n, ceil(H/s), ceil(W/s), O]`.
     """
-    return _multiplied(x[:, ::stride, ::stride], kernel, precision)
+    seen = x[:, ::stride, ::stride]
+    if form == "plain":
+        return _multiplied(seen, kernel, precision)
+    flat = _product(seen.reshape(-1, seen.shape[-1]), kernel, precision)
+    return flat.reshape(*seen.shape[:-1], kernel.shape[-1])
 
 
 def has_few_channels(x: jax.Array) -> bool:
