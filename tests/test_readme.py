@@ -1,5 +1,6 @@
 """What the README tells people to type works."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -18,6 +19,13 @@ PARSERS = {"run": parse_config, "prepare": parse_prepare_config}
 @pytest.mark.parametrize(("command", "flags"), COMMANDS)
 def test_flags_of_every_command_are_understood(command, flags):
     assert PARSERS[command](shlex.split(flags)).data.dataset in PROTOCOLS
+
+
+def test_every_command_that_is_named_is_there():
+    both = README + (Path(__file__).parents[1] / "experiments" / "README.md").read_text()
+    named = set(re.findall(r"python -m (experiments\.\w+)", both))
+    assert {"experiments.run", "experiments.claims", "experiments.rerun"} <= named
+    assert all(importlib.util.find_spec(name) for name in named)
 
 
 def test_every_corpus_is_in_its_table():
