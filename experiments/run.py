@@ -9,6 +9,7 @@ import jax
 
 from experiments.config import ConfigError, RunConfig, parse_config
 from experiments.hosts import is_first, join_hosts
+from experiments.interruption import run_stoppable
 from experiments.report import make_console
 from lightman_jax.data.clips import DataError
 
@@ -16,9 +17,19 @@ _MOST_HOST_DEVICES = 16
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when results are written, 2 with one paragraph on standard error when the input cannot be used."""
+    """Run the command.
+
+    Returns:
+      0 when results are written; 2 with one paragraph on standard error when the input cannot be used; 130 or 143 when it was
+      stopped by Ctrl-C or SIGTERM, with the command that goes on as the last line.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    return run_stoppable("experiments.run", words, lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int:
     try:
-        config = parse_config(sys.argv[1:] if argv is None else argv)
+        config = parse_config(words)
         set_up_jax(config)
         from experiments.train import train_along, train_and_evaluate
 

@@ -22,6 +22,7 @@ from experiments.held_results import held_results, keep_results, results_digest
 from experiments.hosts import is_first, wait_for_all
 from experiments.html_report import write_report
 from experiments.insight import save_embedding_picture, save_where_picture
+from experiments.locks import only_writer
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
 from experiments.scores import read_predictions, score_predictions, write_predictions
@@ -78,7 +79,17 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     if stand_in and config.data.data_dir:
         report.print_stand_in_box(console, config.data.dataset)
     workdir = default_workdir(config, prepared.manifest["dataset"])
-    _claim_workdir(workdir, config, prepared, list(work.seeds))
+    workdir.mkdir(parents=True, exist_ok=True)
+    with only_writer(workdir):
+        _claim_workdir(workdir, config, prepared, list(work.seeds))
+        return _run_in(workdir, config, prepared, plan, work, console)
+
+
+def _run_in(
+    workdir: Path, config: RunConfig, prepared: Prepared, plan: Plan, work: Work, console: Console
+) -> dict[str, Any]:
+    """Train, test and write, in a workdir that is this run's."""
+    stand_in = prepared.manifest["stand_in"]
     console.print(
         f"training: {len(plan.folds)} folds x {len(work.seeds)} seed(s) x {work.members} member(s), "
         f"{config.train.steps} steps each, {jax.device_count()} devices"

@@ -81,10 +81,14 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
             skip=lambda fold, seed: held[fold.subject, seed] is not None,
             on_progress=show,
         )
-        new = []
-        for lane in lanes:
-            store.save(lane)
-            new.append(lane)
+        new: list[TrainedFold] = []
+        try:
+            for lane in lanes:
+                store.save(lane)
+                new.append(lane)
+        except FloatingPointError as error:
+            kept = f"{len(before) + len(new)} of {len(held)} trainings are kept in {workdir / 'lanes'}"
+            raise FloatingPointError(f"{error}. {kept}") from error
     order = {key: row for row, key in enumerate(held)}
     trained = sorted([*before, *new], key=lambda lane: order[lane.fold.subject, lane.seed])
     return Trained(trained, time.time() - started, compiled.seconds, len(before))

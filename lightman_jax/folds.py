@@ -48,6 +48,7 @@ class TrainConfig:
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
       macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
       macro_labels: true, or shuffled over the fold's training macro clips: the control that shows what the labels add.
+      skip_nonfinite: leave out an update that is not finite, instead of stopping.
     """
 
     method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
@@ -59,6 +60,7 @@ class TrainConfig:
     scaling: Scaling = "clip_rms"
     macro_gain: float = 3.0
     macro_labels: MacroLabels = "true"
+    skip_nonfinite: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -152,6 +154,7 @@ def train_folds(
 
     Raises:
       ValueError: a leaking fold, macro clips with other classes, or a precision that the backend or the gradient forbids.
+      FloatingPointError: a loss is not finite; names the fold, the seed, the step, the loss and a parameter.
     """
     if config.network.precision == "bfloat16":
         refuse_on_cpu()
@@ -188,6 +191,8 @@ def train_folds(
         for step in range(0, config.steps, chunk):
             state, metrics = advance(state, lane, data)
             chunks.append(fetch(metrics))
+            if not config.skip_nonfinite:
+                _refuse_nonfinite(batch, step, chunks[-1], state)
             if on_progress is not None:
                 loss = float(np.mean(chunks[-1]["loss"][: len(batch)]))
                 on_progress(Progress(batch, step + chunk, first, len(lanes), loss))
@@ -295,6 +300,30 @@ def _training_program(
     )
 
 
+def _refuse_nonfinite(
+    lanes: Sequence[tuple[Fold, int]], first: int, metrics: dict[str, NDArray[np.float32]], state: TrainState
+) -> None:
+    """Stop at the first step of a chunk after which some loss is no number; `metrics` are `[lanes, steps]`."""
+    # What a gradient is taken of comes before the gradient.
+    names = sorted(metrics, key=lambda name: "loss" not in name)
+    bad = np.stack([~np.isfinite(metrics[name][: len(lanes)]) for name in names])
+    if not bad.any():
+        return
+    row = int(bad.any(axis=(0, 2)).argmax())
+    step = int(bad[:, row].any(axis=0).argmax())
+    name = names[int(bad[:, row, step].argmax())]
+    fold, seed = lanes[row]
+    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(lambda x: np.asarray(x)[row], fetch(state.params)))
+    lost = [jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves if not np.isfinite(x).all()]
+    after = (
+        f"; parameters that are not finite after step {first + len(bad[0, row])}: {', '.join(lost[:3])}" if lost else ""
+    )
+    raise FloatingPointError(
+        f"fold {fold.subject}, seed {seed}, step {first + step}: {name} is {metrics[name][row, step]}{after}. "
+        "Lower --outer_rate or --inner_rate, or add --skip_nonfinite to leave such updates out"
+    )
+
+
 def _gradient_error(
     lane: tuple[Fold, int], data: _Data, config: TrainConfig, classes: int, pseudo_macro: bool
 ) -> float:
@@ -316,6 +345,8 @@ def _method(config: TrainConfig, mesh: Mesh | None = None) -> Method:
     optimizer = optax.adamw(
         optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
     )
+    if config.skip_nonfinite:
+        optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=config.steps)
     return make_method(config.method, config.network, optimizer, steps=config.steps, mesh=mesh)
 
 

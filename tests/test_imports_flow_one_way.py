@@ -77,6 +77,8 @@ ORDER = [
     "experiments",
     "experiments.baselines",
     "experiments.config",
+    "experiments.locks",
+    "experiments.interruption",
     "experiments.sheet",
     "experiments.prepare",
     "experiments.protocols",
