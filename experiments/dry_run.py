@@ -1,8 +1,11 @@
 """`--dry_run`: every phase on two subjects and two steps, and from it what the whole run will need."""
 
+import contextlib
 import dataclasses
+import itertools
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +17,10 @@ from experiments.baseline_runs import baseline_configs, baseline_work
 from experiments.benchmark.measure import peak_megabytes
 from experiments.config import ADAPTED_PROTOCOLS, RunConfig
 from experiments.train import plan_work, train_and_evaluate
-from experiments.training import Work, train_lanes
-from lightman_jax.folds import TrainConfig, trained_shapes
+from experiments.training import CompileClock, Work
+from lightman_jax.folds import Progress, TrainConfig, train_folds, trained_shapes
 
-_SUBJECTS, _STEPS, _TIMED_STEPS = 2, 2, 20
+_SUBJECTS, _STEPS, _CHUNKS = 2, 2, 3
 
 
 class Forecast(NamedTuple):
@@ -33,7 +36,7 @@ class Forecast(NamedTuple):
 def dry_run(config: RunConfig, console: Console) -> list[Forecast]:
     """Run small what would be run whole, in a folder that is removed again, and print the forecast.
 
-    Seconds are steps times the time of a step, measured over 20 steps of two folds.
+    Seconds are steps times the time of a step, measured in the first steps of the run's own program.
     """
     console.print(f"dry run: {_SUBJECTS} subjects, {_STEPS} steps; its scores mean nothing")
     _, plan, whole = plan_work(dataclasses.replace(config, dry_run=False), console)
@@ -45,10 +48,7 @@ def dry_run(config: RunConfig, console: Console) -> list[Forecast]:
         trainings = {config.method_name: config.trained}
         if config.protocol not in ADAPTED_PROTOCOLS:
             trainings |= {f"baseline {name}": trained for name, trained in baseline_configs(config).items()}
-        found = [
-            _forecast(name, trained, baseline_work(whole, trained, config), folder / "timed")
-            for name, trained in trainings.items()
-        ]
+        found = [_forecast(name, trained, baseline_work(whole, trained, config)) for name, trained in trainings.items()]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     table = Table("training", "lanes", "seconds", "of compiling", "MB kept", title=f"Forecast for {plan.title}")
@@ -69,14 +69,27 @@ def dry_run(config: RunConfig, console: Console) -> list[Forecast]:
     return found
 
 
-def _forecast(name: str, config: TrainConfig, whole: Work, folder: Path) -> Forecast:
-    part = whole._replace(folds=whole.folds[:_SUBJECTS], seeds=whole.seeds[:1], members=1)
-    folder.mkdir(exist_ok=True)
-    timed = train_lanes(part, dataclasses.replace(config, steps=_TIMED_STEPS), folder, Console(quiet=True))
-    lanes = len(whole.folds) * len(whole.trainings)
-    side_by_side = min(jax.device_count(), lanes)
-    waves, timed_waves = -(-lanes // side_by_side), -(-len(timed.lanes) // side_by_side)
-    a_step = (timed.seconds - timed.compile_seconds) / timed_waves / _TIMED_STEPS
+def _forecast(name: str, config: TrainConfig, whole: Work) -> Forecast:
+    """From the run's own program, broken off after a few of its chunks of steps: what happens once a run is in none of them."""
+    heard: list[tuple[float, int, int]] = []
+
+    def hear(progress: Progress) -> None:
+        heard.append((time.time(), progress.step, len(progress.lanes)))
+        if len(heard) == _CHUNKS:
+            raise _BrokenOffError
+
+    lanes, started = len(whole.folds) * len(whole.trainings), time.time()
+    with CompileClock() as compiled, contextlib.suppress(_BrokenOffError):
+        for _ in train_folds(whole.micro, whole.macro, whole.folds, whole.trainings, config, on_progress=hear):
+            pass
+    spans = [after[0] - before[0] for before, after in itertools.pairwise(heard)]
+    chunk, at_once = heard[0][1], heard[0][2]
+    # The first chunk waits for the compiler; it is all there is where a training has one chunk and there is one training.
+    a_step = min(spans or [max(heard[0][0] - started - compiled.seconds, 0.0)]) / chunk
     shapes = jax.tree.leaves(trained_shapes(whole.micro, config))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
-    return Forecast(name, lanes, waves * config.steps * a_step, timed.compile_seconds, lanes * size)
+    return Forecast(name, lanes, -(-lanes // at_once) * config.steps * a_step, compiled.seconds, lanes * size)
+
+
+class _BrokenOffError(Exception):
+    pass

@@ -71,7 +71,7 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
     # The other processes leave out what this one holds.
     from_first(np.array([lane is not None for lane in held.values()]))
     before = [lane for lane in held.values() if lane is not None]
-    with _CompileClock() as compiled, _Show(work, config.steps, len(held) - len(before), workdir, console) as show:
+    with CompileClock() as compiled, _Show(work, config.steps, len(held) - len(before), workdir, console) as show:
         lanes = train_folds(
             work.micro,
             work.macro,
@@ -183,7 +183,7 @@ class _Show:
             )
 
 
-class _CompileClock:
+class CompileClock:
     """Seconds that JAX spends compiling, or reading compiled programs, inside the `with` block."""
 
     def __init__(self) -> None:
