@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data import LARGEST_PICTURE
 from lightman_jax.data.clips import RawClip
 from lightman_jax.data.images import read_image
 
@@ -42,6 +43,10 @@ def read_pictures(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.ui
 
 def _read_film(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
     film = cv2.VideoCapture(str(clip.paths[0]))
+    pixels = film.get(cv2.CAP_PROP_FRAME_WIDTH) * film.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if pixels > LARGEST_PICTURE:
+        film.release()
+        raise ValueError(f"{clip.paths[0].name} claims {pixels:.0f} pixels a frame; at most {LARGEST_PICTURE} are read")
     wanted = {clip.numbers[position] for position in positions}
     found: dict[int, NDArray[np.uint8]] = {}
     try:

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data import LARGEST_PICTURE
+
 try:
     import cv2
 except ImportError as error:  # The wheel needs the system's libGL, which servers often lack.
@@ -18,11 +20,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode a picture to `[H, W, 3]` uint8, red-green-blue.
 
     Raises:
-      ValueError: the file is empty or no picture.
+      ValueError: the file is empty, no picture, or of an absurd size.
     """
     # Not cv2.imread: it prints to the terminal on failure and cannot open every path on every system.
     data = np.fromfile(path, dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error as error:
+        raise ValueError(f"{path.name} claims more than {LARGEST_PICTURE} pixels, or is damaged") from error
     if image is None:
         raise ValueError(f"{path.name} is no picture that OpenCV can decode ({data.size} bytes)")
     return np.ascontiguousarray(image[:, :, ::-1])

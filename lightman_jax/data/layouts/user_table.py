@@ -21,6 +21,8 @@ LOOKED_FOR = "a table of your own (csv or xlsx: clip, subject, label, path, and 
 
 _NEEDED = ("clip", "subject", "emotion", "path")
 _WANTED = ("onset", "apex", "offset", "action_units", "rate", "pool", "face")
+# A name becomes part of other names, of table cells that a spreadsheet may take for formulas, and of a report.
+_PLAIN = re.compile(r"\w[\w .+()-]*")
 _FILMS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm", ".wmv"}
 
 
@@ -47,11 +49,23 @@ def read_clips(source: Source) -> Reading:
 
 def _add(collector: Collector, row: Row, source: Source) -> None:
     name, subject, label = row.text("clip"), row.text("subject"), row.text("emotion")
-    path = (source.tree.parent / row.text("path").replace("\\", "/")).resolve()
+    folder = source.tree.parent.resolve()
+    path = (folder / row.text("path").replace("\\", "/")).resolve()
     pool = row.text("pool").lower() or "micro"
     if not (name and subject and label):
         return collector.problem(
             row.where, "a clip, a subject and a label", f"{name!r}, {subject!r}, {label!r}", "fill the cells"
+        )
+    for word in (name, subject, label):
+        if not _PLAIN.fullmatch(word):
+            remedy = "rename it: letters, digits, blanks and .-+() after a first letter or digit"
+            return collector.problem(row.where, "a plain name", repr(word), remedy)
+    if not path.is_relative_to(folder):
+        return collector.problem(
+            row.where,
+            f"a path below {folder}",
+            str(path),
+            "move the clips or the table, so that the table lies above them",
         )
     if pool not in ("micro", "macro"):
         return collector.problem(row.where, "pool micro or macro", repr(pool), "correct the cell; the clip is left out")

@@ -1,0 +1,71 @@
+"""Files of unknown origin: nothing leaves the data folder, becomes a formula or a tag, or is decoded at an absurd size."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightman_jax.data.images import read_image, write_image
+from lightman_jax.data.layouts import read_corpus
+
+
+def write_table(folder, rows):
+    (folder / "clips.csv").write_text("clip,subject,label,path\n" + "".join(",".join(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for place in (inside / "a", outside):
+        place.mkdir(parents=True)
+        for number in (1, 2, 3):
+            write_image(place / f"{number}.png", np.full((20, 20, 3), 60 * number, np.uint8))
+    (inside / "link").symlink_to(outside)
+    return inside
+
+
+@pytest.mark.parametrize("path", ["../outside", "link", "/etc", "a/../../outside"])
+def test_a_path_that_leaves_the_tables_folder_is_left_out_and_named(folder, path):
+    write_table(folder, [("c1", "p1", "positive", "a"), ("c2", "p2", "negative", path)])
+    reading = read_corpus("table", folder)
+    assert [clip.clip for clip in reading.clips] == ["table/p1/c1"]
+    (problem,) = reading.problems
+    assert "below" in problem.expected
+    assert "line 3" in problem.where
+    assert str(Path(folder, path).resolve()) in problem.found
+
+
+@pytest.mark.parametrize(
+    "name", ["=cmd|calc", "+1", "-1", "@sum", "<script>alert(1)</script>", "..", "a/../b", "a\\b", "tab\tbed"]
+)
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_a_name_that_is_a_formula_a_tag_or_a_path_is_left_out_and_named(folder, name, column):
+    row = ["c2", "p2", "negative", "a"]
+    row[column] = name
+    write_table(folder, [("c1", "p1", "positive", "a"), row])
+    reading = read_corpus("table", folder)
+    assert [clip.clip for clip in reading.clips] == ["table/p1/c1"]
+    assert reading.problems[0].expected == "a plain name"
+
+
+def test_names_of_every_script_are_plain(folder):
+    write_table(folder, [("clip (1)", "张伟", "positive", "a"), ("c.2-b", "Zoë 3", "surprise", "a")])
+    reading = read_corpus("table", folder)
+    assert {clip.subject for clip in reading.clips} == {"table/张伟", "table/Zoë 3"}
+    assert not reading.problems
+
+
+def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    picture = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
+    path = tmp_path / "huge.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + picture)
+    with pytest.raises(ValueError, match=r"huge\.png claims more than \d+ pixels, or is damaged"):
+        read_image(path)
+    assert int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]) <= 1 << 26
