@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.baselines import BASELINES, LEARNERS, chosen_baselines, fit_learner, trained_baseline
+from experiments.baselines import BASELINES, MACHINES, chosen_baselines, trained_baseline
 from experiments.compare import compare_runs, save_pairs_picture
 from experiments.config import RunConfig
 from experiments.scores import Prediction, write_predictions
@@ -17,7 +17,7 @@ from lightman_jax.folds import TrainConfig
 
 def baseline_configs(config: RunConfig) -> dict[str, TrainConfig]:
     """Training settings of the chosen baselines that are trained; one that is the run itself is left out."""
-    chosen = [name for name in chosen_baselines(config.baselines) if name not in LEARNERS]
+    chosen = [name for name in chosen_baselines(config.baselines) if name not in MACHINES]
     found = {name: trained_baseline(name, config.train) for name in chosen}
     return {name: trained for name, trained in found.items() if trained != config.trained}
 
@@ -31,8 +31,12 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
     """Predict with every chosen baseline and compare; writes `baselines/NAME.csv` and `baselines.png` into the workdir.
 
     Returns:
-      One dict a baseline: `name`, `uf1`, `sd`, and of the run minus it `difference`, `interval`, `p`, `p_holm`, `effect`.
+      One dict a baseline: `name`, `uf1`, `sd`, and of the run minus it `difference`, `difference_sd`, `interval`, `p`, `p_holm`,
+      `effect`.
     """
+    # Not above: scikit-learn takes seconds to load, and results that are only printed again do not need it.
+    from experiments.machines import fit_learner
+
     folder = workdir / "baselines"
     if folder.exists():
         shutil.rmtree(folder)
@@ -43,7 +47,7 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
 
     trained = baseline_configs(config)
     for name in chosen_baselines(config.baselines):
-        if name in LEARNERS:
+        if name in MACHINES:
             console.print(f"baseline {name}: fitting {len(work.folds)} folds")
             guesses = fit_learner(name, work.micro, work.folds, work.seeds, config.train.scaling)
             keep(name, [row for g in guesses for row in prediction_rows(work.micro, g.fold, g.seed, g.probabilities)])
@@ -66,5 +70,6 @@ def compare_with_baselines(workdir: Path, method: str, data: str) -> list[dict[s
     save_pairs_picture(workdir / "baselines.png", found, f"{method} beside its baselines on {data}")
     rows = []
     for run, pair in zip(found.runs[1:], found.pairs, strict=True):
-        rows.append({"name": run.name, "uf1": run.uf1, "sd": run.sd} | pair._asdict())
+        own = {"name": run.name, "uf1": run.uf1, "sd": run.sd, "difference_sd": pair.sd}
+        rows.append(pair._asdict() | own)
     return rows

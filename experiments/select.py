@@ -22,6 +22,7 @@ from experiments import report
 from experiments.config import ConfigError, RunConfig, default_workdir, parse_config
 from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.html_report import write_report
+from experiments.interruption import run_stoppable
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, score_predictions, write_predictions
 from experiments.train import plan_work
@@ -146,13 +147,17 @@ def _print(console: Console, names: Sequence[str], found: Selection) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when results are written, 2 with one paragraph on standard error when the input cannot be used."""
+    """Run the command; 0 when results are written, 2 if the input cannot be used, 130 or 143 if it was stopped."""
     words = sys.argv[1:] if argv is None else list(argv)
     own = [word.removeprefix(_FLAG) for word in words if word.startswith(_FLAG)]
     shared = [word for word in words if not word.startswith(_FLAG)]
     if not words or {"-h", "--help"} & {*words}:
         print(__doc__ + "\nAll flags of experiments.run are taken: python -m experiments.run --help")
         return 0 if words else 2
+    return run_stoppable("experiments.select", words, lambda: _run(shared, own))
+
+
+def _run(shared: Sequence[str], own: Sequence[str]) -> int:
     try:
         base = parse_config(shared)
         if len(own) < 2:

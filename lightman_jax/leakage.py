@@ -1,9 +1,11 @@
 """Guards that every training passes: nothing of what is tested may be trained on, as a person, as a copy or through a statistic."""
 
+import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
@@ -63,12 +65,10 @@ def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> N
     Raises:
       ValueError: the scale of a training clip depends on tested ones.
     """
-    train = jnp.asarray(fold.train)
     poisoned = np.array(image)
     poisoned[fold.test] = np.nan
-    clean, other = (
-        np.asarray(scale_flow(jnp.asarray(x), scaling=scaling, train=train))[fold.train] for x in (image, poisoned)
-    )
+    scaled = jax.jit(functools.partial(scale_flow, scaling=scaling))
+    clean, other = (np.asarray(scaled(x, train=jnp.asarray(fold.train)))[fold.train] for x in (image, poisoned))
     if not np.array_equal(clean, other, equal_nan=True):
         raise ValueError(f"fold {fold.subject}: scaling {scaling} of its training clips depends on its test clips")
 

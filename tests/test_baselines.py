@@ -9,7 +9,8 @@ import pytest
 from conftest import make_clips
 from sklearn.svm import SVC
 
-from experiments.baselines import BASELINES, LEARNERS, chosen_baselines, fit_learner, trained_baseline
+from experiments.baselines import BASELINES, MACHINES, chosen_baselines, trained_baseline
+from experiments.machines import LEARNERS, fit_learner
 from lightman_jax.backbones import OffApexNet, STSTNet
 from lightman_jax.folds import TrainConfig
 from lightman_jax.methods import METHODS
@@ -74,6 +75,7 @@ def test_shallow_networks_have_their_published_sizes():
 def test_names_are_checked_and_networks_are_trained_plainly():
     assert chosen_baselines("all") == list(BASELINES)
     assert chosen_baselines("none") == []
+    assert tuple(LEARNERS) == MACHINES
     slow = {"perceptron", "offapexnet"}
     assert {*chosen_baselines("all")} == {*chosen_baselines("usual"), *slow, *chosen_baselines("relatives")}
     assert {*chosen_baselines("relatives"), "joint"} == {*METHODS}

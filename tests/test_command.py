@@ -74,6 +74,9 @@ def test_every_result_stands_beside_its_baselines_on_the_same_clips(finished):
     for row, pair in zip(rows, compared.pairs, strict=True):
         assert (row["difference"], row["p"], row["p_holm"]) == (pair.difference, pair.p, pair.p_holm)
         assert row["uf1"] == pytest.approx(metrics["uf1"]["mean"] - pair.difference)
+    assert [row["sd"] for row in rows] == [run.sd for run in compared.runs[1:]]
+    assert rows[0]["sd"] == 0, "the majority does not hang on a seed"
+    assert [row["difference_sd"] for row in rows] == [pair.sd for pair in compared.pairs]
     majority = list(csv.DictReader((work / "baselines" / "majority.csv").read_text().splitlines()))
     assert len({row["prediction"] for row in majority if row["subject"] == "smic/s1"}) == 1
 

@@ -76,6 +76,7 @@ ORDER = [
     "lightman_jax.checkpoint",
     "experiments",
     "experiments.baselines",
+    "experiments.machines",
     "experiments.config",
     "experiments.locks",
     "experiments.interruption",

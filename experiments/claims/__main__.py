@@ -15,6 +15,7 @@ from experiments.claims import __doc__ as about
 from experiments.claims import ablations, efficiency, few_data, individuals, robustness, subtlety
 from experiments.claims.people import INVENTED, ROUNDS, real_people
 from experiments.config import parse_config
+from experiments.interruption import run_stoppable
 from experiments.report import make_console
 from experiments.run import set_up_jax
 from lightman_jax.branches import NetworkConfig
@@ -26,10 +27,16 @@ CLAIMS: dict[str, ModuleType] = {
 }
 ON_FLOW = ("few_data", "robustness", "ablations")
 FORMAT_VERSION = 1
+_SECONDS_A_LINE = 15
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 2 with one line on standard error if the data cannot be used."""
+    """Run the command; 2 with one line on standard error if the data cannot be used, 130 or 143 if it was stopped."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return run_stoppable("experiments.claims", words, lambda: _run_all(words))
+
+
+def _run_all(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.claims", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--backbone", default=usual.backbone, help=f"of the networks [{usual.backbone}]")
     parser.add_argument("--normalisation", default=usual.normalisation, help=f"of the networks [{usual.normalisation}]")
     parser.add_argument("--width", type=int, default=usual.width, help=f"of the networks [{usual.width}]")
-    options = parser.parse_args(argv)
+    options = parser.parse_args(words)
     console = make_console()
     set_up_jax(parse_config([]))
     try:
@@ -68,13 +75,16 @@ def _run(
     name: str, data_dir: Path | None, network: NetworkConfig, origin: str, workdir: Path, console: Console
 ) -> None:
     claim, started, rows = CLAIMS[name], time.time(), []
-    data = "random clips" if claim is efficiency else origin
-    with console.status(f"{name}: the first trainings"):
+    data, told = "random clips" if claim is efficiency else origin, time.time()
+    with console.status(f"{name}: the first trainings") as status:
         for row in claim.run(data_dir, network):
             rows.append(row)
-            if not console.is_terminal:
-                continue
-            console.print(f"{name}: {len(rows)} rows, {time.time() - started:.0f} s", end="\r")
+            text = f"{name}: {len(rows)} rows, {time.time() - started:.0f} s"
+            if console.is_terminal:
+                status.update(text)
+            elif time.time() - told > _SECONDS_A_LINE:
+                told = time.time()
+                console.print(text)
     seconds = time.time() - started
     claim.show(console, rows)
     content = {

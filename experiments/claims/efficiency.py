@@ -26,9 +26,9 @@ import optax
 from rich.console import Console
 from rich.table import Table
 
-from experiments.baselines import fit_machine
 from experiments.claims.learners import ADAPT_STEPS
 from experiments.claims.sweep import finish_figure
+from experiments.machines import fit_machine
 from lightman_jax.adaptation import adapt_and_predict
 from lightman_jax.branches import NetworkConfig, apply_branches
 from lightman_jax.folds import TrainConfig

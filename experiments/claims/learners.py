@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.baselines import LEARNERS, fit_machine
+from experiments.baselines import MACHINES
 from experiments.claims.people import Stage
+from experiments.machines import fit_machine
 from lightman_jax.adaptation import make_adapter
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.flow import mirror_flow, scale_flow
@@ -83,7 +84,7 @@ def tell(learner: Learner, stage: Stage, network: NetworkConfig) -> Told:
     views = {name: _padded(image, stage.micro.image) for name, image in stage.views.items()}
     images = {"": stage.micro.image, **views}
     guesses = (
-        _machine(learner, stage, images) if learner.method in LEARNERS else _network(learner, stage, images, network)
+        _machine(learner, stage, images) if learner.method in MACHINES else _network(learner, stage, images, network)
     )
     tested = [[fold.test for fold in folds] for folds in stage.rounds]
     counts = {name: _count(stage.micro, tested, guess) for name, guess in guesses.items()}
