@@ -19,7 +19,7 @@ from experiments.claims import (
     subtlety,
     sweep,
 )
-from experiments.claims.learners import Learner, adapted_counts, tell, train_rounds
+from experiments.claims.learners import Learner, adapted_counts, evaluate, train_rounds
 from experiments.claims.people import People, invent_people, keep_clips, share, shots, wrong_labels
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.tasks import check_folds
@@ -163,11 +163,11 @@ def test_slow_cameras_and_dropped_pictures_take_what_is_nearest_to_the_peak():
 def test_another_camera_that_sees_the_same_is_told_the_same_and_rows_are_paired():
     stage = invent_people(People(), cameras={"same": people.onset_and_apex})
     for learner in (JOINT, MACHINE):
-        told = tell(learner, stage, NETWORK)
-        assert told.counts.shape == (2, 2, 3, 3)
-        assert told.counts.sum(axis=(2, 3)).tolist() == [[9, 9], [9, 9]]
-        np.testing.assert_array_equal(told.counts, told.views["same"])
-        row = sweep.make_row("panel", "level", learner, stage, told.counts, told.counts)
+        found = evaluate(learner, stage, NETWORK)
+        assert found.counts.shape == (2, 2, 3, 3)
+        assert found.counts.sum(axis=(2, 3)).tolist() == [[9, 9], [9, 9]]
+        np.testing.assert_array_equal(found.counts, found.views["same"])
+        row = sweep.make_row("panel", "level", learner, stage, found.counts, found.counts)
         assert (row.difference, row.difference_sd, row.interval) == (0.0, 0.0, (0.0, 0.0))
         assert row.chance[0] < 1 / 3 < row.chance[1]
 
@@ -184,7 +184,7 @@ def test_without_given_clips_adapted_parameters_tell_what_the_trained_ones_tell(
     trained = train_rounds(JOINT, stage, NETWORK)
     nothing = np.zeros(0, np.int64)
     asked = [[(nothing, fold.test) for fold in folds] for folds in stage.rounds]
-    plain = tell(JOINT, stage, NETWORK).counts
+    plain = evaluate(JOINT, stage, NETWORK).counts
     np.testing.assert_array_equal(adapted_counts(JOINT, trained, stage, asked, NETWORK), plain)
 
 

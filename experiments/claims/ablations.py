@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.claims.learners import Learner, tell
+from experiments.claims.learners import Learner, evaluate
 from experiments.claims.people import People, invent_people, keep_clips, real_people, share
 from experiments.claims.sweep import Row, make_row, print_rows, save_differences, sweep
 from lightman_jax.branches import NetworkConfig
@@ -68,7 +68,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
         yield from sweep(panel, [("", few)], (LIGHTMAN, *CHANGES, *SOURCES), network)
         # The people who are tested are the same, so that the difference is one of pairs.
         reference, counts = (
-            tell(learner, stage, network).counts for learner, stage in ((LIGHTMAN, few), (STRANGERS, others))
+            evaluate(learner, stage, network).counts for learner, stage in ((LIGHTMAN, few), (STRANGERS, others))
         )
         yield make_row(panel, "", STRANGERS, others, counts, reference)
 

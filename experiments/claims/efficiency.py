@@ -3,7 +3,7 @@
     python -m experiments.claims efficiency
 
 One fold of the size of the flow release's (270 clips of 28x28x3) on one device, the default settings. Training is a hundred
-outer steps, by the median of ten; adapting is five inner steps on three clips of a person; telling is one clip. Compiling is
+outer steps, by the median of ten; adapting is five inner steps on three clips of a person; predicting is one clip. Compiling is
 left out. Work is what the compiler counts for one clip's way through the network; memory what one outer step needs beside the
 data.
 
@@ -53,7 +53,7 @@ class Cost(NamedTuple):
     mflop_clip: float | None
     training_seconds: float
     adapt_ms: float | None
-    tell_ms: float
+    predict_ms: float
     step_megabytes: float | None
 
 
@@ -79,12 +79,12 @@ def show(console: Console, rows: list[Cost]) -> None:
         "Mflop a clip",
         "training s",
         "adapting ms",
-        "telling ms",
+        "predicting ms",
         "MB a step",
     ):
         table.add_column(column, justify="left" if column in ("network", "method") else "right")
     for row in rows:
-        cells = [row.mflop_clip, row.training_seconds, row.adapt_ms, row.tell_ms, row.step_megabytes]
+        cells = [row.mflop_clip, row.training_seconds, row.adapt_ms, row.predict_ms, row.step_megabytes]
         table.add_row(row.network, row.method, f"{row.parameters:,}", *("" if x is None else f"{x:.3g}" for x in cells))
     console.print(table)
 
@@ -95,7 +95,7 @@ def draw(path: Path, rows: list[Cost], data: str) -> None:
         "parameters": [row.parameters for row in rows],
         "training one fold, seconds": [row.training_seconds for row in rows],
         "adapting to three clips, ms": [row.adapt_ms for row in rows],
-        "telling one clip, ms": [row.tell_ms for row in rows],
+        "predicting one clip, ms": [row.predict_ms for row in rows],
         "memory of one step, MB": [row.step_megabytes for row in rows],
     }
     figure, grid = plt.subplots(
@@ -132,7 +132,7 @@ def _network_cost(network: NetworkConfig, name: str, images: np.ndarray, labels:
     clips = Clips(image=pool.image, label=pool.label, where=pool.train)
     params = jax.jit(method.finish)(state, clips)
     one = pool.image[:1]
-    told: Callable[[Any, jax.Array], jax.Array] = jax.jit(
+    predicted: Callable[[Any, jax.Array], jax.Array] = jax.jit(
         lambda p, x: jax.nn.softmax(apply_branches(p, x, config=network).logits)
     )
     level = dataclasses.replace(train.method.bilevel, inner_steps=ADAPT_STEPS)
@@ -143,10 +143,10 @@ def _network_cost(network: NetworkConfig, name: str, images: np.ndarray, labels:
         network.backbone,
         name,
         sum(leaf.size for leaf in jax.tree.leaves(params)),
-        _flops(told.lower(params, one).compile()) / 1e6,  # type: ignore[attr-defined]
+        _flops(predicted.lower(params, one).compile()) / 1e6,  # type: ignore[attr-defined]
         train.steps * _seconds(lambda: update(state, tasks)),
         1e3 * _seconds(lambda: adapted(params, support, one)),
-        1e3 * _seconds(lambda: told(params, one)),
+        1e3 * _seconds(lambda: predicted(params, one)),
         needed.temp_size_in_bytes / 1e6 if needed is not None else None,
     )
 

@@ -63,7 +63,7 @@ class Learner:
         )
 
 
-class Told(NamedTuple):
+class Evaluation(NamedTuple):
     """What a learner says of the test clips: `[rounds, people, N, N]` counts as filmed, and through each other camera."""
 
     counts: Counts
@@ -74,8 +74,8 @@ USUAL = (Learner("lightman"), Learner("maml", "maml"), Learner("joint", "joint")
 """The first is the one that the others are compared with."""
 
 
-def tell(learner: Learner, stage: Stage, network: NetworkConfig) -> Told:
-    """Train in every round and count what is told of its test clips, through each of the stage's cameras."""
+def evaluate(learner: Learner, stage: Stage, network: NetworkConfig) -> Evaluation:
+    """Train in every round and count the predictions for its test clips, through each of the stage's cameras."""
     if learner.macro == "none":
         rounds = [[dataclasses.replace(fold, macro_train=fold.train) for fold in folds] for folds in stage.rounds]
         stage = stage._replace(macro=None, rounds=rounds)
@@ -88,7 +88,7 @@ def tell(learner: Learner, stage: Stage, network: NetworkConfig) -> Told:
     )
     tested = [[fold.test for fold in folds] for folds in stage.rounds]
     counts = {name: _count(stage.micro, tested, guess) for name, guess in guesses.items()}
-    return Told(counts.pop(""), counts)
+    return Evaluation(counts.pop(""), counts)
 
 
 def train_rounds(learner: Learner, stage: Stage, network: NetworkConfig) -> list[Params]:
@@ -104,7 +104,7 @@ def train_rounds(learner: Learner, stage: Stage, network: NetworkConfig) -> list
 def adapted_counts(
     learner: Learner, trained: Sequence[Params], stage: Stage, asked: Sequence[Sequence[Asked]], network: NetworkConfig
 ) -> Counts:
-    """Adapt each round's parameters by `ADAPT_STEPS` inner steps to the clips that are given, and count what is told of the others.
+    """Adapt each round's parameters by `ADAPT_STEPS` inner steps to the clips that are given, and count what they predict.
 
     Clips stand beside their mirror images; a prediction is the mean over both.
     """
@@ -117,8 +117,8 @@ def adapted_counts(
     guesses = []
     for params, pairs in zip(trained, asked, strict=True):
         supports = [(both(given), np.tile(stage.micro.label[given], 2)) for given, _ in pairs]
-        told = adapter(params, supports, [both(test) for _, test in pairs])
-        guesses.append([np.mean(np.split(p, 2), axis=0).argmax(axis=1) for p in told])
+        predicted = adapter(params, supports, [both(test) for _, test in pairs])
+        guesses.append([np.mean(np.split(p, 2), axis=0).argmax(axis=1) for p in predicted])
     return _count(stage.micro, [[test for _, test in pairs] for pairs in asked], guesses)
 
 
@@ -135,8 +135,8 @@ def _network(learner: Learner, stage: Stage, images: dict[str, NDArray[np.float3
         lanes = [(lane.fold, lane.params) for lane in train_folds(stage.micro, stage.macro, folds, [0], config)]
         lanes = sorted(lanes, key=lambda lane: [fold.subject for fold in folds].index(lane[0].subject))
         for name, image in images.items():
-            told = [probabilities.argmax(axis=1) for probabilities in predict_folds(lanes, image, config)]
-            found[name] += [told] if stage.same_people else [[one] for one in told]
+            predicted = [probabilities.argmax(axis=1) for probabilities in predict_folds(lanes, image, config)]
+            found[name] += [predicted] if stage.same_people else [[one] for one in predicted]
     return found
 
 
@@ -178,8 +178,8 @@ def _count(
 ) -> Counts:
     subject, classes = np.array(micro.subject), len(micro.classes)
     rounds = []
-    for parts, told in zip(tested, guesses, strict=True):
-        rows, guess = np.concatenate(parts), np.concatenate(told)
+    for parts, predicted in zip(tested, guesses, strict=True):
+        rows, guess = np.concatenate(parts), np.concatenate(predicted)
         label, who = micro.label[rows], subject[rows]
         rounds.append([confusion_matrix(label[who == s], guess[who == s], classes) for s in sorted(set(who))])
     return np.asarray(rounds)

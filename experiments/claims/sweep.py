@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.claims.learners import Counts, Learner, tell
+from experiments.claims.learners import Counts, Learner, evaluate
 from experiments.claims.people import Stage
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.metrics import accuracy, chance_band, paired_difference, uf1
@@ -84,7 +84,7 @@ def sweep(
     for level, stage in stages:
         first: Counts | None = None
         for learner in learners:
-            counts = tell(learner, stage, network).counts
+            counts = evaluate(learner, stage, network).counts
             yield make_row(panel, level, learner, stage, counts, first)
             first = counts if first is None else first
 
