@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.groups import GROUPS, group_of_subjects
 from experiments.simulated_training import read_real
+from lightman_jax.data.catalog import CORPORA
 from lightman_jax.data.labels import EMOTIONS_3
 from lightman_jax.data.motion import MotionConfig, motion_between
 from lightman_jax.data.simulator import InventedClip, SimulatorConfig, subject_clips
@@ -121,8 +122,7 @@ def real_people(data_dir: Path, cameras: Mapping[str, Callable[..., NDArray[np.f
         for number in range(ROUNDS)
     ]
     views = {name: camera(np.random.default_rng(0), micro.image) for name, camera in (cameras or {}).items()}
-    names = {"smic": "SMIC-HS", "casme2": "CASME II", "samm": "SAMM"}
-    corpora = " and ".join(names.get(name, name) for name in sorted(set(micro.dataset), reverse=True))
+    corpora = ", ".join(CORPORA[name].title for name in sorted(set(micro.dataset)))
     data = f"{len(micro)} clips of {len(of_subject)} people, public flow of {corpora}"
     return Stage(data, micro, None, rounds, views, same_people=True)
 
