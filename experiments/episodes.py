@@ -32,7 +32,7 @@ from experiments.training import Work, train_lanes
 from lightman_jax.adaptation import make_adapter
 from lightman_jax.data.clips import DataError
 from lightman_jax.flow import scale_flow
-from lightman_jax.folds import TrainedFold
+from lightman_jax.folds import TrainConfig, TrainedFold
 from lightman_jax.methods import method_config
 from lightman_jax.metrics import confusion_matrix, paired_difference, sign_flip_p_value, uf1
 from lightman_jax.tasks import Fold
@@ -41,6 +41,9 @@ from lightman_jax.types import ClipSet
 QUERIES, PERSONAL_DRAWS = 5, 5
 WAYS = ("not adapted", "adapted", "nearest class mean")
 _TRIES, _AT_ONCE = 100, 64
+
+Adapter = Callable[..., list[NDArray[np.float32]]]
+"""From `make_adapter`."""
 
 
 class Episode(NamedTuple):
@@ -95,12 +98,13 @@ def run_episodes(work: Work, config: RunConfig, workdir: Path, console: Console)
     lanes = train_lanes(part, config.trained, workdir, console).lanes
     found: list[tuple[int, Episode, list[NDArray[np.int64]]]] = []
     skipped: set[str] = set()
+    adapters = _adapters(config)
     for lane in lanes:
         episodes = list(_draws(part, config, lane.fold, lane.seed))
         if not episodes:
             skipped.add(lane.fold.subject)
             continue
-        guesses = _predict(work.micro, lane, episodes, config)
+        guesses = _predict(work.micro, lane, episodes, config.trained, adapters)
         found += [(lane.seed, e, p) for e, p in zip(episodes, guesses, strict=True)]
     if not found:
         raise DataError(
@@ -151,16 +155,20 @@ def _draws(work: Work, config: RunConfig, fold: Fold, seed: int) -> Iterator[Epi
             yield episode
 
 
-def _predict(
-    micro: ClipSet, lane: TrainedFold, episodes: Sequence[Episode], config: RunConfig
-) -> list[list[NDArray[np.int64]]]:
-    """Predicted classes of each episode's query clips in each of `WAYS`."""
+def _adapters(config: RunConfig) -> list[Adapter]:
+    """One of each of `WAYS`, made once, since each compiles programs of its own."""
     train = config.trained
-    images = np.asarray(scale_flow(jnp.asarray(micro.image), scaling=train.scaling, train=jnp.asarray(lane.fold.train)))
     level = dataclasses.replace(train.method.bilevel, inner_steps=config.adapt_steps)
     adapting = dataclasses.replace(train.method, bilevel=level)
     still = dataclasses.replace(adapting, bilevel=dataclasses.replace(level, inner_steps=0))
-    adapters = [make_adapter(m, train.network) for m in (still, adapting, method_config("protonet", train.method))]
+    return [make_adapter(m, train.network) for m in (still, adapting, method_config("protonet", train.method))]
+
+
+def _predict(
+    micro: ClipSet, lane: TrainedFold, episodes: Sequence[Episode], train: TrainConfig, adapters: Sequence[Adapter]
+) -> list[list[NDArray[np.int64]]]:
+    """Predicted classes of each episode's query clips in each of `WAYS`."""
+    images = np.asarray(scale_flow(jnp.asarray(micro.image), scaling=train.scaling, train=jnp.asarray(lane.fold.train)))
     results: list[list[NDArray[np.int64]]] = [[] for _ in episodes]
     for first in range(0, len(episodes), _AT_ONCE):
         some = episodes[first : first + _AT_ONCE]
