@@ -94,24 +94,22 @@ def test_wrong_labels_are_trained_on_and_never_tested(copies):
     np.testing.assert_array_equal(wrong_labels(stage, 0).micro.label, np.tile(stage.micro.label, 1 + copies))
 
 
-def test_simulated_people_stay_in_their_round_and_on_the_training_side():
-    stage = people.Stage("", make_clips(subjects=6, each=1), None, [], {}, same_people=True)
-    folds = [
-        [people.Fold(f"g{g} r{n}", np.arange(9) + 9 * g, np.arange(18) // 9 != g, np.ones(18, bool)) for g in (0, 1)]
+def test_simulated_people_are_trained_on_in_every_fold_and_never_tested():
+    groups = np.arange(18) // 9
+    rounds = [
+        [people.Fold(f"g{g} r{n}", np.flatnonzero(groups == g), groups != g, groups != g) for g in (0, 1)]
         for n in (0, 1)
     ]
-    populations = [
-        (make_clips(subjects=2, each=1, corpus="facs", seed=n), make_clips(subjects=1, each=1, corpus="facs", seed=9 + n))
-        for n in (0, 1)
-    ]  # fmt: skip
-    joined = few_data.with_simulated(stage._replace(rounds=folds), populations)
+    stage = people.Stage("", make_clips(subjects=6, each=1), None, rounds, {}, same_people=True)
+    facs, macro = (make_clips(subjects=n, each=1, corpus="facs", seed=n) for n in (2, 1))
+    joined = few_data.with_simulated(stage, 1, facs, macro)
     check_stage(joined)
-    for number, own in enumerate(joined.rounds):
-        for fold in own:
-            simulated = np.flatnonzero(fold.train)[9:]
-            np.testing.assert_array_equal(simulated, 18 + 6 * number + np.arange(6))
-            np.testing.assert_array_equal(np.flatnonzero(fold.macro_train), 3 * number + np.arange(3))
-    assert len(set(joined.micro.clip)) == 18 + 12
+    assert [fold.subject for fold in joined.rounds[0]] == ["g0 r1", "g1 r1"]
+    for before, after in zip(rounds[1], joined.rounds[0], strict=True):
+        np.testing.assert_array_equal(after.test, before.test)
+        np.testing.assert_array_equal(np.flatnonzero(after.train)[9:], 18 + np.arange(6))
+        assert after.macro_train.tolist() == [True] * 3
+    assert len(set(joined.micro.clip)) == 18 + 6
 
 
 def test_every_picture_disturbance_grows_with_its_strength():

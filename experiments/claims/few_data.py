@@ -15,7 +15,7 @@ bring.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,47 +71,37 @@ def _run_real(real: Stage, network: NetworkConfig) -> Iterator[Row]:
             yield make_row(PANELS[0], level, learner, stage, counts, alone.get(level))
             alone.setdefault(level, counts)
     for level, stage in thinned.items():
+        rounds = [with_simulated(stage, number, *populations[number]) for number in range(ROUNDS)]
         for learner in USUAL:
-            counts = evaluate(learner, with_simulated(stage, populations), network).counts
+            counts = np.concatenate([evaluate(learner, one, network).counts for one in rounds])
             yield make_row(PANELS[1], level, learner, stage, counts, alone.get(level))
+    simulated = [with_simulated(thinned["0%"], number, *populations[number]) for number in range(ROUNDS)]
     for learner in USUAL[:-1]:
-        trained = train_rounds(learner, with_simulated(thinned["0%"], populations), network)
+        trained = [params for one in simulated for params in train_rounds(learner, one, network)]
         for level, stage in thinned.items():
             asked = [[(np.flatnonzero(fold.train), fold.test) for fold in folds] for folds in stage.rounds]
             counts = adapted_counts(learner, trained, stage, asked, network)
             yield make_row(PANELS[2], level, learner, stage, counts, alone.get(level))
 
 
-def with_simulated(stage: Stage, populations: Sequence[tuple[ClipSet, ClipSet]]) -> Stage:
-    """The stage with a simulated population for each round: its micro clips are labelled clips, its macro clips the macro pool."""
-    micros, macros = zip(*populations, strict=True)
-    micro, macro = _joined([stage.micro, *micros]), _joined(list(macros))
-    micro_round = np.concatenate([np.full(len(m), n) for n, m in enumerate([stage.micro, *micros], start=-1)])
-    macro_round = np.concatenate([np.full(len(m), n) for n, m in enumerate(macros)])
-    rounds = [
-        [
-            dataclasses.replace(
-                fold,
-                train=np.pad(fold.train, (0, len(micro) - len(fold.train))) | (micro_round == number),
-                macro_train=macro_round == number,
-            )
-            for fold in folds
-        ]
-        for number, folds in enumerate(stage.rounds)
+def with_simulated(stage: Stage, number: int, facs: ClipSet, facs_macro: ClipSet) -> Stage:
+    """One round of the stage with a simulated population: its micro clips are labelled clips, its macro clips the macro pool."""
+    folds = [
+        dataclasses.replace(
+            fold,
+            train=np.concatenate([fold.train, np.ones(len(facs), bool)]),
+            macro_train=np.ones(len(facs_macro), bool),
+        )
+        for fold in stage.rounds[number]
     ]
-    return stage._replace(micro=micro, macro=macro, rounds=rounds)
+    return stage._replace(micro=_joined(stage.micro, facs), macro=facs_macro, rounds=[folds])
 
 
-def _joined(sets: Sequence[ClipSet]) -> ClipSet:
-    """One pool; people of simulated populations are kept apart by their number."""
-    return ClipSet(
-        np.concatenate([one.image for one in sets]),
-        np.concatenate([one.label for one in sets]),
-        tuple(
-            f"{name} of {n}" if name.startswith("facs/") else name for n, one in enumerate(sets) for name in one.subject
-        ),
-        tuple(
-            f"{name} of {n}" if name.startswith("facs/") else name for n, one in enumerate(sets) for name in one.clip
-        ),
-        sets[0].classes,
+def _joined(first: ClipSet, second: ClipSet) -> ClipSet:
+    return dataclasses.replace(
+        first,
+        image=np.concatenate([first.image, second.image]),
+        label=np.concatenate([first.label, second.label]),
+        subject=(*first.subject, *second.subject),
+        clip=(*first.clip, *second.clip),
     )
