@@ -8,7 +8,7 @@ square, brightness that changes between onset and apex, an apex that is some of 
 release has no pictures of faces: there the 28x28 flow itself gets noise, impulses, blur, an occlusion without movement, and a
 face out of place.
 
-Wall time on 2 cores: 6 minutes; on the flow release 3. To be expected: light, slight blur and lost pictures cost little, single
+Wall time on 2 cores: 6 minutes; on the flow release 9. To be expected: light, slight blur and lost pictures cost little, single
 wrong pixels nearly everything, an apex 4 of 25 pictures off .04, a tenth of wrong labels .04; no method is more robust than
 another.
 """
