@@ -101,8 +101,9 @@ def _views(
     """Rows of the pictures, scaled by the fold's statistics and flattened, and their mirror images."""
     needed = fold.train | np.isin(np.arange(len(images)), rows)
     scaled = scale_flow(jnp.asarray(images[needed]), scaling=scaling, train=jnp.asarray(fold.train[needed]))
-    scaled = scaled[np.searchsorted(np.flatnonzero(needed), rows)]
-    return [np.asarray(view).reshape(len(rows), -1) for view in (scaled, mirror_flow(scaled))]
+    place = np.searchsorted(np.flatnonzero(needed), rows)
+    # Rows are taken on the host: a program for every number of them would be compiled otherwise.
+    return [np.asarray(view)[place].reshape(len(rows), -1) for view in (scaled, mirror_flow(scaled))]
 
 
 def _scores(learner: Any, clips: NDArray[np.float32], classes: int) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """Guards that every training passes: nothing of what is tested may be trained on, as a person, as a copy or through a statistic."""
 
-import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 from lightman_jax.flow import Scaling, scale_flow
 from lightman_jax.tasks import Fold, check_folds
 from lightman_jax.types import ClipSet
+
+_scaled = jax.jit(scale_flow, static_argnames="scaling")
 
 
 def check_leaks(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold], scaling: Scaling) -> None:
@@ -67,8 +68,8 @@ def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> N
     """
     poisoned = np.array(image)
     poisoned[fold.test] = np.nan
-    scaled = jax.jit(functools.partial(scale_flow, scaling=scaling))
-    clean, other = (np.asarray(scaled(x, train=jnp.asarray(fold.train)))[fold.train] for x in (image, poisoned))
+    train = jnp.asarray(fold.train)
+    clean, other = (np.asarray(_scaled(x, scaling=scaling, train=train))[fold.train] for x in (image, poisoned))
     if not np.array_equal(clean, other, equal_nan=True):
         raise ValueError(f"fold {fold.subject}: scaling {scaling} of its training clips depends on its test clips")
 

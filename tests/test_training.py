@@ -5,6 +5,7 @@ import pytest
 from conftest import make_clips
 from rich.console import Console
 
+from experiments import training
 from experiments.baseline_runs import baseline_work
 from experiments.baselines import trained_baseline
 from experiments.config import parse_config
@@ -43,6 +44,16 @@ def test_a_prediction_is_the_mean_over_members(work, tmp_path):
     assert '"seed": 1, "member": 0' in log
     held = train_lanes(work, config, tmp_path, Console(quiet=True))
     assert held.held == 8
+
+
+def test_a_training_that_diverges_says_how_many_are_kept(work, tmp_path, monkeypatch):
+    def diverges(*_, **__):
+        raise FloatingPointError("fold smic/s1, seed 0, step 3: loss is nan")
+        yield
+
+    monkeypatch.setattr(training, "train_folds", diverges)
+    with pytest.raises(FloatingPointError, match=r"step 3: loss is nan\. 0 of 8 trainings are kept in .*lanes"):
+        train_lanes(work, TrainConfig(network=NetworkConfig(width=4)), tmp_path, Console(quiet=True))
 
 
 def test_small_networks_have_members_and_what_adapts_has_none(work):

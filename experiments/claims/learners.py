@@ -18,7 +18,7 @@ from lightman_jax.folds import MacroLabels, TrainConfig, predict_folds, train_fo
 from lightman_jax.level_one import BilevelConfig
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix
-from lightman_jax.tasks import TaskConfig
+from lightman_jax.tasks import Fold, TaskConfig
 from lightman_jax.types import ClipSet, Params
 
 Counts = NDArray[np.int64]
@@ -94,11 +94,11 @@ def evaluate(learner: Learner, stage: Stage, network: NetworkConfig) -> Evaluati
 def train_rounds(learner: Learner, stage: Stage, network: NetworkConfig) -> list[Params]:
     """Parameters of the first fold of each round."""
     config = learner.config(network)
-    found = []
-    for folds in stage.rounds:
-        (lane,) = train_folds(stage.micro, stage.macro, folds[:1], [0], config)
-        found.append(lane.params)
-    return found
+    found: dict[str, Params] = {}
+    for folds in _side_by_side(stage._replace(rounds=[folds[:1] for folds in stage.rounds])):
+        for lane in train_folds(stage.micro, stage.macro, folds, [0], config):
+            found[lane.fold.subject] = lane.params
+    return [found[folds[0].subject] for folds in stage.rounds]
 
 
 def adapted_counts(
@@ -128,16 +128,19 @@ Guesses = dict[str, list[list[NDArray[np.int64]]]]
 
 def _network(learner: Learner, stage: Stage, images: dict[str, NDArray[np.float32]], network: NetworkConfig) -> Guesses:
     config = learner.config(network)
-    # Folds that test other clips train side by side.
-    batches = stage.rounds if stage.same_people else [[fold for folds in stage.rounds for fold in folds]]
     found: Guesses = {name: [] for name in images}
-    for folds in batches:
+    for folds in _side_by_side(stage):
         lanes = [(lane.fold, lane.params) for lane in train_folds(stage.micro, stage.macro, folds, [0], config)]
         lanes = sorted(lanes, key=lambda lane: [fold.subject for fold in folds].index(lane[0].subject))
         for name, image in images.items():
             predicted = [probabilities.argmax(axis=1) for probabilities in predict_folds(lanes, image, config)]
             found[name] += [predicted] if stage.same_people else [[one] for one in predicted]
     return found
+
+
+def _side_by_side(stage: Stage) -> list[list[Fold]]:
+    """Folds that train in one program: those that test different clips."""
+    return stage.rounds if stage.same_people else [[fold for folds in stage.rounds for fold in folds]]
 
 
 def _machine(learner: Learner, stage: Stage, images: dict[str, NDArray[np.float32]]) -> Guesses:
