@@ -202,7 +202,7 @@ def few(monkeypatch):
         subtlety: {"INTENSITIES": (0.25,), "FILM": 5, "STRIDES": (1,), "SIDES": (24,)},
         efficiency: {"METHODS": ("joint",), "_OTHERS": (), "REPEATS": 1},
         ablations: {
-            "CHANGES": (JOINT,),
+            "CHANGES": (dataclasses.replace(MACHINE, name="changed"),),
             "SOURCES": (Learner("labelled", "rbf_svm", macro="labelled"),),
             "LIGHTMAN": MACHINE,
             "STRANGERS": dataclasses.replace(MACHINE, name="strangers"),
@@ -222,13 +222,24 @@ def few(monkeypatch):
 def test_every_experiment_leaves_a_table_and_a_picture(few, tmp_path):
     assert command.main([f"--workdir={tmp_path / 'own'}", "--width=4"]) == 0
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
-    assert command.main([f"--workdir={tmp_path / 'real'}", "--width=4", f"--data_dir={data}"]) == 0
-    for folder, names in (("own", command.CLAIMS), ("real", command.ON_FLOW)):
+    real = ("robustness", "ablations")
+    assert command.main([*real, f"--workdir={tmp_path / 'real'}", "--width=4", f"--data_dir={data}"]) == 0
+    assert {*real, "few_data"} == {*command.ON_FLOW}
+    for folder, names in (("own", command.CLAIMS), ("real", real)):
         for name in names:
             content = json.loads((tmp_path / folder / f"{name}.json").read_text())
             assert content["rows"]
             assert ("invented" in content["data"]) == (folder == "own" and name != "efficiency")
             assert (tmp_path / folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_few_data_on_the_flow_release_has_three_panels(few, tmp_path):
+    data = write_flow_release(tmp_path / "data", subjects=6, each=1)
+    rows = list(few_data.run(data, NETWORK))
+    assert [row.panel for row in rows] == [few_data.PANELS[0]] * 2 + [few_data.PANELS[1]] * 4 + [few_data.PANELS[2]] * 2
+    machine = rows[0]
+    assert (machine.learner, machine.level, machine.difference) == ("machine", "100%", None)
+    assert [row.level for row in rows if row.difference is None] == ["100%", "0%", "0%", "0%"]
 
 
 def test_wrong_uses_are_answered(capsys, tmp_path, monkeypatch):
