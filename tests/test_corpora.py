@@ -121,6 +121,7 @@ def command(tmp_path, monkeypatch, without_pictures):
         "--macro_shots=1",
         "--tasks=1",
         "--steps=2",
+        "--members=1",
         "--seeds=1",
         "--baselines=none",
         "--method=joint",

@@ -10,7 +10,16 @@ from experiments import run
 from experiments.config import ConfigError, parse_config
 from experiments.episodes import QUERIES, draw_few_shot, draw_personal
 
-TINY = ["--width=4", "--embedding=4", "--shots=1", "--macro_shots=1", "--tasks=1", "--steps=2", "--seeds=1"]
+TINY = [
+    "--width=4",
+    "--embedding=4",
+    "--shots=1",
+    "--macro_shots=1",
+    "--tasks=1",
+    "--steps=2",
+    "--seeds=1",
+    "--members=1",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ TINY = (
     "--macro_shots=1",
     "--tasks=2",
     "--steps=2",
+    "--members=1",
     "--baselines=majority",
     "--seeds=1",
     "--method=joint",

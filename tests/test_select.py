@@ -15,7 +15,16 @@ from experiments.select import inner_scores, rounds_of_pairs
 from experiments.training import Work
 from lightman_jax.tasks import leave_one_subject_out
 
-TINY = ["--width=4", "--embedding=4", "--shots=1", "--macro_shots=1", "--tasks=1", "--steps=2", "--method=joint"]
+TINY = [
+    "--width=4",
+    "--embedding=4",
+    "--shots=1",
+    "--macro_shots=1",
+    "--tasks=1",
+    "--steps=2",
+    "--members=1",
+    "--method=joint",
+]
 
 
 def test_every_pair_of_groups_is_held_out_once():
