@@ -24,7 +24,7 @@ from lightman_jax.devices import FOLDS, each_lane, fetch, lane_mesh, lanes_of_ro
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
 from lightman_jax.leakage import check_leaks
 from lightman_jax.methods import Method, MethodConfig, make_method
-from lightman_jax.precision import gradient_error, refuse_imprecise, refuse_on_cpu
+from lightman_jax.precision import gradient_error, refuse_imprecise, refuse_nonfinite, refuse_on_cpu
 from lightman_jax.tasks import Fold, Pool, TaskConfig, draw_task_batch
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
@@ -192,7 +192,7 @@ def train_folds(
             state, metrics = advance(state, lane, data)
             chunks.append(fetch(metrics))
             if not config.skip_nonfinite:
-                _refuse_nonfinite(batch, step, chunks[-1], state)
+                refuse_nonfinite([(fold.subject, seed) for fold, seed in batch], step, chunks[-1], state.params)
             if on_progress is not None:
                 loss = float(np.mean(chunks[-1]["loss"][: len(batch)]))
                 on_progress(Progress(batch, step + chunk, first, len(lanes), loss))
@@ -297,30 +297,6 @@ def _training_program(
         jax.jit(each(of_row(start, 1), in_specs=(lanes, shared))),
         jax.jit(each(of_row(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
         jax.jit(each(of_row(finish, 2), in_specs=(lanes, lanes, shared))),
-    )
-
-
-def _refuse_nonfinite(
-    lanes: Sequence[tuple[Fold, int]], first: int, metrics: dict[str, NDArray[np.float32]], state: TrainState
-) -> None:
-    """Stop at the first step of a chunk after which some loss is no number; `metrics` are `[lanes, steps]`."""
-    # What a gradient is taken of comes before the gradient.
-    names = sorted(metrics, key=lambda name: "loss" not in name)
-    bad = np.stack([~np.isfinite(metrics[name][: len(lanes)]) for name in names])
-    if not bad.any():
-        return
-    row = int(bad.any(axis=(0, 2)).argmax())
-    step = int(bad[:, row].any(axis=0).argmax())
-    name = names[int(bad[:, row, step].argmax())]
-    fold, seed = lanes[row]
-    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(lambda x: np.asarray(x)[row], fetch(state.params)))
-    lost = [jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves if not np.isfinite(x).all()]
-    after = (
-        f"; parameters that are not finite after step {first + len(bad[0, row])}: {', '.join(lost[:3])}" if lost else ""
-    )
-    raise FloatingPointError(
-        f"fold {fold.subject}, seed {seed}, step {first + step}: {name} is {metrics[name][row, step]}{after}. "
-        "Lower --outer_rate or --inner_rate, or add --skip_nonfinite to leave such updates out"
     )
 
 

@@ -1,12 +1,16 @@
-"""Whether rounded products still give the gradient that is meant."""
+"""Whether numbers can be trusted: rounded products that still give the gradient that is meant, and losses that are numbers."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from numpy.typing import NDArray
 
 from lightman_jax.branches import NetworkConfig
+from lightman_jax.devices import fetch
 from lightman_jax.methods import MethodConfig, make_method
 from lightman_jax.types import Params, Task
 
@@ -59,3 +63,37 @@ def refuse_on_cpu() -> None:
     """
     if jax.default_backend() == "cpu":
         raise ValueError("precision bfloat16 is for GPUs and TPUs, on a CPU it is slower; use --precision=float32")
+
+
+def refuse_nonfinite(
+    lanes: Sequence[tuple[str, int]], first: int, metrics: dict[str, NDArray[np.float32]], params: Params
+) -> None:
+    """Stop at the first step of a chunk whose losses are no numbers.
+
+    Args:
+      lanes: fold and seed of each lane; further rows of the arrays are padding.
+      first: number of the chunk's first step.
+      metrics: `[lanes, steps]` each.
+      params: after the chunk, leaves with a leading axis of lanes.
+
+    Raises:
+      FloatingPointError: names fold, seed, step, loss, and the parameters that are lost.
+    """
+    # What a gradient is taken of comes before the gradient.
+    names = sorted(metrics, key=lambda name: "loss" not in name)
+    bad = np.stack([~np.isfinite(metrics[name][: len(lanes)]) for name in names])
+    if not bad.any():
+        return
+    row = int(bad.any(axis=(0, 2)).argmax())
+    step = int(bad[:, row].any(axis=0).argmax())
+    name = names[int(bad[:, row, step].argmax())]
+    fold, seed = lanes[row]
+    leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(lambda x: np.asarray(x)[row], fetch(params)))
+    lost = [jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves if not np.isfinite(x).all()]
+    after = (
+        f"; parameters that are not finite after step {first + len(bad[0, row])}: {', '.join(lost[:3])}" if lost else ""
+    )
+    raise FloatingPointError(
+        f"fold {fold}, seed {seed}, step {first + step}: {name} is {metrics[name][row, step]}{after}. "
+        "Lower --outer_rate or --inner_rate, or add --skip_nonfinite to leave such updates out"
+    )
