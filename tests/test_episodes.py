@@ -4,22 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from conftest import make_clips, write_flow_release
+from conftest import TINY_RUN, make_clips, write_flow_release
 
 from experiments import run
 from experiments.config import ConfigError, parse_config
 from experiments.episodes import QUERIES, draw_few_shot, draw_personal
 
-TINY = [
-    "--width=4",
-    "--embedding=4",
-    "--shots=1",
-    "--macro_shots=1",
-    "--tasks=1",
-    "--steps=2",
-    "--seeds=1",
-    "--members=1",
-]
+TINY = [*TINY_RUN, "--seeds=1"]
 
 
 @pytest.fixture(autouse=True)

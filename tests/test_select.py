@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import make_clips
+from conftest import TINY_RUN, make_clips
 from rich.console import Console
 
 from experiments import select
@@ -15,16 +15,7 @@ from experiments.select import inner_scores, rounds_of_pairs
 from experiments.training import Work
 from lightman_jax.tasks import leave_one_subject_out
 
-TINY = [
-    "--width=4",
-    "--embedding=4",
-    "--shots=1",
-    "--macro_shots=1",
-    "--tasks=1",
-    "--steps=2",
-    "--members=1",
-    "--method=joint",
-]
+TINY = [*TINY_RUN, "--seeds=1", "--method=joint"]
 
 
 def test_every_pair_of_groups_is_held_out_once():
