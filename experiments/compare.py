@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.inventory import refuse_changed
+from experiments.pictures import save_picture
 from experiments.report import make_console
 from experiments.scores import Prediction, check_seeds, count_predictions, read_predictions
 from lightman_jax.metrics import accuracy, chance_band, holm, paired_difference, sign_flip_p_value, uf1
@@ -72,11 +74,14 @@ def compare_runs(runs: Sequence[Path], names: Sequence[str] | None = None, *, wi
       with_first: only the pairs of the first run with another.
 
     Raises:
-      ValueError: fewer than two runs, or runs whose clips, labels, subjects or seeds differ.
+      ValueError: fewer than two runs, a table changed after its run, or runs whose clips, labels, subjects or seeds differ.
       OSError: a table cannot be read.
     """
     if len(runs) < 2:
         raise ValueError("give two runs or more: python -m experiments.compare runs/smic-lightman runs/smic-joint")
+    for run in runs:
+        if run.is_dir():
+            refuse_changed(run, "predictions.csv")
     tables = [read_predictions(run / "predictions.csv" if run.is_dir() else run) for run in runs]
     (first, classes), *others = tables
     for run, (rows, own) in zip(runs[1:], others, strict=True):
@@ -129,8 +134,7 @@ def save_pairs_picture(path: Path, found: Comparison, title: str) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("difference of UF1, 95% over subjects; dark: p < 0.05 by Holm")
     axes.set_title(title, fontsize=10)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_picture(path, figure)
 
 
 def _effect(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None:

@@ -73,7 +73,7 @@ class DataConfig:
         if self.macro is not None:
             _known("macro", self.macro, MACRO_CORPORA)
         if self.labels:
-            with _as_config_error():
+            with as_config_error():
                 check_labels(self.labels)
         if self.macro_dir and not self.macro:
             raise ConfigError(f"macro_dir is given without macro; add --macro=NAME, one of {', '.join(MACRO_CORPORA)}")
@@ -131,7 +131,7 @@ class RunConfig:
             raise ConfigError("shots_given, adapt_steps and episodes must be 1 or more")
         if self.protocol in ADAPTED_PROTOCOLS and self.method_name == "generated":
             raise ConfigError(f"method generated adapts to no task; {self.protocol} needs another method")
-        with _as_config_error():
+        with as_config_error():
             chosen_baselines(self.baselines)
         if min(self.seeds, self.members) < 0:
             raise ConfigError(f"seeds {self.seeds} and members {self.members} must be 1 or more, or 0 for the default")
@@ -203,7 +203,7 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
     values = _parse(
         argv, "run", "Train and evaluate micro-expression recognition under leave-one-subject-out.", _RUN_GROUPS
     )
-    with _as_config_error():
+    with as_config_error():
         bilevel = BilevelConfig(**_own(values, BilevelConfig))
         generator = GeneratorConfig(**_own(values, GeneratorConfig))
         method = MethodConfig(bilevel=bilevel, generator=generator, **_own(values, MethodConfig))
@@ -222,14 +222,14 @@ def restore_config(settings: dict[str, Any]) -> RunConfig:
     Raises:
       ConfigError: a setting that this version does not know, or cannot take.
     """
-    with _as_config_error():
+    with as_config_error():
         return _restored(RunConfig, settings, "")
 
 
 def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
     """Build a preparation's settings from command-line words; errors as `parse_config`."""
     values = _parse(argv, "prepare", "Check a corpus as downloaded, and prepare it for training.", _PREPARE_GROUPS)
-    with _as_config_error():
+    with as_config_error():
         return PrepareConfig(data=_data(values), **_own(values, PrepareConfig))
 
 
@@ -239,7 +239,8 @@ def _data(values: dict[str, Any]) -> DataConfig:
 
 
 @contextlib.contextmanager
-def _as_config_error() -> Iterator[None]:
+def as_config_error() -> Iterator[None]:
+    """Inside, a `ValueError` of a setting becomes a `ConfigError`."""
     try:
         yield
     except ConfigError:

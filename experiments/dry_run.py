@@ -74,11 +74,11 @@ def _forecast(name: str, config: TrainConfig, whole: Work) -> Forecast:
     heard: list[tuple[float, int, int]] = []
 
     def hear(progress: Progress) -> None:
-        heard.append((time.time(), progress.step, len(progress.lanes)))
+        heard.append((time.monotonic(), progress.step, len(progress.lanes)))
         if len(heard) == _CHUNKS:
             raise _BrokenOffError
 
-    lanes, started = len(whole.folds) * len(whole.trainings), time.time()
+    lanes, started = len(whole.folds) * len(whole.trainings), time.monotonic()
     with CompileClock() as compiled, contextlib.suppress(_BrokenOffError):
         for _ in train_folds(whole.micro, whole.macro, whole.folds, whole.trainings, config, on_progress=hear):
             pass

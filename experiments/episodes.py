@@ -31,6 +31,7 @@ from experiments.groups import fold_without, group_of_subjects
 from experiments.training import Work, train_lanes
 from lightman_jax.adaptation import make_adapter
 from lightman_jax.data.clips import DataError
+from lightman_jax.files import write_whole
 from lightman_jax.flow import scale_flow
 from lightman_jax.folds import TrainConfig, TrainedFold
 from lightman_jax.methods import method_config
@@ -110,9 +111,8 @@ def run_episodes(work: Work, config: RunConfig, workdir: Path, console: Console)
         raise DataError(
             f"no episode of {config.shots_given} shot(s) a class can be drawn from these clips; lower --shots_given"
         )
-    with (workdir / "episodes.jsonl").open("w", encoding="utf-8") as file:
-        for seed, episode, predictions in found:
-            file.write(json.dumps(_line(work.micro, seed, episode, predictions)) + "\n")
+    lines = [json.dumps(_line(work.micro, seed, episode, predictions)) for seed, episode, predictions in found]
+    write_whole(workdir / "episodes.jsonl", "".join(line + "\n" for line in lines))
     scores = (_score_personal if config.protocol == "personal" else _score_few_shot)(work, found)
     return {"protocol": config.protocol, "shots": config.shots_given, "skipped": sorted(skipped), **scores}
 

@@ -1,16 +1,15 @@
-"""Whether a workdir already holds the results of exactly this run: then nothing is trained, fitted or drawn again."""
+"""Whether a workdir still holds what a run has written there: then nothing is trained, fitted or drawn again."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from experiments.inventory import changed_file, listed_from
 from experiments.lanes import LaneStore
 from experiments.training import Work
 from lightman_jax.folds import TrainConfig
-
-_OUTPUTS = ("predictions.csv", "report.html", "metrics.json")
 
 
 def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[str]) -> str:
@@ -30,23 +29,23 @@ def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[s
     return digest.hexdigest()
 
 
-def held_results(workdir: Path, digest: str) -> dict[str, Any] | None:
-    """The content of `metrics.json`, if it is that of this digest and the table of predictions is the one it was made from."""
+def held_results(workdir: Path, digest: str, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """The content of `metrics.json`, if the workdir holds results of this digest and no file has changed since.
+
+    Args:
+      workdir: of a run.
+      digest: from `results_digest`.
+      say: told which file is missing or has changed, if it is that.
+    """
     try:
-        held = json.loads((workdir / "results.json").read_text())
-        if held != {"digest": digest, **{name: _file_digest(workdir / name) for name in _OUTPUTS}}:
-            return None
-        metrics: dict[str, Any] = json.loads((workdir / "metrics.json").read_text())
-    except (OSError, ValueError):
+        made_from, changed = listed_from(workdir), changed_file(workdir)
+    except ValueError as error:
+        say(f"{error}: the results are written anew")
         return None
+    if changed is not None:
+        say(f"{workdir / changed} is missing or has changed since it was written: the results are written anew")
+        return None
+    if made_from != digest:
+        return None
+    metrics: dict[str, Any] = json.loads((workdir / "metrics.json").read_text())
     return metrics
-
-
-def keep_results(workdir: Path, digest: str) -> None:
-    """Remember what the files in the workdir were made from."""
-    content = {"digest": digest, **{name: _file_digest(workdir / name) for name in _OUTPUTS}}
-    (workdir / "results.json").write_text(json.dumps(content) + "\n")
-
-
-def _file_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

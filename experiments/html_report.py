@@ -16,7 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments import report
 from experiments.baseline_runs import compare_with_baselines
+from experiments.inventory import refuse_changed, renew_inventory
 from experiments.scores import Prediction, read_predictions, score_predictions
+from lightman_jax.files import write_whole
 
 _TEMPLATE = "report.html.jinja"
 _CLIPS_SHOWN = 8
@@ -27,6 +29,9 @@ _PICTURES = {
     "where.png": "Above: how much moves. Below: which places change the score of the clip's own class, for held-out clips.",
     "curves.png": "Training losses over the outer steps. They say nothing about held-out people.",
 }
+
+
+_DRAWN_BEFORE = ("embedding.png", "where.png", "curves.png")
 
 
 class ClipRow(NamedTuple):
@@ -49,13 +54,16 @@ def write_report(workdir: Path) -> Path:
 
     Raises:
       OSError: a file of the run is not there.
-      ValueError: a file of the run cannot be read.
+      ValueError: a file of the run cannot be read, or is not as the run has left it.
     """
+    refuse_changed(
+        workdir, "metrics.json", "predictions.csv", "baselines/*.csv", "config.json", "environment.json", *_DRAWN_BEFORE
+    )
     metrics = json.loads((workdir / "metrics.json").read_text())
     rows, classes = read_predictions(workdir / "predictions.csv")
     metrics |= score_predictions(rows, classes, metrics["folds_expected"])
     metrics["baselines"] = compare_with_baselines(workdir, metrics["method"], metrics["data"]["dataset"])
-    (workdir / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n")
+    write_whole(workdir / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     report.save_confusion_picture(workdir / "confusion.png", metrics)
     certain = clips_by_certainty(rows, classes)
     environment = Environment(
@@ -75,7 +83,8 @@ def write_report(workdir: Path) -> Path:
         environment=_flat(_json_of(workdir / "environment.json")),
     )
     path = workdir / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page)
+    renew_inventory(workdir)
     return path
 
 
@@ -113,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for word in words:
             print(write_report(Path(word)))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         print(f"error: {error}. Give the workdir of a finished run, such as runs/smic-lightman", file=sys.stderr)
         return 2
     return 0

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from experiments.pictures import save_picture
 from experiments.training import Work
 from lightman_jax.branches import apply_branches
 from lightman_jax.flow import magnify_flow, scale_flow
@@ -68,8 +69,7 @@ def save_where_picture(path: Path, work: Work, lanes: Sequence[TrainedFold], con
         panel.set_xticks([])
         panel.set_yticks([])
     figure.suptitle(textwrap.fill(title, _TITLE), fontsize=10)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_picture(path, figure, dpi=110)
 
 
 def save_embedding_picture(path: Path, work: Work, lane: TrainedFold, config: TrainConfig, title: str) -> None:
@@ -112,8 +112,7 @@ def save_embedding_picture(path: Path, work: Work, lane: TrainedFold, config: Tr
         ),
         fontsize=10,
     )
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_picture(path, figure, dpi=110)
 
 
 def _plane(parts: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:

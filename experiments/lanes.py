@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,16 @@ import jax
 import numpy as np
 
 import lightman_jax
+from lightman_jax.files import read_sealed, write_sealed
 from lightman_jax.folds import TrainConfig, TrainedFold, trained_shapes
 from lightman_jax.tasks import Fold
 from lightman_jax.types import ClipSet
 
-_DIGEST_BYTES = hashlib.sha256().digest_size
+_ARCHIVE_BYTES = 1 << 13
 
 
 class LaneStore:
-    """Trained folds of one data set and one setting, each in a file of its own: a digest of the rest, then an npz archive.
+    """Trained folds of one data set and one setting, each in a sealed file of its own, an npz archive.
 
     A file's name is a digest of all that the weights depend on: the fold's training clips (pixels, labels, people and their rows),
     the settings, the seed, the package's code, JAX and its backend. Whatever belongs to the test subject alone is left out of
@@ -60,14 +60,16 @@ class LaneStore:
                 content.update(f"{row} {digests[row]}".encode())
         return self._folder / f"{content.hexdigest()[:24]}.lane"
 
+    @property
+    def lane_bytes(self) -> int:
+        """Bytes of one file, about: parameters, and histories that are small beside them."""
+        leaves = jax.tree.leaves(self._shapes)
+        return _ARCHIVE_BYTES + sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+
     def load(self, fold: Fold, seed: int) -> TrainedFold | None:
         """A lane trained before, or None if there is none or its file is damaged."""
-        path = self.path(fold, seed)
-        if not path.exists():
-            return None
-        content = path.read_bytes()
-        digest, archive = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(archive).digest() != digest:
+        archive = read_sealed(self.path(fold, seed))
+        if archive is None:
             return None
         leaves, tree = jax.tree.flatten(self._shapes)
         with np.load(io.BytesIO(archive), allow_pickle=False) as held:
@@ -76,19 +78,17 @@ class LaneStore:
         return TrainedFold(fold, seed, jax.tree.unflatten(tree, params), history)
 
     def save(self, lane: TrainedFold) -> None:
-        """Write a lane under a temporary name and rename it when it is whole."""
+        """Write a lane; it is there whole or not at all.
+
+        Raises:
+          OSError: the folder cannot be written.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         content: dict[str, Any] = {f"params/{row}": leaf for row, leaf in enumerate(jax.tree.leaves(lane.params))}
         content |= {f"history/{name}": values for name, values in lane.history.items()}
-        target = self.path(lane.fold, lane.seed)
         buffer = io.BytesIO()
         np.savez(buffer, **content)
-        scratch = target.with_suffix(f".{os.getpid()}.part")
-        with scratch.open("wb") as file:
-            file.write(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(target)
+        write_sealed(self.path(lane.fold, lane.seed), buffer.getvalue())
 
 
 def _row_digests(clips: ClipSet) -> Sequence[str]:

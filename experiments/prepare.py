@@ -10,7 +10,6 @@ Exit status: 0 all is well, 1 clips or rows were left out, 2 the data or flags c
 
 import dataclasses
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.config import ConfigError, DataConfig, parse_prepare_config
+from experiments.commands import run_command
+from experiments.config import DataConfig, parse_prepare_config
 from experiments.sheet import save_sheet
 from lightman_jax.data.catalog import CORPORA, PROTOCOLS
 from lightman_jax.data.check import Check, check_reading
@@ -31,11 +31,15 @@ from lightman_jax.data.labels import assign_labels
 from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.layouts.repairs import read_repairs
 from lightman_jax.data.motion import is_still
-from lightman_jax.data.preparation import MANIFEST, STAND_IN_SUFFIX, prepare_clips, source_fingerprint
+from lightman_jax.data.preparation import STAND_IN_SUFFIX, check_prepared, prepare_clips, source_fingerprint
 from lightman_jax.data.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
 from lightman_jax.data.store import ClipStore
+from lightman_jax.files import require_space, write_whole
 
 Say = Callable[[str], None]
+FORMAT_VERSION = 1
+"""Of the check's JSON."""
+
 _MOST_LISTED = 40
 
 
@@ -86,16 +90,20 @@ def prepare_checked(config: DataConfig, check: Check, say: Say, workers: int | N
       The folder of the shards, for `lightman_jax.data.source.load_clips`.
 
     Raises:
-      DataError: no clip can be prepared, or the disk is too small.
-      OSError: the shards' folder cannot be written.
+      DataError: no clip can be prepared.
+      OSError: the shards' folder cannot be written, or its disk is too small.
     """
     shards = Path(config.shards).expanduser()
     name = config.dataset + (STAND_IN_SUFFIX if check.reading.stand_in else "")
     folder = shards / f"{name}-{source_fingerprint(check.reading, check.space, config.motion)}"
     count = len(check.reading.clips)
-    if (folder / MANIFEST).is_file():
-        say(f"data: {count} clips prepared before, from {folder}")
-        return folder
+    if folder.exists():
+        try:
+            check_prepared(folder)
+            say(f"data: {count} clips prepared before, from {folder}")
+            return folder
+        except DataError as error:
+            say(f"data: prepared anew, because {str(error).split('; remove')[0]}")
     say(f"data: preparing {count} clips into {folder}")
     prepare_clips(
         check,
@@ -169,37 +177,36 @@ def print_check(console: Console, check: Check) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see the module's text for the exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    try:
-        config = parse_prepare_config(sys.argv[1:] if argv is None else argv)
+
+    def work() -> int:
+        config = parse_prepare_config(words)
         return _prepare(config.data, console, config.workers or None, config.out, check_alone=config.check)
-    except (ConfigError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}. Give a folder that can be written by --shards", file=sys.stderr)
-        return 2
+
+    return run_command("experiments.prepare", words, work, remedy="Give a folder that can be written by --shards")
 
 
 def _prepare(data: DataConfig, console: Console, workers: int | None, out: str | None, *, check_alone: bool) -> int:
-    started = time.time()
+    started = time.monotonic()
     check = check_data(data, console.print, workers)
     print_check(console, check)
     if check_alone:
         path = Path(out or "check.json").expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"dataset": data.dataset} | check.as_json(), indent=1, ensure_ascii=False) + "\n")
+        content = {"format_version": FORMAT_VERSION, "dataset": data.dataset} | check.as_json()
+        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         console.print(f"check: {path}")
         return 1 if check.lost else 0
     folder = prepare_checked(data, check, console.print, workers)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = check_prepared(folder)
     for problem in manifest["problems"][len(check.reading.problems) :]:
         console.print(f"left out: {problem['where']}: {problem['found']}")
     sheet = folder.parent / f"{folder.name}.png"
     if sheet.exists() or save_sheet(sheet, check.reading, data.motion, manifest["origin"]):
         console.print(f"pictures: {sheet}")
     console.print(f"faces: {_tally(manifest['faces'])}; apexes: {_tally(manifest['apexes'])}")
-    console.print(f"prepared: {_tally(manifest['clips'])} clips in {folder}, {time.time() - started:.1f} s")
+    console.print(f"prepared: {_tally(manifest['clips'])} clips in {folder}, {time.monotonic() - started:.1f} s")
     return 1 if any(problem["lost"] for problem in manifest["problems"]) else 0
 
 
@@ -239,13 +246,7 @@ def _stand_in(dataset: str, shards: Path, say: Say) -> Path:
     config = stand_in_config(dataset)
     folder = shards / f"{dataset}{STAND_IN_SUFFIX}-clips-{stand_in_fingerprint(dataset, config)}"
     if not folder.is_dir():
-        needed = stand_in_size(dataset, config)
-        existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-        free = shutil.disk_usage(existing).free
-        if free < needed:
-            raise DataError(
-                f"{existing} has {free >> 20} MiB free, the stand-in needs {needed >> 20}; give another folder by --shards"
-            )
+        require_space(folder, stand_in_size(dataset, config))
         title = PROTOCOLS[dataset].title if dataset in PROTOCOLS else CORPORA[dataset].title
         say(f"data: inventing stand-in clips of {title} below {folder}")
         write_stand_in(folder, dataset, config, on_progress=_each_tenth(say, "data: invented subject"))
@@ -254,11 +255,11 @@ def _stand_in(dataset: str, shards: Path, say: Say) -> Path:
 
 def _each_tenth(say: Say, what: str) -> Callable[[int, int], None]:
     """Speak when another tenth is done, with the time that remains."""
-    started = time.time()
+    started = time.monotonic()
 
     def progress(done: int, total: int) -> None:
         if done * 10 // total != (done - 1) * 10 // total:
-            left = (time.time() - started) * (total - done) / done
+            left = (time.monotonic() - started) * (total - done) / done
             say(f"{what} {done}/{total}" + (f", {left:.0f} s to go" if left >= 1 else ""))
 
     return progress

@@ -4,10 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +11,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from experiments.pictures import save_picture
 from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.data.facs import NAME as FACS
 
@@ -106,8 +103,7 @@ def save_confusion_picture(path: Path, metrics: dict[str, Any]) -> None:
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     rates = ", ".join(f"{label} {metrics[name]['mean']:.3f}" for label, name in (("UF1", "uf1"), ("UAR", "uar")))
     _title(figure, metrics, f"clips, mean of {_seeds(metrics)}; {rates}")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_picture(path, figure)
 
 
 def save_curves_picture(path: Path, metrics: dict[str, Any], histories: Sequence[dict[str, NDArray]]) -> None:
@@ -122,8 +118,7 @@ def save_curves_picture(path: Path, metrics: dict[str, Any], histories: Sequence
         panel.set(title=name.replace("_", " "), xlabel="outer step", ylabel="nat")
         panel.set_ylim(bottom=0)
     _title(figure, metrics, f"training losses, {len(histories)} trainings, band 10 to 90%")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_picture(path, figure)
 
 
 def _seeds(metrics: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, restore_config
+from experiments.inventory import refuse_changed
 from experiments.report import make_console
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, read_predictions
@@ -92,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--shards", help="folder in which prepared data are kept")
     options = parser.parse_args(argv)
     try:
+        refuse_changed(options.run, "config.json", "predictions.csv")
         content = json.loads((options.run / "config.json").read_text())
         config = restore_config(content["settings"])
         moved = {name: value for name in ("data_dir", "shards") if (value := getattr(options, name)) is not None}

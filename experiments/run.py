@@ -7,11 +7,10 @@ from pathlib import Path
 
 import jax
 
-from experiments.config import ConfigError, RunConfig, parse_config
+from experiments.commands import run_command
+from experiments.config import RunConfig, parse_config
 from experiments.hosts import is_first, join_hosts
-from experiments.interruption import run_stoppable
 from experiments.report import make_console
-from lightman_jax.data.clips import DataError
 
 _MOST_HOST_DEVICES = 16
 
@@ -20,33 +19,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-      0 when results are written; 2 with one paragraph on standard error when the input cannot be used; 130 or 143 when it was
-      stopped by Ctrl-C or SIGTERM, with the command that goes on as the last line.
+      0 when results are written; 2, 130 and 143 as `run_command` has them.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    return run_stoppable("experiments.run", words, lambda: _run(words))
+    return run_command("experiments.run", words, lambda: _run(words))
 
 
 def _run(words: Sequence[str]) -> int:
-    try:
-        config = parse_config(words)
-        set_up_jax(config)
-        from experiments.train import train_along, train_and_evaluate
+    config = parse_config(words)
+    set_up_jax(config)
+    from experiments.train import train_along, train_and_evaluate
 
-        if config.dry_run:
-            from experiments.dry_run import dry_run
+    if config.dry_run:
+        from experiments.dry_run import dry_run
 
-            dry_run(config, make_console())
-        elif is_first():
-            train_and_evaluate(config)
-        else:
-            train_along(config)
-    except (ConfigError, DataError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}. Give folders that can be written by --workdir and --shards", file=sys.stderr)
-        return 2
+        dry_run(config, make_console())
+    elif is_first():
+        train_and_evaluate(config)
+    else:
+        train_along(config)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.files import write_whole
 from lightman_jax.metrics import (
     absent_classes,
     accuracy,
@@ -23,7 +25,9 @@ from lightman_jax.tasks import natural_order
 
 RATES = {"uf1": uf1, "uar": uar, "accuracy": accuracy}
 _COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")
-_PROBABILITY = "p_"
+_PROBABILITY, _VERSION = "p_", "format_version"
+FORMAT_VERSION = 1
+"""Of the table; a table of other programs need not have that column."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,38 +46,57 @@ class Prediction:
 
 def write_predictions(path: Path, rows: Sequence[Prediction], classes: Sequence[str]) -> None:
     """Write the table, probabilities in full float32 precision."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_COLUMNS, *(_PROBABILITY + name for name in classes)])
-        for row in rows:
-            numbers = [f"{value:.9g}" for value in row.probabilities]
-            writer.writerow([*(getattr(row, name) for name in _COLUMNS), *numbers])
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION])
+    for row in rows:
+        numbers = [f"{value:.9g}" for value in row.probabilities]
+        writer.writerow([*(getattr(row, name) for name in _COLUMNS), *numbers, FORMAT_VERSION])
+    write_whole(path, table.getvalue())
 
 
 def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:
     """Read a table of predictions and its class names, the latter from its probability columns.
 
     Raises:
-      ValueError: a column is missing or a cell is no number.
+      ValueError: no such table, a column or cell is missing, a cell is no number, or another format version; names the line.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        columns = list(reader.fieldnames or ())
-        classes = [name.removeprefix(_PROBABILITY) for name in columns if name.startswith(_PROBABILITY)]
-        missing = [name for name in _COLUMNS if name not in columns]
-        if missing or not classes:
-            raise ValueError(
-                f"{path} lacks the columns {', '.join(missing or ['p_CLASS'])}; it has {', '.join(columns)}"
-            )
-        rows = [
-            Prediction(
-                **{name: row[name] for name in _COLUMNS if name != "seed"},
-                seed=int(row["seed"]),
-                probabilities=tuple(float(row[_PROBABILITY + name]) for name in classes),
-            )
-            for row in reader
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = list(reader.fieldnames or ())
+            classes = [name.removeprefix(_PROBABILITY) for name in columns if name.startswith(_PROBABILITY)]
+            missing = [name for name in _COLUMNS if name not in columns]
+            if missing or not classes:
+                raise ValueError(
+                    f"{path} lacks the columns {', '.join(missing or ['p_CLASS'])}; it has {', '.join(columns)}"
+                )
+            rows = [_read_row(row, classes, f"{path}, line {reader.line_num}") for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no table of predictions ({error})") from error
     return rows, classes
+
+
+def _read_row(row: dict[str, str | None], classes: Sequence[str], where: str) -> Prediction:
+    names = (*_COLUMNS, *(_PROBABILITY + name for name in classes))
+    empty = [name for name in names if not row[name]]
+    if empty or None in row:
+        raise ValueError(f"{where} has {f'no {empty[0]}' if empty else 'more cells than the table has columns'}")
+    version = row.get(_VERSION, str(FORMAT_VERSION))
+    if version != str(FORMAT_VERSION):
+        raise ValueError(
+            f"{where} has format version {version}, this release reads {FORMAT_VERSION}; run that experiment anew"
+        )
+    cells = {name: str(row[name]) for name in names}
+    try:
+        seed, probabilities = int(cells["seed"]), tuple(float(cells[_PROBABILITY + name]) for name in classes)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if not np.isfinite(probabilities).all():
+        raise ValueError(f"{where} has a probability that is not finite")
+    return Prediction(
+        **{name: cells[name] for name in _COLUMNS if name != "seed"}, seed=seed, probabilities=probabilities
+    )
 
 
 def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_expected: int) -> dict[str, Any]:

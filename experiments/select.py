@@ -19,15 +19,16 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import report
+from experiments.commands import run_command
 from experiments.config import ConfigError, RunConfig, default_workdir, parse_config
 from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.html_report import write_report
-from experiments.interruption import run_stoppable
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, score_predictions, write_predictions
 from experiments.train import plan_work
 from experiments.training import Work, predict_lanes, train_lanes
 from lightman_jax.data.clips import DataError
+from lightman_jax.files import write_whole
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.tasks import natural_order
 
@@ -129,7 +130,7 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
         "settings": {name: dataclasses.asdict(config.trained) for name, config in candidates.items()},
     }
     for name, content in (("selection.json", choice), ("metrics.json", metrics)):
-        (workdir / name).write_text(json.dumps(content, indent=1) + "\n")
+        write_whole(workdir / name, json.dumps(content, indent=1) + "\n")
     write_report(workdir)
     report.print_results(console, metrics)
     console.print(f"results: {workdir} (report.html, selection.json, metrics.json, predictions.csv)")
@@ -154,26 +155,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or {"-h", "--help"} & {*words}:
         print(__doc__ + "\nAll flags of experiments.run are taken: python -m experiments.run --help")
         return 0 if words else 2
-    return run_stoppable("experiments.select", words, lambda: _run(shared, own))
+    return run_command("experiments.select", words, lambda: _run(shared, own))
 
 
 def _run(shared: Sequence[str], own: Sequence[str]) -> int:
-    try:
-        base = parse_config(shared)
-        if len(own) < 2:
-            raise ConfigError('give two candidates or more, such as --candidate="--tasks=2" --candidate="--tasks=4"')
-        candidates = {text or "as given": parse_config([*shared, *text.split()]) for text in own}
-        differing = [name for name, config in candidates.items() if config.data != base.data]
-        if differing:
-            raise ConfigError(f"candidate {differing[0]!r} changes the data; candidates share them")
-        set_up_jax(base)
-        select_and_evaluate(base, candidates, report.make_console())
-    except (ConfigError, DataError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}. Give folders that can be written by --workdir and --shards", file=sys.stderr)
-        return 2
+    base = parse_config(shared)
+    if len(own) < 2:
+        raise ConfigError('give two candidates or more, such as --candidate="--tasks=2" --candidate="--tasks=4"')
+    candidates = {text or "as given": parse_config([*shared, *text.split()]) for text in own}
+    differing = [name for name, config in candidates.items() if config.data != base.data]
+    if differing:
+        raise ConfigError(f"candidate {differing[0]!r} changes the data; candidates share them")
+    set_up_jax(base)
+    select_and_evaluate(base, candidates, report.make_console())
     return 0
 
 

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import hsv_to_rgb
 from numpy.typing import NDArray
 
+from experiments.pictures import save_picture
 from lightman_jax.data.clips import RawClip, Reading
 from lightman_jax.data.faces import crop_face, face_box
 from lightman_jax.data.footage import read_pictures
@@ -54,8 +51,7 @@ def save_sheet(path: Path, reading: Reading, config: MotionConfig, origin: str) 
         # Out of the layout, or the long text would widen its column.
         line[0].text(0, 1.2, label, transform=line[0].transAxes, fontsize=9).set_in_layout(False)
     figure.suptitle(f"{origin}. Shows faces: keep to the corpus's licence", fontsize=9)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save_picture(path, figure, dpi=110)
     return True
 
 

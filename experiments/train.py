@@ -18,10 +18,11 @@ from experiments import report
 from experiments.baseline_runs import baseline_configs, baseline_work, run_baselines
 from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, default_workdir
 from experiments.episodes import episode_work, print_episodes, run_episodes
-from experiments.held_results import held_results, keep_results, results_digest
+from experiments.held_results import held_results, results_digest
 from experiments.hosts import is_first, wait_for_all
 from experiments.html_report import write_report
 from experiments.insight import save_embedding_picture, save_where_picture
+from experiments.inventory import forget_inventory, keep_inventory
 from experiments.locks import only_writer
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
@@ -33,6 +34,7 @@ from lightman_jax.data.clips import DataError
 from lightman_jax.data.facs import NAME as FACS
 from lightman_jax.data.preparation import STAND_IN_SUFFIX
 from lightman_jax.data.source import Prepared, load_clips
+from lightman_jax.files import write_whole
 from lightman_jax.folds import TrainedFold
 from lightman_jax.leakage import check_leaks
 
@@ -96,10 +98,11 @@ def _run_in(
     )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
     if config.protocol in ADAPTED_PROTOCOLS:
+        _write_environment(workdir, prepared)
         return _evaluate_episodes(config, prepared, plan, work, workdir, console)
     words = (config.baselines, config.method_name, json.dumps(_origin(config, prepared, plan)))
     digest = results_digest(work, [config.trained, *baseline_configs(config).values()], words)
-    held = held_results(workdir, digest) if jax.process_count() == 1 else None
+    held = held_results(workdir, digest, console.print) if jax.process_count() == 1 else None
     if held is not None:
         console.print(f"cached: nothing that these results depend on has changed since {workdir} was written")
         report.print_results(console, held)
@@ -108,6 +111,8 @@ def _run_in(
         if stand_in:
             report.print_stand_in_box(console, config.data.dataset)
         return held
+    forget_inventory(workdir)
+    _write_environment(workdir, prepared)
     done = train_lanes(work, config.trained, workdir, console)
     if done.held:
         console.print(
@@ -130,7 +135,7 @@ def _run_in(
         largest = max(done.lanes, key=lambda lane: len(lane.fold.test))
         save_embedding_picture(workdir / "embedding.png", work, largest, config.trained, about)
     write_report(workdir)
-    keep_results(workdir, digest)
+    keep_inventory(workdir, digest)
     report.print_results(console, metrics)
     report.print_baselines(console, metrics)
     _warn_if_suspicious(console, config, metrics)
@@ -245,7 +250,7 @@ def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, 
 
 
 def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
-    """Write `config.json` and `environment.json`, unless another run's results are there."""
+    """Write `config.json`, unless another run's results are there."""
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
     # Where a run is kept, what stands beside it, and who helps, does not make it another run.
     for name in ("workdir", "baselines", "dry_run", "coordinator", "processes", "process_id"):
@@ -264,14 +269,31 @@ def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: 
     if path.exists():
         try:
             before = json.loads(path.read_text())
-        except ValueError:
-            before = None
+        except ValueError as error:
+            raise ConfigError(
+                f"{path} is damaged ({error}), so that nobody knows whose results {workdir} holds; if they are this run's, remove "
+                "that file and repeat the command, else choose another --workdir"
+            ) from error
         if before != content:
             raise ConfigError(
-                f"{workdir} holds a run with other settings or data; choose another --workdir, or remove that folder"
+                f"{workdir} holds a run with other settings or data ({_difference(before, content)}); choose another --workdir, or "
+                "remove that folder"
             )
-    workdir.mkdir(parents=True, exist_ok=True)
+        return
     _write_json(path, content)
+
+
+def _difference(before: Any, now: Any, name: str = "") -> str:
+    """The first thing that differs between two JSON objects."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        absent = "nothing"
+        key = min(key for key in before.keys() | now.keys() if before.get(key, absent) != now.get(key, absent))
+        return _difference(before.get(key, absent), now.get(key, absent), f"{name}.{key}" if name else key)
+    short = [text if len(text) < 60 else f"{text[:57]}..." for text in (json.dumps(before), json.dumps(now))]
+    return f"{name} is {short[0]} there and {short[1]} here"
+
+
+def _write_environment(workdir: Path, prepared: Prepared) -> None:
     environment = {
         "data": prepared.manifest["dataset"],
         "command": " ".join(sys.argv),
@@ -307,4 +329,4 @@ def _save_seed(folder: Path, config: RunConfig, prepared: Prepared, trained: Seq
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

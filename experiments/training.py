@@ -17,6 +17,7 @@ from rich.progress import Progress as ProgressBar
 from experiments.hosts import from_first
 from experiments.lanes import LaneStore
 from experiments.scores import Prediction
+from lightman_jax.files import append_line, require_space
 from lightman_jax.folds import Progress, TrainConfig, TrainedFold, predict_folds, train_folds
 from lightman_jax.tasks import Fold
 from lightman_jax.types import ClipSet
@@ -65,9 +66,14 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
 
     Appends its progress to `workdir/metrics.jsonl`.
     """
-    started = time.time()
+    started = time.monotonic()
     store = LaneStore(workdir / "lanes", work.micro, work.macro, config)
     held = {(fold.subject, seed): store.load(fold, seed) for seed in work.trainings for fold in work.folds}
+    missing = [(fold, seed) for seed in work.trainings for fold in work.folds if held[fold.subject, seed] is None]
+    damaged = [path for path in (store.path(fold, seed) for fold, seed in missing) if path.exists()]
+    if damaged:
+        console.print(f"{len(damaged)} trainings are damaged on disk, for example {damaged[0]}: they are done again")
+    require_space(workdir, len(missing) * store.lane_bytes)
     # The other processes leave out what this one holds.
     from_first(np.array([lane is not None for lane in held.values()]))
     before = [lane for lane in held.values() if lane is not None]
@@ -91,7 +97,7 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
             raise FloatingPointError(f"{error}. {kept}") from error
     order = {key: row for row, key in enumerate(held)}
     trained = sorted([*before, *new], key=lambda lane: order[lane.fold.subject, lane.seed])
-    return Trained(trained, time.time() - started, compiled.seconds, len(before))
+    return Trained(trained, time.monotonic() - started, compiled.seconds, len(before))
 
 
 def train_lanes_along(work: Work, config: TrainConfig) -> None:
@@ -155,7 +161,7 @@ class _Show:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = ProgressBar(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("training", total=lanes * steps)
-        self._started = time.time()
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -170,12 +176,11 @@ class _Show:
         text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
         done = progress.done + len(progress.lanes) * progress.step / self._steps
         self._bar.update(self._task, completed=int(done * self._steps), description=text)
-        elapsed = time.time() - self._started
+        elapsed = time.monotonic() - self._started
         line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
         members = self._work.members
         folds = [{"fold": fold.subject, "seed": n // members, "member": n % members} for fold, n in progress.lanes]
-        self._log.write(json.dumps({"data": self._work.data, **line, "folds": folds}) + "\n")
-        self._log.flush()
+        append_line(self._log, json.dumps({"data": self._work.data, **line, "folds": folds}))
         if progress.step == self._steps and not self._console.is_terminal:
             remaining = elapsed * (progress.total - done) / done
             self._console.print(

@@ -50,6 +50,32 @@ def lanes_of_row(lanes: int, mesh: Mesh, *, side_by_side: bool) -> int:
     return min(_LANES_SIDE_BY_SIDE, -(-lanes // mesh.shape[FOLDS]))
 
 
+class OutOfMemoryError(MemoryError):
+    """A device has not the memory that a training needs; the message has the bytes and what to type."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether JAX says that a device, or the host, had no memory left."""
+    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+
+def program_bytes(program: Any, *arguments: Any) -> int | None:
+    """Bytes of a device that a jitted program needs for its arguments, results and temporaries; None if nobody can say.
+
+    Args:
+      program: from `jax.jit`.
+      *arguments: trees of arrays or `jax.ShapeDtypeStruct`.
+    """
+    try:
+        needs = program.lower(*arguments).compile().memory_analysis()
+    except jax.errors.JaxRuntimeError:
+        return None
+    if needs is None:
+        return None
+    kept = needs.argument_size_in_bytes + needs.output_size_in_bytes - needs.alias_size_in_bytes
+    return kept + needs.temp_size_in_bytes
+
+
 def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
     """Arrays that every process holds whole, spread over the devices of all processes."""
     return jax.device_put(tree, NamedSharding(mesh, spec))

@@ -6,6 +6,7 @@ step): lanes may run in any order, on any number of devices, and draw the same t
 
 import dataclasses
 import functools
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
@@ -20,7 +21,17 @@ from numpy.typing import NDArray
 
 from lightman_jax.bilevel import TASKS, side_by_side
 from lightman_jax.branches import NetworkConfig
-from lightman_jax.devices import FOLDS, each_lane, fetch, lane_mesh, lanes_of_row, place
+from lightman_jax.devices import (
+    FOLDS,
+    OutOfMemoryError,
+    each_lane,
+    fetch,
+    is_out_of_memory,
+    lane_mesh,
+    lanes_of_row,
+    place,
+    program_bytes,
+)
 from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
 from lightman_jax.leakage import check_leaks
 from lightman_jax.methods import Method, MethodConfig, make_method
@@ -118,6 +129,14 @@ class _Data(NamedTuple):
     macro_subject: jax.Array
 
 
+class _Programs(NamedTuple):
+    """A lane's first state, some steps, and its last parameters."""
+
+    start: Callable[..., TrainState]
+    advance: Callable[..., tuple[TrainState, Metrics]]
+    finish: Callable[..., Params]
+
+
 def fold_key(seed: int, subject: str) -> jax.Array:
     """Key of one lane, `fold_in(key(seed), crc32(subject))`: it does not depend on which other subjects there are.
 
@@ -155,6 +174,8 @@ def train_folds(
     Raises:
       ValueError: a leaking fold, macro clips with other classes, or a precision that the backend or the gradient forbids.
       FloatingPointError: a loss is not finite; names the fold, the seed, the step, the loss and a parameter.
+      OutOfMemoryError: a device cannot hold one training; says the bytes it needs. Several side by side become fewer first, with a
+        warning.
     """
     if config.network.precision == "bfloat16":
         refuse_on_cpu()
@@ -169,14 +190,16 @@ def train_folds(
     # By all lanes, not by those left: a run that was interrupted goes on with the arithmetic it began with.
     count = len(folds) * len(seeds)
     mesh = lane_mesh(count, 1 if config.method.variant == "generated" else config.task.tasks)
-    at_once = mesh.shape[FOLDS] * lanes_of_row(count, mesh, side_by_side=_side_by_side(config))
+    of_row = lanes_of_row(count, mesh, side_by_side=_side_by_side(config))
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
-    start, advance, finish = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
+    programs = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
     shared = _device_data(micro, macro, config)
     if config.network.precision == "bfloat16":
         refuse_imprecise(_gradient_error(lanes[0], shared, config, len(micro.classes), macro is None))
     data = place(shared, mesh, PartitionSpec())
-    for first in range(0, len(lanes), at_once):
+    first = 0
+    while first < len(lanes):
+        at_once = mesh.shape[FOLDS] * of_row
         batch = lanes[first : first + at_once]
         # The last batch is filled with copies of its own first lane, whose results are dropped.
         filled = [*batch, *[batch[0]] * (at_once - len(batch))]
@@ -186,21 +209,62 @@ def train_folds(
             [fold.train if macro is None else fold.macro_train for fold, _ in filled],
         )
         lane = _Lane(*place([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
-        state = start(lane, data)
-        chunks = []
-        for step in range(0, config.steps, chunk):
-            state, metrics = advance(state, lane, data)
-            chunks.append(fetch(metrics))
-            if not config.skip_nonfinite:
-                refuse_nonfinite([(fold.subject, seed) for fold, seed in batch], step, chunks[-1], state.params)
+
+        def tell(step: int, loss: float, batch: Sequence[tuple[Fold, int]] = batch, first: int = first) -> None:
             if on_progress is not None:
-                loss = float(np.mean(chunks[-1]["loss"][: len(batch)]))
-                on_progress(Progress(batch, step + chunk, first, len(lanes), loss))
-        history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-        params = fetch(finish(state, lane, data))
-        for row, (fold, seed) in enumerate(batch):
-            own = jax.tree.map(lambda x, row=row: x[row], params)
-            yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
+                on_progress(Progress(batch, step, first, len(lanes), loss))
+
+        try:
+            yield from _train_batch(batch, lane, data, programs, config, chunk, tell)
+        except jax.errors.JaxRuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if of_row == 1:
+                raise OutOfMemoryError(_memory_text(error, programs, lane, data)) from error
+            of_row = -(-of_row // 2)
+            warnings.warn(
+                f"out of memory: from here on {of_row} trainings side by side on a device, with the same results up to rounding",
+                stacklevel=2,
+            )
+            continue
+        first += at_once
+
+
+def _train_batch(
+    batch: Sequence[tuple[Fold, int]],
+    lane: _Lane,
+    data: _Data,
+    programs: _Programs,
+    config: TrainConfig,
+    chunk: int,
+    tell: Callable[[int, float], None],
+) -> Iterator[TrainedFold]:
+    """All steps of the lanes that train side by side; none is yielded before the last step of all."""
+    start, advance, finish = programs
+    state = start(lane, data)
+    chunks = []
+    for step in range(0, config.steps, chunk):
+        state, metrics = advance(state, lane, data)
+        chunks.append(fetch(metrics))
+        if not config.skip_nonfinite:
+            refuse_nonfinite([(fold.subject, seed) for fold, seed in batch], step, chunks[-1], state.params)
+        tell(step + chunk, float(np.mean(chunks[-1]["loss"][: len(batch)])))
+    history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
+    params = fetch(finish(state, lane, data))
+    for row, (fold, seed) in enumerate(batch):
+        own = jax.tree.map(lambda x, row=row: x[row], params)
+        yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
+
+
+def _memory_text(error: BaseException, programs: _Programs, lane: _Lane, data: _Data) -> str:
+    """What a training needs, by the compiler, and which flags make it less."""
+    start, advance, _ = programs
+    needed = program_bytes(advance, jax.eval_shape(start, lane, data), lane, data)
+    bytes_told = "" if needed is None else f": one training needs {needed:,} bytes of a device"
+    return (
+        f"out of memory{bytes_told} ({str(error).splitlines()[0]}). Free memory, or type --task_mapping=scan, which gives the same "
+        "results; --tasks, --shots, --width and --inner_steps make other, smaller trainings"
+    )
 
 
 def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
@@ -264,9 +328,7 @@ def _scaled_by_fold(config: TrainConfig) -> bool:
 
 
 @functools.lru_cache(maxsize=32)
-def _training_program(
-    config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh
-) -> tuple[Callable[..., TrainState], Callable[..., tuple[TrainState, Metrics]], Callable[..., Params]]:
+def _training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh) -> _Programs:
     method = _method(config, mesh)
 
     def start(lane: _Lane, data: _Data) -> TrainState:
@@ -293,7 +355,7 @@ def _training_program(
     own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
     each = functools.partial(jax.shard_map, mesh=mesh, out_specs=lanes, axis_names=own, check_vma=False)
     of_row = functools.partial(each_lane, side_by_side=_side_by_side(config))
-    return (
+    return _Programs(
         jax.jit(each(of_row(start, 1), in_specs=(lanes, shared))),
         jax.jit(each(of_row(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
         jax.jit(each(of_row(finish, 2), in_specs=(lanes, lanes, shared))),

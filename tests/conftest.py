@@ -148,7 +148,7 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that draw nothing: for tests of what comes before the pictures."""
     from experiments import train
 
-    for name in ("save_where_picture", "save_embedding_picture", "write_report", "keep_results"):
+    for name in ("save_where_picture", "save_embedding_picture", "write_report", "keep_inventory"):
         monkeypatch.setattr(train, name, lambda *_: None)
     for name in ("save_confusion_picture", "save_curves_picture"):
         monkeypatch.setattr(train.report, name, lambda *_: None)

@@ -1,15 +1,19 @@
-"""A checkpoint is what was written, or it is refused: every flipped bit is noticed and its file named."""
+"""A checkpoint is what was written, or it is refused: every flipped bit is noticed, its file named, and an older step used."""
 
+import errno
 import json
+import shutil
+import subprocess
 
 import jax
 import numpy as np
 import pytest
 
-from lightman_jax import checkpoint
+from lightman_jax import checkpoint, files
 from lightman_jax.checkpoint import load_params, save_params
 
 PARAMS = {"backbone": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}, "head": np.ones(4, np.float32)}
+OLDER = jax.tree.map(lambda leaf: leaf - 5, PARAMS)
 
 
 @pytest.fixture
@@ -18,43 +22,69 @@ def saved(tmp_path):
     return tmp_path / "seed_0"
 
 
+def dead_process():
+    with subprocess.Popen(["true"]) as process:
+        pass
+    return process.pid
+
+
+def same(tree, other):
+    return jax.tree.all(jax.tree.map(np.array_equal, tree, other))
+
+
 def test_parameters_come_back_with_what_they_were_saved_with(saved):
     step, params, metadata = load_params(saved, PARAMS)
-    assert step == 7
-    assert metadata["data"] == "invented"
-    assert jax.tree.all(jax.tree.map(np.array_equal, params, PARAMS))
-    assert [path.name for path in saved.parent.iterdir()] == ["seed_0"], "nothing is left beside it"
+    assert (step, metadata) == (7, {"data": "invented"})
+    assert same(params, PARAMS)
+    assert [path.name for path in (*saved.parent.iterdir(), *saved.iterdir())] == ["seed_0", "step_7"]
 
 
-def test_every_flipped_bit_is_noticed_and_its_file_named(saved):
+def test_every_flipped_bit_is_noticed_its_file_named_and_the_older_step_used(tmp_path):
+    folder = tmp_path / "seed_0"
+    save_params(folder, 7, OLDER, {"data": "older"})
+    save_params(folder, 8, PARAMS, {"data": "newer"})
     rng = np.random.default_rng(0)
-    files = [path for path in saved.rglob("*") if path.is_file() and path.stat().st_size]
-    assert len(files) > 3
+    listed = [path for path in (folder / "step_8").rglob("*") if path.is_file() and path.stat().st_size]
+    assert len(listed) > 3
     for trial in range(100):
-        path = files[trial % len(files)]
+        path = listed[trial % len(listed)]
         whole = path.read_bytes()
         damaged = bytearray(whole)
         damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"run the same command again|format version") as error:
-            load_params(saved, PARAMS)
-        assert path.name in str(error.value) or path.name == checkpoint._DIGESTS
+        with pytest.warns(UserWarning, match="the older step 7 is used") as warned:
+            step, params, metadata = load_params(folder, PARAMS)
+        assert str(path) in str(warned[0].message)
+        assert (step, metadata) == (7, {"data": "older"})
+        if trial < len(listed):
+            assert same(params, OLDER)
         path.write_bytes(whole)
-    load_params(saved, PARAMS)
+    assert load_params(folder, PARAMS)[0] == 8
 
 
-def test_a_missing_or_added_file_and_another_version_are_refused(saved):
-    listed = saved / checkpoint._DIGESTS
-    content = json.loads(listed.read_text())
-    (saved / "more").write_text("x")
-    with pytest.raises(ValueError, match="more is not as it was written"):
+def test_the_newest_steps_are_kept(tmp_path):
+    for step in (100, 20, 3):
+        save_params(tmp_path, step, PARAMS, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_100", "step_20"]
+    assert load_params(tmp_path, PARAMS)[0] == 100
+
+
+def test_missing_added_and_foreign_files_are_refused(saved):
+    place = saved / "step_7"
+    (place / "more").write_text("x")
+    with pytest.raises(ValueError, match="more is not as it was written; run the same command again"):
         load_params(saved, PARAMS)
-    (saved / "more").unlink()
-    listed.write_text(json.dumps(content | {"format_version": 1}))
-    with pytest.raises(ValueError, match="format version 1, this release reads 2; train again"):
+    (place / "more").unlink()
+    about = files.read_sealed_json(place / checkpoint._ABOUT)
+    files.write_sealed_json(place / checkpoint._ABOUT, about | {"format_version": 2})
+    with pytest.raises(ValueError, match="format version 2, this release reads 3; run the same command again"):
         load_params(saved, PARAMS)
-    listed.unlink()
-    with pytest.raises(ValueError, match="holds no whole checkpoint of this release"):
+    for content in ("{", json.dumps(about), "[1]", "[" * 100_000):
+        (place / checkpoint._ABOUT).write_text(content)
+        with pytest.raises(ValueError, match=r"checkpoint\.json is missing or damaged"):
+            load_params(saved, PARAMS)
+    shutil.rmtree(place)
+    with pytest.raises(ValueError, match="holds no checkpoint; give the folder of one"):
         load_params(saved, PARAMS)
 
 
@@ -67,6 +97,16 @@ def test_a_write_that_is_broken_off_leaves_the_older_checkpoint(saved, monkeypat
         with pytest.raises(KeyboardInterrupt):
             save_params(saved, 8, PARAMS, {})
     assert load_params(saved, PARAMS)[0] == 7
+    left = saved / f".step_9.{files._host()}-{dead_process()}.part"
+    (left / "params").mkdir(parents=True)
     save_params(saved, 9, PARAMS, {})
     assert load_params(saved, PARAMS)[0] == 9
-    assert [path.name for path in saved.parent.iterdir()] == ["seed_0"]
+    assert not left.exists()
+
+
+def test_a_disk_too_small_is_told_in_bytes_before_anything_is_written(saved, monkeypatch):
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1000))
+    with pytest.raises(OSError, match=r"disk is full: 1,048,\d+ bytes are needed, 1,000 are free") as error:
+        save_params(saved, 8, PARAMS, {})
+    assert error.value.errno == errno.ENOSPC
+    assert [path.name for path in saved.iterdir()] == ["step_7"]

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
+    "lightman_jax.files",
     "lightman_jax.types",
     "lightman_jax.metrics",
     "lightman_jax.flow",
@@ -78,8 +79,10 @@ ORDER = [
     "experiments.baselines",
     "experiments.machines",
     "experiments.config",
+    "experiments.commands",
     "experiments.locks",
-    "experiments.interruption",
+    "experiments.inventory",
+    "experiments.pictures",
     "experiments.sheet",
     "experiments.prepare",
     "experiments.protocols",

@@ -12,8 +12,8 @@ from conftest import make_clips
 from test_leakage import make_config
 
 from experiments import run
+from experiments.commands import Stopped, run_command, stoppable
 from experiments.config import ConfigError
-from experiments.interruption import Stopped, run_stoppable, stoppable
 from experiments.lanes import LaneStore
 from experiments.locks import only_writer
 from lightman_jax import folds as training
@@ -30,7 +30,7 @@ def send(number):
 def test_a_stop_gives_its_status_and_the_command_that_goes_on(number, status, capsys):
     before = signal.getsignal(number)
     words = ["--dataset=smic", "--data_dir=/data/my clips"]
-    assert run_stoppable("experiments.run", words, lambda: send(number)) == status
+    assert run_command("experiments.run", words, lambda: send(number)) == status
     assert capsys.readouterr().err.splitlines()[-1] == (
         "python -m experiments.run --dataset=smic '--data_dir=/data/my clips'"
     )

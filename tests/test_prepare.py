@@ -1,9 +1,11 @@
 """The preparation keeps its word: killed and resumed, changed, on a full or locked disk; nothing half-written counts as whole."""
 
 import dataclasses
+import errno
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments import prepare
+from lightman_jax import files
 from lightman_jax.data import preparation, store
 from lightman_jax.data.clips import RawClip
 from lightman_jax.data.stand_in import stand_in_config, write_stand_in
@@ -113,7 +116,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_shards(tree, tmp_path):
 def test_a_damaged_intermediate_result_is_made_again(tree, tmp_path, monkeypatch):
     shards = tmp_path / "shards"
     assert call(tree, shards) == 0
-    first = sorted((shards / "clips").glob("*.npz"))[0]
+    first = sorted((shards / "clips").glob("*.motion"))[0]
     first.write_bytes(first.read_bytes()[:100])
     (prepared(shards)[0] / "manifest.json").unlink()
     computed = count_computed(monkeypatch)
@@ -126,29 +129,31 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(tree, tmp_
         free: int
 
     computed = count_computed(monkeypatch)
-    monkeypatch.setattr(preparation.shutil, "disk_usage", lambda path: Usage(1 << 20))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: Usage(1 << 20))
     assert call(tree, tmp_path / "shards") == 2
     assert not computed
-    assert "has 1 MiB free" in capsys.readouterr().err
+    assert re.search(r"disk is full: [\d,]+ bytes are needed, 1,048,576 are free", capsys.readouterr().err)
 
 
 def test_a_disk_that_fills_up_leaves_nothing_half_written(tree, tmp_path, monkeypatch, capsys):
     shards = tmp_path / "shards"
-    original = store.os.replace
+    original = os.fsync
     calls = []
 
-    def failing(source, target):
-        calls.append(target)
+    def failing(descriptor):
+        calls.append(descriptor)
         if len(calls) == 14:
-            raise OSError(28, "No space left on device")
-        return original(source, target)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(descriptor)
 
-    monkeypatch.setattr(store.os, "replace", failing)
-    assert call(tree, shards) == 2
-    assert "No space left on device" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", failing)
+        assert call(tree, shards) == 2
+    told = capsys.readouterr().err
+    assert re.search(r"disk is full: [\d,]+ bytes are needed, [\d,]+ are free: '.*/clips/\w+", told)
+    assert told.splitlines()[-1].startswith("python -m experiments.prepare --dataset=casme2")
     assert not prepared(shards)
-    assert not list((shards / "clips").glob(".*"))
-    monkeypatch.setattr(store.os, "replace", original)
+    assert not list(shards.rglob(".*"))
     assert call(tree, shards) == 0
 
 
@@ -203,3 +208,44 @@ def test_a_table_of_ones_own_takes_films_and_single_pictures(tmp_path):
     short = "table/2/b: f.avi a film of 50 frames or more 6 frames"
     for fault in ("aplex", short, "nothing.avi none of that name", "apex 1, offset 2"):
         assert fault in text, fault
+
+
+ABANDONED = """
+import os, signal, sys, time
+from pathlib import Path
+from lightman_jax.data.clips import RawClip
+from lightman_jax.data.store import each_clip
+
+
+def note(clip, folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    clips = [RawClip(f"c/s/{n}", "c/s", "micro", "frames", (Path("x"),)) for n in range(30)]
+    for _ in each_clip(note, clips, Path(sys.argv[1]), workers=2):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_alive(process):
+    try:
+        # Where nothing waits for orphans an ended one stays in the table as a zombie.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return Path("/proc").is_dir() is False and files._runs(process)
+
+
+def test_workers_of_a_killed_process_end_as_well(tmp_path):
+    (tmp_path / "abandoned.py").write_text(ABANDONED)
+    (tmp_path / "workers").mkdir()
+    command = [sys.executable, str(tmp_path / "abandoned.py"), str(tmp_path / "workers")]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    workers = [int(path.name) for path in (tmp_path / "workers").iterdir()]
+    assert workers
+    while any(is_alive(worker) for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlives its parent"
+        time.sleep(0.05)

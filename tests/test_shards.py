@@ -1,7 +1,5 @@
 """Prepared data: complete or absent, readable without the package, checked when read again; the stand-in on the same path."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -18,6 +16,7 @@ from lightman_jax.data.simulator import SimulatorConfig, action_unit_field
 from lightman_jax.data.source import load_clips
 from lightman_jax.data.stand_in import write_stand_in
 from lightman_jax.data.store import ClipStore
+from lightman_jax.files import read_sealed_json, write_sealed_json
 
 CONFIG = MotionConfig()
 
@@ -95,12 +94,11 @@ def test_changed_missing_and_foreign_shards_are_refused(release, tmp_path):
     shard.write_bytes(content)
     with pytest.raises(DataError, match=f"{shard.name} is missing or changed"):
         load_clips(out)
-    manifest = json.loads((out / MANIFEST).read_text())
-    (out / MANIFEST).write_text(json.dumps(manifest | {"format_version": 0}))
+    write_sealed_json(out / MANIFEST, read_sealed_json(out / MANIFEST) | {"format_version": 0})
     with pytest.raises(DataError, match="format version 0"):
         load_clips(out)
     (out / MANIFEST).write_text("{")
-    with pytest.raises(DataError, match="no readable manifest"):
+    with pytest.raises(DataError, match=r"manifest\.json is missing or damaged"):
         load_clips(out)
 
 

@@ -28,6 +28,7 @@ from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
 from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
 from lightman_jax.convolution import ConvForm, Precision
+from lightman_jax.files import write_whole
 from lightman_jax.level_one import TaskMapping
 
 PARTS = ("ceilings", "update", "peers", "precision", "process", "devices", "hosts", "growth")
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result["exponents"] = {name: round(exponent([p for p in points if p.axis == name]), 2) for name in axes}
         result["folds_per_second"] = max(p.size / p.seconds for p in points if p.axis == "folds")
     options.workdir.mkdir(parents=True, exist_ok=True)
-    (options.workdir / "benchmark.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(options.workdir / "benchmark.json", json.dumps(result, indent=1) + "\n")
     if any("speed_up" in row for row in rows):
         save_speed_picture(options.workdir / "speed.png", [row for row in rows if "speed_up" in row])
     if "growth" in parts:

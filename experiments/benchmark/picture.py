@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from experiments.benchmark.growth import Point, exponent
+from experiments.pictures import save_picture
 
 
 def save_speed_picture(path: Path, rows: Sequence[dict[str, object]]) -> None:
@@ -22,8 +20,7 @@ def save_speed_picture(path: Path, rows: Sequence[dict[str, object]]) -> None:
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.set_xlabel("times the speed of the PyTorch loop (median of interleaved rounds)")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_picture(path, figure)
 
 
 def save_growth_picture(path: Path, points: Sequence[Point]) -> None:
@@ -47,5 +44,4 @@ def save_growth_picture(path: Path, points: Sequence[Point]) -> None:
         panels[0, column].set_title(f"{name.replace('_', ' ')}: exponent {exponent(own):.2f}", fontsize=10)
     panels[0, 0].set_ylabel("seconds")
     panels[1, 0].set_ylabel("temporary MB a device")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_picture(path, figure)

@@ -14,12 +14,12 @@ from rich.console import Console
 from experiments.claims import __doc__ as about
 from experiments.claims import ablations, efficiency, few_data, individuals, robustness, subtlety
 from experiments.claims.people import INVENTED, ROUNDS, real_people
-from experiments.config import parse_config
-from experiments.interruption import run_stoppable
+from experiments.commands import run_command
+from experiments.config import ConfigError, as_config_error, parse_config
 from experiments.report import make_console
 from experiments.run import set_up_jax
 from lightman_jax.branches import NetworkConfig
-from lightman_jax.data.clips import DataError
+from lightman_jax.files import write_whole
 
 CLAIMS: dict[str, ModuleType] = {
     module.__name__.rsplit(".", 1)[-1]: module
@@ -33,7 +33,9 @@ _SECONDS_A_LINE = 15
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 with one line on standard error if the data cannot be used, 130 or 143 if it was stopped."""
     words = sys.argv[1:] if argv is None else list(argv)
-    return run_stoppable("experiments.claims", words, lambda: _run_all(words))
+    return run_command(
+        "experiments.claims", words, lambda: _run_all(words), remedy="Give a folder that can be written by --workdir"
+    )
 
 
 def _run_all(words: Sequence[str]) -> int:
@@ -52,40 +54,34 @@ def _run_all(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     console = make_console()
     set_up_jax(parse_config([]))
-    try:
-        unknown = [name for name in options.names if name not in CLAIMS]
-        if unknown:
-            raise DataError(f"experiment {unknown[0]!r} is unknown; choose some of {', '.join(CLAIMS)}")
+    unknown = [name for name in options.names if name not in CLAIMS]
+    if unknown:
+        raise ConfigError(f"experiment {unknown[0]!r} is unknown; choose some of {', '.join(CLAIMS)}")
+    with as_config_error():
         network = NetworkConfig(backbone=options.backbone, normalisation=options.normalisation, width=options.width)
-        names = options.names or [name for name in CLAIMS if options.data_dir is None or name in ON_FLOW]
-        origin = _origin(options.data_dir)
-        options.workdir.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            _run(name, options.data_dir, network, origin, options.workdir, console)
-    except (DataError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}. Give a folder that can be written by --workdir", file=sys.stderr)
-        return 2
+    names = options.names or [name for name in CLAIMS if options.data_dir is None or name in ON_FLOW]
+    origin = _origin(options.data_dir)
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        _run(name, options.data_dir, network, origin, options.workdir, console)
     return 0
 
 
 def _run(
     name: str, data_dir: Path | None, network: NetworkConfig, origin: str, workdir: Path, console: Console
 ) -> None:
-    claim, started, rows = CLAIMS[name], time.time(), []
-    data, told = "random clips" if claim is efficiency else origin, time.time()
+    claim, started, rows = CLAIMS[name], time.monotonic(), []
+    data, told = "random clips" if claim is efficiency else origin, time.monotonic()
     with console.status(f"{name}: the first trainings") as status:
         for row in claim.run(data_dir, network):
             rows.append(row)
-            text = f"{name}: {len(rows)} rows, {time.time() - started:.0f} s"
+            text = f"{name}: {len(rows)} rows, {time.monotonic() - started:.0f} s"
             if console.is_terminal:
                 status.update(text)
-            elif time.time() - told > _SECONDS_A_LINE:
-                told = time.time()
+            elif time.monotonic() - told > _SECONDS_A_LINE:
+                told = time.monotonic()
                 console.print(text)
-    seconds = time.time() - started
+    seconds = time.monotonic() - started
     claim.show(console, rows)
     content = {
         "format_version": FORMAT_VERSION,
@@ -95,7 +91,7 @@ def _run(
         "seconds": round(seconds, 1),
         "rows": [row._asdict() for row in rows],
     }
-    (workdir / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_whole(workdir / f"{name}.json", json.dumps(content, indent=1) + "\n")
     claim.draw(workdir / f"{name}.png", rows, data)
     console.print(f"{name}: {seconds:.0f} s on {data}; results: {workdir / name}.json, .png")
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from experiments.claims.learners import Counts, Learner, evaluate
 from experiments.claims.people import Stage
+from experiments.pictures import save_picture
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.metrics import accuracy, chance_band, paired_difference, uf1
 
@@ -178,5 +179,4 @@ def finish_figure(figure: Figure, axes: Axes | None, path: Path, title: str, dat
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
     figure.suptitle(f"{title}\n{data}", fontsize=11)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_picture(path, figure)

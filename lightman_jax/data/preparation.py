@@ -9,10 +9,8 @@ TensorFlow.
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +21,7 @@ from lightman_jax.data.clips import DataError, Problem, RawClip, Reading
 from lightman_jax.data.labels import LabelSpace
 from lightman_jax.data.motion import MotionConfig, motion_image
 from lightman_jax.data.store import FORMAT_VERSION, ClipStore, clip_key, each_clip
+from lightman_jax.files import read_sealed_json, remove_parts, require_space, scratch_for, write_sealed_json
 
 MANIFEST = "manifest.json"
 STAND_IN_SUFFIX = "_stand_in"
@@ -71,8 +70,8 @@ def prepare_clips(
       The manifest.
 
     Raises:
-      DataError: no micro clip at all could be prepared, or the disk is too small.
-      OSError: the folder cannot be written.
+      DataError: no micro clip at all could be prepared.
+      OSError: the folder cannot be written, or its disk is too small.
     """
     reading = check.reading
     clips = sorted(reading.clips, key=lambda clip: (clip.pool == "macro", clip.clip))
@@ -86,7 +85,9 @@ def prepare_clips(
             f"{reading.root} has no usable micro-expression clip. {listed or 'No clip was found'}. Repair or replace the files"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    remove_parts(folder.parent, folder.name)
+    scratch = scratch_for(folder)
+    scratch.mkdir()
     try:
         from lightman_jax.data.builder import (
             write_shards,  # It brings TensorFlow Datasets, which a finished preparation can do without.
@@ -121,12 +122,33 @@ def prepare_clips(
             "sources": check.digests,
             "shards": {path.name: _digest(path) for path in sorted(shards.iterdir())},
         }
-        (shards / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        write_sealed_json(shards / MANIFEST, manifest)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(shards, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return manifest
+
+
+def check_prepared(folder: Path) -> dict[str, Any]:
+    """The manifest of a prepared folder, once it and every shard are as they were written.
+
+    Raises:
+      DataError: no manifest, another format version, or a file that is missing or changed; names it.
+    """
+    remedy = f"remove {folder} and run again to prepare it anew"
+    try:
+        manifest = read_sealed_json(folder / MANIFEST)
+    except ValueError as error:
+        raise DataError(f"{error}; {remedy}") from error
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise DataError(f"{folder} has format version {version}, this release reads {FORMAT_VERSION}; {remedy}")
+    for name, digest in manifest["shards"].items():
+        path = folder / name
+        if not path.is_file() or _digest(path) != digest:
+            raise DataError(f"{path} is missing or changed since it was prepared; {remedy}")
     return manifest
 
 
@@ -157,13 +179,7 @@ def _check_space(folder: Path, clips: int, config: MotionConfig) -> None:
     frames = config.frame_count if config.representation == "frames" else 3
     # Once as single clips, once as shards, and once more while the shards are renamed.
     needed = 3 * clips * (4 * frames * config.image_side**2 + 2048) + _SPARE
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    if free < needed:
-        raise DataError(
-            f"{existing} has {free >> 20} MiB free, {clips} clips need {needed >> 20}; "
-            "free some, or give another folder by --shards"
-        )
+    require_space(folder, needed)
 
 
 def _examples(

@@ -1,16 +1,12 @@
 """From prepared shards back to arrays and their index."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.preparation import MANIFEST
-from lightman_jax.data.store import FORMAT_VERSION
+from lightman_jax.data.preparation import check_prepared
 from lightman_jax.types import ClipSet
 
 
@@ -29,23 +25,9 @@ def load_clips(folder: Path) -> Prepared:
       folder: written by `preparation.prepare_clips`.
 
     Raises:
-      DataError: no manifest, another format version, or a shard that is missing or changed.
+      DataError: see `preparation.check_prepared`.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        version, digests = manifest["format_version"], manifest["shards"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder} has no readable {MANIFEST} ({error}); remove the folder and run again to prepare it anew"
-        ) from error
-    if version != FORMAT_VERSION:
-        raise DataError(
-            f"{folder} has format version {version}, this release reads {FORMAT_VERSION}; remove it and run again"
-        )
-    for name, digest in digests.items():
-        path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            raise DataError(f"{path} is missing or changed since it was prepared; remove {folder} and run again")
+    manifest = check_prepared(folder)
     builder = tfds.builder_from_directory(folder)
     sources = builder.as_data_source()
     classes = tuple(builder.info.features["label"].names)

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from lightman_jax.data.simulator import SimulatorConfig, subject_clips
 from lightman_jax.data.stand_in_files import InventedPerson
 from lightman_jax.data.stand_in_macro import MACRO_TREES
 from lightman_jax.data.stand_in_micro import MICRO_TREES
+from lightman_jax.files import remove_parts, scratch_for
 
 VERSION = 2
 """Raised whenever the same settings would write other files."""
@@ -79,7 +79,9 @@ def write_stand_in(
     """
     corpora = PROTOCOLS[dataset].corpora if dataset in PROTOCOLS else (dataset,)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    remove_parts(folder.parent, folder.name)
+    scratch = scratch_for(folder)
+    scratch.mkdir()
     try:
         titles = ", ".join(CORPORA[name].title for name in corpora)
         (scratch / MARKER).write_text(f"Every clip below this folder is invented by a program. It is not {titles}.\n")

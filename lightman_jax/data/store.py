@@ -5,8 +5,8 @@ import io
 import json
 import multiprocessing
 import os
-import tempfile
-import zipfile
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -17,9 +17,10 @@ import numpy as np
 from lightman_jax.data.clips import Problem, RawClip
 from lightman_jax.data.inspection import Inspection
 from lightman_jax.data.motion import MotionConfig, MotionImage
+from lightman_jax.files import read_sealed, write_sealed
 
-FORMAT_VERSION = 2
-"""Raised whenever the same clip and settings would give another result."""
+FORMAT_VERSION = 3
+"""Raised whenever the same clip and settings would give another result, or one that is kept in another way."""
 
 _FEWEST_FOR_PROCESSES = 24
 _AHEAD = 4
@@ -51,42 +52,41 @@ class ClipStore:
 
     def inspection(self, clip: RawClip) -> Inspection | None:
         """What an earlier inspection of the same files said."""
-        try:
-            content = json.loads((self._folder / f"{clip_key(clip)}.json").read_text())
-            return Inspection(content["digests"], tuple(Problem(**problem) for problem in content["problems"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        held = self._held(f"{clip_key(clip)}.inspection")
+        if held is None:
             return None
+        content = json.loads(held)
+        return Inspection(content["digests"], tuple(Problem(**problem) for problem in content["problems"]))
 
     def keep_inspection(self, clip: RawClip, inspection: Inspection) -> None:
         """Keep an inspection."""
         content = {"digests": inspection.digests, "problems": [vars(problem) for problem in inspection.problems]}
-        self._write(f"{clip_key(clip)}.json", json.dumps(content).encode())
+        self._keep(f"{clip_key(clip)}.inspection", json.dumps(content).encode())
 
     def motion(self, clip: RawClip, config: MotionConfig) -> MotionImage | None:
         """The image of the same files under the same settings, if it is there and whole."""
-        try:
-            content = (self._folder / f"{clip_key(clip, config)}.npz").read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as held:
-                return MotionImage(held["image"], int(held["apex"]), str(held["apex_from"]), str(held["face"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        content = self._held(f"{clip_key(clip, config)}.motion")
+        if content is None:
             return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as held:
+            return MotionImage(held["image"], int(held["apex"]), str(held["apex_from"]), str(held["face"]))
 
     def keep_motion(self, clip: RawClip, config: MotionConfig, motion: MotionImage) -> None:
         """Keep an image."""
         buffer = io.BytesIO()
         np.savez(buffer, **motion._asdict())
-        self._write(f"{clip_key(clip, config)}.npz", buffer.getvalue())
+        self._keep(f"{clip_key(clip, config)}.motion", buffer.getvalue())
 
-    def _write(self, name: str, content: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(dir=self._folder, prefix=".")
+    def _held(self, name: str) -> bytes | None:
+        """A result, or None if it is missing, damaged or cannot be read: it can be computed again."""
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            os.replace(scratch, self._folder / name)
-        except BaseException:
-            os.unlink(scratch)
-            raise
+            return read_sealed(self._folder / name)
+        except OSError:
+            return None
+
+    def _keep(self, name: str, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_sealed(self._folder / name, content)
 
 
 def each_clip(
@@ -117,20 +117,37 @@ def each_clip(
                 on_progress(index + 1, len(clips))
         return
     # Spawned, not forked: a fork of a process that runs JAX's threads may hang.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         waiting: dict[Future[Result | Exception], int] = {}
         todo = iter(enumerate(clips))
         done = 0
-        while True:
-            while len(waiting) < _AHEAD * workers and (item := next(todo, None)) is not None:
-                waiting[pool.submit(_guarded, function, item[1], *more)] = item[0]
-            if not waiting:
-                return
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                yield waiting.pop(future), future.result()
-                done += 1
-                if on_progress is not None:
-                    on_progress(done, len(clips))
+        try:
+            while True:
+                while len(waiting) < _AHEAD * workers and (item := next(todo, None)) is not None:
+                    waiting[pool.submit(_guarded, function, item[1], *more)] = item[0]
+                if not waiting:
+                    return
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+                    done += 1
+                    if on_progress is not None:
+                        on_progress(done, len(clips))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next clip for ever; what Ctrl-C means is the parent's to say."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _guarded(function: Callable[..., Result], clip: RawClip, *more: Any) -> Result | Exception:
