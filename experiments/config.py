@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from experiments.baselines import chosen_baselines
 from lightman_jax.branches import NetworkConfig
@@ -259,18 +259,30 @@ def _parse(argv: Sequence[str], command: str, description: str, groups: Groups) 
     return vars(known)
 
 
-def _restored(kind: type, values: dict[str, Any], inside: str) -> Any:
-    types = {field.name: field.type for field in dataclasses.fields(kind)}
+def _restored(kind: type, values: Any, inside: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{inside.rstrip('.') or 'the settings'} must be a group of settings, found {values!r}")
+    types = get_type_hints(kind)
     unknown = sorted(values.keys() - types.keys())
     if unknown:
         raise ConfigError(f"the setting {inside}{unknown[0]} is not one of this version; run that experiment anew")
-    nested = lambda name: isinstance(types[name], type) and dataclasses.is_dataclass(types[name])  # noqa: E731
-    return kind(
-        **{
-            name: _restored(types[name], value, f"{inside}{name}.") if nested(name) else value  # type: ignore[arg-type]
-            for name, value in values.items()
-        }
-    )
+    return kind(**{name: _restored_value(types[name], value, f"{inside}{name}") for name, value in values.items()})
+
+
+def _restored_value(kind: Any, value: Any, name: str) -> Any:
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _restored(kind, value, f"{name}.")
+    choices = get_args(kind)
+    if get_origin(kind) is Literal:
+        fits = value in choices
+    else:
+        plain = choices or (kind,)
+        # JSON writes 2.0 as 2.0, but a person who edits the file writes 2; true is no number.
+        allowed = (*plain, int) if float in plain else plain
+        fits = isinstance(value, allowed) and (not isinstance(value, bool) or bool in plain)
+    if not fits:
+        raise ConfigError(f"the setting {name} is {value!r}, which is not {getattr(kind, '__name__', kind)}")
+    return value
 
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:

@@ -10,21 +10,21 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, restore_config
+from experiments.commands import run_command
+from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, as_config_error, restore_config
 from experiments.inventory import refuse_changed
 from experiments.report import make_console
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, read_predictions
-from experiments.train import plan_work
+from experiments.train import FORMAT_VERSION, plan_work
 from experiments.training import Work, predict_lanes
-from lightman_jax.data.clips import DataError
 from lightman_jax.folds import train_folds
 from lightman_jax.tasks import natural_order
 
@@ -91,32 +91,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the run [0]")
     parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
     parser.add_argument("--shards", help="folder in which prepared data are kept")
-    options = parser.parse_args(argv)
-    try:
+    words = sys.argv[1:] if argv is None else list(argv)
+    options = parser.parse_args(words)
+    remedy = "Give the workdir of a finished run, such as runs/smic-lightman"
+    return run_command("experiments.rerun", words, lambda: _rerun(options), remedy=remedy)
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    with as_config_error():
         refuse_changed(options.run, "config.json", "predictions.csv")
-        content = json.loads((options.run / "config.json").read_text())
-        config = restore_config(content["settings"])
-        moved = {name: value for name in ("data_dir", "shards") if (value := getattr(options, name)) is not None}
-        config = dataclasses.replace(
-            config, data=dataclasses.replace(config.data, **moved), seeds=len(content["seeds"])
-        )
-        if config.protocol in ADAPTED_PROTOCOLS:
-            raise ConfigError(f"a run of {config.protocol} keeps episodes, not predictions of folds; rerun it whole")
         stored, _ = read_predictions(options.run / "predictions.csv")
-        set_up_jax(config)
-        console = make_console()
-        prepared, plan, work = plan_work(config, console)
-        if prepared.manifest["shards"] != content["data"]["shards"]:
-            console.print(
-                "the prepared data are not those of the run: differences are to be expected", style="bold red"
-            )
+        content = _read_config(options.run / "config.json")
+    config = restore_config(content["settings"])
+    moved = {name: value for name in ("data_dir", "shards") if (value := getattr(options, name)) is not None}
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **moved), seeds=len(content["seeds"]))
+    if config.protocol in ADAPTED_PROTOCOLS:
+        raise ConfigError(f"a run of {config.protocol} keeps episodes, not predictions of folds; rerun it whole")
+    set_up_jax(config)
+    console = make_console()
+    prepared, plan, work = plan_work(config, console)
+    if prepared.manifest["shards"] != content["data"]["shards"]:
+        console.print("the prepared data are not those of the run: differences are to be expected", style="bold red")
+    with as_config_error():
         found = rerun_fold(work, config, stored, options.fold, options.seed)
-    except (ConfigError, DataError, FloatingPointError, ValueError, KeyError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error}. Give the workdir of a finished run, such as runs/smic-lightman", file=sys.stderr)
-        return 2
     print_again(console, found, f"{config.method_name} on {plan.title}, fold {options.fold}, seed {options.seed}")
     if found.difference == 0:
         console.print(f"{len(found.now)} clips: every probability is the same, bit by bit")
@@ -130,6 +127,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict) or not {"settings", "seeds", "data"} <= content.keys():
+        raise ValueError(f"{path} is not the settings of a run")
+    if content.get("format_version") != FORMAT_VERSION:
+        found = content.get("format_version")
+        raise ValueError(
+            f"{path} has format version {found}, this release reads {FORMAT_VERSION}; run that experiment anew"
+        )
+    return content
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 MacroLabels = Literal["true", "shuffled"]
 
 _LONGEST_CHUNK = 25
+_FEWEST_PREDICTED = 8
 _INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
 
 
@@ -294,12 +295,12 @@ def predict_folds(
     Returns:
       One `[t, N]` array per fold, rows in the order of `fold.test`.
     """
-    longest = max(len(fold.test) for fold, _ in trained)
     program = _prediction_program(config)
     everything = jnp.asarray(images)
     results = []
     for fold, params in trained:
-        rows = np.zeros(longest, np.int64)
+        # Filled up by the fold's own number of clips, so that its bits do not hang on which other folds are predicted with it.
+        rows = np.zeros(max(_FEWEST_PREDICTED, 1 << (len(fold.test) - 1).bit_length()), np.int64)
         rows[: len(fold.test)] = fold.test
         probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train))
         results.append(np.asarray(probabilities)[: len(fold.test)])

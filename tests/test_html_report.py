@@ -8,6 +8,7 @@ import pytest
 
 from experiments import html_report
 from experiments.html_report import clips_by_certainty
+from experiments.inventory import refuse_changed
 from experiments.scores import Prediction
 
 
@@ -31,10 +32,14 @@ def test_it_is_remade_from_the_stored_predictions(work, capsys):
     assert html_report.main([str(work)]) == 0
     assert json.loads((work / "metrics.json").read_text()) == json.loads(before)
     assert (work / "report.html").read_text() == page
+    refuse_changed(work, "*")
     table = (work / "predictions.csv").read_text().splitlines()
     classes = json.loads(before)["classes"]
     table[1:] = [",".join([*line.split(",")[:6], line.split(",")[5], *line.split(",")[7:]]) for line in table[1:]]
     (work / "predictions.csv").write_text("\n".join(table) + "\n")
+    assert html_report.main([str(work)]) == 2
+    assert "predictions.csv is missing or not as the run has left it" in capsys.readouterr().err
+    (work / "results.json").unlink()
     assert html_report.main([str(work)]) == 0
     assert json.loads((work / "metrics.json").read_text())["uf1"]["mean"] == 1
     assert len(classes) == 3
@@ -44,6 +49,7 @@ def test_names_are_text_and_never_code(work):
     table = (work / "predictions.csv").read_text()
     (work / "predictions.csv").write_text(table.replace("smic/s1/", "smic/s1/<script>alert(1)</script>"))
     shutil.rmtree(work / "baselines")
+    (work / "results.json").unlink()
     html_report.write_report(work)
     page = (work / "report.html").read_text()
     assert "<script" not in page

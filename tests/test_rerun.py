@@ -27,9 +27,12 @@ def test_a_fold_predicts_the_same_again_and_a_changed_table_is_noticed(ran, tmp_
     lines = (copy / "predictions.csv").read_text().splitlines()
     place = next(row for row, line in enumerate(lines) if ",smic/s2,1," in line)
     cells = lines[place].split(",")
-    cells[-1], cells[-2] = "0.25", "0.5"
+    cells[-2], cells[-3] = "0.25", "0.5"
     lines[place] = ",".join(cells)
     (copy / "predictions.csv").write_text("\n".join(lines) + "\n")
+    assert rerun.main([str(copy), *words]) == 2
+    assert "predictions.csv is missing or not as the run has left it" in capsys.readouterr().err
+    (copy / "results.json").unlink()
     assert rerun.main([str(copy), *words]) == 1
     assert "probabilities differ by up to" in capsys.readouterr().out
 
@@ -51,5 +54,15 @@ def test_settings_come_back_from_their_file_and_unknown_ones_are_refused(ran):
     settings["train"]["network"]["depth"] = 3
     with pytest.raises(ConfigError, match=r"train\.network\.depth is not one of this version"):
         restore_config(settings)
+    for name, value in (
+        ("seeds", "2"),
+        ("seeds", True),
+        ("members", 1.5),
+        ("workdir", 3),
+        ("protocol", "few"),
+        ("train", []),
+    ):
+        with pytest.raises(ConfigError, match=name):
+            restore_config({name: value})
     with pytest.raises(ConfigError, match="seeds -1"):
         restore_config({"seeds": -1})
