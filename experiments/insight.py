@@ -44,8 +44,10 @@ def save_where_picture(path: Path, work: Work, lanes: Sequence[TrainedFold], con
         return jnp.abs(clips * jax.grad(own_logit)(clips)).sum(axis=-1)
 
     scaled = np.asarray(scale_flow(jnp.asarray(micro.image), scaling="clip_rms"))
-    longest = max(len(lane.fold.test) for lane in lanes)
+    longest = max(len(fold.test) for fold in work.folds)
+    seeds = set()
     for lane in lanes:
+        seeds.add(lane.seed)
         rows = np.resize(lane.fold.test, longest)
         images = scaled
         if config.scaling != "clip_rms":
@@ -55,8 +57,7 @@ def save_where_picture(path: Path, work: Work, lanes: Sequence[TrainedFold], con
         found = found.reshape(longest, -1, *maps.shape[1:]).mean(axis=1)
         for row, index in enumerate(lane.fold.test):
             maps[micro.label[index]] += found[row]
-    seeds = len({lane.seed for lane in lanes})
-    maps /= np.maximum(count * seeds, 1)
+    maps /= np.maximum(count * len(seeds), 1)
     figure, panels = plt.subplots(2, classes, figsize=(2.6 * classes, 5.6), layout="constrained", squeeze=False)
     movement = np.abs(scaled).mean(axis=-1).reshape(len(micro), -1, *maps.shape[1:]).mean(axis=1)
     for k, name in enumerate(micro.classes):

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -66,6 +66,10 @@ class LaneStore:
         leaves = jax.tree.leaves(self._shapes)
         return _ARCHIVE_BYTES + sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
 
+    def holds(self, fold: Fold, seed: int) -> bool:
+        """Whether a lane trained before is there, whole."""
+        return read_sealed(self.path(fold, seed)) is not None
+
     def load(self, fold: Fold, seed: int) -> TrainedFold | None:
         """A lane trained before, or None if there is none or its file is damaged."""
         archive = read_sealed(self.path(fold, seed))
@@ -89,6 +93,36 @@ class LaneStore:
         buffer = io.BytesIO()
         np.savez(buffer, **content)
         write_sealed(self.path(lane.fold, lane.seed), buffer.getvalue())
+
+
+class StoredLanes(Sequence[TrainedFold]):
+    """Lanes on disk, each read when it is asked for, so that memory does not grow with their number.
+
+    Args:
+      store: where they are.
+      keys: fold and seed of each, in order.
+    """
+
+    def __init__(self, store: LaneStore, keys: Sequence[tuple[Fold, int]]) -> None:
+        self._store, self._keys = store, keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, index: int) -> TrainedFold: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "StoredLanes": ...
+
+    def __getitem__(self, index: int | slice) -> "TrainedFold | StoredLanes":
+        if isinstance(index, slice):
+            return StoredLanes(self._store, self._keys[index])
+        fold, seed = self._keys[index]
+        lane = self._store.load(fold, seed)
+        if lane is None:
+            raise OSError(f"{self._store.path(fold, seed)} was removed or damaged while it was in use")
+        return lane
 
 
 def _row_digests(clips: ClipSet) -> Sequence[str]:

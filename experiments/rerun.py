@@ -101,8 +101,7 @@ def _rerun(options: argparse.Namespace) -> int:
     with as_config_error():
         refuse_changed(options.run, "config.json", "predictions.csv")
         stored, _ = read_predictions(options.run / "predictions.csv")
-        content = _read_config(options.run / "config.json")
-    config = restore_config(content["settings"])
+        config, content = read_run(options.run)
     moved = {name: value for name in ("data_dir", "shards") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, **moved), seeds=len(content["seeds"]))
     if config.protocol in ADAPTED_PROTOCOLS:
@@ -129,7 +128,14 @@ def _rerun(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_run(workdir: Path) -> tuple[RunConfig, dict[str, Any]]:
+    """The settings of a run, and the whole content of its `config.json`.
+
+    Raises:
+      ValueError: that file is not the settings of a run of this version.
+      OSError: it cannot be read.
+    """
+    path = workdir / "config.json"
     content = json.loads(path.read_text())
     if not isinstance(content, dict) or not {"settings", "seeds", "data"} <= content.keys():
         raise ValueError(f"{path} is not the settings of a run")
@@ -138,7 +144,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} has format version {found}, this release reads {FORMAT_VERSION}; run that experiment anew"
         )
-    return content
+    return restore_config(content["settings"]), content
 
 
 if __name__ == "__main__":

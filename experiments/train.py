@@ -124,16 +124,17 @@ def _run_in(
     beside = run_baselines(work, config, workdir, console)
     metrics = _score(config, prepared, plan, workdir, done) | {"baselines": beside}
     _write_json(workdir / "metrics.json", metrics)
-    for seed in work.seeds:
-        own = [lane for lane in done.lanes if work.seed_of(lane.seed) == seed]
+    each = len(work.folds) * work.members
+    for place, seed in enumerate(work.seeds):
+        own = list(done.lanes[place * each : (place + 1) * each])
         _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, own)
     report.save_confusion_picture(workdir / "confusion.png", metrics)
     report.save_curves_picture(workdir / "curves.png", metrics, [lane.history for lane in done.lanes])
     about = f"{config.method_name} on {plan.title}" + (", STAND-IN DATA" if stand_in else "")
     save_where_picture(workdir / "where.png", work, done.lanes, config.trained, about)
     if config.trained.method.variant != "generated":
-        largest = max(done.lanes, key=lambda lane: len(lane.fold.test))
-        save_embedding_picture(workdir / "embedding.png", work, largest, config.trained, about)
+        largest = max(range(len(work.folds)), key=lambda row: len(work.folds[row].test))
+        save_embedding_picture(workdir / "embedding.png", work, done.lanes[largest], config.trained, about)
     write_report(workdir)
     keep_inventory(workdir, digest)
     report.print_results(console, metrics)

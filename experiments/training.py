@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from experiments.hosts import from_first
-from experiments.lanes import LaneStore
+from experiments.lanes import LaneStore, StoredLanes
 from experiments.scores import Prediction
 from lightman_jax.files import append_line, require_space
 from lightman_jax.folds import Progress, TrainConfig, TrainedFold, predict_folds, train_folds
 from lightman_jax.tasks import Fold
-from lightman_jax.types import ClipSet
+from lightman_jax.types import ClipSet, Params
 
 
 class Work(NamedTuple):
@@ -55,7 +55,7 @@ class Work(NamedTuple):
 class Trained(NamedTuple):
     """Every lane, seed by seed in the order of the folds, the seconds it took, those of compiling, and how many were held."""
 
-    lanes: list[TrainedFold]
+    lanes: Sequence[TrainedFold]
     seconds: float
     compile_seconds: float
     held: int
@@ -68,36 +68,34 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
     """
     started = time.monotonic()
     store = LaneStore(workdir / "lanes", work.micro, work.macro, config)
-    held = {(fold.subject, seed): store.load(fold, seed) for seed in work.trainings for fold in work.folds}
-    missing = [(fold, seed) for seed in work.trainings for fold in work.folds if held[fold.subject, seed] is None]
+    keys = [(fold, seed) for seed in work.trainings for fold in work.folds]
+    held = {(fold.subject, seed): store.holds(fold, seed) for fold, seed in keys}
+    missing = [(fold, seed) for fold, seed in keys if not held[fold.subject, seed]]
     damaged = [path for path in (store.path(fold, seed) for fold, seed in missing) if path.exists()]
     if damaged:
         console.print(f"{len(damaged)} trainings are damaged on disk, for example {damaged[0]}: they are done again")
     require_space(workdir, len(missing) * store.lane_bytes)
     # The other processes leave out what this one holds.
-    from_first(np.array([lane is not None for lane in held.values()]))
-    before = [lane for lane in held.values() if lane is not None]
-    with CompileClock() as compiled, _Show(work, config.steps, len(held) - len(before), workdir, console) as show:
+    from_first(np.array(list(held.values())))
+    before = ended = len(keys) - len(missing)
+    with CompileClock() as compiled, _Show(work, config.steps, len(missing), workdir, console) as show:
         lanes = train_folds(
             work.micro,
             work.macro,
             work.folds,
             work.trainings,
             config,
-            skip=lambda fold, seed: held[fold.subject, seed] is not None,
+            skip=lambda fold, seed: held[fold.subject, seed],
             on_progress=show,
         )
-        new: list[TrainedFold] = []
         try:
             for lane in lanes:
                 store.save(lane)
-                new.append(lane)
+                ended += 1
         except FloatingPointError as error:
-            kept = f"{len(before) + len(new)} of {len(held)} trainings are kept in {workdir / 'lanes'}"
+            kept = f"{ended} of {len(keys)} trainings are kept in {workdir / 'lanes'}"
             raise FloatingPointError(f"{error}. {kept}") from error
-    order = {key: row for row, key in enumerate(held)}
-    trained = sorted([*before, *new], key=lambda lane: order[lane.fold.subject, lane.seed])
-    return Trained(trained, time.monotonic() - started, compiled.seconds, len(before))
+    return Trained(StoredLanes(store, keys), time.monotonic() - started, compiled.seconds, before)
 
 
 def train_lanes_along(work: Work, config: TrainConfig) -> None:
@@ -115,17 +113,22 @@ def predict_lanes(work: Work, lanes: Sequence[TrainedFold], config: TrainConfig)
     Raises:
       FloatingPointError: a lane's training diverged.
     """
-    results = predict_folds([(lane.fold, lane.params) for lane in lanes], work.micro.image, config)
     together: dict[tuple[int, str], list[NDArray[np.float32]]] = defaultdict(list)
-    folds = {lane.fold.subject: lane.fold for lane in lanes}
-    for lane, probabilities in zip(lanes, results, strict=True):
-        seed = work.seed_of(lane.seed)
+    folds, keys = {}, []
+
+    def each() -> Iterator[tuple[Fold, Params]]:
+        for lane in lanes:
+            folds[lane.fold.subject] = lane.fold
+            keys.append((work.seed_of(lane.seed), lane.fold.subject))
+            yield lane.fold, lane.params
+
+    for (seed, subject), probabilities in zip(keys, predict_folds(each(), work.micro.image, config), strict=True):
         if not np.isfinite(probabilities).all():
-            where = f"fold {lane.fold.subject}, seed {seed}"
+            where = f"fold {subject}, seed {seed}"
             raise FloatingPointError(
                 f"{where}: training diverged to non-finite numbers; lower --outer_rate or --inner_rate"
             )
-        together[seed, lane.fold.subject].append(probabilities)
+        together[seed, subject].append(probabilities)
     rows = []
     for (seed, subject), members in together.items():
         rows += prediction_rows(work.micro, folds[subject], seed, np.mean(members, axis=0))

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import chex
@@ -281,14 +281,14 @@ def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
 
 
 def predict_folds(
-    trained: Sequence[tuple[Fold, Params]], images: NDArray[np.float32], config: TrainConfig
+    trained: Iterable[tuple[Fold, Params]], images: NDArray[np.float32], config: TrainConfig
 ) -> list[NDArray[np.float32]]:
     """Probabilities of each fold's test clips, without adaptation, averaged over the clip and its mirror image.
 
     There are no labels among the arguments.
 
     Args:
-      trained: folds with their parameters.
+      trained: folds with their parameters, taken one after the other.
       images: `[n, H, W, C]` unscaled micro clips of the whole protocol.
       config: the settings the parameters were trained with.
 

@@ -127,9 +127,17 @@ ORDER = [
     "experiments.claims.efficiency",
     "experiments.claims.ablations",
     "experiments.claims.__main__",
+    "experiments.endurance",
+    "experiments.endurance.victim",
+    "experiments.endurance.kills",
+    "experiments.endurance.damage",
+    "experiments.endurance.mutations",
+    "experiments.endurance.small_disk",
+    "experiments.endurance.long_run",
+    "experiments.endurance.__main__",
 ]
 HEAVY = {
-    "cv2": {"images", "footage", "optics", "inspection", "store", "robustness"},
+    "cv2": {"images", "footage", "optics", "inspection", "store", "robustness", "mutations"},
     "skimage": {"faces", "optics"},
     "tensorflow_datasets": {"builder", "source"},
 }

@@ -7,7 +7,7 @@ On invented people with few labelled clips (an eighth, twelve) and with all; mac
 on, of strangers, or the training clips magnified. The flow release has no macro clips: there they are always the magnified
 ones.
 
-Wall time on 2 cores: 8 minutes; on the flow release 6. To be expected: most settings make no difference that these rounds can
+Wall time on 2 cores: 9 minutes; on the flow release 10. To be expected: most settings make no difference that these rounds can
 show; a change outside its interval in one panel of some thirty rows is what chance brings.
 """
 

@@ -1,6 +1,7 @@
 """From counts to what is shown: rows with paired differences, tables, and a picture with a panel a question."""
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from lightman_jax.branches import NetworkConfig
 from lightman_jax.metrics import accuracy, chance_band, paired_difference, uf1
 
 _COLUMNS = 4
+_LETTERS_AN_INCH = 11
 
 
 class Row(NamedTuple):
@@ -142,7 +144,7 @@ def save_differences(path: Path, rows: Sequence[Row], title: str, data: str) -> 
         axes.grid(axis="x", alpha=0.3)
         first = next(row for row in rows if row.panel == panel and row.difference is None)
         axes.set_title(f"{panel} ({first.learner}: {first.mean:.3f})", fontsize=10)
-        axes.set_xlabel(f"worse than {first.learner}  ◂  change of UF1  ▸  better")
+        axes.set_xlabel("worse  ◂  change of UF1  ▸  better")
     finish_figure(figure, None, path, title, data)
 
 
@@ -178,5 +180,5 @@ def finish_figure(figure: Figure, axes: Axes | None, path: Path, title: str, dat
     if axes is not None:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
-    figure.suptitle(f"{title}\n{data}", fontsize=11)
+    figure.suptitle(f"{title}\n{textwrap.fill(data, int(_LETTERS_AN_INCH * figure.get_figwidth()))}", fontsize=11)
     save_picture(path, figure)

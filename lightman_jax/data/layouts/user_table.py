@@ -1,9 +1,9 @@
 """Any other corpus: a table of one's own with the columns `clip, subject, label, onset, apex, offset, path`, csv or xlsx.
 
 `clip, subject, label, path` are needed. `path`, relative to the table, is a folder of pictures, one picture, or a
-film. Frame numbers are those in the pictures' names, or counted from 1 in a film; without them a clip is all of its
-frames. Further columns: `pool` (micro or macro, micro by default), `action_units`, `fps`, and `box` (`top left
-side` of the face in the onset frame, pixels). MMI goes through this door.
+film. Frame numbers are those in the pictures' names, and without them a clip is all of its pictures; in a film they
+are counted from 1, and its onset and offset are needed. Further columns: `pool` (micro or macro, micro by default),
+`action_units`, `fps`, and `box` (`top left side` of the face in the onset frame, pixels). MMI goes through this door.
 """
 
 import re
