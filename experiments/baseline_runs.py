@@ -12,7 +12,7 @@ from experiments.compare import compare_runs, save_pairs_picture
 from experiments.config import RunConfig
 from experiments.scores import Prediction, write_predictions
 from experiments.training import Work, predict_lanes, prediction_rows, train_lanes
-from lightman_jax.folds import TrainConfig
+from lightman_jax.lane import TrainConfig
 
 
 def baseline_configs(config: RunConfig) -> dict[str, TrainConfig]:

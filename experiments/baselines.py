@@ -8,7 +8,7 @@ relatives, where they are asked for.
 import dataclasses
 from typing import Any
 
-from lightman_jax.folds import TrainConfig
+from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import METHODS, method_config
 
 MACHINES = ("majority", "knn", "linear_svm", "rbf_svm", "perceptron")

@@ -20,8 +20,8 @@ from lightman_jax.branches import NetworkConfig
 from lightman_jax.data.catalog import MACRO_CORPORA, PROTOCOLS
 from lightman_jax.data.labels import check_labels
 from lightman_jax.data.motion import MotionConfig
-from lightman_jax.folds import TrainConfig
 from lightman_jax.label_generator import GeneratorConfig
+from lightman_jax.lane import TrainConfig
 from lightman_jax.level_one import BilevelConfig
 from lightman_jax.methods import METHODS, MethodConfig, method_config
 from lightman_jax.tasks import TaskConfig

@@ -18,7 +18,8 @@ from experiments.benchmark.measure import peak_megabytes
 from experiments.config import ADAPTED_PROTOCOLS, RunConfig
 from experiments.train import plan_work, train_and_evaluate
 from experiments.training import CompileClock, Work
-from lightman_jax.folds import Progress, TrainConfig, train_folds, trained_shapes
+from lightman_jax.folds import Progress, train_folds, trained_shapes
+from lightman_jax.lane import TrainConfig
 
 _SUBJECTS, _STEPS, _CHUNKS = 2, 2, 3
 

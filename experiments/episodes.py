@@ -33,7 +33,8 @@ from lightman_jax.adaptation import make_adapter
 from lightman_jax.data.clips import DataError
 from lightman_jax.files import write_whole
 from lightman_jax.flow import scale_flow
-from lightman_jax.folds import TrainConfig, TrainedFold
+from lightman_jax.folds import TrainedFold
+from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import method_config
 from lightman_jax.metrics import confusion_matrix, paired_difference, sign_flip_p_value, uf1
 from lightman_jax.tasks import Fold

@@ -9,7 +9,7 @@ from typing import Any
 from experiments.inventory import changed_file, listed_from
 from experiments.lanes import LaneStore
 from experiments.training import Work
-from lightman_jax.folds import TrainConfig
+from lightman_jax.lane import TrainConfig
 
 
 def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[str]) -> str:

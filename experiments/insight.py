@@ -15,7 +15,8 @@ from experiments.pictures import save_picture
 from experiments.training import Work
 from lightman_jax.branches import apply_branches
 from lightman_jax.flow import magnify_flow, scale_flow
-from lightman_jax.folds import TrainConfig, TrainedFold
+from lightman_jax.folds import TrainedFold
+from lightman_jax.lane import TrainConfig
 from lightman_jax.level_one import initial_params
 from lightman_jax.methods import make_method
 

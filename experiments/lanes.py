@@ -13,7 +13,8 @@ import numpy as np
 
 import lightman_jax
 from lightman_jax.files import read_sealed, write_sealed
-from lightman_jax.folds import TrainConfig, TrainedFold, trained_shapes
+from lightman_jax.folds import TrainedFold, trained_shapes
+from lightman_jax.lane import TrainConfig
 from lightman_jax.tasks import Fold
 from lightman_jax.types import ClipSet
 

@@ -30,7 +30,8 @@ from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.motion import MotionConfig, motion_image
 from lightman_jax.data.optics import optical_strain
 from lightman_jax.flow import mirror_flow, scale_flow
-from lightman_jax.folds import TrainConfig, predict_folds, train_folds
+from lightman_jax.folds import predict_folds, train_folds
+from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.tasks import Fold

@@ -18,7 +18,8 @@ from experiments.hosts import from_first
 from experiments.lanes import LaneStore, StoredLanes
 from experiments.scores import Prediction
 from lightman_jax.files import append_line, require_space
-from lightman_jax.folds import Progress, TrainConfig, TrainedFold, predict_folds, train_folds
+from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
+from lightman_jax.lane import TrainConfig
 from lightman_jax.tasks import Fold
 from lightman_jax.types import ClipSet, Params
 

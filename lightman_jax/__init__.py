@@ -27,7 +27,6 @@ from lightman_jax.branches import init_params as init_params
 from lightman_jax.flow import magnify_flow as magnify_flow
 from lightman_jax.flow import mirror_flow as mirror_flow
 from lightman_jax.flow import scale_flow as scale_flow
-from lightman_jax.folds import TrainConfig as TrainConfig
 from lightman_jax.folds import TrainedFold as TrainedFold
 from lightman_jax.folds import predict_folds as predict_folds
 from lightman_jax.folds import train_folds as train_folds
@@ -38,6 +37,7 @@ from lightman_jax.label_generator import init_generated as init_generated
 from lightman_jax.label_generator import init_generated_state as init_generated_state
 from lightman_jax.label_generator import make_generator_update as make_generator_update
 from lightman_jax.label_generator import published_optimizers as published_optimizers
+from lightman_jax.lane import TrainConfig as TrainConfig
 from lightman_jax.leakage import check_leaks as check_leaks
 from lightman_jax.level_one import BilevelConfig as BilevelConfig
 from lightman_jax.level_one import RatedParams as RatedParams

@@ -1,30 +1,18 @@
-"""Train and predict folds as one compiled program. A lane is one (fold, seed).
+"""Train and predict folds as one compiled program, as many lanes side by side as there are devices and room."""
 
-The data lie on each device once; a lane draws its tasks by index from its fold's training clips. Randomness is pure in (seed, fold,
-step): lanes may run in any order, on any number of devices, and draw the same tasks.
-"""
-
-import dataclasses
-import functools
 import warnings
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
-from lightman_jax.bilevel import TASKS, side_by_side
-from lightman_jax.branches import NetworkConfig
 from lightman_jax.devices import (
     FOLDS,
     OutOfMemoryError,
-    each_lane,
     fetch,
     is_out_of_memory,
     lane_mesh,
@@ -32,59 +20,26 @@ from lightman_jax.devices import (
     place,
     program_bytes,
 )
-from lightman_jax.flow import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
+from lightman_jax.lane import (
+    Lane,
+    LaneData,
+    Programs,
+    TrainConfig,
+    fold_key,
+    lane_data,
+    lane_gradient_error,
+    method_of,
+    prediction_program,
+    training_program,
+    trains_side_by_side,
+)
 from lightman_jax.leakage import check_leaks
-from lightman_jax.methods import Method, MethodConfig, make_method
-from lightman_jax.precision import gradient_error, refuse_imprecise, refuse_nonfinite, refuse_on_cpu
-from lightman_jax.tasks import Fold, Pool, TaskConfig, draw_task_batch
-from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
-
-MacroLabels = Literal["true", "shuffled"]
+from lightman_jax.precision import refuse_imprecise, refuse_nonfinite, refuse_on_cpu
+from lightman_jax.tasks import Fold
+from lightman_jax.types import Clips, ClipSet, Params
 
 _LONGEST_CHUNK = 25
 _FEWEST_PREDICTED = 8
-_INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """How one fold is trained.
-
-    Attributes:
-      method: what the two levels minimise.
-      network: sizes of the dual branch.
-      task: how tasks are drawn.
-      steps: outer steps, fixed in advance (400 overfit on the public flow).
-      outer_rate: AdamW's rate, decayed by a cosine to 0.
-      weight_decay: AdamW's decay.
-      scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
-      macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
-      macro_labels: true, or shuffled over the fold's training macro clips: the control that shows what the labels add.
-      skip_nonfinite: leave out an update that is not finite, instead of stopping.
-    """
-
-    method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
-    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
-    steps: int = 100
-    outer_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    scaling: Scaling = "clip_rms"
-    macro_gain: float = 3.0
-    macro_labels: MacroLabels = "true"
-    skip_nonfinite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps {self.steps} trains nothing; choose 1 or more, 100 is usual")
-        if self.outer_rate <= 0 or self.macro_gain <= 0:
-            raise ValueError(f"outer_rate {self.outer_rate} and macro_gain {self.macro_gain} must both be above 0")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay {self.weight_decay} is negative; choose 0 or more")
-        if self.macro_labels not in get_args(MacroLabels):
-            raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
-        if self.scaling not in SCALINGS:
-            raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
 
 
 class TrainedFold(NamedTuple):
@@ -104,47 +59,6 @@ class Progress(NamedTuple):
     done: int
     total: int
     loss: float
-
-
-class _Lane(NamedTuple):
-    """Per-lane inputs: the data of its key, `train [n]`, `macro_train [m]`."""
-
-    key_data: jax.Array
-    train: jax.Array
-    macro_train: jax.Array
-
-    @property
-    def key(self) -> jax.Array:
-        """The lane's random key."""
-        return jax.random.wrap_key_data(self.key_data)
-
-
-class _Data(NamedTuple):
-    """What every lane shares; images scaled, unless that depends on the fold."""
-
-    image: jax.Array
-    label: jax.Array
-    subject: jax.Array
-    macro_image: jax.Array
-    macro_label: jax.Array
-    macro_subject: jax.Array
-
-
-class _Programs(NamedTuple):
-    """A lane's first state, some steps, and its last parameters."""
-
-    start: Callable[..., TrainState]
-    advance: Callable[..., tuple[TrainState, Metrics]]
-    finish: Callable[..., Params]
-
-
-def fold_key(seed: int, subject: str) -> jax.Array:
-    """Key of one lane, `fold_in(key(seed), crc32(subject))`: it does not depend on which other subjects there are.
-
-    >>> bool((fold_key(0, "smic/s1") == fold_key(0, "smic/s1")).all())
-    True
-    """
-    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(subject.encode()))
 
 
 def train_folds(
@@ -191,12 +105,12 @@ def train_folds(
     # By all lanes, not by those left: a run that was interrupted goes on with the arithmetic it began with.
     count = len(folds) * len(seeds)
     mesh = lane_mesh(count, 1 if config.method.variant == "generated" else config.task.tasks)
-    of_row = lanes_of_row(count, mesh, side_by_side=_side_by_side(config))
+    of_row = lanes_of_row(count, mesh, side_by_side=trains_side_by_side(config))
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
-    programs = _training_program(config, len(micro.classes), macro is None, chunk, mesh)
-    shared = _device_data(micro, macro, config)
+    programs = training_program(config, len(micro.classes), macro is None, chunk, mesh)
+    shared = lane_data(micro, macro, config)
     if config.network.precision == "bfloat16":
-        refuse_imprecise(_gradient_error(lanes[0], shared, config, len(micro.classes), macro is None))
+        refuse_imprecise(lane_gradient_error(lanes[0], shared, config, len(micro.classes), macro is None))
     data = place(shared, mesh, PartitionSpec())
     first = 0
     while first < len(lanes):
@@ -209,7 +123,7 @@ def train_folds(
             [fold.train for fold, _ in filled],
             [fold.train if macro is None else fold.macro_train for fold, _ in filled],
         )
-        lane = _Lane(*place([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
+        lane = Lane(*place([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
 
         def tell(step: int, loss: float, batch: Sequence[tuple[Fold, int]] = batch, first: int = first) -> None:
             if on_progress is not None:
@@ -233,9 +147,9 @@ def train_folds(
 
 def _train_batch(
     batch: Sequence[tuple[Fold, int]],
-    lane: _Lane,
-    data: _Data,
-    programs: _Programs,
+    lane: Lane,
+    data: LaneData,
+    programs: Programs,
     config: TrainConfig,
     chunk: int,
     tell: Callable[[int, float], None],
@@ -257,7 +171,7 @@ def _train_batch(
         yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
 
 
-def _memory_text(error: BaseException, programs: _Programs, lane: _Lane, data: _Data) -> str:
+def _memory_text(error: BaseException, programs: Programs, lane: Lane, data: LaneData) -> str:
     """What a training needs, by the compiler, and which flags make it less."""
     start, advance, _ = programs
     needed = program_bytes(advance, jax.eval_shape(start, lane, data), lane, data)
@@ -270,7 +184,7 @@ def _memory_text(error: BaseException, programs: _Programs, lane: _Lane, data: _
 
 def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
     """Shapes and dtypes of a lane's last parameters, without training: a tree of `jax.ShapeDtypeStruct`."""
-    method = _method(config)
+    method = method_of(config)
 
     def last(image: jax.Array, label: jax.Array, where: jax.Array) -> Params:
         state = method.init(jax.random.key(0), image.shape[1:], len(micro.classes))
@@ -295,7 +209,7 @@ def predict_folds(
     Returns:
       One `[t, N]` array per fold, rows in the order of `fold.test`.
     """
-    program = _prediction_program(config)
+    program = prediction_program(config)
     everything = jnp.asarray(images)
     results = []
     for fold, params in trained:
@@ -305,163 +219,3 @@ def predict_folds(
         probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train))
         results.append(np.asarray(probabilities)[: len(fold.test)])
     return results
-
-
-def _device_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> _Data:
-    second = micro if macro is None else macro
-    # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
-    number = {name: row for row, name in enumerate(dict.fromkeys((*sorted(micro.subject), *sorted(second.subject))))}
-
-    def part(clips: ClipSet) -> tuple[Any, Any, Any]:
-        subject = [number[name] for name in clips.subject]
-        image = jnp.asarray(clips.image)
-        if not _scaled_by_fold(config):
-            image = scale_flow(image, scaling=config.scaling)
-        # On the host: what lies on one process's devices cannot be spread over those of another.
-        return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
-
-    return _Data(*part(micro), *part(second))
-
-
-def _scaled_by_fold(config: TrainConfig) -> bool:
-    """Whether a clip's scaled image depends on the fold's training clips; if not, it is scaled once for all lanes."""
-    return config.scaling == "fold_rms"
-
-
-@functools.lru_cache(maxsize=32)
-def _training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh) -> _Programs:
-    method = _method(config, mesh)
-
-    def start(lane: _Lane, data: _Data) -> TrainState:
-        key = jax.random.fold_in(lane.key, _INIT_STEP)
-        return method.init(key, data.image.shape[1:], classes, data.image.dtype)
-
-    def advance(state: TrainState, lane: _Lane, data: _Data) -> tuple[TrainState, Metrics]:
-        micro, macro = _pools(lane, data, config, pseudo_macro)
-
-        def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            draw_key, mirror_key = jax.random.split(jax.random.fold_in(lane.key, state.step))
-            tasks = draw_task_batch(draw_key, micro, macro, classes=classes, config=config.task)
-            return method.update(state, mirror_at_random(mirror_key, tasks))
-
-        return jax.lax.scan(step, state, None, length=chunk)
-
-    def finish(state: TrainState, lane: _Lane, data: _Data) -> Params:
-        micro, _ = _pools(lane, data, config, pseudo_macro)
-        return method.finish(state, Clips(image=micro.image, label=micro.label, where=micro.train))
-
-    # check_vma off: the initial carries of the scans inside are constants, which the check takes for unvarying.
-    lanes, shared = PartitionSpec(FOLDS), PartitionSpec()
-    # The tasks' axis is left to the update inside, which splits over it where it is longer than 1.
-    own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
-    each = functools.partial(jax.shard_map, mesh=mesh, out_specs=lanes, axis_names=own, check_vma=False)
-    of_row = functools.partial(each_lane, side_by_side=_side_by_side(config))
-    return _Programs(
-        jax.jit(each(of_row(start, 1), in_specs=(lanes, shared))),
-        jax.jit(each(of_row(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
-        jax.jit(each(of_row(finish, 2), in_specs=(lanes, lanes, shared))),
-    )
-
-
-def _gradient_error(
-    lane: tuple[Fold, int], data: _Data, config: TrainConfig, classes: int, pseudo_macro: bool
-) -> float:
-    """Of a lane's first outer step."""
-    fold, seed = lane
-    key = fold_key(seed, fold.subject)
-    macro_train = fold.train if pseudo_macro else fold.macro_train
-    own = _Lane(jax.random.key_data(key), jnp.asarray(fold.train), jnp.asarray(macro_train))
-    micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, pseudo_macro)
-    tasks = draw_task_batch(key, micro, macro, classes=classes, config=config.task)
-    return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
-
-
-def _side_by_side(config: TrainConfig) -> bool:
-    return side_by_side(config.method.bilevel.task_mapping)
-
-
-def _method(config: TrainConfig, mesh: Mesh | None = None) -> Method:
-    optimizer = optax.adamw(
-        optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
-    )
-    if config.skip_nonfinite:
-        optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=config.steps)
-    return make_method(config.method, config.network, optimizer, steps=config.steps, mesh=mesh)
-
-
-def _pools(lane: _Lane, data: _Data, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:
-    micro_image, macro_image = data.image, data.macro_image
-    if _scaled_by_fold(config):
-        micro_image = scale_flow(micro_image, scaling=config.scaling, train=lane.train)
-        macro_image = scale_flow(macro_image, scaling=config.scaling, train=lane.macro_train)
-    if pseudo_macro:
-        macro_image = magnify_flow(micro_image, config.macro_gain)
-    macro_label = data.macro_label
-    if config.macro_labels == "shuffled":
-        macro_label = shuffle_labels(jax.random.fold_in(lane.key, _SHUFFLE_STEP), macro_label, lane.macro_train)
-    return (
-        Pool(micro_image, data.label, data.subject, lane.train),
-        Pool(macro_image, macro_label, data.macro_subject, lane.macro_train),
-    )
-
-
-def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.Array:
-    """Permute the labels of the training clips among themselves; no other clip's label moves or is moved.
-
-    Args:
-      key: JAX random key.
-      labels: `[m]`.
-      train: `[m]` bool.
-
-    Returns:
-      `[m]`.
-
-    >>> shuffle_labels(jax.random.key(0), jnp.array([1, 1, 7]), jnp.array([True, True, False])).tolist()
-    [1, 1, 7]
-    """
-    chex.assert_equal_shape([labels, train])
-    score = jnp.where(train, jax.random.uniform(key, labels.shape), jnp.inf)
-    # Stable sorts: training rows come first in both, the others keep their own order behind them.
-    return labels.at[jnp.argsort(~train)].set(labels[jnp.argsort(score)])
-
-
-def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
-    """Mirror each clip of a task batch with probability one half, u negated.
-
-    Args:
-      key: JAX random key.
-      tasks: a `Task` with images `[T, n, (frames,) H, W, C]`.
-    """
-    chex.assert_rank(tasks.support.image, {5, 6})
-
-    def some(part_key: jax.Array, images: jax.Array) -> jax.Array:
-        heads = jax.random.bernoulli(part_key, 0.5, images.shape[:2])
-        return jnp.where(heads.reshape(*heads.shape, *[1] * (images.ndim - 2)), mirror_flow(images), images)
-
-    keys = jax.random.split(key, 3)
-    return Task(
-        support=_with_image(tasks.support, some(keys[0], tasks.support.image)),
-        macro=_with_image(tasks.macro, some(keys[1], tasks.macro.image)),
-        query=_with_image(tasks.query, some(keys[2], tasks.query.image)),
-    )
-
-
-def _with_image(clips: Clips, image: jax.Array) -> Clips:
-    return Clips(image=image, label=clips.label, where=clips.where)
-
-
-@functools.lru_cache(maxsize=32)
-def _prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
-    logits = _method(config).logits
-
-    @jax.jit
-    def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array) -> jax.Array:
-        if _scaled_by_fold(config):
-            test = scale_flow(images, scaling=config.scaling, train=train)[rows]
-        else:
-            test = scale_flow(images[rows], scaling=config.scaling)
-        views = jnp.concatenate([test, mirror_flow(test)])
-        probabilities = jax.nn.softmax(logits(params, views))
-        return 0.5 * (probabilities[: rows.shape[0]] + probabilities[rows.shape[0] :])
-
-    return predict

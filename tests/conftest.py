@@ -74,12 +74,12 @@ def x64() -> Iterator[None]:
 @pytest.fixture
 def one_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Conv4 with one block, for tests to which the network's depth is nothing but compile time."""
-    from lightman_jax import folds
+    from lightman_jax import lane
     from lightman_jax.backbones import Conv4
 
     def forget() -> None:
-        folds._training_program.cache_clear()
-        folds._prediction_program.cache_clear()
+        lane.training_program.cache_clear()
+        lane.prediction_program.cache_clear()
 
     forget()
     monkeypatch.setattr(Conv4, "depth", 1)

@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 from experiments.baselines import BASELINES, MACHINES, chosen_baselines, trained_baseline
 from experiments.machines import LEARNERS, fit_learner
 from lightman_jax.backbones import OffApexNet, STSTNet
-from lightman_jax.folds import TrainConfig
+from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import METHODS
 from lightman_jax.tasks import leave_one_subject_out
 

@@ -14,7 +14,8 @@ from test_leakage import make_config, same
 from lightman_jax import folds as folds_module
 from lightman_jax import precision
 from lightman_jax.devices import lane_mesh
-from lightman_jax.folds import Progress, fold_key, predict_folds, train_folds
+from lightman_jax.folds import Progress, predict_folds, train_folds
+from lightman_jax.lane import fold_key
 from lightman_jax.tasks import leave_one_subject_out
 
 ROOT = Path(__file__).parents[1]
@@ -117,10 +118,10 @@ def test_bfloat16_is_refused_on_a_cpu_and_where_it_bends_the_gradient(clips, mon
 def test_a_run_compiles_its_update_once_and_reports_progress(clips):
     config = make_config("joint", steps=6)
     folds = leave_one_subject_out(clips.subject)
-    folds_module._training_program.cache_clear()
+    folds_module.training_program.cache_clear()
     seen: list[Progress] = []
     lanes = list(train_folds(clips, None, folds, [0, 1], config, on_progress=seen.append))
-    program = folds_module._training_program
+    program = folds_module.training_program
     assert program.cache_info().misses == 1
     start, advance, _ = program(config, 3, True, 6, lane_mesh(6, 1))
     assert program.cache_info().misses == 1, "the program asked for here must be the one that ran"
@@ -149,7 +150,7 @@ def test_training_learns_and_predictions_are_probabilities(clips):
 def test_a_macro_corpus_of_many_strangers_takes_no_micro_subject_out_of_the_draw(clips):
     """Forty other people in the macro pool, more than there are micro clips, whose names sort before the micro subjects'."""
     strangers = make_clips(subjects=40, each=1, corpus="a")
-    data = folds_module._device_data(clips, strangers, make_config())
+    data = folds_module.lane_data(clips, strangers, make_config())
     assert int(data.subject.max()) < len(clips)
     assert len(set(np.asarray(data.macro_subject).tolist()) | set(np.asarray(data.subject).tolist())) == 43
 

@@ -28,6 +28,7 @@ ORDER = [
     "lightman_jax.leakage",
     "lightman_jax.devices",
     "lightman_jax.precision",
+    "lightman_jax.lane",
     "lightman_jax.folds",
     "lightman_jax",
     "lightman_jax.data",

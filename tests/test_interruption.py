@@ -16,8 +16,9 @@ from experiments.commands import Stopped, run_command, stoppable
 from experiments.config import ConfigError
 from experiments.lanes import LaneStore
 from experiments.locks import only_writer
-from lightman_jax import folds as training
-from lightman_jax.folds import fold_key, train_folds
+from lightman_jax import lane as training
+from lightman_jax.folds import train_folds
+from lightman_jax.lane import fold_key
 from lightman_jax.tasks import leave_one_subject_out
 
 
@@ -99,10 +100,10 @@ def planted(monkeypatch):
         image = jnp.where(bad, jnp.nan, mirrored.query.image)
         return dataclasses.replace(mirrored, query=dataclasses.replace(mirrored.query, image=image))
 
-    training._training_program.cache_clear()
+    training.training_program.cache_clear()
     monkeypatch.setattr(training, "mirror_at_random", mirror)
     yield
-    training._training_program.cache_clear()
+    training.training_program.cache_clear()
 
 
 def test_a_planted_nan_is_reported_with_fold_step_loss_and_parameter_or_left_out(planted):

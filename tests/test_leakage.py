@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from conftest import make_clips
 
-from lightman_jax import folds as training
+from lightman_jax import lane as training
 from lightman_jax import leakage
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.flow import SCALINGS, mirror_flow, scale_flow
-from lightman_jax.folds import TrainConfig, predict_folds, train_folds
+from lightman_jax.folds import predict_folds, train_folds
+from lightman_jax.lane import TrainConfig
 from lightman_jax.level_one import BilevelConfig
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, uf1

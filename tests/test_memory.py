@@ -26,7 +26,7 @@ def work():
 @pytest.fixture
 def memory_for(monkeypatch):
     """Let devices hold so many lanes together, and no more."""
-    original = training._training_program
+    original = training.training_program
 
     def limit(most):
         def program(*arguments):
@@ -41,7 +41,7 @@ def memory_for(monkeypatch):
             return programs._replace(advance=advance)
 
         program.cache_clear = original.cache_clear
-        monkeypatch.setattr(training, "_training_program", program)
+        monkeypatch.setattr(training, "training_program", program)
 
     return limit
 

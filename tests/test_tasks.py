@@ -8,7 +8,7 @@ from conftest import make_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.folds import mirror_at_random
+from lightman_jax.lane import mirror_at_random
 from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task, draw_task_batch, leave_one_subject_out
 from lightman_jax.types import ARRAYS
 

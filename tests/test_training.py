@@ -11,7 +11,7 @@ from experiments.baselines import trained_baseline
 from experiments.config import parse_config
 from experiments.training import Work, predict_lanes, train_lanes
 from lightman_jax.branches import NetworkConfig
-from lightman_jax.folds import TrainConfig
+from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.tasks import TaskConfig, leave_one_subject_out
 

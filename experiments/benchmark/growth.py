@@ -14,7 +14,8 @@ import numpy as np
 from experiments.benchmark.product import make_gradient, network_of, task_mesh
 from experiments.benchmark.work import Setting, draw_work
 from lightman_jax.branches import NetworkConfig
-from lightman_jax.folds import TrainConfig, train_folds
+from lightman_jax.folds import train_folds
+from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import MethodConfig
 from lightman_jax.tasks import TaskConfig, leave_one_subject_out
 from lightman_jax.types import ClipSet

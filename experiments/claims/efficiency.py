@@ -31,7 +31,7 @@ from experiments.claims.sweep import finish_figure
 from experiments.machines import fit_machine
 from lightman_jax.adaptation import adapt_and_predict
 from lightman_jax.branches import NetworkConfig, apply_branches
-from lightman_jax.folds import TrainConfig
+from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import MethodConfig, make_method, method_config
 from lightman_jax.tasks import Fold, Pool, draw_task_batch
 from lightman_jax.types import Clips, ClipSet

@@ -14,7 +14,8 @@ from experiments.machines import fit_machine
 from lightman_jax.adaptation import make_adapter
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.flow import mirror_flow, scale_flow
-from lightman_jax.folds import MacroLabels, TrainConfig, predict_folds, train_folds
+from lightman_jax.folds import predict_folds, train_folds
+from lightman_jax.lane import MacroLabels, TrainConfig
 from lightman_jax.level_one import BilevelConfig
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix
