@@ -9,7 +9,7 @@ networks that were trained on the simulated clips alone and adapt to the real on
 simulator's variations were once chosen while looking at scores on that release (`experiments.simulated_training`), so these
 rows are not blind.
 
-Wall time on 2 cores: 2 minutes; on the flow release 10. To be expected: all learners fall with the number of clips, the machine
+Wall time on 2 cores: 2 minutes; on the flow release 15. To be expected: all learners fall with the number of clips, the machine
 fastest; on the flow release simulated clips alone give UF1 .70, and from a tenth of the real clips on they cost more than they
 bring.
 """

@@ -77,14 +77,15 @@ def show(console: Console, rows: list[Row]) -> None:
 def draw(path: Path, rows: list[Row], data: str) -> None:
     """The picture: a panel a question, and the spread over people in one of its own."""
     panels = {panel: list(group) for panel, group in itertools.groupby(rows, key=lambda row: row.panel)}
+    names = list(dict.fromkeys(row.learner for row in rows))
     figure, grid = plt.subplots(1, len(panels) + 1, figsize=(3.9 * (len(panels) + 1), 4.2), layout="constrained")
     spread, *others = grid
     for axes, own in zip(others, panels.values(), strict=True):
-        draw_panel(axes, own)
+        draw_panel(axes, own, names)
     others[0].set_ylabel("UF1 of unseen people")
     own = panels[DIFFERENCES]
     levels = list(dict.fromkeys(row.level for row in own))
-    for place, name in enumerate(dict.fromkeys(row.learner for row in own)):
+    for place, name in enumerate(names):
         spread.plot(
             levels, [row.people_sd for row in own if row.learner == name], "o-", color=f"C{place}", markersize=4
         )

@@ -110,6 +110,7 @@ def print_rows(console: Console, rows: Sequence[Row], title: str) -> None:
 def save_curves(path: Path, rows: Sequence[Row], title: str, data: str) -> None:
     """Draw UF1 over the levels of each panel, a line a learner, mean and sd over rounds, chance in grey."""
     panels = list(dict.fromkeys(row.panel for row in rows))
+    names = list(dict.fromkeys(row.learner for row in rows))
     columns = min(_COLUMNS, len(panels))
     lines = -(-len(panels) // columns)
     size = (max(4.2 * columns, 6.5), 3.3 * lines + 0.9)
@@ -118,7 +119,7 @@ def save_curves(path: Path, rows: Sequence[Row], title: str, data: str) -> None:
         if panel is None:
             axes.set_visible(False)
         else:
-            draw_panel(axes, [row for row in rows if row.panel == panel])
+            draw_panel(axes, [row for row in rows if row.panel == panel], names)
     for axes in grid[:, 0]:
         axes.set_ylabel("UF1 of unseen people")
     finish_figure(figure, grid.flat[0], path, title, data)
@@ -148,10 +149,9 @@ def save_differences(path: Path, rows: Sequence[Row], title: str, data: str) -> 
     finish_figure(figure, None, path, title, data)
 
 
-def draw_panel(axes: Axes, rows: Sequence[Row]) -> None:
-    """Draw UF1 over the levels of one panel."""
+def draw_panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Draw UF1 over the levels of one panel; the place of a learner in `names` is its colour in every panel."""
     levels = list(dict.fromkeys(row.level for row in rows))
-    names = list(dict.fromkeys(row.learner for row in rows))
     low, high = (float(np.mean([row.chance[end] for row in rows])) for end in (0, 1))
     axes.axhspan(low, high, color="0.88", label="by chance", zorder=0)
     for number, name in enumerate(names):

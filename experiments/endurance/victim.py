@@ -56,7 +56,7 @@ class Victim:
     def __init__(self, folder: Path, settings: Sequence[str] = ()) -> None:
         self.data, self.shards, self.work = folder / "data", folder / "shards", folder / "work"
         self.folder = folder
-        self._settings = [*_SETTINGS, "--baselines=majority,linear_svm", *settings]
+        self._settings = [*_SETTINGS, "--method=joint", "--baselines=majority,linear_svm", *settings]
 
     def invent(self) -> None:
         """Write the corpus."""
