@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments import report
 from experiments.baseline_runs import compare_with_baselines
-from experiments.inventory import refuse_changed, renew_inventory
+from experiments.inventory import check_version, refuse_changed, renew_inventory
 from experiments.scores import Prediction, read_predictions, score_predictions
 from lightman_jax.files import write_whole
 
@@ -60,6 +60,7 @@ def write_report(workdir: Path) -> Path:
         workdir, "metrics.json", "predictions.csv", "baselines/*.csv", "config.json", "environment.json", *_DRAWN_BEFORE
     )
     metrics = json.loads((workdir / "metrics.json").read_text())
+    check_version(metrics, workdir / "metrics.json")
     rows, classes = read_predictions(workdir / "predictions.csv")
     metrics |= score_predictions(rows, classes, metrics["folds_expected"])
     metrics["baselines"] = compare_with_baselines(workdir, metrics["method"], metrics["data"]["dataset"])

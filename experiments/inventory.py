@@ -4,12 +4,28 @@ import hashlib
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from lightman_jax.files import read_sealed_json, write_sealed_json
 
 FORMAT_VERSION = 1
+"""Of a run's own JSON files: `config.json`, `metrics.json`, `selection.json`, `results.json`."""
+
 _LIST = "results.json"
 _EVERY = ("*",)
+
+
+def check_version(content: Any, path: Path) -> None:
+    """Refuse what another version of this project has written.
+
+    Raises:
+      ValueError: it is no object, or has another format version.
+    """
+    found = content.get("format_version") if isinstance(content, dict) else None
+    if found != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {found}, this release reads {FORMAT_VERSION}; run that experiment anew"
+        )
 
 
 def keep_inventory(workdir: Path, made_from: str) -> None:

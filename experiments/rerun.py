@@ -19,11 +19,11 @@ from rich.table import Table
 
 from experiments.commands import run_command
 from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, as_config_error, restore_config
-from experiments.inventory import refuse_changed
+from experiments.inventory import check_version, refuse_changed
 from experiments.report import make_console
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, read_predictions
-from experiments.train import FORMAT_VERSION, plan_work
+from experiments.train import plan_work
 from experiments.training import Work, predict_lanes
 from lightman_jax.folds import train_folds
 from lightman_jax.tasks import natural_order
@@ -137,13 +137,9 @@ def read_run(workdir: Path) -> tuple[RunConfig, dict[str, Any]]:
     """
     path = workdir / "config.json"
     content = json.loads(path.read_text())
-    if not isinstance(content, dict) or not {"settings", "seeds", "data"} <= content.keys():
+    check_version(content, path)
+    if not {"settings", "seeds", "data"} <= content.keys():
         raise ValueError(f"{path} is not the settings of a run")
-    if content.get("format_version") != FORMAT_VERSION:
-        found = content.get("format_version")
-        raise ValueError(
-            f"{path} has format version {found}, this release reads {FORMAT_VERSION}; run that experiment anew"
-        )
     return restore_config(content["settings"]), content
 
 

@@ -23,11 +23,15 @@ from experiments.commands import run_command
 from experiments.config import ConfigError, RunConfig, default_workdir, parse_config
 from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.html_report import write_report
+from experiments.inventory import FORMAT_VERSION
+from experiments.locks import only_writer
+from experiments.protocols import Plan
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, score_predictions, write_predictions
 from experiments.train import plan_work
 from experiments.training import Work, predict_lanes, train_lanes
 from lightman_jax.data.clips import DataError
+from lightman_jax.data.source import Prepared
 from lightman_jax.files import write_whole
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.tasks import natural_order
@@ -99,6 +103,21 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
         )
     workdir = default_workdir(base, f"{work.data}-selected")
     workdir.mkdir(parents=True, exist_ok=True)
+    with only_writer(workdir):
+        return _select_in(workdir, base, candidates, prepared, plan, work, console)
+
+
+def _select_in(
+    workdir: Path,
+    base: RunConfig,
+    candidates: dict[str, RunConfig],
+    prepared: Prepared,
+    plan: Plan,
+    work: Work,
+    console: Console,
+) -> dict[str, Any]:
+    """Choose, test and write, in a workdir that is this command's."""
+    subjects = sorted(set(work.micro.subject), key=natural_order)
     of_subject = group_of_subjects(subjects)
     scores = []
     for name, config in candidates.items():
@@ -114,6 +133,7 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
             rows += predict_lanes(part, train_lanes(part, config.trained, workdir, console).lanes, config.trained)
     write_predictions(workdir / "predictions.csv", rows, work.micro.classes)
     metrics = {
+        "format_version": FORMAT_VERSION,
         "data": {name: prepared.manifest[name] for name in ("dataset", "stand_in", "origin")},
         "method": f"{base.method_name}, settings chosen on inner subjects",
         "title": plan.title,
@@ -122,6 +142,7 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
         **score_predictions(rows, work.micro.classes, plan.folds_expected),
     }
     choice = {
+        "format_version": FORMAT_VERSION,
         "data": work.data,
         "candidates": list(candidates),
         "groups": of_subject,

@@ -22,7 +22,7 @@ from experiments.held_results import held_results, results_digest
 from experiments.hosts import is_first, wait_for_all
 from experiments.html_report import write_report
 from experiments.insight import save_embedding_picture, save_where_picture
-from experiments.inventory import forget_inventory, keep_inventory
+from experiments.inventory import FORMAT_VERSION, forget_inventory, keep_inventory
 from experiments.locks import only_writer
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
@@ -38,7 +38,6 @@ from lightman_jax.files import write_whole
 from lightman_jax.folds import TrainedFold
 from lightman_jax.leakage import check_leaks
 
-FORMAT_VERSION = 1
 _SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 1
 _PACKAGES = (
     "jax",

@@ -1,15 +1,19 @@
 """Files of unknown origin: nothing leaves the data folder, becomes a formula or a tag, or is decoded at an absurd size."""
 
 import os
+import socket
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write_flow_release
 
+from experiments import prepare
 from lightman_jax.data.images import read_image, write_image
 from lightman_jax.data.layouts import read_corpus
+from lightman_jax.data.source import load_clips
 
 
 def write_table(folder, rows):
@@ -69,3 +73,16 @@ def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded(tmp_path):
     with pytest.raises(ValueError, match=r"huge\.png claims more than \d+ pixels, or is damaged"):
         read_image(path)
     assert int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]) <= 1 << 26
+
+
+def test_nothing_is_fetched_from_a_network(tmp_path, monkeypatch):
+    def refused(*_):
+        raise AssertionError("a connection was asked for")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    data = write_flow_release(tmp_path / "data")
+    assert prepare.main(["--dataset=smic", f"--data_dir={data}", f"--shards={tmp_path / 'shards'}"]) == 0
+    (manifest,) = (tmp_path / "shards").glob("smic-*/manifest.json")
+    assert len(load_clips(manifest.parent).micro) == 18

@@ -125,7 +125,11 @@ def prepare_clips(
         write_sealed_json(shards / MANIFEST, manifest)
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(shards, folder)
+        try:
+            os.replace(shards, folder)
+        except OSError:
+            # Another process has prepared the same in the meantime.
+            manifest = check_prepared(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest

@@ -23,6 +23,7 @@ _NEEDED = ("clip", "subject", "emotion", "path")
 _WANTED = ("onset", "apex", "offset", "action_units", "rate", "pool", "face")
 # A name becomes part of other names, of table cells that a spreadsheet may take for formulas, and of a report.
 _PLAIN = re.compile(r"\w[\w .+()-]*")
+_LONGEST_NAME, _LONGEST_PATH = 255, 1000
 _FILMS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm", ".wmv"}
 
 
@@ -50,7 +51,7 @@ def read_clips(source: Source) -> Reading:
 def _add(collector: Collector, row: Row, source: Source) -> None:
     name, subject, label = row.text("clip"), row.text("subject"), row.text("emotion")
     folder = source.tree.parent.resolve()
-    path = (folder / row.text("path").replace("\\", "/")).resolve()
+    place = row.text("path").replace("\\", "/")
     pool = row.text("pool").lower() or "micro"
     if not (name and subject and label):
         return collector.problem(
@@ -60,6 +61,10 @@ def _add(collector: Collector, row: Row, source: Source) -> None:
         if not _PLAIN.fullmatch(word):
             remedy = "rename it: letters, digits, blanks and .-+() after a first letter or digit"
             return collector.problem(row.where, "a plain name", repr(word), remedy)
+    named = place.isprintable() and len(place) <= _LONGEST_PATH
+    if not named or any(len(part.encode()) > _LONGEST_NAME for part in place.split("/")):
+        return collector.problem(row.where, "a path", repr(place[:60]), "correct the cell")
+    path = (folder / place).resolve()
     if not path.is_relative_to(folder):
         return collector.problem(
             row.where,
