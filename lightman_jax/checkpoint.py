@@ -12,7 +12,14 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from lightman_jax.files import no_space, read_sealed_json, remove_parts, require_space, scratch_for, write_sealed_json
+from lightman_jax.files import (
+    read_sealed_json,
+    remove_parts,
+    require_space,
+    scratch_for,
+    telling_space,
+    write_sealed_json,
+)
 from lightman_jax.types import Params
 
 FORMAT_VERSION = 3
@@ -47,7 +54,10 @@ def save_params(folder: Path, step: int, params: Params, metadata: dict[str, Any
     scratch = scratch_for(target)
     scratch.mkdir(parents=True)
     try:
-        with ocp.StandardCheckpointer(multiprocessing_options=_this_process_alone()) as checkpointer:
+        with (
+            telling_space(target, size),
+            ocp.StandardCheckpointer(multiprocessing_options=_this_process_alone()) as checkpointer,
+        ):
             checkpointer.save(scratch / _PARAMS, params)
             checkpointer.wait_until_finished()
         about = {"format_version": FORMAT_VERSION, "step": step, "metadata": metadata, "files": _digests(scratch)}
@@ -55,10 +65,6 @@ def save_params(folder: Path, step: int, params: Params, metadata: dict[str, Any
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
-    except ValueError as error:
-        if "No space left" in str(error):
-            raise no_space(target, size) from error
-        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for old in _steps(folder)[keep:]:

@@ -1,5 +1,6 @@
 """Files that are whole or absent, and files that notice when one of their bits has changed."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -7,11 +8,13 @@ import os
 import platform
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _PART = ".part"
+_FULL = os.strerror(errno.ENOSPC)
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -54,6 +57,22 @@ def no_space(path: Path, needed: int) -> OSError:
     """The error of a full disk: what could not be written, the bytes it needs, and the bytes there are."""
     text = f"the disk is full: {needed:,} bytes are needed, {free_bytes(path):,} are free"
     return OSError(errno.ENOSPC, text, str(path))
+
+
+@contextlib.contextmanager
+def telling_space(path: Path, needed: int) -> Iterator[None]:
+    """Inside, whatever error another library makes of a full disk becomes that of `no_space`.
+
+    Args:
+      path: what is written.
+      needed: its bytes, about.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _FULL in str(error):
+            raise no_space(path, needed) from error
+        raise
 
 
 def require_space(path: Path, needed: int) -> None:

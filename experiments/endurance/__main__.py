@@ -57,7 +57,9 @@ def _run(words: Sequence[str]) -> int:
     for name, result in found.items():
         console.print(f"{name}:", style="bold")
         for key, value in result.items():
-            if key != "wrong":
+            if isinstance(value, dict):
+                console.print(f"  {key}:", *(f"    {name}: {one}" for name, one in value.items()), sep="\n")
+            elif key != "wrong":
                 console.print(f"  {key}: {value}")
         for text in result["wrong"]:
             console.print(f"  WRONG: {text}", style="red", markup=False)

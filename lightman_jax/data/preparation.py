@@ -21,7 +21,14 @@ from lightman_jax.data.clips import DataError, Problem, RawClip, Reading
 from lightman_jax.data.labels import LabelSpace
 from lightman_jax.data.motion import MotionConfig, motion_image
 from lightman_jax.data.store import FORMAT_VERSION, ClipStore, clip_key, each_clip
-from lightman_jax.files import read_sealed_json, remove_parts, require_space, scratch_for, write_sealed_json
+from lightman_jax.files import (
+    read_sealed_json,
+    remove_parts,
+    require_space,
+    scratch_for,
+    telling_space,
+    write_sealed_json,
+)
 
 MANIFEST = "manifest.json"
 STAND_IN_SUFFIX = "_stand_in"
@@ -100,7 +107,8 @@ def prepare_clips(
             )
             for pool in dict.fromkeys(clip.pool for clip in prepared)
         }
-        shards = write_shards(pools, scratch, classes=check.space.classes, origin=_origin(dataset, reading))
+        with telling_space(folder, len(prepared) * _clip_bytes(config)):
+            shards = write_shards(pools, scratch, classes=check.space.classes, origin=_origin(dataset, reading))
         manifest = {
             "format_version": FORMAT_VERSION,
             "dataset": dataset + (STAND_IN_SUFFIX if reading.stand_in else ""),
@@ -180,10 +188,13 @@ def _compute(
 
 
 def _check_space(folder: Path, clips: int, config: MotionConfig) -> None:
-    frames = config.frame_count if config.representation == "frames" else 3
     # Once as single clips, once as shards, and once more while the shards are renamed.
-    needed = 3 * clips * (4 * frames * config.image_side**2 + 2048) + _SPARE
-    require_space(folder, needed)
+    require_space(folder, 3 * clips * _clip_bytes(config) + _SPARE)
+
+
+def _clip_bytes(config: MotionConfig) -> int:
+    frames = config.frame_count if config.representation == "frames" else 3
+    return 4 * frames * config.image_side**2 + 2048
 
 
 def _examples(
