@@ -1,8 +1,10 @@
 """Files of unknown origin: nothing leaves the data folder, becomes a formula or a tag, or is decoded at an absurd size."""
 
+import contextlib
 import os
 import socket
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -11,9 +13,12 @@ import pytest
 from conftest import write_flow_release
 
 from experiments import prepare
+from lightman_jax.data.clips import DataError
 from lightman_jax.data.images import read_image, write_image
 from lightman_jax.data.layouts import read_corpus
+from lightman_jax.data.layouts.tables import read_sheets
 from lightman_jax.data.source import load_clips
+from lightman_jax.data.stand_in_files import write_xls
 
 
 def write_table(folder, rows):
@@ -86,3 +91,30 @@ def test_nothing_is_fetched_from_a_network(tmp_path, monkeypatch):
     assert prepare.main(["--dataset=smic", f"--data_dir={data}", f"--shards={tmp_path / 'shards'}"]) == 0
     (manifest,) = (tmp_path / "shards").glob("smic-*/manifest.json")
     assert len(load_clips(manifest.parent).micro) == 18
+
+
+def test_a_workbook_that_unpacks_to_gigabytes_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "clips.xlsx"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("xl/worksheets/sheet1.xml", "w") as sheet,
+    ):
+        for _ in range(600):
+            sheet.write(bytes(1 << 20))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(DataError, match=r"clips\.xlsx unpacks to 600 MiB"):
+        read_sheets(path)
+
+
+def test_a_damaged_workbook_is_refused_in_one_line_of_ours(tmp_path, capfd):
+    whole = tmp_path / "clips.xls"
+    write_xls(whole, {"coding": [["a", "b"], [1, 2]]})
+    content, refused = whole.read_bytes(), 0
+    for cut in range(0, len(content), 301):
+        whole.write_bytes(content[:cut])
+        with contextlib.suppress(DataError):
+            read_sheets(whole)
+            continue
+        refused += 1
+    assert refused > 10
+    assert capfd.readouterr().err == ""

@@ -1,9 +1,13 @@
 """Annotation tables: columns by name wherever the header stands, ids as text, the field's many marks for "missing"."""
 
+import contextlib
 import csv
 import dataclasses
 import io
+import os
 import re
+import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Names a column has in one corpus or another, letters and digits alone in lower case, the likeliest first."""
 
 _HEADER_WITHIN = 60
-_LARGEST = 64 << 20
+_LARGEST, _LARGEST_INSIDE = 64 << 20, 512 << 20
 _MISSING = {"", "/", "\\", "-", "nan", "none", "n/a", "na", "null", "?", "#n/a"}
 
 
@@ -112,9 +116,11 @@ def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
         return {"": _read_text_table(path)}
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
+    _refuse_inflated(path)
     try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
-        return {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
+        with _silent():
+            book = CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
+            return {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
     except PasswordError as error:
         raise DataError(f"{path} is locked by a password; open it and save it without one") from error
     except (CalamineError, OSError, ValueError) as error:
@@ -123,6 +129,30 @@ def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
         if type(error).__name__ != "PanicException":
             raise
         raise DataError(f"{path} is no readable spreadsheet; take it from the release again") from error
+
+
+def _refuse_inflated(path: Path) -> None:
+    """A workbook is a zip archive: what it claims to hold is asked before it is unpacked."""
+    with contextlib.suppress(zipfile.BadZipFile, NotImplementedError), zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > _LARGEST_INSIDE:
+            raise DataError(
+                f"{path} unpacks to {size >> 20} MiB, far more than any annotation table; take it from the release again"
+            )
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """The reader's Rust core writes its panics to standard error by itself; the error that is raised says what to do."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def read_table(
