@@ -203,7 +203,10 @@ def _prepare(data: DataConfig, console: Console, workers: int | None, out: str |
     for problem in manifest["problems"][len(check.reading.problems) :]:
         console.print(f"left out: {problem['where']}: {problem['found']}")
     sheet = folder.parent / f"{folder.name}.png"
-    if sheet.exists() or save_sheet(sheet, check.reading, data.motion, manifest["origin"]):
+    # A clip that could not be prepared may not be decodable for the sheet either.
+    lost = {problem["where"] for problem in manifest["problems"] if problem["lost"]}
+    shown = tuple(clip for clip in check.reading.clips if clip.clip not in lost)
+    if sheet.exists() or save_sheet(sheet, shown, data.motion, manifest["origin"]):
         console.print(f"pictures: {sheet}")
     console.print(f"faces: {_tally(manifest['faces'])}; apexes: {_tally(manifest['apexes'])}")
     console.print(f"prepared: {_tally(manifest['clips'])} clips in {folder}, {time.monotonic() - started:.1f} s")

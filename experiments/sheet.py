@@ -1,5 +1,6 @@
 """One picture to look at before training: what the faces, flow, strain and every other representation of a subject look like."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from matplotlib.colors import hsv_to_rgb
 from numpy.typing import NDArray
 
 from experiments.pictures import save_picture
-from lightman_jax.data.clips import RawClip, Reading
+from lightman_jax.data.clips import RawClip
 from lightman_jax.data.faces import crop_face, face_box
 from lightman_jax.data.footage import read_pictures
 from lightman_jax.data.motion import MotionConfig, Representation, is_still, motion_image
@@ -19,22 +20,26 @@ from lightman_jax.data.motion import MotionConfig, Representation, is_still, mot
 _MAX_SHOWN_FRAMES = 3
 
 
-def save_sheet(path: Path, reading: Reading, config: MotionConfig, origin: str) -> bool:
+def save_sheet(path: Path, clips: Sequence[RawClip], config: MotionConfig, origin: str) -> bool:
     """Draw a micro and a macro clip of one subject: onset, apex, flow as colour, strain, and the other representations.
 
     Args:
       path: the picture; its folder must be there.
-      reading: the clips; a subject with both pools is taken where there is one.
+      clips: those that were prepared; a subject with both pools is taken where there is one.
       config: as prepared; its representation is marked.
       origin: where the clips come from, printed on the picture.
 
     Returns:
       False if no clip has pictures to show, as in the public flow release.
     """
-    chosen = _choose(reading)
+    chosen, rows = [], []
+    for clip in _choose(clips):
+        # The sheet shows more of a clip than its representation may have needed.
+        with contextlib.suppress(ValueError, OSError):
+            rows.append(_panels(clip, config))
+            chosen.append(clip)
     if not chosen:
         return False
-    rows = [_panels(clip, config) for clip in chosen]
     columns = max(len(row) for row in rows)
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(1.75 * columns, 2.2 * len(rows) + 0.6), layout="constrained", squeeze=False
@@ -55,8 +60,8 @@ def save_sheet(path: Path, reading: Reading, config: MotionConfig, origin: str) 
     return True
 
 
-def _choose(reading: Reading) -> list[RawClip]:
-    shown = [c for c in reading.clips if c.kind in ("frames", "video") and not is_still(c)]
+def _choose(clips: Sequence[RawClip]) -> list[RawClip]:
+    shown = [c for c in clips if c.kind in ("frames", "video") and not is_still(c)]
     pools = {pool: [clip for clip in shown if clip.pool == pool] for pool in ("micro", "macro")}
     both = {clip.subject for clip in pools["micro"]} & {clip.subject for clip in pools["macro"]}
     chosen = []

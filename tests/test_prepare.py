@@ -210,6 +210,29 @@ def test_a_table_of_ones_own_takes_films_and_single_pictures(tmp_path):
         assert fault in text, fault
 
 
+def test_a_film_whose_frames_are_damaged_is_left_out_of_the_shards_and_of_the_sheet(tmp_path, capsys):
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        film = cv2.VideoWriter(str(tmp_path / f"{name}.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 64))
+        if not film.isOpened():
+            pytest.skip("this OpenCV writes no films")
+        for _ in range(6):
+            film.write(rng.integers(0, 255, (64, 64, 3)).astype(np.uint8))
+        film.release()
+    content = (tmp_path / "a.avi").read_bytes()
+    start, end = len(content) // 4, 3 * len(content) // 4
+    (tmp_path / "a.avi").write_bytes(content[:start] + bytes(end - start) + content[end:])
+    rows = ["clip,subject,label,onset,offset,path,box", *(f"{n},{n},happy,1,6,{n}.avi,0 0 64" for n in "ab")]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    shards = tmp_path / "shards"
+    assert prepare.main(["--dataset=table", f"--data_dir={tmp_path}", f"--shards={shards}"]) == 1
+    manifest = json.loads(next(shards.glob("table-*/manifest.json")).read_text())
+    assert manifest["clips"] == {"micro": 1}
+    assert [problem["where"] for problem in manifest["problems"]] == ["table/a/a"]
+    assert list(shards.glob("table-*.png"))
+
+
 ABANDONED = """
 import os, signal, sys, time
 from pathlib import Path
