@@ -276,7 +276,7 @@ def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: 
             ) from error
         if before != content:
             raise ConfigError(
-                f"{workdir} holds a run with other settings or data ({_difference(before, content)}); choose another --workdir, or "
+                f"{path} is of a run with other settings or data ({_difference(before, content)}); choose another --workdir, or "
                 "remove that folder"
             )
         return

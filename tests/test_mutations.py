@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import shutil
 
 import jax
 import numpy as np
@@ -58,6 +59,34 @@ def test_a_table_of_any_cells_is_read_or_refused(tmp_path, rows, known):
         return
     assert isinstance(reading, Reading)
     assert not reading.clips, "no path of these leads to a picture"
+
+
+@pytest.mark.parametrize("cell", ["inf", "1e999", "9" * 5000, "-1", "²", "99999999999", "0x10", "1e6"])
+@pytest.mark.parametrize("column", ["onset", "apex", "offset", "fps", "box", "action_units", "subject"])
+def test_a_number_beyond_all_measure_costs_its_row_at_most(tmp_path, column, cell):
+    data = write_flow_release(tmp_path / "data", subjects=1, each=1)
+    film = tmp_path / "film.avi"
+    film.write_bytes(b"RIFF")
+    shutil.copy(next((data / "STSNet_whole_norm_u_v_os").iterdir()), tmp_path / "picture.png")
+    plain = {
+        "subject": "p1",
+        "onset": "1",
+        "apex": "2",
+        "offset": "3",
+        "fps": "25",
+        "box": "0 0 9",
+        "action_units": "12",
+    }
+    rows = [{"clip": "a", "label": "x", "path": path} | plain for path in ("film.avi", "picture.png")]
+    lines = [
+        ",".join(rows[0]),
+        ",".join(rows[0].values()),
+        *(",".join((row | {column: cell}).values()) for row in rows),
+    ]
+    (tmp_path / "clips.csv").write_text("\n".join(lines))
+    reading = read_corpus("table", tmp_path)
+    assert reading.clips
+    assert all(len(clip.numbers) <= 10**7 for clip in reading.clips)
 
 
 @HERE

@@ -11,7 +11,7 @@ from lightman_jax.data.clips import DataError
 from lightman_jax.data.labels import assign_labels
 from lightman_jax.data.layouts import read_corpus
 from lightman_jax.data.motion import MotionConfig
-from lightman_jax.data.preparation import MANIFEST, prepare_clips, source_fingerprint
+from lightman_jax.data.preparation import MANIFEST, check_prepared, prepare_clips, source_fingerprint
 from lightman_jax.data.simulator import SimulatorConfig, action_unit_field
 from lightman_jax.data.source import load_clips
 from lightman_jax.data.stand_in import write_stand_in
@@ -100,6 +100,24 @@ def test_changed_missing_and_foreign_shards_are_refused(release, tmp_path):
     (out / MANIFEST).write_text("{")
     with pytest.raises(DataError, match=r"manifest\.json is missing or damaged"):
         load_clips(out)
+
+
+def test_every_flipped_bit_of_a_prepared_folder_is_noticed_and_its_file_named(release, tmp_path):
+    out = tmp_path / "out"
+    prepare(release, out)
+    rng = np.random.default_rng(0)
+    written = sorted(path for path in out.iterdir() if path.stat().st_size)
+    assert len(written) > 3
+    for trial in range(100):
+        path = written[trial % len(written)]
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=f"{path.name} is (missing or (changed|damaged)|not as it was written)"):
+            check_prepared(out)
+        path.write_bytes(whole)
+    check_prepared(out)
 
 
 def test_the_stand_in_is_read_by_the_corpus_reader_and_says_what_it_is(tmp_path):

@@ -284,7 +284,7 @@ class Collector:
         if (
             numbers
             and subject not in self._strangers
-            and int("".join(filter(str.isdigit, subject)) or -1) not in numbers
+            and int("".join(filter(str.isdecimal, subject)) or -1) not in numbers
         ):
             self._strangers.add(subject)
             self.problem(

@@ -77,7 +77,7 @@ def read_clips(source: Source) -> Reading:
 
 
 def _seconds(text: str) -> float | None:
-    return float(text) / 1000 if re.fullmatch(r"\d+(\.\d+)?", text) and float(text) > 0 else None
+    return float(text) / 1000 if re.fullmatch(r"\d{1,9}(\.\d+)?", text) and float(text) > 0 else None
 
 
 def _objective_classes(source: Source) -> dict[tuple[str, str], str]:

@@ -1,5 +1,6 @@
 """DFME: `{training|testA|testB}/{sub0003_01}/{NNNNN}.png`, counted from 0, and one table a split, with a rate for every row."""
 
+import re
 from pathlib import Path
 
 from lightman_jax.data.catalog import normal_subject
@@ -41,7 +42,7 @@ def read_clips(source: Source) -> Reading:
                     "correct the cell; nothing but interpolation in time depends on it",
                     lost=False,
                 )
-            known = float(rate) if rate.replace(".", "", 1).isdigit() else 0.0
+            known = float(rate) if re.fullmatch(r"\d{1,6}(\.\d+)?", rate) else 0.0
             collector.add_row(row, folder, rate=known or None, expected_folder=clip)
     collector.unused(list(trees.values()))
     return collector.reading()

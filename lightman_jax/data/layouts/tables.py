@@ -34,6 +34,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Names a column has in one corpus or another, letters and digits alone in lower case, the likeliest first."""
 
 _HEADER_WITHIN = 60
+_LONGEST_CELL = 200
+# Of frames at 1,000 pictures a second: some three hours.
+_LARGEST_NUMBER = 10_000_000
 _LARGEST, _LARGEST_INSIDE = 64 << 20, 512 << 20
 _MISSING = {"", "/", "\\", "-", "nan", "none", "n/a", "na", "null", "?", "#n/a"}
 
@@ -60,7 +63,7 @@ class Row:
         """The cell as a whole number, also where the sheet holds text; None for the marks of a missing one.
 
         Raises:
-          ValueError: the cell is neither a number nor a mark.
+          ValueError: the cell is neither a number of ten million or less nor a mark.
         """
         text = self.text(field)
         if text.lower() in _MISSING:
@@ -69,8 +72,8 @@ class Row:
             value = float(text.replace(",", ".")) if re.fullmatch(r"\d+,\d+", text) else float(text)
         except ValueError:
             raise ValueError(f"{field} is {text!r}, no number") from None
-        if value != value or value != int(value):
-            raise ValueError(f"{field} is {text!r}, no whole number")
+        if not abs(value) <= _LARGEST_NUMBER or value != int(value):
+            raise ValueError(f"{field} is {text!r}, no whole number up to {_LARGEST_NUMBER:,}")
         return int(value)
 
 
@@ -85,7 +88,7 @@ class Table:
 
 
 def cell_text(cell: Any) -> str:
-    """A cell as stripped text, whole numbers without their `.0`.
+    """A cell as stripped text of at most 200 letters, whole numbers without their `.0`.
 
     >>> cell_text(6.0), cell_text(" 006 "), cell_text(None)
     ('6', '006', '')
@@ -94,7 +97,7 @@ def cell_text(cell: Any) -> str:
         return ""
     if isinstance(cell, float) and cell == cell and abs(cell) < 1e15 and cell == int(cell):
         return str(int(cell))
-    return str(cell).strip()
+    return str(cell).strip()[:_LONGEST_CELL]
 
 
 def read_sheets(path: Path) -> dict[str, list[list[Any]]]:

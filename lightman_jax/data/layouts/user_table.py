@@ -24,6 +24,7 @@ _WANTED = ("onset", "apex", "offset", "action_units", "rate", "pool", "face")
 # A name becomes part of other names, of table cells that a spreadsheet may take for formulas, and of a report.
 _PLAIN = re.compile(r"\w[\w .+()-]*")
 _LONGEST_NAME, _LONGEST_PATH = 255, 1000
+_DIGITS_OF_A_PLACE = 6
 _FILMS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm", ".wmv"}
 
 
@@ -111,7 +112,7 @@ def _add(collector: Collector, row: Row, source: Source) -> None:
 
 def _rate(collector: Collector, row: Row) -> float | None:
     text = row.text("rate")
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
         return float(text)
     if text:
         collector.problem(
@@ -123,7 +124,7 @@ def _rate(collector: Collector, row: Row) -> float | None:
 def _box(collector: Collector, row: Row) -> tuple[int, int, int] | None:
     text = row.text("face")
     numbers = re.findall(r"-?\d+", text)
-    if len(numbers) == 3:
+    if len(numbers) == 3 and max(map(len, numbers)) < _DIGITS_OF_A_PLACE:
         return int(numbers[0]), int(numbers[1]), int(numbers[2])
     if text:
         collector.problem(
