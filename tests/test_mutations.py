@@ -20,6 +20,8 @@ from lightman_jax.checkpoint import load_params, save_params
 from lightman_jax.data.clips import DataError, Reading
 from lightman_jax.data.images import read_image
 from lightman_jax.data.layouts import read_corpus
+from lightman_jax.data.layouts.tables import read_sheets
+from lightman_jax.data.stand_in_files import write_xls, write_xlsx
 from lightman_jax.files import read_sealed, read_sealed_json, write_sealed, write_sealed_json
 
 HERE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -140,6 +142,17 @@ def test_a_picture_of_any_bytes_is_a_picture_or_refused(tmp_path):
             image = read_image(path)
             assert image.dtype == np.uint8
             assert image.ndim == 3
+
+
+@pytest.mark.parametrize("write", [write_xls, write_xlsx])
+def test_a_workbook_of_any_bytes_is_read_or_refused(tmp_path, write):
+    path = tmp_path / f"coding.{write.__name__.removeprefix('write_')}"
+    write(path, {"coding": [["Subject", "Onset", "Emotion"], *([f"sub{row}", row, "happiness"] for row in range(20))]})
+    whole = path.read_bytes()
+    for case in range(250):
+        path.write_bytes(mutate(whole, random.Random(case)))
+        with contextlib.suppress(DataError):
+            assert all(isinstance(rows, list) for rows in read_sheets(path).values())
 
 
 @pytest.mark.parametrize("kind", ["bytes", "json"])

@@ -35,6 +35,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 _HEADER_WITHIN = 60
 _LONGEST_CELL = 200
+_ERROR_CELL = 5
 # Of frames at 1,000 pictures a second: some three hours.
 _LARGEST_NUMBER = 10_000_000
 _LARGEST, _LARGEST_INSIDE = 64 << 20, 512 << 20
@@ -117,6 +118,10 @@ def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
         )
     if path.suffix.lower() in {".csv", ".txt", ".tsv"}:
         return {"": _read_text_table(path)}
+    return _read_old_workbook(path) if path.suffix.lower() == ".xls" else _read_workbook(path)
+
+
+def _read_workbook(path: Path) -> dict[str, list[list[Any]]]:
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
     _refuse_inflated(path)
@@ -132,6 +137,25 @@ def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
         if type(error).__name__ != "PanicException":
             raise
         raise DataError(f"{path} is no readable spreadsheet; take it from the release again") from error
+
+
+def _read_old_workbook(path: Path) -> dict[str, list[list[Any]]]:
+    """By a reader in Python: the Rust one ends the process at some damaged files of the old format."""
+    import xlrd
+
+    try:
+        book = xlrd.open_workbook(file_contents=path.read_bytes(), logfile=io.StringIO())
+        return {sheet.name: [_values(row) for row in sheet.get_rows()] for sheet in book.sheets()}
+    except Exception as error:  # A damaged file makes it fail in any way.
+        hint = "; open it and save it without its password" if "ncrypted" in str(error) else ""
+        raise DataError(
+            f"{path} is no readable spreadsheet ({error}){hint or '; take it from the release again'}"
+        ) from error
+
+
+def _values(row: Sequence[Any]) -> list[Any]:
+    # The value of an error cell, such as #N/A, is the error's number.
+    return [None if cell.ctype == _ERROR_CELL else cell.value for cell in row]
 
 
 def _refuse_inflated(path: Path) -> None:
