@@ -23,6 +23,9 @@ if "LIGHTMAN_TEST_CACHE" not in os.environ:
 _CACHE = Path(os.environ["LIGHTMAN_TEST_CACHE"])
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_num_cpu_devices", 2)
+# Tests compile much and run little: the same is computed by machine code that is not polished, also in processes that they start.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

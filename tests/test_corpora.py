@@ -157,7 +157,7 @@ def test_simulated_macro_clips_beside_a_micro_corpus_are_named_so(command, monke
     assert metrics["macro"] == "9 macro clips simulated from action units (facs)"
 
 
-@pytest.mark.parametrize("representation", ["difference", "frames"])
+@pytest.mark.parametrize("representation", ["frames"])
 def test_every_shape_of_image_can_be_trained_on(command, representation):
     method = ("--method=lightman_fo", "--alignment=temporal") if representation == "frames" else ("--method=joint",)
     flags = (f"--representation={representation}", "--frame_count=3", "--image_side=12")

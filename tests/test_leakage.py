@@ -72,7 +72,7 @@ CASES = {
         {"method": "generated", "network": NetworkConfig(backbone="conv4", width=4, normalisation="batch")},
         False,
     ),
-    **{name: ({"method": name}, False) for name in ("reptile", "meta_sgd", "protonet")},
+    **{name: ({"method": name}, False) for name in ("reptile", "protonet")},
 }
 
 

@@ -89,7 +89,7 @@ def test_first_order_gradient_equals_the_oracle_in_every_entry(problem, steps, m
             np.testing.assert_allclose(gradient[name][leaf], group[leaf], atol=1e-8, err_msg=f"{name}/{leaf}")
 
 
-@pytest.mark.parametrize(("steps", "conv_form"), [(1, "auto"), (1, "plain"), (3, "auto")])
+@pytest.mark.parametrize(("steps", "conv_form"), [(1, "plain"), (3, "auto")])
 def test_second_order_gradient_equals_central_differences_of_the_oracle(problem, steps, conv_form):
     params, tasks = problem
     numbers = jax.tree.map(np.asarray, params)
