@@ -149,11 +149,13 @@ class ResNet12(Backbone):
     `[n, H, W, C] -> features [n, 8 width]`. The residual network of few-shot learning (Oreshkin et al. 2018, "TADAM": w = 64).
     """
 
+    blocks = 4
+
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """As `Conv4.__call__`."""
         maps = x
-        for block in range(1, 5):
+        for block in range(1, self.blocks + 1):
             channels = self.width * 2 ** (block - 1)
             maps = x
             for layer in range(1, 4):

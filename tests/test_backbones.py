@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import random_params
 
-from lightman_jax.backbones import BACKBONES, NORMALISATIONS, Conv4, DenseNet
+from lightman_jax.backbones import BACKBONES, NORMALISATIONS, Conv4, DenseNet, ResNet12
 from lightman_jax.bilevel import meta_gradient
 from lightman_jax.branches import NetworkConfig, apply_branches, branch_statistics, init_params
 from lightman_jax.methods import MethodConfig, method_losses
@@ -108,6 +108,7 @@ def test_stored_moments_make_batch_normalised_clips_independent_of_each_other():
 def test_second_order_meta_gradient_equals_forward_over_reverse(x64, monkeypatch, name, normalisation):
     """Reverse over reverse with closed convolutions in a scan, against forward over reverse with plain ones."""
     monkeypatch.setattr(DenseNet, "layers", 2)
+    monkeypatch.setattr(ResNet12, "blocks", 2)
     network = NetworkConfig(backbone=name, width=4, embedding=3, normalisation=normalisation)
     # The alignment is the same for every backbone; without it the programs of the deep ones compile in half the time.
     weight = 0.5 if name == "conv4" else 0.0
