@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from experiments.config import ConfigError
+from experiments.flags import ConfigError
 from lightman_jax.data.clips import DataError
 
 WRITABLE = "Give folders that can be written by --workdir and --shards"
+RUN_NEEDED = "Give the workdir of a finished run, such as runs/smic_stand_in-lightman"
 
 
 class Stopped(BaseException):

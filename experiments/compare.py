@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.commands import RUN_NEEDED, run_command
+from experiments.flags import CommandParser, as_config_error
 from experiments.inventory import refuse_changed
 from experiments.pictures import save_picture
 from experiments.report import make_console
@@ -169,15 +171,16 @@ def _sd(values: np.ndarray) -> float | None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 with one paragraph on standard error when the runs cannot be compared."""
     words = sys.argv[1:] if argv is None else list(argv)
-    if not words or words[0] in {"-h", "--help"}:
-        print(__doc__)
-        return 0 if words else 2
-    try:
-        print_comparison(make_console(), compare_runs([Path(word) for word in words]))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    parser = CommandParser("compare", __doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="workdirs, the one to be compared first")
+
+    def work() -> int:
+        with as_config_error():
+            compared = compare_runs(parser.parse_args(words).runs)
+        print_comparison(make_console(), compared)
+        return 0
+
+    return run_command("experiments.compare", words, work, remedy=RUN_NEEDED)
 
 
 if __name__ == "__main__":

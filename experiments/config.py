@@ -1,21 +1,13 @@
-"""Frozen dataclasses are the truth; the command line is generated from them.
+"""Frozen dataclasses are the truth about a run's settings; the command line is generated from them."""
 
-A field's name is its flag, its type parses the value, its line under "Attributes:" is its help. Field names are
-unique over all groups, so every flag is one plain word.
-"""
-
-import argparse
-import contextlib
 import dataclasses
-import difflib
-import inspect
 import os
-import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args
 
 from experiments.baselines import chosen_baselines
+from experiments.flags import ConfigError, as_config_error, own_values, parse_flags, refuse_unknown
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.data.catalog import MACRO_CORPORA, PROTOCOLS
 from lightman_jax.data.labels import check_labels
@@ -30,12 +22,6 @@ DATA_VARIABLE = "LIGHTMAN_DATA"
 
 ProtocolName = Literal["loso", "cross_dataset", "few_shot", "personal"]
 ADAPTED_PROTOCOLS = ("few_shot", "personal")
-
-Groups = Sequence[tuple[str, type]]
-
-
-class ConfigError(ValueError):
-    """A flag or setting that cannot be used; the message says what is allowed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +55,9 @@ class DataConfig:
     motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
 
     def __post_init__(self) -> None:
-        _known("dataset", self.dataset, PROTOCOLS)
+        refuse_unknown("dataset", self.dataset, PROTOCOLS)
         if self.macro is not None:
-            _known("macro", self.macro, MACRO_CORPORA)
+            refuse_unknown("macro", self.macro, MACRO_CORPORA)
         if self.labels:
             with as_config_error():
                 check_labels(self.labels)
@@ -125,8 +111,8 @@ class RunConfig:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        _known("protocol", self.protocol, get_args(ProtocolName))
-        _known("method", self.method_name, METHODS)
+        refuse_unknown("protocol", self.protocol, get_args(ProtocolName))
+        refuse_unknown("method", self.method_name, METHODS)
         if min(self.shots_given, self.adapt_steps, self.episodes) < 1:
             raise ConfigError("shots_given, adapt_steps and episodes must be 1 or more")
         if self.protocol in ADAPTED_PROTOCOLS and self.method_name == "generated":
@@ -187,7 +173,11 @@ _RUN_GROUPS: tuple[tuple[str, type], ...] = (
     *_DATA_GROUPS[1:],
 )
 _PREPARE_GROUPS: tuple[tuple[str, type], ...] = (("prepare", PrepareConfig), *_DATA_GROUPS)
-_FLAG_OF_FIELD = {"method_name": "method", "apex_policy": "apex"}
+_MAIN_OF_RUN = (
+    *("dataset", "data_dir", "macro", "workdir", "protocol", "method_name", "baselines"),
+    *("seeds", "dry_run", "steps"),
+)
+_MAIN_OF_PREPARE = ("dataset", "data_dir", "labels", "macro", "check", "out", "representation", "apex_policy")
 # On inner subjects five dense networks together have 0.008 more UF1 than one; larger networks are too slow for it.
 _USUAL_MEMBERS = 5
 _USUAL_LABELS = {"casme3_c": "objective", "megc2018": "objective", "table": "own"}
@@ -200,89 +190,32 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
       ConfigError: an unknown flag, a value of the wrong type, or settings that do not go together.
       SystemExit: with status 0, after printing the help, if `--help` is among the words.
     """
-    values = _parse(
-        argv, "run", "Train and evaluate micro-expression recognition under leave-one-subject-out.", _RUN_GROUPS
-    )
+    about = "Train and evaluate micro-expression recognition under leave-one-subject-out."
+    values = parse_flags(argv, "run", about, _RUN_GROUPS, _MAIN_OF_RUN)
     with as_config_error():
-        bilevel = BilevelConfig(**_own(values, BilevelConfig))
-        generator = GeneratorConfig(**_own(values, GeneratorConfig))
-        method = MethodConfig(bilevel=bilevel, generator=generator, **_own(values, MethodConfig))
+        bilevel = BilevelConfig(**own_values(values, BilevelConfig))
+        generator = GeneratorConfig(**own_values(values, GeneratorConfig))
+        method = MethodConfig(bilevel=bilevel, generator=generator, **own_values(values, MethodConfig))
         train = TrainConfig(
             method=method,
-            network=NetworkConfig(**_own(values, NetworkConfig)),
-            task=TaskConfig(**_own(values, TaskConfig)),
-            **_own(values, TrainConfig),
+            network=NetworkConfig(**own_values(values, NetworkConfig)),
+            task=TaskConfig(**own_values(values, TaskConfig)),
+            **own_values(values, TrainConfig),
         )
-        return RunConfig(train=train, data=_data(values), **_own(values, RunConfig))
-
-
-def restore_config(settings: dict[str, Any]) -> RunConfig:
-    """The settings that a run has written to its `config.json`; those that it did not write are the defaults.
-
-    Raises:
-      ConfigError: a setting that this version does not know, or cannot take.
-    """
-    with as_config_error():
-        return _restored(RunConfig, settings, "")
+        return RunConfig(train=train, data=_data(values), **own_values(values, RunConfig))
 
 
 def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
     """Build a preparation's settings from command-line words; errors as `parse_config`."""
-    values = _parse(argv, "prepare", "Check a corpus as downloaded, and prepare it for training.", _PREPARE_GROUPS)
+    about = "Check a corpus as downloaded, and prepare it for training."
+    values = parse_flags(argv, "prepare", about, _PREPARE_GROUPS, _MAIN_OF_PREPARE)
     with as_config_error():
-        return PrepareConfig(data=_data(values), **_own(values, PrepareConfig))
+        return PrepareConfig(data=_data(values), **own_values(values, PrepareConfig))
 
 
 def _data(values: dict[str, Any]) -> DataConfig:
-    data = DataConfig(motion=MotionConfig(**_own(values, MotionConfig)), **_own(values, DataConfig))
+    data = DataConfig(motion=MotionConfig(**own_values(values, MotionConfig)), **own_values(values, DataConfig))
     return dataclasses.replace(data, data_dir=data.data_dir or os.environ.get(DATA_VARIABLE) or None)
-
-
-@contextlib.contextmanager
-def as_config_error() -> Iterator[None]:
-    """Inside, a `ValueError` of a setting becomes a `ConfigError`."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _parse(argv: Sequence[str], command: str, description: str, groups: Groups) -> dict[str, Any]:
-    parser = _parser(command, description, groups)
-    known, unknown = parser.parse_known_args(list(argv))
-    if unknown:
-        flag = unknown[0].split("=")[0]
-        names = [option for action in parser._actions for option in action.option_strings]
-        raise ConfigError(f"unknown flag {flag}{_nearest(flag, names)}. {parser.prog} --help lists all flags")
-    return vars(known)
-
-
-def _restored(kind: type, values: Any, inside: str) -> Any:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{inside.rstrip('.') or 'the settings'} must be a group of settings, found {values!r}")
-    types = get_type_hints(kind)
-    unknown = sorted(values.keys() - types.keys())
-    if unknown:
-        raise ConfigError(f"the setting {inside}{unknown[0]} is not one of this version; run that experiment anew")
-    return kind(**{name: _restored_value(types[name], value, f"{inside}{name}") for name, value in values.items()})
-
-
-def _restored_value(kind: Any, value: Any, name: str) -> Any:
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _restored(kind, value, f"{name}.")
-    choices = get_args(kind)
-    if get_origin(kind) is Literal:
-        fits = value in choices
-    else:
-        plain = choices or (kind,)
-        # JSON writes 2.0 as 2.0, but a person who edits the file writes 2; true is no number.
-        allowed = (*plain, int) if float in plain else plain
-        fits = isinstance(value, allowed) and (not isinstance(value, bool) or bool in plain)
-    if not fits:
-        raise ConfigError(f"the setting {name} is {value!r}, which is not {getattr(kind, '__name__', kind)}")
-    return value
 
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:
@@ -290,70 +223,3 @@ def default_workdir(config: RunConfig, dataset: str) -> Path:
     usual = config.protocol == "loso"
     name = f"{dataset}-{config.method_name}" if usual else f"{dataset}-{config.protocol}-{config.method_name}"
     return Path(config.workdir or Path("runs") / name).expanduser()
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. {self.prog} --help lists all flags")
-
-
-def _parser(command: str, description: str, groups: Groups) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=f"python -m experiments.{command}",
-        usage=f"python -m experiments.{command} [--dataset=NAME] [--data_dir=FOLDER] [--FLAG=VALUE ...]",
-        description=description,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=120),
-        allow_abbrev=False,
-    )
-    for title, kind in groups:
-        group = parser.add_argument_group(title)
-        texts = _attribute_texts(kind)
-        for field in _plain_fields(kind):
-            name = _FLAG_OF_FIELD.get(field.name, field.name)
-            text = texts[field.name] + ("" if field.default in (None, "") else f" [{field.default}]")
-            options: dict[str, Any] = {"dest": field.name, "default": field.default, "help": text.replace("%", "%%")}
-            if field.type is bool:
-                options |= {"type": _truth, "nargs": "?", "const": True, "metavar": "BOOL"}
-            else:
-                options |= {"type": _parser_of(field.type), "metavar": name.split("_")[-1].upper()}
-            group.add_argument(f"--{name}", **options)
-    return parser
-
-
-def _plain_fields(kind: type) -> list[dataclasses.Field]:
-    return [field for field in dataclasses.fields(kind) if not dataclasses.is_dataclass(field.type)]
-
-
-def _own(values: dict[str, Any], kind: type) -> dict[str, Any]:
-    return {field.name: values[field.name] for field in _plain_fields(kind)}
-
-
-def _parser_of(kind: Any) -> Any:
-    if kind in (int, float, str):
-        return kind
-    # Literal types and `str | None` arrive as text; the dataclass itself refuses what it does not know.
-    return str
-
-
-def _truth(text: str) -> bool:
-    if text.lower() in {"true", "1", "yes"}:
-        return True
-    if text.lower() in {"false", "0", "no"}:
-        return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-
-
-def _attribute_texts(kind: type) -> dict[str, str]:
-    section = inspect.getdoc(kind).split("Attributes:")[1]  # type: ignore[union-attr]
-    entries = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, flags=re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", text).replace("`", "") for name, text in entries}
-
-
-def _known(name: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(allowed)}{_nearest(value, allowed)}")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f". Did you mean {close[0]}?" if close else ""

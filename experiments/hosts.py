@@ -7,7 +7,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from numpy.typing import NDArray
 
-from experiments.config import ConfigError, RunConfig
+from experiments.config import RunConfig
+from experiments.flags import ConfigError
 
 _ONE_TASK = {"", "1"}
 

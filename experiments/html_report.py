@@ -16,6 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments import report
 from experiments.baseline_runs import compare_with_baselines
+from experiments.commands import RUN_NEEDED, run_command
+from experiments.flags import CommandParser, ConfigError
 from experiments.inventory import check_version, refuse_changed, renew_inventory
 from experiments.scores import Prediction, read_predictions, score_predictions
 from lightman_jax.files import write_whole
@@ -117,16 +119,18 @@ def _flat(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 with one paragraph on standard error when the run cannot be read."""
     words = sys.argv[1:] if argv is None else list(argv)
-    if not words or words[0] in {"-h", "--help"}:
-        print(__doc__)
-        return 0 if words else 2
-    try:
-        for word in words:
-            print(write_report(Path(word)))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        print(f"error: {error}. Give the workdir of a finished run, such as runs/smic-lightman", file=sys.stderr)
-        return 2
-    return 0
+    parser = CommandParser("html_report", __doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="workdirs")
+
+    def work() -> int:
+        for run in parser.parse_args(words).runs:
+            try:
+                print(write_report(run))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise ConfigError(f"{error}. {RUN_NEEDED}") from error
+        return 0
+
+    return run_command("experiments.html_report", words, work, remedy=RUN_NEEDED)
 
 
 if __name__ == "__main__":

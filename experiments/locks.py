@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.config import ConfigError
+from experiments.flags import ConfigError
 
 try:
     import fcntl

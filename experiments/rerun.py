@@ -6,23 +6,24 @@ predicts is set beside the run's `predictions.csv`; status 0 if both agree, 1 if
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.commands import run_command
-from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, as_config_error, restore_config
-from experiments.inventory import check_version, refuse_changed
+from experiments.commands import RUN_NEEDED, run_command
+from experiments.config import ADAPTED_PROTOCOLS, RunConfig
+from experiments.flags import CommandParser, ConfigError, as_config_error
+from experiments.inventory import refuse_changed
 from experiments.report import make_console
 from experiments.run import set_up_jax
 from experiments.scores import Prediction, read_predictions
+from experiments.stored_config import read_run
 from experiments.train import plan_work
 from experiments.training import Work, predict_lanes
 from lightman_jax.folds import train_folds
@@ -85,16 +86,14 @@ def print_again(console: Console, found: Again, title: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if the fold predicts the same, 1 if not, 2 with one paragraph on standard error if it cannot be run."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.rerun", description=__doc__)
+    parser = CommandParser("rerun", __doc__)
     parser.add_argument("run", type=Path, help="workdir of a finished run")
     parser.add_argument("--fold", required=True, help="subject (or corpus) that the fold holds out, such as smic/s3")
     parser.add_argument("--seed", type=int, default=0, help="of the run [0]")
     parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
     parser.add_argument("--shards", help="folder in which prepared data are kept")
     words = sys.argv[1:] if argv is None else list(argv)
-    options = parser.parse_args(words)
-    remedy = "Give the workdir of a finished run, such as runs/smic-lightman"
-    return run_command("experiments.rerun", words, lambda: _rerun(options), remedy=remedy)
+    return run_command("experiments.rerun", words, lambda: _rerun(parser.parse_args(words)), remedy=RUN_NEEDED)
 
 
 def _rerun(options: argparse.Namespace) -> int:
@@ -126,21 +125,6 @@ def _rerun(options: argparse.Namespace) -> int:
         )
         return 1
     return 0
-
-
-def read_run(workdir: Path) -> tuple[RunConfig, dict[str, Any]]:
-    """The settings of a run, and the whole content of its `config.json`.
-
-    Raises:
-      ValueError: that file is not the settings of a run of this version.
-      OSError: it cannot be read.
-    """
-    path = workdir / "config.json"
-    content = json.loads(path.read_text())
-    check_version(content, path)
-    if not {"settings", "seeds", "data"} <= content.keys():
-        raise ValueError(f"{path} is not the settings of a run")
-    return restore_config(content["settings"]), content
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from rich.table import Table
 
 from experiments import report
 from experiments.commands import run_command
-from experiments.config import ConfigError, RunConfig, default_workdir, parse_config
+from experiments.config import RunConfig, default_workdir, parse_config
+from experiments.flags import ConfigError
 from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.html_report import write_report
 from experiments.inventory import FORMAT_VERSION

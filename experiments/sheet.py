@@ -88,7 +88,7 @@ def _panels(clip: RawClip, config: MotionConfig) -> list[tuple[str, NDArray, tup
     panels = [
         ("onset", faces[0], (0.0, 255.0)),
         (f"apex ({one['flow'].apex_from})", faces[1], (0.0, 255.0)),
-        (f"flow, up to {peak:.1f} px", _as_colour(flow[..., :2]), (0.0, 1.0)),
+        (f"flow, up to {peak:.1f} px", flow_colours(flow[..., :2]), (0.0, 1.0)),
         ("strain", flow[..., 2], (0.0, float(flow[..., 2].max()) or 1.0)),
     ]
     for name in ("difference", "dynamic"):
@@ -103,7 +103,7 @@ def _panels(clip: RawClip, config: MotionConfig) -> list[tuple[str, NDArray, tup
 _ALL: Sequence[Representation] = get_args(Representation)
 
 
-def _as_colour(flow: NDArray[np.floating]) -> NDArray[np.floating]:
+def flow_colours(flow: NDArray[np.floating]) -> NDArray[np.floating]:
     """Direction as hue (right is red, down yellow-green), magnitude as saturation on white."""
     magnitude = np.hypot(flow[..., 0], flow[..., 1])
     hue = (np.arctan2(flow[..., 1], flow[..., 0]) / (2 * np.pi)) % 1

@@ -7,7 +7,6 @@ while looking at scores on these clips, so the figures are not blind.
 Prints and keeps: the machine over the seeds; what remains without one action unit, without one variation; the network.
 """
 
-import argparse
 import dataclasses
 import json
 import os
@@ -21,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.commands import run_command
+from experiments.flags import CommandParser
 from lightman_jax.branches import NetworkConfig
 from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.data.clips import DataError, RawClip
@@ -159,17 +160,19 @@ def _scores(real: ClipSet, guess: NDArray[np.int32]) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 with one line on standard error if the folder holds no flow release."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.simulated_training", description=__doc__)
+    words = sys.argv[1:] if argv is None else list(argv)
+    remedy = "Give a file that can be written by --out"
+    return run_command("experiments.simulated_training", words, lambda: _run(words), remedy=remedy)
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = CommandParser("simulated_training", __doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="folder of the public flow release")
     parser.add_argument("--seeds", type=int, default=5, help="simulated populations and trainings")
     parser.add_argument("--out", type=Path, default=Path("runs") / "simulated_training.jsonl", help="JSON lines")
-    options = parser.parse_args(argv)
+    options = parser.parse_args(words)
     jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    try:
-        real = read_real(options.data_dir)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    real = read_real(options.data_dir)
     title = PROTOCOLS["megc2019"].title
     print(f"trained on {TRAINED_ON}; tested on {len(real)} clips of {', '.join(sorted(set(real.dataset)))} ({title})")
     options.out.parent.mkdir(parents=True, exist_ok=True)

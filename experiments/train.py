@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
 from experiments import report
 from experiments.baseline_runs import baseline_configs, baseline_work, run_baselines
-from experiments.config import ADAPTED_PROTOCOLS, ConfigError, RunConfig, default_workdir
+from experiments.config import ADAPTED_PROTOCOLS, RunConfig, default_workdir
 from experiments.episodes import episode_work, print_episodes, run_episodes
+from experiments.flags import ConfigError
 from experiments.held_results import held_results, results_digest
 from experiments.hosts import is_first, wait_for_all
 from experiments.html_report import write_report
@@ -35,6 +37,7 @@ from lightman_jax.data.facs import NAME as FACS
 from lightman_jax.data.preparation import STAND_IN_SUFFIX
 from lightman_jax.data.source import Prepared, load_clips
 from lightman_jax.files import write_whole
+from lightman_jax.flow import training_power
 from lightman_jax.folds import TrainedFold
 from lightman_jax.leakage import check_leaks
 
@@ -324,8 +327,20 @@ def _save_seed(folder: Path, config: RunConfig, prepared: Prepared, trained: Seq
         "classes": list(prepared.micro.classes),
         "network": dataclasses.asdict(config.train.network),
         "scaling": config.train.scaling,
+        "origin": prepared.manifest["origin"],
+        "flow": prepared.manifest["flow"],
+        "image_shape": list(prepared.micro.image.shape[1:]),
+        "power": _power(config, prepared, trained),
     }
     save_params(folder, config.train.steps, stacked, details)
+
+
+def _power(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]) -> list[Any]:
+    """What test clips are divided by where that comes from each fold's training clips; nothing where it comes from the clip."""
+    if config.train.scaling != "fold_rms":
+        return []
+    images = jnp.asarray(prepared.micro.image)
+    return [np.asarray(training_power(images, jnp.asarray(t.fold.train))).tolist() for t in trained]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -84,6 +84,16 @@ def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]
     Raises:
       ValueError: no checkpoint there, or none that is whole and of this format version, or other shapes; names the file.
     """
+    place, about = _newest(folder)
+    return about["step"], _restore(place / _PARAMS, like), about["metadata"]
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """What the newest whole checkpoint of a folder says of itself, without its parameters; errors and warning as `load_params`."""
+    return _newest(folder)[1]["metadata"]
+
+
+def _newest(folder: Path) -> tuple[Path, dict[str, Any]]:
     steps = _steps(folder)
     if not steps:
         raise ValueError(
@@ -97,8 +107,8 @@ def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]
             damage.append(str(error))
             continue
         if damage:
-            warnings.warn(f"{'; '.join(damage)}: the older step {about['step']} is used", stacklevel=2)
-        return about["step"], _restore(place / _PARAMS, like), about["metadata"]
+            warnings.warn(f"{'; '.join(damage)}: the older step {about['step']} is used", stacklevel=3)
+        return place, about
     raise ValueError(
         f"{'; '.join(damage)}; run the same command again: it is written anew from the trainings that are kept"
     )

@@ -17,7 +17,13 @@ _FLOW_CHANNELS = 3
 _FLAT_RMS = 1e-6
 
 
-def scale_flow(images: jax.Array, *, scaling: Scaling = "clip_rms", train: jax.Array | None = None) -> jax.Array:
+def scale_flow(
+    images: jax.Array,
+    *,
+    scaling: Scaling = "clip_rms",
+    train: jax.Array | None = None,
+    power: jax.Array | None = None,
+) -> jax.Array:
     """Centre by the median and divide every channel by its root mean square; strain, which has no sign, is not centred.
 
     `clip_rms` takes the RMS over the clip's own pixels: amplitude is dropped, one clip never depends on another.
@@ -29,13 +35,14 @@ def scale_flow(images: jax.Array, *, scaling: Scaling = "clip_rms", train: jax.A
     Args:
       images: `[n, (frames,) H, W, C]`, C = 3 for flow in any linear unit (pixels, or 0..255), C = 1 for grey pictures.
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
-      train: `[n]` bool, the fold's training clips; needed by `fold_rms` alone.
+      train: `[n]` bool, the fold's training clips among the images; needed by `fold_rms` alone.
+      power: `[1, (1,) 1, 1, C]` from `training_power`, in place of `train` where the training clips are not among the images.
 
     Returns:
       The same shape, in units of the RMS, or -1..1.
 
     Raises:
-      ValueError: unknown scaling, or `fold_rms` without `train`.
+      ValueError: unknown scaling, or `fold_rms` without `train` and `power`.
 
     Choice: measured on the public flow of 309 SMIC and CASME II clips with an RBF support-vector machine, `clip_rms`
     gave .785 pooled UF1, the global RMS .778, the raw 0..255 values .765.
@@ -48,17 +55,40 @@ def scale_flow(images: jax.Array, *, scaling: Scaling = "clip_rms", train: jax.A
         least, most = images.min(axis=within, keepdims=True), images.max(axis=within, keepdims=True)
         span = most - least
         return jnp.where(span > _FLAT_RMS, 2 * (images - least) / jnp.maximum(span, _FLAT_RMS) - 1, 0)
+    centred = _centred(images)
+    if scaling == "clip_rms":
+        mean_square = jnp.mean(jnp.square(centred), axis=within, keepdims=True)
+    elif power is not None:
+        mean_square = power
+    elif train is not None:
+        mean_square = training_power(images, train)
+    else:
+        raise ValueError(
+            "scaling 'fold_rms' needs train=, a mask of the fold's training clips, or power=, their mean squares"
+        )
+    return centred / jnp.maximum(jnp.sqrt(mean_square), _FLAT_RMS)
+
+
+def training_power(images: jax.Array, train: jax.Array) -> jax.Array:
+    """Mean square of each channel, centred as `scale_flow` does, over the training clips: what `fold_rms` divides by the root of.
+
+    Args:
+      images: `[n, (frames,) H, W, C]`.
+      train: `[n]` bool.
+
+    Returns:
+      `[1, (1,) 1, 1, C]`.
+    """
+    power = jnp.mean(jnp.square(_centred(images)), axis=tuple(range(1, images.ndim - 1)), keepdims=True)
+    weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
+    # A where, not a product alone: a non-finite test clip must not reach the sum as nan * 0.
+    return jnp.sum(jnp.where(weight > 0, power, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
+
+
+def _centred(images: jax.Array) -> jax.Array:
     signed = images[..., :2] if images.shape[-1] == _FLOW_CHANNELS else images
-    centred = signed - jnp.median(signed, axis=within, keepdims=True)
-    centred = jnp.concatenate([centred, images[..., signed.shape[-1] :]], axis=-1)
-    power = jnp.mean(jnp.square(centred), axis=within, keepdims=True)
-    if scaling == "fold_rms":
-        if train is None:
-            raise ValueError("scaling 'fold_rms' needs train=, a mask of the fold's training clips")
-        weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
-        # A where, not a product alone: a non-finite test clip must not reach the sum as nan * 0.
-        power = jnp.sum(jnp.where(weight > 0, power, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
-    return centred / jnp.maximum(jnp.sqrt(power), _FLAT_RMS)
+    centred = signed - jnp.median(signed, axis=tuple(range(1, images.ndim - 1)), keepdims=True)
+    return jnp.concatenate([centred, images[..., signed.shape[-1] :]], axis=-1)
 
 
 def mirror_flow(images: jax.Array) -> jax.Array:

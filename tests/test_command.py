@@ -15,7 +15,8 @@ from sklearn.metrics import f1_score
 
 from experiments import run
 from experiments.compare import compare_runs
-from experiments.config import ConfigError, parse_config
+from experiments.config import parse_config
+from experiments.flags import ConfigError
 
 ALONE = "--baselines=none"
 
@@ -244,7 +245,7 @@ def test_bad_clips_can_be_left_out_on_request(tmp_path, capsys, without_pictures
         (["--alignment=euclid"], "contrastive, cosine"),
         (["--first_order=perhaps"], "neither true nor false"),
         (["--seeds=-1"], "seeds -1 .* must be 1 or more"),
-        (["smic"], "unknown flag smic"),
+        (["smic"], "unknown word smic: a flag begins with --"),
         (["--dataset=smic", "--data_dir=/nowhere/at/all"], "does not exist"),
     ],
 )

@@ -7,8 +7,9 @@ import pytest
 from conftest import TINY_RUN, make_clips, write_flow_release
 
 from experiments import run
-from experiments.config import ConfigError, parse_config
+from experiments.config import parse_config
 from experiments.episodes import QUERIES, draw_few_shot, draw_personal
+from experiments.flags import ConfigError
 
 TINY = [*TINY_RUN, "--seeds=1"]
 

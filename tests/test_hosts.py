@@ -11,7 +11,8 @@ import pytest
 from conftest import write_flow_release
 
 from experiments import run
-from experiments.config import ConfigError, parse_config
+from experiments.config import parse_config
+from experiments.flags import ConfigError
 
 TINY = (
     "--width=8",

@@ -13,7 +13,7 @@ from test_leakage import make_config
 
 from experiments import run
 from experiments.commands import Stopped, run_command, stoppable
-from experiments.config import ConfigError
+from experiments.flags import ConfigError
 from experiments.lanes import LaneStore
 from experiments.locks import only_writer
 from lightman_jax import lane as training

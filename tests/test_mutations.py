@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments import compare
-from experiments.config import ConfigError, RunConfig, restore_config
+from experiments.config import RunConfig
 from experiments.endurance.mutations import mutate
+from experiments.flags import ConfigError
 from experiments.scores import read_predictions, score_predictions
+from experiments.stored_config import restore_config
 from lightman_jax.checkpoint import load_params, save_params
 from lightman_jax.data.clips import DataError, Reading
 from lightman_jax.data.images import read_image

@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from experiments import rerun
-from experiments.config import ConfigError, RunConfig, restore_config
+from experiments.config import RunConfig
+from experiments.flags import ConfigError
+from experiments.stored_config import restore_config
 
 
 @pytest.fixture

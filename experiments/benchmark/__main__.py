@@ -1,6 +1,5 @@
 """`python -m experiments.benchmark`: how fast the two-level update is, against PyTorch and plain JAX, on this machine."""
 
-import argparse
 import dataclasses
 import importlib.util
 import json
@@ -27,6 +26,8 @@ from experiments.benchmark.plain_jax import PlainForm
 from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
 from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
+from experiments.commands import run_command
+from experiments.flags import CommandParser
 from lightman_jax.convolution import ConvForm, Precision
 from lightman_jax.files import write_whole
 from lightman_jax.level_one import TaskMapping
@@ -41,11 +42,17 @@ Row = dict[str, Any]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print tables, and write `benchmark.json` with its pictures; 0, or 1 where gradients disagree."""
-    parser = argparse.ArgumentParser("python -m experiments.benchmark", description=__doc__)
+    words = sys.argv[1:] if argv is None else list(argv)
+    remedy = "Give a folder that can be written by --workdir"
+    return run_command("experiments.benchmark", words, lambda: _run(words), remedy=remedy)
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = CommandParser("benchmark", __doc__)
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be given again")
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds")
     parser.add_argument("--workdir", type=Path, default=Path("runs/benchmark"), help="folder of the results")
-    options = parser.parse_args(argv)
+    options = parser.parse_args(words)
     parts = options.part or PARTS
     console = Console(width=110)
     _use_all_cores()

@@ -1,6 +1,5 @@
 """Run the experiments, print their tables, and keep each as `NAME.json` and `NAME.png`."""
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -15,7 +14,8 @@ from experiments.claims import __doc__ as about
 from experiments.claims import ablations, efficiency, few_data, individuals, robustness, subtlety
 from experiments.claims.people import INVENTED, ROUNDS, real_people
 from experiments.commands import run_command
-from experiments.config import ConfigError, as_config_error, parse_config
+from experiments.config import parse_config
+from experiments.flags import CommandParser, as_config_error, refuse_unknown
 from experiments.report import make_console
 from experiments.run import set_up_jax
 from lightman_jax.branches import NetworkConfig
@@ -39,9 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_all(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.claims", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser("claims", about)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(CLAIMS)}; none takes all")
     parser.add_argument(
         "--data_dir", type=Path, help="folder of the public flow release; without it people are invented"
@@ -54,9 +52,8 @@ def _run_all(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     console = make_console()
     set_up_jax(parse_config([]))
-    unknown = [name for name in options.names if name not in CLAIMS]
-    if unknown:
-        raise ConfigError(f"experiment {unknown[0]!r} is unknown; choose some of {', '.join(CLAIMS)}")
+    for name in options.names:
+        refuse_unknown("experiment", name, CLAIMS)
     with as_config_error():
         network = NetworkConfig(backbone=options.backbone, normalisation=options.normalisation, width=options.width)
     names = options.names or [name for name in CLAIMS if options.data_dir is None or name in ON_FLOW]

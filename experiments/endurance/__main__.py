@@ -1,6 +1,5 @@
 """Run the trials, print what they found, and keep it as `endurance.json`."""
 
-import argparse
 import json
 import shutil
 import sys
@@ -13,13 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from experiments.commands import run_command
-from experiments.config import ConfigError
 from experiments.endurance import __doc__ as about
 from experiments.endurance.damage import try_damage
 from experiments.endurance.kills import try_kills
 from experiments.endurance.long_run import try_long_run
 from experiments.endurance.mutations import try_mutations
 from experiments.endurance.small_disk import try_small_disk
+from experiments.flags import CommandParser, refuse_unknown
 from experiments.report import make_console
 from lightman_jax.files import write_whole
 
@@ -42,15 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.endurance", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = CommandParser("endurance", about)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(TRIALS)}; none takes all")
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "endurance", help="folder of the results")
     options = parser.parse_args(words)
-    unknown = [name for name in options.names if name not in TRIALS]
-    if unknown:
-        raise ConfigError(f"trial {unknown[0]!r} is unknown; choose some of {', '.join(TRIALS)}")
+    for name in options.names:
+        refuse_unknown("trial", name, TRIALS)
     console = make_console()
     options.workdir.mkdir(parents=True, exist_ok=True)
     found = {name: _try(name, console) for name in options.names or TRIALS}

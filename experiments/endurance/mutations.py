@@ -28,7 +28,7 @@ import numpy as np
 
 from experiments import compare, html_report, prepare, run
 from experiments.endurance.victim import SMALL, Victim
-from experiments.rerun import read_run
+from experiments.stored_config import read_run
 from lightman_jax.checkpoint import load_params
 from lightman_jax.data.clips import DataError
 from lightman_jax.data.source import Prepared, load_clips

@@ -12,7 +12,10 @@ from lightman_jax.data.optics import optical_flow
 ApexPolicy = Literal["given", "middle", "spot"]
 APEX_POLICIES: tuple[ApexPolicy, ...] = ("given", "middle", "spot")
 
-_SIDE, _GRID = 96, 24
+FLOW_SIDE = 96
+"""Pixels of the face on which the course of a movement is taken."""
+
+_GRID = 24
 _MOST_FRAMES = 64
 
 
@@ -40,11 +43,24 @@ def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
     picked = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MOST_FRAMES)).round().astype(int))
     if len(picked) < 3:
         return len(faces) - 1
-    small = [resize_image(faces[position], _SIDE, _SIDE) for position in picked]
+    course = np.abs(np.linalg.svd(risen_and_fallen(faces, picked), full_matrices=False)[0][:, 0])
+    return int(picked[1 + int(smooth_course(course)[1:-1].argmax())])
+
+
+def risen_and_fallen(faces: Sequence[NDArray[np.uint8]], picked: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The part of the movement that comes and goes, `r_t` of `spot_apex`, on a grid of 24x24 places.
+
+    Args:
+      faces: grey `[side, side]` uint8.
+      picked: positions of some of them, ascending, at least two.
+
+    Returns:
+      `[len(picked), 2 * 24 * 24]` pixels of a face 96 wide, (u, v) of each place in turn.
+    """
+    small = [resize_image(faces[position], FLOW_SIDE, FLOW_SIDE) for position in picked]
     moved = np.stack([np.zeros(2 * _GRID**2), *(_still_flow(small[0], later) for later in small[1:])])
     share = (picked - picked[0]) / (picked[-1] - picked[0])
-    course = np.abs(np.linalg.svd(moved - share[:, None] * moved[-1], full_matrices=False)[0][:, 0])
-    return int(picked[1 + int(_smooth(course)[1:-1].argmax())])
+    return moved - share[:, None] * moved[-1]
 
 
 def _still_flow(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -55,7 +71,7 @@ def _still_flow(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[n
     return (flow - plane @ np.linalg.lstsq(plane, flow, rcond=None)[0]).ravel()
 
 
-def _smooth(course: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth_course(course: NDArray[np.float64]) -> NDArray[np.float64]:
     """Local quadratic fit over a third of the course: noise goes, the place of a peak stays."""
     half = max(2, len(course) // 6)
     time = np.arange(len(course))

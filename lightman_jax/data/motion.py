@@ -129,6 +129,22 @@ def motion_between(first: NDArray[np.uint8], second: NDArray[np.uint8], config: 
     return _resized(_from_pair(*pair, config), config.image_side)
 
 
+def motion_of_faces(
+    faces: Sequence[NDArray[np.uint8]], apex: int, config: MotionConfig, numbers: Sequence[int] | None = None
+) -> NDArray[np.float32]:
+    """Representation of a movement whose faces were cut out before, of the shape of `MotionImage.image`.
+
+    Args:
+      faces: `[face_side, face_side, 3]` uint8 of every frame from onset to offset, at least two.
+      apex: position of the strongest one, from 1.
+      config: what to compute.
+      numbers: frame number of each; None counts them.
+    """
+    grey = magnify_motion([grey_image(face) for face in faces], config.magnify)
+    image = _from_faces(grey, tuple(numbers or range(len(faces))), apex, config)
+    return _resized(image, config.image_side)
+
+
 def _faces(
     clip: RawClip, positions: range | tuple[int, ...], config: MotionConfig
 ) -> tuple[list[NDArray[np.uint8]], str]:
