@@ -20,6 +20,8 @@ Span = tuple[int, int, int]
 
 SPAN = ("onset", "apex", "offset")
 
+_PAIR = 2
+
 
 class Settings(NamedTuple):
     """How recordings are read: what counts, the face if it is given, frames a second if they are given (else 0)."""
@@ -42,6 +44,9 @@ def find_movements(
 ) -> Search:
     """Search a recording, or cut out the frames that are named; errors as `search_movements` and `cut_movement`."""
     frames = read_frames(recording)
+    if span is None and not recording.is_film and len(recording.paths) == _PAIR:
+        # Somebody has chosen an onset and an apex.
+        span = (1, 2, 2)
     if span is not None:
         one = cut_movement(frames, *span, config=settings.spot, box=settings.box)
         return Search((one,), (), (), one.offset, whole=True)
@@ -64,6 +69,11 @@ def why_nothing(search: Search, config: SpotConfig) -> str:
         longest = max(search.stretches, key=lambda stretch: stretch.last - stretch.first)
         return f"{longest.reason} (frames {longest.first} to {longest.last} of {search.frames})"
     most = max((pixels for _, pixels in search.course), default=0.0)
+    if most >= config.least_pixels:
+        return (
+            "something moves, but nothing that plainly rises and falls within the recording; film from rest to rest, or name its "
+            "frames by --onset=N --apex=N"
+        )
     return (
         f"no movement that comes and goes stands out (the strongest has {most:.2f} pixels of a face 128 wide, at least "
         f"{config.least_pixels:g} are needed); name its frames by --onset=N --apex=N if you see one"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -109,7 +110,7 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
     """Print each row: what the networks say and how far they differ, or why there is nothing."""
-    heads = (*("onset-apex-offset (apex)", "moves", "prediction"), *model.classes, "agree")
+    heads = (*("frames (apex)", "moves", "prediction"), *model.classes, "agree")
     table = Table(Column("input", overflow="fold"), *heads)
     silent = []
     for row in rows:
@@ -133,8 +134,11 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
         console.print(table)
     for name, reason in silent:
         console.print(f"[yellow]nothing predicted[/] of {escape(name)}: {escape(reason)}")
-    for note in dict.fromkeys(f"{row.name}: {note}" for row in rows for note in row.notes):
-        console.print(escape(note), style="dim")
+    notes = Counter(note for row in rows for note in row.notes)
+    for note, count in notes.items():
+        where = next(row.name for row in rows if note in row.notes)
+        more = f" and {count - 1} more" if count > 1 else ""
+        console.print(escape(f"{where}{more}: {note}"), style="dim")
 
 
 def _plain(cell: object) -> object:

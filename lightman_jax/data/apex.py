@@ -43,12 +43,12 @@ def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
     picked = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MOST_FRAMES)).round().astype(int))
     if len(picked) < 3:
         return len(faces) - 1
-    course = np.abs(np.linalg.svd(risen_and_fallen(faces, picked), full_matrices=False)[0][:, 0])
+    course = np.abs(np.linalg.svd(risen_and_fallen(displacements(faces, picked), picked), full_matrices=False)[0][:, 0])
     return int(picked[1 + int(smooth_course(course)[1:-1].argmax())])
 
 
-def risen_and_fallen(faces: Sequence[NDArray[np.uint8]], picked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The part of the movement that comes and goes, `r_t` of `spot_apex`, on a grid of 24x24 places.
+def displacements(faces: Sequence[NDArray[np.uint8]], picked: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Flow f_t from the first to each of some faces on a grid of 24x24 places, without its best affine fit.
 
     Args:
       faces: grey `[side, side]` uint8.
@@ -58,7 +58,11 @@ def risen_and_fallen(faces: Sequence[NDArray[np.uint8]], picked: NDArray[np.int6
       `[len(picked), 2 * 24 * 24]` pixels of a face 96 wide, (u, v) of each place in turn.
     """
     small = [resize_image(faces[position], FLOW_SIDE, FLOW_SIDE) for position in picked]
-    moved = np.stack([np.zeros(2 * _GRID**2), *(_still_flow(small[0], later) for later in small[1:])])
+    return np.stack([np.zeros(2 * _GRID**2), *(_still_flow(small[0], later) for later in small[1:])])
+
+
+def risen_and_fallen(moved: NDArray[np.float64], picked: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What comes and goes of displacements, `r_t = f_t - (t / T) f_T`, with t from the positions `picked`."""
     share = (picked - picked[0]) / (picked[-1] - picked[0])
     return moved - share[:, None] * moved[-1]
 

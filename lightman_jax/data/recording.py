@@ -67,7 +67,7 @@ def find_recordings(words: Sequence[str]) -> list[Recording | Unreadable]:
                 )
             continue
         try:
-            is_folder, is_file = path.is_dir(), path.is_file()
+            is_folder, is_file = bool(word) and path.is_dir(), path.is_file()
         except (OSError, ValueError) as error:
             found.append(Unreadable(word, f"no such path ({error})"))
             continue
@@ -77,7 +77,9 @@ def find_recordings(words: Sequence[str]) -> list[Recording | Unreadable]:
         elif is_file:
             found.append(_film(word, path))
         else:
-            found.append(Unreadable(word, f"there is no such file or folder{_nearby(path)}"))
+            there = bool(word) and path.exists()
+            reason = "neither a file nor a folder" if there else f"there is no such file or folder{_nearby(path)}"
+            found.append(Unreadable(word, reason))
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.apex import FLOW_SIDE, risen_and_fallen, smooth_course
+from lightman_jax.data.apex import FLOW_SIDE, displacements, risen_and_fallen, smooth_course
 from lightman_jax.data.faces import FaceBox, crop_face, find_faces
 from lightman_jax.data.images import grey_image
 
@@ -20,7 +20,7 @@ _REFERENCE_SIDE = 128
 _REST, _STRONGEST_PLACES = 0.15, 12
 _LONGEST_UNKNOWN = 300
 _FEWEST_FOR_SMOOTHNESS = 16
-_FEWEST_OF_WINDOW, _PAIR = 8, 2
+_FEWEST_OF_WINDOW, _FEWEST_OF_COURSE = 8, 3
 _SECOND_FACE, _MOST_SHIFT = 0.6, 0.25
 
 Whole = Literal["whole"]
@@ -108,7 +108,17 @@ class Search(NamedTuple):
 
 
 class Course(NamedTuple):
-    """How a movement comes and goes: positions of onset, apex and offset, peak displacement, clearness, rest at both ends."""
+    """How a movement comes and goes.
+
+    Attributes:
+      onset: position of its first frame.
+      apex: of its strongest frame.
+      offset: of its last frame.
+      pixels: peak displacement, pixels of a face 128 wide.
+      clearness: peak of the course over its roughness; infinite where the frames are too few to have one.
+      rests: whether there is rest before and after it.
+      returns: whether the face is back in the end, so that it has not merely begun or ended a movement.
+    """
 
     onset: int
     apex: int
@@ -116,6 +126,7 @@ class Course(NamedTuple):
     pixels: float
     clearness: float
     rests: bool
+    returns: bool
 
 
 def movement_course(faces: Iterable[NDArray[np.uint8]], most_frames: int = 64) -> Course:
@@ -133,8 +144,8 @@ def movement_course(faces: Iterable[NDArray[np.uint8]], most_frames: int = 64) -
     """
     stack = list(faces)
     picked = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), most_frames)).round().astype(int))
-    moved = risen_and_fallen(stack, picked)
-    times, sizes, places = np.linalg.svd(moved, full_matrices=False)
+    moved = displacements(stack, picked)
+    times, sizes, places = np.linalg.svd(risen_and_fallen(moved, picked), full_matrices=False)
     course = times[:, 0] * sizes[0]
     smooth = smooth_course(course)
     if -smooth.min() > smooth.max():
@@ -153,6 +164,7 @@ def movement_course(faces: Iterable[NDArray[np.uint8]], most_frames: int = 64) -
         # A few frames have no roughness to speak of.
         peak / max(roughness, 1e-9) if len(picked) >= _FEWEST_FOR_SMOOTHNESS else np.inf,
         bool(len(before) and len(after)),
+        abs(float(moved[-1] @ places[0])) < peak,
     )
 
 
@@ -302,11 +314,7 @@ class _Watch:
 
     def _end(self, last: int) -> None:
         """What is left of a stretch is looked at."""
-        chosen = self.whole and last == len(self._faces) == _PAIR
-        if chosen:
-            # Nothing but an onset and an apex: two pictures that somebody has chosen.
-            self._note(1, Course(0, 1, 1, np.nan, np.inf, False), self._faces)
-        elif len(self._faces) > _PAIR and (self.whole or self._looked < last):
+        if len(self._faces) >= _FEWEST_OF_COURSE and (self.whole or self._looked < last):
             self._look(last, self._faces if self.whole else self._faces[-self._window :])
 
     def _slide(self, number: int) -> None:
@@ -343,7 +351,7 @@ class _Watch:
                 None, 0, "no face was found; show it from the front, or type --face=TOP,LEFT,SIDE or --face=whole"
             )
         if len(faces) > 1 and faces[1].side >= _SECOND_FACE * faces[0].side:
-            places = ", ".join(f"--face={face.top},{face.left},{face.side}" for face in faces)
+            places = " or ".join(f"--face={face.top},{face.left},{face.side}" for face in faces)
             return _Found(None, turned, f"{len(faces)} faces; choose one of them: {places}")
         return _Found(faces[0], turned, self._poor(upright, faces[0]))
 
@@ -365,7 +373,7 @@ class _Watch:
         course = movement_course([grey_image(face) for face in faces], 64 if self.whole else 32)
         self.course.append((number, course.pixels))
         clear = course.pixels >= self._config.least_pixels and course.clearness >= self._config.least_clearness
-        if clear and (self.whole or course.rests):
+        if clear and course.returns and (self.whole or course.rests):
             self._note(number - len(faces) + 1, course, faces)
 
     def _note(self, first: int, course: Course, faces: list[NDArray[np.uint8]]) -> None:
