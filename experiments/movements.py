@@ -12,7 +12,8 @@ from experiments.flags import ConfigError, refuse_unknown
 from lightman_jax.data.faces import FaceBox
 from lightman_jax.data.motion import MotionConfig, motion_of_faces
 from lightman_jax.data.recording import Recording, Unreadable, find_recordings, read_frames
-from lightman_jax.data.spotting import Search, SpotConfig, Spotted, Whole, cut_movement, search_movements
+from lightman_jax.data.spotting import Search, SpotConfig, Spotted, cut_movement, search_movements
+from lightman_jax.data.visibility import Whole
 from lightman_jax.exported import Model
 
 Span = tuple[int, int, int]
@@ -40,18 +41,24 @@ class Labelled(NamedTuple):
 
 
 def find_movements(
-    recording: Recording, settings: Settings, span: Span | None, on_frame: Callable[[int], None] | None = None
+    recording: Recording,
+    settings: Settings,
+    span: Span | None,
+    on_frame: Callable[[int], None] | None = None,
+    on_movement: Callable[[Spotted], None] | None = None,
 ) -> Search:
-    """Search a recording, or cut out the frames that are named; errors as `search_movements` and `cut_movement`."""
+    """Search a recording, or cut out the frames that are named; arguments and errors as `search_movements` and `cut_movement`."""
     frames = read_frames(recording)
     if span is None and not recording.is_film and len(recording.paths) == _PAIR:
         # Somebody has chosen an onset and an apex.
         span = (1, 2, 2)
     if span is not None:
         one = cut_movement(frames, *span, config=settings.spot, box=settings.box)
+        if on_movement is not None:
+            on_movement(one)
         return Search((one,), (), (), one.offset, whole=True)
     rate = settings.rate or recording.rate
-    return search_movements(frames, rate, settings.spot, box=settings.box, on_frame=on_frame)
+    return search_movements(frames, rate, settings.spot, box=settings.box, on_frame=on_frame, on_movement=on_movement)
 
 
 def motion_for(model: Model, spotted: Spotted) -> NDArray[np.float32]:
@@ -65,6 +72,8 @@ def why_nothing(search: Search, config: SpotConfig) -> str:
         return "no frame can be decoded; convert it, for example by ffmpeg -i FILE -c:v libx264 -crf 10 NEW.mp4"
     if search.frames == 1:
         return "a single picture has no movement; give onset and apex, or a film"
+    if search.frames == _PAIR:
+        return "two frames of a film show no rise and fall; name them by --onset=1 --apex=2 if they are onset and apex"
     if search.stretches and not search.course:
         longest = max(search.stretches, key=lambda stretch: stretch.last - stretch.first)
         return f"{longest.reason} (frames {longest.first} to {longest.last} of {search.frames})"

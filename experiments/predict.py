@@ -40,7 +40,8 @@ from experiments.prediction_table import Row, print_table, trained_on, write_tab
 from experiments.report import make_console
 from lightman_jax.data.faces import FaceBox
 from lightman_jax.data.recording import Recording, find_recordings
-from lightman_jax.data.spotting import WHOLE, Search, SpotConfig, Spotted, Whole
+from lightman_jax.data.spotting import Search, SpotConfig, Spotted
+from lightman_jax.data.visibility import WHOLE, Visibility, Whole
 from lightman_jax.exported import Model
 
 TABLE, _SHEETS, _TIMELINES = "predictions.csv", "sheets", "timelines"
@@ -109,12 +110,10 @@ def _predict_one(
 ) -> list[Row]:
     rate = settings.rate or recording.rate
     row = Row(recording.name, rate=rate)
-    try:
-        search = find_movements(recording, settings, span, on_frame)
-    except ValueError as error:
-        return [row._replace(reason=str(error))]
-    row, rows = row._replace(frames=search.frames), []
-    for number, spotted in enumerate(search.movements, start=1):
+    rows: list[Row] = []
+    given = len(known.label) if known else 0
+
+    def tell(spotted: Spotted) -> None:
         image = motion_for(model, spotted)[None]
         probabilities = model.predict(image) if known is None else model.adapt(known.images, known.label, image)
         one = row._replace(
@@ -122,12 +121,21 @@ def _predict_one(
             pixels=spotted.pixels,
             face=_face(spotted),
             probabilities=probabilities[:, 0],
-            notes=_notes(model, search, spotted, rate) if span is None else (),
-            sheet=f"{_SHEETS}/{label}_{number}.png",
+            sheet=f"{_SHEETS}/{label}_{len(rows) + 1}.png",
         )
-        given = len(known.label) if known else 0
         save_prediction_sheet(out / one.sheet, one, spotted, model.look(image)[0], model, given)
         rows.append(one)
+
+    try:
+        search = find_movements(recording, settings, span, on_frame, tell)
+    except ValueError as error:
+        # What was found before a damaged frame stays.
+        return [*rows, row._replace(reason=str(error))]
+    row = row._replace(frames=search.frames)
+    rows = [
+        one._replace(frames=search.frames, notes=_notes(model, search, spotted, rate) if span is None else ())
+        for one, spotted in zip(rows, search.movements, strict=True)
+    ]
     rows = rows or [row._replace(reason=why_nothing(search, settings.spot))]
     if not search.whole:
         (out / _TIMELINES).mkdir(exist_ok=True)
@@ -199,7 +207,7 @@ def _run(words: Sequence[str]) -> int:
     jax.config.update("jax_compilation_cache_dir", str(Path(DataConfig().shards).expanduser() / "xla"))
     console = make_console()
     model = open_model(options.model, options.adapt_steps)
-    spot = SpotConfig(least_pixels=options.least_pixels, face_side=model.about["motion"]["face_side"])
+    spot = SpotConfig(least_pixels=options.least_pixels, face=Visibility(model.about["motion"]["face_side"]))
     settings = Settings(spot, options.face, options.rate)
     span = named_span(options.onset, options.apex, options.offset)
     if model.about["data"]["stand_in"]:

@@ -69,6 +69,8 @@ ORDER = [
     "lightman_jax.data.facs",
     "lightman_jax.data.motion",
     "lightman_jax.data.recording",
+    "lightman_jax.data.course",
+    "lightman_jax.data.visibility",
     "lightman_jax.data.spotting",
     "lightman_jax.data.inspection",
     "lightman_jax.data.store",

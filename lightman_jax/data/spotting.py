@@ -7,25 +7,19 @@ of its length. Only the faces of one window are kept in memory.
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.apex import FLOW_SIDE, displacements, risen_and_fallen, smooth_course
-from lightman_jax.data.faces import FaceBox, crop_face, find_faces
+from lightman_jax.data.course import Course, movement_course
+from lightman_jax.data.faces import FaceBox, crop_face
 from lightman_jax.data.images import grey_image
+from lightman_jax.data.visibility import Visibility, VisibleFace, Whole, visible_face
 
-_REFERENCE_SIDE = 128
-_REST, _STRONGEST_PLACES = 0.15, 12
 _LONGEST_UNKNOWN = 300
-_FEWEST_FOR_SMOOTHNESS = 16
 _FEWEST_OF_WINDOW, _FEWEST_OF_COURSE = 8, 3
-_SECOND_FACE, _MOST_SHIFT = 0.6, 0.25
-
-Whole = Literal["whole"]
-WHOLE: Whole = "whole"
-"""In place of a face's square: every frame shows the face alone."""
+_MOST_SHIFT = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +31,7 @@ class SpotConfig:
       least_clearness: smallest ratio of the peak of the movement's course to the roughness of that course.
       clip_seconds: recordings up to this length are one clip; longer ones are searched.
       window_seconds: of the search; a movement must begin and end within it.
-      face_side: pixels of the square that is cut out.
-      least_face: smallest face, pixels of the recording.
-      least_light: smallest mean grey level of the face, of 255.
-      least_contrast: smallest sd of its grey levels.
+      face: what the face must have, and how large it is cut out.
       least_rate: fewest frames a second.
 
     Choice of the first two: the portrait of `experiments.demo` held still, with sensor noise of 0.5 to 8 grey levels and a head
@@ -52,10 +43,7 @@ class SpotConfig:
     least_clearness: float = 10.0
     clip_seconds: float = 3.0
     window_seconds: float = 1.0
-    face_side: int = 128
-    least_face: int = 48
-    least_light: float = 20.0
-    least_contrast: float = 6.0
+    face: Visibility = dataclasses.field(default_factory=Visibility)
     least_rate: float = 24.0
 
 
@@ -107,67 +95,6 @@ class Search(NamedTuple):
     whole: bool
 
 
-class Course(NamedTuple):
-    """How a movement comes and goes.
-
-    Attributes:
-      onset: position of its first frame.
-      apex: of its strongest frame.
-      offset: of its last frame.
-      pixels: peak displacement, pixels of a face 128 wide.
-      clearness: peak of the course over its roughness; infinite where the frames are too few to have one.
-      rests: whether there is rest before and after it.
-      returns: whether the face is back in the end, so that it has not merely begun or ended a movement.
-    """
-
-    onset: int
-    apex: int
-    offset: int
-    pixels: float
-    clearness: float
-    rests: bool
-    returns: bool
-
-
-def movement_course(faces: Iterable[NDArray[np.uint8]], most_frames: int = 64) -> Course:
-    """The strongest movement that comes and goes within some frames.
-
-    Of the displacement that comes and goes (`apex.spot_apex`) the first principal component is followed over time.
-    Onset and offset are the frames next to the apex in which its smoothed course is below 15% of its peak; the first and the last
-    frame where it never is.
-
-    Args:
-      faces: grey `[side, side]` uint8, three or more.
-      most_frames: more are thinned evenly.
-
-    Choice: 15%, since a course that is smoothed over a third of the frames is never quite at rest.
-    """
-    stack = list(faces)
-    picked = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), most_frames)).round().astype(int))
-    moved = displacements(stack, picked)
-    times, sizes, places = np.linalg.svd(risen_and_fallen(moved, picked), full_matrices=False)
-    course = times[:, 0] * sizes[0]
-    smooth = smooth_course(course)
-    if -smooth.min() > smooth.max():
-        course, smooth = -course, -smooth
-    apex = 1 + int(smooth[1:-1].argmax())
-    peak = max(float(smooth[apex]), 0.0)
-    before = np.flatnonzero(smooth[:apex] < _REST * peak)
-    after = apex + np.flatnonzero(smooth[apex:] < _REST * peak)
-    displaced = np.sort(np.hypot(*places[0].reshape(-1, 2).T))[-_STRONGEST_PLACES:].mean()
-    roughness = float(np.sqrt(np.mean(np.square((course - smooth)[1:]))))
-    return Course(
-        int(picked[before[-1]]) if len(before) else 0,
-        int(picked[apex]),
-        int(picked[after[0]]) if len(after) else len(stack) - 1,
-        float(peak * displaced * _REFERENCE_SIDE / FLOW_SIDE),
-        # A few frames have no roughness to speak of.
-        peak / max(roughness, 1e-9) if len(picked) >= _FEWEST_FOR_SMOOTHNESS else np.inf,
-        bool(len(before) and len(after)),
-        abs(float(moved[-1] @ places[0])) < peak,
-    )
-
-
 def search_movements(
     frames: Iterable[NDArray[np.uint8]],
     rate: float,
@@ -175,6 +102,7 @@ def search_movements(
     *,
     box: FaceBox | Whole | None = None,
     on_frame: Callable[[int], None] | None = None,
+    on_movement: Callable[[Spotted], None] | None = None,
 ) -> Search:
     """Look at every frame once, and find the movements.
 
@@ -184,6 +112,8 @@ def search_movements(
       config: what counts.
       box: where the face is in every frame, or `whole`; None searches for it.
       on_frame: called with the number of each frame.
+      on_movement: called with each movement once no stronger one can take its place; its faces are then let go, and
+        missing in what is returned. None keeps all faces, and memory grows with the number of movements.
 
     Raises:
       ValueError: more than 300 frames whose rate is unknown, or too low a rate.
@@ -193,7 +123,7 @@ def search_movements(
             f"{rate:g} frames a second are too few: a micro-expression lasts 1/25 to 1/2 s; film at {config.least_rate:g} or "
             "more, or type --rate=FPS if the file states it wrongly"
         )
-    watch = _Watch(rate, config, box)
+    watch = _Watch(rate, config, box, on_movement)
     number = 0
     for number, frame in enumerate(frames, start=1):
         watch.see(number, frame)
@@ -229,14 +159,14 @@ def cut_movement(
         raise ValueError(
             f"onset {onset}, apex {apex}, offset {offset}: frames count from 1, and onset < apex <= offset"
         )
-    watch, faces, found, number = _Watch(0.0, config, box), [], None, 0
+    faces, found, number = [], None, 0
     for number, frame in enumerate(frames, start=1):
         if number == onset:
-            found = watch.find(frame)
+            found = visible_face(frame, config.face, given=box)
             if not found.visible:
                 raise ValueError(f"frame {onset}: {found.why}")
         if found is not None:
-            faces.append(crop_face(np.rot90(frame, found.turned), found.box, config.face_side))
+            faces.append(crop_face(np.rot90(frame, found.turned), found.box, config.face.side))
         if number == offset:
             break
     if found is None or number < offset:
@@ -247,8 +177,14 @@ def cut_movement(
 class _Watch:
     """The one pass over a recording."""
 
-    def __init__(self, rate: float, config: SpotConfig, given: FaceBox | Whole | None) -> None:
-        self._config, self._given, self._rate = config, given, rate
+    def __init__(
+        self,
+        rate: float,
+        config: SpotConfig,
+        given: FaceBox | Whole | None,
+        on_movement: Callable[[Spotted], None] | None = None,
+    ) -> None:
+        self._config, self._given, self._rate, self._on_movement = config, given, rate, on_movement
         self._clip = round(rate * config.clip_seconds) if rate else _LONGEST_UNKNOWN
         self._window = max(_FEWEST_OF_WINDOW, round((rate or _LONGEST_UNKNOWN) * config.window_seconds))
         self._stride = max(1, self._window // 4)
@@ -275,13 +211,14 @@ class _Watch:
         if self._sees and self._given is None and number - self._checked >= self._window:
             self._check(number, frame)
         elif not self._sees and (number - self._lost_since) % self._stride == 0:
-            self._begin(number, self.find(frame))
+            self._begin(number, visible_face(frame, self._config.face, given=self._given, turned=self._turned))
         if not self._sees:
             return
-        self._faces.append(crop_face(np.rot90(frame, self._turned), self._box, self._config.face_side))
+        self._faces.append(crop_face(np.rot90(frame, self._turned), self._box, self._config.face.side))
         if not self.whole and len(self._faces) >= self._window and number - self._looked >= self._stride:
             self._look(number, self._faces[-self._window :])
             del self._faces[: -self._window]
+            self._settle(number - self._window)
 
     def finish(self, last: int) -> None:
         """There are no more frames."""
@@ -289,10 +226,11 @@ class _Watch:
             self._end(last)
         else:
             self._leave_out(last + 1)
+        self._settle(last)
 
-    def _begin(self, number: int, found: "_Found") -> None:
+    def _begin(self, number: int, found: VisibleFace) -> None:
         """Start a stretch if there is one face, well visible; say of the frames before why there was none."""
-        if self._why and (found.visible or found.why != self._why):
+        if self._why and (found.visible or _kind(found.why) != _kind(self._why)):
             self._leave_out(number)
         self._why = found.why
         if found.visible:
@@ -302,7 +240,7 @@ class _Watch:
     def _check(self, number: int, frame: NDArray[np.uint8]) -> None:
         """Keep the square while the face is where it was; else end the stretch and begin another one."""
         self._checked = number
-        found = self.find(frame)
+        found = visible_face(frame, self._config.face, turned=self._turned, sure=True)
         kept = self._box
         if found.box is not None and kept is not None and found.visible and found.turned == self._turned:
             shift = np.hypot(found.box.top - kept.top, found.box.left - kept.left) + abs(found.box.side - kept.side)
@@ -322,50 +260,20 @@ class _Watch:
         for end in range(self._window, len(self._faces) + 1, self._stride):
             self._look(number - len(self._faces) + end, self._faces[end - self._window : end])
 
+    def _settle(self, before: int) -> None:
+        """Hand on the movements that end until a frame: no later window reaches them."""
+        if self._on_movement is None:
+            return
+        for place, one in enumerate(self.movements):
+            if one.faces and one.offset <= before:
+                self._on_movement(one)
+                self.movements[place] = one._replace(faces=())
+
     def _leave_out(self, number: int) -> None:
         """Say of the frames up to this one why nothing can be said."""
         if number > self._lost_since:
             self.stretches.append(Stretch(self._lost_since, number - 1, self._why))
             self._lost_since = number
-
-    def find(self, frame: NDArray[np.uint8]) -> "_Found":
-        """The one face of a frame, and the quarter turns that set it upright, or why there is none."""
-        height, width = frame.shape[:2]
-        if self._given == WHOLE:
-            return _Found(None, 0, self._poor(frame, None))
-        if self._given is not None:
-            side = max(2, min(self._given.side, height, width))
-            top, left = (max(0, min(p, m - side)) for p, m in zip(self._given[:2], (height, width), strict=True))
-            box = FaceBox(top, left, side, "given")
-            return _Found(box, 0, self._poor(frame, box))
-        for turned in sorted(range(4), key=lambda turn: turn != self._turned):
-            upright = np.ascontiguousarray(np.rot90(frame, turned))
-            faces = find_faces(upright)
-            if faces:
-                break
-        else:
-            light = grey_image(frame).mean()
-            if light < self._config.least_light:
-                return _Found(None, 0, f"too dark to find a face (mean grey level {light:.0f} of 255); light it")
-            return _Found(
-                None, 0, "no face was found; show it from the front, or type --face=TOP,LEFT,SIDE or --face=whole"
-            )
-        if len(faces) > 1 and faces[1].side >= _SECOND_FACE * faces[0].side:
-            places = " or ".join(f"--face={face.top},{face.left},{face.side}" for face in faces)
-            return _Found(None, turned, f"{len(faces)} faces; choose one of them: {places}")
-        return _Found(faces[0], turned, self._poor(upright, faces[0]))
-
-    def _poor(self, frame: NDArray[np.uint8], box: FaceBox | None) -> str:
-        """Why a face is too poor to be looked at; empty if it is not."""
-        side = min(frame.shape[:2]) if box is None else box.side
-        if side < self._config.least_face:
-            return f"the face is {side} pixels wide; film it at {self._config.least_face} or more"
-        grey = grey_image(crop_face(frame, box, self._config.face_side))
-        if grey.mean() < self._config.least_light:
-            return f"the face is too dark (mean grey level {grey.mean():.0f} of 255); light it"
-        if grey.std() < self._config.least_contrast:
-            return f"the face has no contrast (sd {grey.std():.1f} grey levels); light and focus it"
-        return ""
 
     def _look(self, number: int, faces: list[NDArray[np.uint8]]) -> None:
         """Take the course of some faces, of which `number` is the last frame, and note a movement."""
@@ -387,11 +295,6 @@ class _Watch:
             self.movements = [b for b, does in zip(self.movements, overlaps, strict=True) if not does] + [one]
 
 
-class _Found(NamedTuple):
-    box: FaceBox | None
-    turned: int
-    why: str
-
-    @property
-    def visible(self) -> bool:
-        return not self.why
+def _kind(reason: str) -> str:
+    """A reason without its numbers, which change from frame to frame."""
+    return reason.split("(")[0]
