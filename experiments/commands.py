@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import shlex
 import signal
 import sys
@@ -9,8 +10,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+import jax
+
 from experiments.flags import ConfigError
 from lightman_jax.data.clips import DataError
+from lightman_jax.precision import PrecisionError
 
 WRITABLE = "Give folders that can be written by --workdir and --shards"
 RUN_NEEDED = "Give the workdir of a finished run, such as runs/smic_stand_in-lightman"
@@ -47,6 +51,24 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def require_device() -> None:
+    """Start JAX's devices.
+
+    Raises:
+      ConfigError: the platform that was asked for is not there.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        asked = (
+            f"JAX_PLATFORMS={os.environ['JAX_PLATFORMS']}" if os.environ.get("JAX_PLATFORMS") else "what is installed"
+        )
+        raise ConfigError(
+            f"JAX finds no device for {asked} ({str(error).splitlines()[0]}). Type `unset JAX_PLATFORMS` to take what there is; a "
+            "TPU needs pip install -r requirements-tpu.txt, a GPU pip install 'jax[cuda13]'"
+        ) from error
+
+
 def run_command(module: str, words: Sequence[str], work: Callable[[], int], *, remedy: str = WRITABLE) -> int:
     """Do a command's work, which may be stopped, and answer what goes wrong.
 
@@ -68,7 +90,7 @@ def run_command(module: str, words: Sequence[str], work: Callable[[], int], *, r
         print(f"stopped by {stop}: what has ended is kept, the same command goes on from there", file=sys.stderr)
         print(same, file=sys.stderr, flush=True)
         return 128 + stop.number
-    except (ConfigError, DataError, FloatingPointError) as error:
+    except (ConfigError, DataError, PrecisionError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
     except MemoryError as error:
         print(f"error: {error or 'out of memory'}. What has ended is kept; the same command goes on", file=sys.stderr)

@@ -88,6 +88,7 @@ class RunConfig:
       seeds: how many times all folds are trained and scored; 0 means 5 on a corpus and 1 on the stand-in.
       members: trainings of every fold and seed whose probabilities are averaged; 0 means 5 of the network mlp and 1 of others.
       dry_run: every phase on two subjects and two steps, with a forecast of time, memory and disk; nothing is kept.
+      tensorboard: write TensorBoard's files to WORKDIR/tensorboard while training.
       coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.
       processes: how many there are.
       process_id: which one this is, from 0.
@@ -105,6 +106,7 @@ class RunConfig:
     seeds: int = 0
     members: int = 0
     dry_run: bool = False
+    tensorboard: bool = False
     coordinator: str | None = None
     processes: int = 1
     process_id: int = 0
@@ -116,11 +118,15 @@ class RunConfig:
         if min(self.shots_given, self.adapt_steps, self.episodes) < 1:
             raise ConfigError("shots_given, adapt_steps and episodes must be 1 or more")
         if self.protocol in ADAPTED_PROTOCOLS and self.method_name == "generated":
-            raise ConfigError(f"method generated adapts to no task; {self.protocol} needs another method")
+            raise ConfigError(
+                f"method generated adapts to no task; {self.protocol} needs another method, such as --method=lightman"
+            )
         with as_config_error():
             chosen_baselines(self.baselines)
         if min(self.seeds, self.members) < 0:
-            raise ConfigError(f"seeds {self.seeds} and members {self.members} must be 1 or more, or 0 for the default")
+            raise ConfigError(
+                f"seeds {self.seeds} and members {self.members} must be 1 or more, or 0 for the default; --seeds=5 is usual"
+            )
         if not 0 <= self.process_id < self.processes:
             raise ConfigError(f"process_id {self.process_id} is not one of 0 to processes - 1 = {self.processes - 1}")
         if self.processes > 1 and not self.coordinator:

@@ -54,7 +54,7 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, command: str, about: str | None) -> None:
         super().__init__(
             prog=f"python -m experiments.{command}",
-            description=about,
+            description=about_text(about or ""),
             formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=_WIDTH),
             allow_abbrev=False,
         )
@@ -75,6 +75,13 @@ class CommandParser(argparse.ArgumentParser):
         chosen = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         near = _nearest(chosen[1], re.findall(r"[\w.-]+", chosen[2])) if chosen else ""
         raise ConfigError(f"{message}{near}. {self.prog} --help lists all flags")
+
+
+def about_text(text: str) -> str:
+    """A module's text as the help shows it: its paragraphs, each as wide as the screen."""
+    return "\n\n".join(
+        textwrap.fill(" ".join(part.split()), _WIDTH, break_on_hyphens=False) for part in text.split("\n\n")
+    )
 
 
 def parse_flags(argv: Sequence[str], command: str, about: str, groups: Groups, main: Collection[str]) -> dict[str, Any]:

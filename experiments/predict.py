@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.status import Status
 
-from experiments.commands import run_command
+from experiments.commands import require_device, run_command
 from experiments.config import DataConfig
 from experiments.flags import CommandParser, ConfigError
 from experiments.models import open_model
@@ -205,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     jax.config.update("jax_compilation_cache_dir", str(Path(DataConfig().shards).expanduser() / "xla"))
+    require_device()
     console = make_console()
     model = open_model(options.model, options.adapt_steps)
     spot = SpotConfig(least_pixels=options.least_pixels, face=Visibility(model.about["motion"]["face_side"]))

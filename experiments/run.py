@@ -1,4 +1,4 @@
-"""`python -m experiments.run --dataset=smic [--data_dir=FOLDER]`: train, test, report."""
+"""`python -m experiments.run --dataset=smic [--data_dir=FOLDER]`: train, test and report, under leave-one-subject-out."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-from experiments.commands import run_command
+from experiments.commands import require_device, run_command
 from experiments.config import RunConfig, parse_config
 from experiments.hosts import is_first, join_hosts
 from experiments.report import make_console
@@ -49,6 +49,7 @@ def set_up_jax(config: RunConfig) -> None:
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_HOST_DEVICES))
     jax.config.update("jax_compilation_cache_dir", str(Path(config.data.shards).expanduser() / "xla"))
     join_hosts(config)
+    require_device()
 
 
 if __name__ == "__main__":

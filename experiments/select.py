@@ -21,7 +21,7 @@ from rich.table import Table
 from experiments import report
 from experiments.commands import run_command
 from experiments.config import RunConfig, default_workdir, parse_config
-from experiments.flags import ConfigError
+from experiments.flags import ConfigError, about_text
 from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.html_report import write_report
 from experiments.inventory import FORMAT_VERSION
@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = [word.removeprefix(_FLAG) for word in words if word.startswith(_FLAG)]
     shared = [word for word in words if not word.startswith(_FLAG)]
     if not words or {"-h", "--help"} & {*words}:
-        print(__doc__ + "\nAll flags of experiments.run are taken: python -m experiments.run --help")
+        print(about_text(f"{__doc__}\n\nAll flags of experiments.run are taken: python -m experiments.run --help"))
         return 0 if words else 2
     return run_command("experiments.select", words, lambda: _run(shared, own))
 

@@ -30,6 +30,7 @@ from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
 from experiments.scores import read_predictions, score_predictions, write_predictions
 from experiments.training import Trained, Work, predict_lanes, train_lanes, train_lanes_along
+from experiments.watch import open_board, write_curves
 from lightman_jax.checkpoint import save_params
 from lightman_jax.data.catalog import PROTOCOLS
 from lightman_jax.data.clips import DataError
@@ -104,18 +105,20 @@ def _run_in(
         return _evaluate_episodes(config, prepared, plan, work, workdir, console)
     words = (config.baselines, config.method_name, json.dumps(_origin(config, prepared, plan)))
     digest = results_digest(work, [config.trained, *baseline_configs(config).values()], words)
-    held = held_results(workdir, digest, console.print) if jax.process_count() == 1 else None
+    board_folder = workdir / "tensorboard" if config.tensorboard else None
+    wanted = board_folder is not None and not board_folder.exists()
+    held = held_results(workdir, digest, console.print) if jax.process_count() == 1 and not wanted else None
     if held is not None:
         console.print(f"cached: nothing that these results depend on has changed since {workdir} was written")
-        report.print_results(console, held)
-        report.print_baselines(console, held)
-        _warn_if_suspicious(console, config, held)
-        if stand_in:
-            report.print_stand_in_box(console, config.data.dataset)
+        _print_all(console, config, held, workdir)
         return held
     forget_inventory(workdir)
     _write_environment(workdir, prepared)
-    done = train_lanes(work, config.trained, workdir, console)
+    with open_board(board_folder) as board:
+        done = train_lanes(work, config.trained, workdir, console, board)
+        histories = [lane.history for lane in done.lanes]
+        if board is not None:
+            write_curves(board, histories)
     if done.held:
         console.print(
             f"{done.held} of {len(done.lanes)} trainings are taken from {workdir / 'lanes'}: nothing they depend on has changed"
@@ -131,7 +134,7 @@ def _run_in(
         own = list(done.lanes[place * each : (place + 1) * each])
         _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, own)
     report.save_confusion_picture(workdir / "confusion.png", metrics)
-    report.save_curves_picture(workdir / "curves.png", metrics, [lane.history for lane in done.lanes])
+    report.save_curves_picture(workdir / "curves.png", metrics, histories)
     about = f"{config.method_name} on {plan.title}" + (", STAND-IN DATA" if stand_in else "")
     save_where_picture(workdir / "where.png", work, done.lanes, config.trained, about)
     if config.trained.method.variant != "generated":
@@ -139,13 +142,24 @@ def _run_in(
         save_embedding_picture(workdir / "embedding.png", work, done.lanes[largest], config.trained, about)
     write_report(workdir)
     keep_inventory(workdir, digest)
+    _print_all(console, config, metrics, workdir)
+    return metrics
+
+
+def _print_all(console: Console, config: RunConfig, metrics: dict[str, Any], workdir: Path) -> None:
+    """The results, and where to look next."""
     report.print_results(console, metrics)
     report.print_baselines(console, metrics)
     _warn_if_suspicious(console, config, metrics)
-    if stand_in:
+    if metrics["data"]["stand_in"]:
         report.print_stand_in_box(console, config.data.dataset)
-    console.print(f"results: {workdir} (report.html, metrics.json, predictions.csv, pictures, checkpoints)")
-    return metrics
+    console.print(
+        f"results: {workdir} (report.html, metrics.json, predictions.csv, pictures, checkpoints)", markup=False
+    )
+    console.print(f"look at: {(workdir / 'report.html').absolute()}", markup=False)
+    if config.tensorboard:
+        console.print(f"curves:  tensorboard --logdir {workdir / 'tensorboard'}", markup=False)
+    console.print(f"a film:  python -m experiments.predict FILM --model={workdir}", markup=False)
 
 
 def _evaluate_episodes(
@@ -256,7 +270,7 @@ def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: 
     """Write `config.json`, unless another run's results are there."""
     settings = json.loads(json.dumps(dataclasses.asdict(config)))
     # Where a run is kept, what stands beside it, and who helps, does not make it another run.
-    for name in ("workdir", "baselines", "dry_run", "coordinator", "processes", "process_id"):
+    for name in ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", "processes", "process_id"):
         settings.pop(name)
     settings["data"].pop("shards")
     content = {

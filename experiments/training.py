@@ -1,24 +1,22 @@
 """Train every fold under every seed, each kept as it ends, and let each predict its held-out clips."""
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
 
 from experiments.hosts import from_first
 from experiments.lanes import LaneStore, StoredLanes
 from experiments.scores import Prediction
-from lightman_jax.files import append_line, require_space
-from lightman_jax.folds import Progress, TrainedFold, predict_folds, train_folds
+from experiments.watch import Watch
+from lightman_jax.files import require_space
+from lightman_jax.folds import TrainedFold, predict_folds, train_folds
 from lightman_jax.lane import TrainConfig
 from lightman_jax.tasks import Fold
 from lightman_jax.types import ClipSet, Params
@@ -62,10 +60,10 @@ class Trained(NamedTuple):
     held: int
 
 
-def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console) -> Trained:
+def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console, board: Any = None) -> Trained:
     """Train what `workdir/lanes` does not hold yet, and store each lane as it ends.
 
-    Appends its progress to `workdir/metrics.jsonl`.
+    Appends its progress to `workdir/metrics.jsonl`, and to TensorBoard's files where `board` writes them.
     """
     started = time.monotonic()
     store = LaneStore(workdir / "lanes", work.micro, work.macro, config)
@@ -79,7 +77,8 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
     # The other processes leave out what this one holds.
     from_first(np.array(list(held.values())))
     before = ended = len(keys) - len(missing)
-    with CompileClock() as compiled, _Show(work, config.steps, len(missing), workdir, console) as show:
+    watch = Watch(work.data, work.members, config.steps, len(missing), workdir, console, board)
+    with CompileClock() as compiled, watch:
         lanes = train_folds(
             work.micro,
             work.macro,
@@ -87,7 +86,7 @@ def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console
             work.trainings,
             config,
             skip=lambda fold, seed: held[fold.subject, seed],
-            on_progress=show,
+            on_progress=watch,
         )
         try:
             for lane in lanes:
@@ -154,42 +153,6 @@ def prediction_rows(
         )
         for index, values in zip(tested, probabilities, strict=True)
     ]
-
-
-class _Show:
-    """Progress on the terminal, and line by line in a file."""
-
-    def __init__(self, work: Work, steps: int, lanes: int, workdir: Path, console: Console) -> None:
-        self._work, self._steps, self._console = work, steps, console
-        self._log = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = ProgressBar(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("training", total=lanes * steps)
-        self._started = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-        self._log.close()
-
-    def __call__(self, progress: Progress) -> None:
-        here = ", ".join(f"{fold.subject} seed {self._work.seed_of(number)}" for fold, number in progress.lanes[:2])
-        text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
-        done = progress.done + len(progress.lanes) * progress.step / self._steps
-        self._bar.update(self._task, completed=int(done * self._steps), description=text)
-        elapsed = time.monotonic() - self._started
-        line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
-        members = self._work.members
-        folds = [{"fold": fold.subject, "seed": n // members, "member": n % members} for fold, n in progress.lanes]
-        append_line(self._log, json.dumps({"data": self._work.data, **line, "folds": folds}))
-        if progress.step == self._steps and not self._console.is_terminal:
-            remaining = elapsed * (progress.total - done) / done
-            self._console.print(
-                f"{int(done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
-            )
 
 
 class CompileClock:

@@ -17,6 +17,10 @@ from lightman_jax.types import Params, Task
 LARGEST_ERROR = 0.1
 
 
+class PrecisionError(ValueError):
+    """A precision that the backend, or the gradient, forbids."""
+
+
 def gradient_error(key: jax.Array, tasks: Task, *, method: MethodConfig, network: NetworkConfig, classes: int) -> float:
     """How far the outer gradient is from that of float32, `|g - g32| / |g32|`, at parameters drawn from `key`.
 
@@ -46,10 +50,10 @@ def refuse_imprecise(error: float) -> None:
     Choice: 0.1, five times what two right float32 programs differ by where rectifiers and maxima decide otherwise.
 
     Raises:
-      ValueError: the error is above 0.1, or not a number.
+      PrecisionError: the error is above 0.1, or not a number.
     """
     if not error <= LARGEST_ERROR:
-        raise ValueError(
+        raise PrecisionError(
             f"precision bfloat16 moves this network's outer gradient by {error:.2g} of its length, more than {LARGEST_ERROR}; "
             "use --precision=float32, or fewer inner steps"
         )
@@ -59,10 +63,10 @@ def refuse_on_cpu() -> None:
     """Refuse bfloat16 where it takes twice the time.
 
     Raises:
-      ValueError: the backend is a CPU.
+      PrecisionError: the backend is a CPU.
     """
     if jax.default_backend() == "cpu":
-        raise ValueError("precision bfloat16 is for GPUs and TPUs, on a CPU it is slower; use --precision=float32")
+        raise PrecisionError("precision bfloat16 is for GPUs and TPUs, on a CPU it is slower; use --precision=float32")
 
 
 def refuse_nonfinite(

@@ -1,6 +1,8 @@
 """The command as its user types it: artefacts, second runs, and every wrong input answered in one paragraph."""
 
+import contextlib
 import csv
+import importlib
 import json
 import re
 import sys
@@ -14,6 +16,7 @@ from conftest import write_flow_release
 from sklearn.metrics import f1_score
 
 from experiments import run
+from experiments.__main__ import _COMMANDS
 from experiments.compare import compare_runs
 from experiments.config import parse_config
 from experiments.flags import ConfigError
@@ -291,7 +294,25 @@ def test_help_lists_every_flag_with_its_default(capsys):
     for flag in ("--dataset", "--data_dir", "--inner_steps", "--alignment", "--shots", "--width", "--scaling"):
         assert flag in text
     assert "[smic]" in text
+    assert "--inner_rate=0.05 " in text
+    with pytest.raises(SystemExit):
+        parse_config(["--help=level_one"])
+    text = capsys.readouterr().out
+    assert "--inner_rate" in text
     assert "[0.05]" in text
+    assert "--dataset" not in text
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_help_of_every_command_fits_a_screen(name, capsys):
+    module = importlib.import_module(f"experiments.{name}")
+    main = module.main if hasattr(module, "main") else importlib.import_module(f"experiments.{name}.__main__").main
+    with contextlib.suppress(SystemExit):
+        assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(name in line for line in lines)
+    assert len(lines) <= 48
+    assert max(map(len, lines)) <= 120
 
 
 def test_a_dry_run_goes_through_every_phase_and_keeps_nothing(tmp_path, capsys):

@@ -8,6 +8,7 @@ import zipfile
 import jax
 import numpy as np
 import pytest
+from conftest import make_clips
 
 from experiments import export as export_command
 from experiments.models import open_model, read_run_model
@@ -19,7 +20,6 @@ from lightman_jax.folds import predict_folds, train_folds
 from lightman_jax.lane import TrainConfig
 from lightman_jax.methods import MethodConfig, method_config
 from lightman_jax.tasks import TaskConfig, leave_one_subject_out
-from tests.conftest import make_clips
 
 STRANGER = """
 import sys

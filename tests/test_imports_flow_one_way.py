@@ -121,6 +121,7 @@ ORDER = [
     "experiments.benchmark.__main__",
     "experiments.hosts",
     "experiments.lanes",
+    "experiments.watch",
     "experiments.training",
     "experiments.groups",
     "experiments.episodes",
@@ -152,6 +153,7 @@ ORDER = [
     "experiments.endurance.small_disk",
     "experiments.endurance.long_run",
     "experiments.endurance.__main__",
+    "experiments.__main__",
 ]
 HEAVY = {
     "cv2": {"images", "footage", "recording", "demo", "optics", "inspection", "store", "robustness", "mutations"},

@@ -1,4 +1,4 @@
-"""`python -m experiments.benchmark`: how fast the two-level update is, against PyTorch and plain JAX, on this machine."""
+"""How fast the two-level update is, against PyTorch and plain JAX, gradients compared first."""
 
 import dataclasses
 import importlib.util

@@ -110,7 +110,9 @@ def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error}); check that it is there and that you may read it") from error
+        raise DataError(
+            f"{path} cannot be read ({error}); give the path of a table that is there and that you may read"
+        ) from error
     if size > _LARGEST:
         raise DataError(
             f"{path} has {size >> 20} MiB, far more than any annotation table; take it from the release again, or delete "
