@@ -9,16 +9,16 @@ to which the networks are adapted first.
 """
 
 import argparse
+import contextlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.status import Status
 
 from experiments.commands import require_device, run_command
 from experiments.config import DataConfig
@@ -88,12 +88,12 @@ def predict_recordings(
     rows: list[Row] = []
     for count, recording in enumerate(recordings, start=1):
         text = f"{count}/{len(recordings)}: {recording.name}"
-        with console.status(escape(text)) as status:
-            if isinstance(recording, Recording):
-                label = f"{count:03d}_{_safe(recording.name)}"
-                rows += _predict_one(model, recording, settings, out, label, known, span, _telling(status, text))
-            else:
-                rows.append(Row(recording.name, recording.reason))
+        if isinstance(recording, Recording):
+            label = f"{count:03d}_{_safe(recording.name)}"
+            with _telling(console, text) as tell:
+                rows += _predict_one(model, recording, settings, out, label, known, span, tell)
+        else:
+            rows.append(Row(recording.name, recording.reason))
         write_table(out / TABLE, rows, model, len(known.label) if known else 0)
     return rows
 
@@ -143,12 +143,19 @@ def _predict_one(
     return rows
 
 
-def _telling(status: Status, text: str) -> Callable[[int], None]:
-    def tell(number: int) -> None:
-        if number % _TELL_EVERY == 0:
-            status.update(escape(f"{text}, frame {number}"))
+@contextlib.contextmanager
+def _telling(console: Console, text: str) -> Iterator[Callable[[int], None]]:
+    """Say on a terminal which frame is being looked at."""
+    if not console.is_terminal:
+        yield lambda number: None
+        return
+    with console.status(escape(text)) as status:
 
-    return tell
+        def tell(number: int) -> None:
+            if number % _TELL_EVERY == 0:
+                status.update(escape(f"{text}, frame {number}"))
+
+        yield tell
 
 
 def _face(spotted: Spotted) -> str:

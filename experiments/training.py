@@ -1,5 +1,6 @@
 """Train every fold under every seed, each kept as it ends, and let each predict its held-out clips."""
 
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -162,13 +163,25 @@ class CompileClock:
         self.seconds, self.programs = 0.0, 0
 
     def __enter__(self) -> Self:
-        jax.monitoring.register_event_duration_secs_listener(self._hear)
+        _listen()
+        _running.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        jax.monitoring.unregister_event_duration_listener(self._hear)
+        _running.remove(self)
 
-    def _hear(self, event: str, duration_secs: float, **_: str | int) -> None:
+
+_running: list[CompileClock] = []
+
+
+@functools.cache
+def _listen() -> None:
+    """Once a process: JAX before 0.8 cannot forget a listener."""
+
+    def hear(event: str, duration_secs: float, **_: str | int) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
-            self.seconds += duration_secs
-            self.programs += 1
+            for clock in _running:
+                clock.seconds += duration_secs
+                clock.programs += 1
+
+    jax.monitoring.register_event_duration_secs_listener(hear)

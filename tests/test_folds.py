@@ -70,6 +70,7 @@ def test_lanes_side_by_side_learn_what_lanes_in_turn_learn(clips):
             np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+@pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="XLA of older JAX rounds by the number of devices")
 def test_the_same_weights_in_every_bit_on_1_2_and_8_devices():
     code = """
 import dataclasses, hashlib, sys
