@@ -133,6 +133,9 @@ def load_model(path: str | Path) -> Model:
         if not isinstance(about, dict) or about.get("format_version") != FORMAT_VERSION:
             found = about.get("format_version") if isinstance(about, dict) else None
             raise ValueError(f"has format version {found}, this release reads {FORMAT_VERSION}; export it again")
+        if _series(about["jax"]) > _series(jax.__version__):
+            newer = f"was written by JAX {about['jax']}, and this is {jax.__version__}"
+            raise ValueError(f"{newer}: pip install -U jax, or export it by this version")
         params = [
             np.load(io.BytesIO(archive.read(f"{PARAMS}/{row}.npy")), allow_pickle=False)
             for row in range(about["leaves"])
@@ -152,6 +155,11 @@ def sealed(archive: bytes) -> bytes:
     """A zip archive without a comment, with a digest of itself as comment."""
     comment = _DIGEST + hashlib.sha256(archive).hexdigest().encode()
     return archive[:-2] + len(comment).to_bytes(2, "little") + comment
+
+
+def _series(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version: programs are read by their own series and later ones."""
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def _opened(path: Path) -> zipfile.ZipFile:

@@ -115,6 +115,12 @@ def test_what_is_no_model_file_is_told(tmp_path, exported):
         load_model(tmp_path / "cut.lightman")
 
 
+def test_a_file_of_a_newer_jax_is_refused_by_name(exported, monkeypatch):
+    monkeypatch.setattr(jax, "__version__", "0.7.2")
+    with pytest.raises(ValueError, match=r"was written by JAX [\d.]+, and this is 0\.7\.2: pip install -U jax"):
+        load_model(exported)
+
+
 def test_wrong_inputs_are_told(exported, images):
     model = load_model(exported)
     with pytest.raises(ValueError, match=r"shape \(5, 28, 28\); this model takes \[b, 28, 28, 3\]"):

@@ -4,13 +4,25 @@ import csv
 import re
 import shutil
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import CLASSES
 
 from experiments import demo, predict
 from experiments.demo import Film, Moved, film_frames, write_film
 from experiments.models import open_model
+from lightman_jax.data.faces import crop_face
 from lightman_jax.data.images import write_image
+from lightman_jax.data.motion import MotionConfig, motion_of_faces
+from lightman_jax.data.simulator import SimulatorConfig, subject_clips
+from lightman_jax.data.spotting import SpotConfig, search_movements
+from lightman_jax.ensemble import Ensemble, ensemble_programs
+from lightman_jax.folds import train_folds
+from lightman_jax.lane import TrainConfig
+from lightman_jax.tasks import leave_one_subject_out
+from lightman_jax.types import ClipSet
 
 SMILE = Film("smile.avi", 50, 40, (Moved("positive", 12, 20, 29),))
 LONG = Film("long.avi", 50, 160, (Moved("positive", 92, 100, 110),))
@@ -174,3 +186,25 @@ def test_the_films_of_the_demonstration_say_what_is_true_of_them(tmp_path, monke
     assert (tmp_path / "truth.csv").read_text().splitlines()[1] == "smile.avi,positive,12,20,29"
     assert (tmp_path / "support.csv").read_text().splitlines() == ["path,label", "smile.avi,positive"]
     assert "python -m experiments.predict" in capsys.readouterr().out
+
+
+def test_networks_that_learned_from_invented_faces_tell_the_films_of_the_demonstration():
+    settings = SimulatorConfig(subjects=8, micro_clips=2, macro_clips=0)
+    motion = MotionConfig()
+    clips = [(number, clip) for number in range(8) for clip in subject_clips(number, settings)]
+    images = [
+        motion_of_faces([crop_face(f, None, motion.face_side) for f in c.frames], c.apex, motion) for _, c in clips
+    ]
+    subject = tuple(f"smic/s{number}" for number, _ in clips)
+    label = np.array([CLASSES.index(clip.label) for _, clip in clips], np.int32)
+    names = tuple(f"{person}/c{row:03d}" for row, person in enumerate(subject))
+    pool = ClipSet(np.stack(images), label, subject, names, CLASSES)
+    config = TrainConfig()
+    trained = train_folds(pool, None, leave_one_subject_out(subject)[:2], [0], config)
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *[one.params for one in trained])
+    predict_all = jax.jit(ensemble_programs(config).predict)
+    for film in demo.FILMS[:3]:
+        (one,) = search_movements(film_frames(film), film.rate, SpotConfig()).movements
+        image = motion_of_faces(one.faces, one.apex - one.onset, motion)
+        said = np.asarray(predict_all(Ensemble(params, jnp.ones((2, 1, 1, 1, 3))), jnp.asarray(image[None])))
+        assert CLASSES[int(said.mean(axis=0)[0].argmax())] == film.moved[0].label

@@ -2,23 +2,14 @@
 
 import importlib.util
 import re
-import shlex
 from pathlib import Path
 
 import jax
-import pytest
 
-from experiments.config import parse_config, parse_prepare_config
+from experiments.config import parse_config
 from lightman_jax.data.catalog import PROTOCOLS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-COMMANDS = re.findall(r"python -m experiments\.(run|prepare) (--.*)$", README, flags=re.MULTILINE)
-PARSERS = {"run": parse_config, "prepare": parse_prepare_config}
-
-
-@pytest.mark.parametrize(("command", "flags"), COMMANDS)
-def test_flags_of_every_command_are_understood(command, flags):
-    assert PARSERS[command](shlex.split(flags)).data.dataset in PROTOCOLS
 
 
 def test_every_command_that_is_named_is_there():
