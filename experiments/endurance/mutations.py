@@ -26,13 +26,18 @@ import cv2
 import jax
 import numpy as np
 
-from experiments import compare, html_report, prepare, run
+from experiments import compare, export, html_report, prepare, run
+from experiments.demo import Film, write_film
 from experiments.endurance.victim import SMALL, Victim
 from experiments.stored_config import read_run
 from lightman_jax.checkpoint import load_params
 from lightman_jax.data.clips import DataError
+from lightman_jax.data.recording import Unreadable, find_recordings, read_frames
 from lightman_jax.data.source import Prepared, load_clips
+from lightman_jax.data.spotting import SpotConfig, search_movements
 from lightman_jax.data.stand_in import write_stand_in
+from lightman_jax.data.visibility import WHOLE
+from lightman_jax.exported import load_model
 from lightman_jax.files import read_sealed
 
 MUTATIONS = 2000
@@ -185,6 +190,7 @@ def _subjects(base: Path) -> Iterator[Subject]:
         raise RuntimeError("the whole run failed")
     yield from _prepared(victim)
     yield from _finished(victim)
+    yield from _predicting(base / "predicting", victim.work)
 
 
 def _corpus(base: Path, dataset: str) -> Iterator[Subject]:
@@ -279,6 +285,37 @@ def _finished(victim: Victim) -> Iterator[Subject]:
         return told if told == "refused" or before == path.read_bytes() else "a touched file passes"
 
     yield Subject("files of a finished run", listed, touched)
+
+
+def _predicting(base: Path, work: Path) -> Iterator[Subject]:
+    base.mkdir()
+    file = base / "networks.lightman"
+    if export.main([str(work), f"--out={file}"]):
+        raise RuntimeError("the run was not exported")
+    whole = file.read_bytes()
+
+    def model(path: Path) -> str:
+        try:
+            load_model(path)
+        except ValueError as error:
+            return "refused" if path.name in str(error) else f"refused without its name: {error}"
+        return "read" if path.read_bytes() == whole else "another model passes"
+
+    yield Subject("exported models", [file], model)
+    film = base / "film.avi"
+    write_film(film, Film(film.name, 25, 12, ()))
+
+    def recording(path: Path) -> str:
+        found = find_recordings([str(path)])[0]
+        if isinstance(found, Unreadable):
+            return "refused"
+        try:
+            search_movements(read_frames(found), 25, SpotConfig(), box=WHOLE)
+        except ValueError:
+            return "refused"
+        return "read"
+
+    yield Subject("films to predict", [film], recording)
 
 
 def _shapes(place: Path) -> Any:
