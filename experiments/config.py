@@ -36,7 +36,7 @@ class DataConfig:
       labels: 3, 4, 5, 7, objective (by action units), au12 (is unit 12 there) or own (as they are); empty takes what is usual,
         mostly 3.
       macro: a macro-expression corpus beside it (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
-        samm_long, table).
+        samm_long, table, facs).
       macro_dir: folder of that corpus; without it invented stand-in clips are used.
       repairs: a table of corrections, columns clip, field, old, new, source.
       shards: folder in which prepared data are kept and found again.

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import re
+import shutil
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 Groups = Sequence[tuple[str, type]]
 """Titles, and the dataclasses whose fields are the flags below them."""
 
-_WIDTH, _INDENT = 110, 19
+_WIDEST, _NARROWEST, _INDENT = 110, 60, 19
 _FLAG_OF_FIELD = {"method_name": "method", "apex_policy": "apex"}
 _EVERYTHING = "all"
 
@@ -55,7 +56,9 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(
             prog=f"python -m experiments.{command}",
             description=about_text(about or ""),
-            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28, width=_WIDTH),
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+                prog, max_help_position=28, width=_width()
+            ),
             allow_abbrev=False,
         )
 
@@ -80,7 +83,7 @@ class CommandParser(argparse.ArgumentParser):
 def about_text(text: str) -> str:
     """A module's text as the help shows it: its paragraphs, each as wide as the screen."""
     return "\n\n".join(
-        textwrap.fill(" ".join(part.split()), _WIDTH, break_on_hyphens=False) for part in text.split("\n\n")
+        textwrap.fill(" ".join(part.split()), _width(), break_on_hyphens=False) for part in text.split("\n\n")
     )
 
 
@@ -119,6 +122,11 @@ def parse_flags(argv: Sequence[str], command: str, about: str, groups: Groups, m
     return vars(parser.parse_args(list(argv)))
 
 
+def _width() -> int:
+    """Columns of the terminal, within reason."""
+    return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns))
+
+
 def plain_fields(kind: type) -> list[dataclasses.Field]:
     """The fields that are flags; others are groups of their own."""
     return [field for field in dataclasses.fields(kind) if not dataclasses.is_dataclass(field.type)]
@@ -144,7 +152,7 @@ def _help(prog: str, about: str, groups: Groups, main: Collection[str], asked: s
         flags = " ".join(f"--{_FLAG_OF_FIELD.get(f.name, f.name)}={_default(f)}" for f in plain_fields(kind))
         indent = " " * _INDENT
         lines += textwrap.wrap(
-            flags, _WIDTH, initial_indent=f"{title:<{_INDENT}}", subsequent_indent=indent, break_on_hyphens=False
+            flags, _width(), initial_indent=f"{title:<{_INDENT}}", subsequent_indent=indent, break_on_hyphens=False
         )
     return "\n".join(lines)
 
@@ -158,7 +166,9 @@ def _explained(kind: type, chosen: Collection[str] | None = None) -> list[str]:
             flag = f"  --{_FLAG_OF_FIELD.get(field.name, field.name)}"
             head = f"{flag:<{_INDENT}}" if len(flag) < _INDENT else f"{flag}  "
             text = texts[field.name] + default
-            lines += textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * _INDENT)
+            lines += textwrap.wrap(
+                text, _width(), initial_indent=head, subsequent_indent=" " * _INDENT, break_on_hyphens=False
+            )
     return lines
 
 
