@@ -47,6 +47,18 @@ def test_the_sine_example_meta_learns_in_under_forty_lines(capsys):
     assert error["meta-learnt", 10] < error["meta-learnt", 5] < 1.0
 
 
+def test_the_shortest_example_learns_what_its_tasks_share_in_twenty_lines(capsys):
+    example = next(text for text in EXAMPLES if "levels" in text)
+    assert len([line for line in example.splitlines() if line]) <= 20
+    found = {}
+    with jax.numpy_rank_promotion("allow"):
+        exec(compile(example, "README.md", "exec"), found)
+    # All tasks share weights of 1; an even start would be as far from each.
+    assert abs(found["state"].params - 1).max() < 0.2
+    assert float(found["metrics"]["loss"]) < 0.5
+    assert "[" in capsys.readouterr().out
+
+
 def test_the_adaptation_example_runs(capsys):
     example = next(text for text in EXAMPLES if "make_adapter" in text)
     exec(compile(example, "README.md", "exec"), {})

@@ -79,7 +79,7 @@ def test_the_first_hour_runs_in_its_order(typed, tmp_path, capsys):
     # Each step says where its results are, and the pictures and tables are there.
     assert said.count("results: ") >= 4
     for name in (
-        *("runs/smic_stand_in-lightman/report.html", "runs/smic_stand_in-maml/predictions.csv", "smic.lightman"),
+        *("runs/smic_stand_in-lightman/report.html", "runs/smic_stand_in-protonet/predictions.csv", "smic.lightman"),
         *("predictions/predictions.csv", "predictions/timelines", "predictions_adapted/sheets", "predictions_exported"),
     ):
         assert (tmp_path / name).exists(), name
