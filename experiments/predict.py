@@ -224,7 +224,8 @@ def _run(words: Sequence[str]) -> int:
     out = options.out
     rows = predict_recordings(model, options.inputs, settings, out, console, support=options.support, span=span)
     print_table(console, rows, model)
-    console.print(f"{model.about['networks']} networks; trained on {trained_on(model)}", markup=False)
+    known = "" if model.about["data"]["stand_in"] else "; of people who are in it this is no test"
+    console.print(f"{model.about['networks']} networks; trained on {trained_on(model)}{known}", markup=False)
     console.print(model.about["notice"], style="dim", markup=False)
     made = [out / name for name in (TABLE, _SHEETS, _TIMELINES) if (out / name).exists()]
     console.print(f"results: {', '.join(map(str, made))}", markup=False)

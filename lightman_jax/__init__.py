@@ -24,9 +24,14 @@ from lightman_jax.branches import NetworkConfig as NetworkConfig
 from lightman_jax.branches import apply_branches as apply_branches
 from lightman_jax.branches import branch_statistics as branch_statistics
 from lightman_jax.branches import init_params as init_params
+from lightman_jax.ensemble import Ensemble as Ensemble
+from lightman_jax.ensemble import ensemble_programs as ensemble_programs
+from lightman_jax.export import export_ensemble as export_ensemble
+from lightman_jax.exported import load_model as load_model
 from lightman_jax.flow import magnify_flow as magnify_flow
 from lightman_jax.flow import mirror_flow as mirror_flow
 from lightman_jax.flow import scale_flow as scale_flow
+from lightman_jax.flow import training_power as training_power
 from lightman_jax.folds import TrainedFold as TrainedFold
 from lightman_jax.folds import predict_folds as predict_folds
 from lightman_jax.folds import train_folds as train_folds

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.course import Course, movement_course
-from lightman_jax.data.faces import FaceBox, crop_face
+from lightman_jax.data.faces import FaceBox, crop_face, find_faces
 from lightman_jax.data.images import grey_image
 from lightman_jax.data.visibility import Visibility, VisibleFace, Whole, visible_face
 
@@ -240,15 +240,15 @@ class _Watch:
     def _check(self, number: int, frame: NDArray[np.uint8]) -> None:
         """Keep the square while the face is where it was; else end the stretch and begin another one."""
         self._checked = number
-        found = visible_face(frame, self._config.face, turned=self._turned, sure=True)
         kept = self._box
-        if found.box is not None and kept is not None and found.visible and found.turned == self._turned:
-            shift = np.hypot(found.box.top - kept.top, found.box.left - kept.left) + abs(found.box.side - kept.side)
-            if shift <= _MOST_SHIFT * kept.side:
-                return
+        assert kept is not None
+        faces = find_faces(np.ascontiguousarray(np.rot90(frame, self._turned)))
+        # Whoever else has come into the picture since does not matter.
+        if any(_shift(face, kept) <= _MOST_SHIFT * kept.side for face in faces):
+            return
         self._end(number - 1)
         self._sees, self._lost_since, self._why = False, number, ""
-        self._begin(number, found)
+        self._begin(number, visible_face(frame, self._config.face, turned=self._turned))
 
     def _end(self, last: int) -> None:
         """What is left of a stretch is looked at."""
@@ -293,6 +293,11 @@ class _Watch:
         rivals = [before for before, does in zip(self.movements, overlaps, strict=True) if does]
         if all(one.pixels > before.pixels for before in rivals):
             self.movements = [b for b, does in zip(self.movements, overlaps, strict=True) if not does] + [one]
+
+
+def _shift(one: FaceBox, other: FaceBox) -> float:
+    """How far a square has moved and grown, pixels."""
+    return float(np.hypot(one.top - other.top, one.left - other.left)) + abs(one.side - other.side)
 
 
 def _kind(reason: str) -> str:

@@ -56,7 +56,6 @@ def visible_face(
     *,
     given: FaceBox | Whole | None = None,
     turned: int = 0,
-    sure: bool = False,
 ) -> VisibleFace:
     """Find the one face of a frame.
 
@@ -65,7 +64,6 @@ def visible_face(
       least: what it must have.
       given: where it is; None searches all four quarter turns.
       turned: the turn that is tried first.
-      sure: a face at that turn is enough, the others are not tried.
 
     Choice: of faces at several turns the largest is taken, since hair and collars are now and then taken for a small face upside
       down. A second face of 60% of the largest one's side is another person.
@@ -82,8 +80,7 @@ def visible_face(
     for turn in (turned, *(turn for turn in range(4) if turn != turned)):
         upright = np.ascontiguousarray(np.rot90(frame, turn))
         tried.append((turn, upright, find_faces(upright)))
-        if sure and tried[0][2]:
-            break
+    # Of faces of one size the one at the first turn.
     turn, upright, faces = max(tried, key=lambda one: one[2][0].side if one[2] else 0)
     if not faces:
         light = grey_image(frame).mean()
