@@ -246,7 +246,7 @@ def test_wrong_uses_are_answered(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "set_up_jax", lambda config: None)
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
     for words, answer in (
-        (["robust"], "choose some of few_data"),
+        (["robust"], "choose one of few_data"),
         (["--backbone=conv9"], "conv9"),
         (["subtlety", f"--data_dir={data}"], "leave --data_dir out"),
         (["individuals", f"--data_dir={data}"], "--protocol=personal"),

@@ -304,7 +304,8 @@ def test_help_lists_every_flag_with_its_default(capsys):
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
-def test_help_of_every_command_fits_a_screen(name, capsys):
+def test_help_of_every_command_fits_a_screen(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     module = importlib.import_module(f"experiments.{name}")
     main = module.main if hasattr(module, "main") else importlib.import_module(f"experiments.{name}.__main__").main
     with contextlib.suppress(SystemExit):

@@ -139,7 +139,8 @@ def about_of(clips, method="lightman"):
 def test_an_ensemble_says_of_a_held_out_clip_what_its_folds_said(scaling):
     clips = make_clips(subjects=3)
     folds = leave_one_subject_out(clips.subject)
-    config = TrainConfig(task=TaskConfig(shots=1, macro_shots=1, tasks=1), steps=2, scaling=scaling)
+    joint = method_config("joint", MethodConfig())
+    config = TrainConfig(joint, task=TaskConfig(shots=1, macro_shots=1, tasks=1), steps=2, scaling=scaling)
     trained = list(train_folds(clips, None, folds, [0], config))
     alone = predict_folds([(one.fold, one.params) for one in trained], clips.image, config)
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *[one.params for one in trained])

@@ -18,9 +18,7 @@ from lightman_jax.data.stand_in import stand_in_config, write_stand_in
 README = (Path(__file__).parents[1] / "README.md").read_text()
 FEW = dataclasses.replace(SimulatorConfig(), subjects=3, micro_clips=1, macro_clips=1, side=48)
 SHORT = (
-    Film("negative.avi", 50, 40, (Moved("negative", 12, 20, 29),)),
     Film("positive.avi", 50, 40, (Moved("positive", 12, 20, 29),)),
-    Film("surprise.avi", 50, 40, (Moved("surprise", 12, 20, 29),)),
     Film("long.avi", 25, 80, (Moved("surprise", 52, 56, 61),)),
 )
 TREES = {
