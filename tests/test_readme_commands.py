@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -12,6 +13,7 @@ from conftest import TINY_RUN
 
 from experiments import demo, prepare
 from experiments.demo import Film, Moved
+from lightman_jax.data.images import write_image
 from lightman_jax.data.simulator import SimulatorConfig
 from lightman_jax.data.stand_in import stand_in_config, write_stand_in
 
@@ -105,3 +107,19 @@ def test_the_model_file_is_read_as_the_readme_says(finished, tmp_path, monkeypat
     monkeypatch.setattr(sys, "path", [*sys.path])
     exec(compile(example, "README.md", "exec"), {})
     assert "(6, 5, 3)" in capsys.readouterr().out
+
+
+def test_the_table_of_ones_own_is_read_as_it_stands_there(tmp_path, monkeypatch, capsys):
+    (tmp_path / "clips.csv").write_text(re.search(r"```csv\n(.*?)```", README, flags=re.DOTALL)[1])
+    (tmp_path / "films").mkdir()
+    (tmp_path / "pictures" / "ben_1").mkdir(parents=True)
+    for name in ("anna_1.avi", "anna_2.avi"):
+        demo.write_film(tmp_path / "films" / name, SHORT[0])
+    for number, frame in enumerate(demo.film_frames(Film("b", 50, 5, ())), start=1):
+        write_image(tmp_path / "pictures" / "ben_1" / f"{number}.jpg", frame)
+    flags = ["--dataset=table", f"--data_dir={tmp_path}", f"--shards={tmp_path / 'shards'}"]
+    assert prepare.main([*flags, "--check", f"--out={tmp_path / 'check.json'}"]) == 0
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert {problem["expected"] for problem in found["problems"]} == {"an apex frame"}
+    assert not any(problem["lost"] for problem in found["problems"])
+    assert found["counts"][0]["found"] == {"positive": 1, "surprise": 2}
