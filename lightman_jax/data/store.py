@@ -19,7 +19,7 @@ from lightman_jax.data.inspection import Inspection
 from lightman_jax.data.motion import MotionConfig, MotionImage
 from lightman_jax.files import read_sealed, write_sealed
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised whenever the same clip and settings would give another result, or one that is kept in another way."""
 
 _FEWEST_FOR_PROCESSES = 24
