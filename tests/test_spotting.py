@@ -38,8 +38,13 @@ def test_the_one_movement_of_a_short_film_is_found(film):
 
 def test_every_movement_of_a_long_film_is_found_also_those_in_what_was_kept_before_it_turned_out_to_be_long():
     moved = (Moved("surprise", 31, 40, 50), Moved("positive", 151, 160, 171), Moved("negative", 201, 211, 221))
-    search = search_movements(film_frames(Film("long.avi", 50, 250, moved)), 50, SPOT)
+    told = []
+    search = search_movements(film_frames(Film("long.avi", 50, 250, moved)), 50, SPOT, on_movement=told.append)
     assert not search.whole
+    # Each is handed on with its faces, which are then let go.
+    assert [(one.onset, one.apex, one.offset) for one in told] == spans(search)
+    assert all(len(one.faces) == one.offset - one.onset + 1 for one in told)
+    assert all(one.faces == () for one in search.movements)
     assert len(search.movements) == len(moved)
     for one, truth in zip(search.movements, moved, strict=True):
         assert abs(one.apex - truth.apex) <= 3
@@ -109,7 +114,7 @@ def test_a_face_that_leaves_and_comes_back_makes_two_stretches(smile):
     assert "no face" in gone.reason
 
 
-def test_memory_and_stretches_of_a_recording_without_frames():
+def test_a_recording_without_frames_has_nothing():
     search = search_movements(iter(()), 100, SPOT)
     assert search == ((), (), (), 0, True)
 

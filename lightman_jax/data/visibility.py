@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.faces import FaceBox, crop_face, find_faces
+from lightman_jax.data.faces import FaceBox, crop_face, face_box, find_faces
 from lightman_jax.data.images import grey_image
 
 Whole = Literal["whole"]
@@ -68,13 +68,9 @@ def visible_face(
     Choice: of faces at several turns the largest is taken, since hair and collars are now and then taken for a small face upside
       down. A second face of 60% of the largest one's side is another person.
     """
-    height, width = frame.shape[:2]
-    if given == WHOLE:
-        return VisibleFace(None, 0, _poor(frame, None, least))
     if given is not None:
-        side = max(2, min(given.side, height, width))
-        top, left = (max(0, min(p, m - side)) for p, m in zip(given[:2], (height, width), strict=True))
-        box = FaceBox(top, left, side, "given")
+        square = None if given == WHOLE else given[:3]
+        box = face_box(frame, cropped=given == WHOLE, given=square)
         return VisibleFace(box, 0, _poor(frame, box, least))
     tried = []
     for turn in (turned, *(turn for turn in range(4) if turn != turned)):
