@@ -136,6 +136,7 @@ def test_frames_that_somebody_names_are_cut_out(smile):
         (0, 5, 9): "count from 1",
         (9, 5, 9): "onset < apex",
         (1, 50, 101): "there are 100 frames",
+        (1, 2, 9999): "name at most 3000",
     }.items():
         with pytest.raises(ValueError, match=said):
             cut_movement(iter(smile), *span, SPOT)

@@ -17,7 +17,7 @@ from lightman_jax.data.faces import FaceBox, crop_face, find_faces
 from lightman_jax.data.images import grey_image
 from lightman_jax.data.visibility import Visibility, VisibleFace, Whole, visible_face
 
-_LONGEST_UNKNOWN = 300
+_LONGEST_UNKNOWN, _LONGEST_SPAN = 300, 3000
 _FEWEST_OF_WINDOW, _FEWEST_OF_COURSE = 8, 3
 _MOST_SHIFT = 0.25
 
@@ -158,6 +158,10 @@ def cut_movement(
     if not 1 <= onset < apex <= offset:
         raise ValueError(
             f"onset {onset}, apex {apex}, offset {offset}: frames count from 1, and onset < apex <= offset"
+        )
+    if offset - onset >= _LONGEST_SPAN:
+        raise ValueError(
+            f"{offset - onset + 1} frames from onset to offset; name at most {_LONGEST_SPAN}, or search the recording"
         )
     faces, found, number = [], None, 0
     for number, frame in enumerate(frames, start=1):
