@@ -2,11 +2,7 @@
 
 import dataclasses
 import json
-import os
-import platform
-import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,6 @@ from experiments import report
 from experiments.baseline_runs import baseline_configs, baseline_work, run_baselines
 from experiments.config import ADAPTED_PROTOCOLS, RunConfig, default_workdir
 from experiments.episodes import episode_work, print_episodes, run_episodes
-from experiments.flags import ConfigError
 from experiments.held_results import held_results, results_digest
 from experiments.hosts import is_first, wait_for_all
 from experiments.html_report import write_report
@@ -28,6 +23,7 @@ from experiments.inventory import FORMAT_VERSION, forget_inventory, keep_invento
 from experiments.locks import only_writer
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
+from experiments.run_records import claim_workdir, write_environment, write_json
 from experiments.scores import read_predictions, score_predictions, write_predictions
 from experiments.training import Trained, Work, predict_lanes, train_lanes, train_lanes_along
 from experiments.watch import open_board, write_curves
@@ -37,23 +33,11 @@ from lightman_jax.data.clips import DataError
 from lightman_jax.data.facs import NAME as FACS
 from lightman_jax.data.preparation import STAND_IN_SUFFIX
 from lightman_jax.data.source import Prepared, load_clips
-from lightman_jax.files import write_whole
 from lightman_jax.flow import training_power
 from lightman_jax.folds import TrainedFold
 from lightman_jax.leakage import check_leaks
 
 _SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 1
-_PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "chex",
-    "numpy",
-    "orbax-checkpoint",
-    "tensorflow-datasets",
-    "opencv-python",
-)
 
 
 def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
@@ -86,7 +70,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> dic
     workdir = default_workdir(config, prepared.manifest["dataset"])
     workdir.mkdir(parents=True, exist_ok=True)
     with only_writer(workdir):
-        _claim_workdir(workdir, config, prepared, list(work.seeds))
+        claim_workdir(workdir, config, prepared, list(work.seeds))
         return _run_in(workdir, config, prepared, plan, work, console)
 
 
@@ -101,7 +85,7 @@ def _run_in(
     )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
     if config.protocol in ADAPTED_PROTOCOLS:
-        _write_environment(workdir, prepared)
+        write_environment(workdir, prepared)
         return _evaluate_episodes(config, prepared, plan, work, workdir, console)
     words = (config.baselines, config.method_name, json.dumps(_origin(config, prepared, plan)))
     digest = results_digest(work, [config.trained, *baseline_configs(config).values()], words)
@@ -113,7 +97,7 @@ def _run_in(
         _print_all(console, config, held, workdir)
         return held
     forget_inventory(workdir)
-    _write_environment(workdir, prepared)
+    write_environment(workdir, prepared)
     with open_board(board_folder) as board:
         done = train_lanes(work, config.trained, workdir, console, board)
         histories = [lane.history for lane in done.lanes]
@@ -128,7 +112,7 @@ def _run_in(
     write_predictions(workdir / "predictions.csv", rows, prepared.micro.classes)
     beside = run_baselines(work, config, workdir, console)
     metrics = _score(config, prepared, plan, workdir, done) | {"baselines": beside}
-    _write_json(workdir / "metrics.json", metrics)
+    write_json(workdir / "metrics.json", metrics)
     each = len(work.folds) * work.members
     for place, seed in enumerate(work.seeds):
         own = list(done.lanes[place * each : (place + 1) * each])
@@ -168,7 +152,7 @@ def _evaluate_episodes(
     """The protocols that are given labelled clips at test time."""
     found = run_episodes(work, config, workdir, console)
     metrics = _origin(config, prepared, plan) | found
-    _write_json(workdir / "metrics.json", metrics)
+    write_json(workdir / "metrics.json", metrics)
     print_episodes(console, metrics)
     if prepared.manifest["stand_in"]:
         report.print_stand_in_box(console, config.data.dataset)
@@ -266,72 +250,6 @@ def _warn_if_suspicious(console: Console, config: RunConfig, metrics: dict[str, 
         console.print(text, style="bold red")
 
 
-def _claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
-    """Write `config.json`, unless another run's results are there."""
-    settings = json.loads(json.dumps(dataclasses.asdict(config)))
-    # Where a run is kept, what stands beside it, and who helps, does not make it another run.
-    for name in ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", "processes", "process_id"):
-        settings.pop(name)
-    settings["data"].pop("shards")
-    content = {
-        "format_version": FORMAT_VERSION,
-        "data": {
-            name: prepared.manifest[name] for name in ("dataset", "stand_in", "origin", "shards", "clips", "faces")
-        },
-        "seeds": seeds,
-        "settings": settings,
-        "trained": json.loads(json.dumps(dataclasses.asdict(config.trained))),
-    }
-    path = workdir / "config.json"
-    if path.exists():
-        try:
-            before = json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigError(
-                f"{path} is damaged ({error}), so that nobody knows whose results {workdir} holds; if they are this run's, remove "
-                "that file and repeat the command, else choose another --workdir"
-            ) from error
-        if before != content:
-            raise ConfigError(
-                f"{path} is of a run with other settings or data ({_difference(before, content)}); choose another --workdir, or "
-                "remove that folder"
-            )
-        return
-    _write_json(path, content)
-
-
-def _difference(before: Any, now: Any, name: str = "") -> str:
-    """The first thing that differs between two JSON objects."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        absent = "nothing"
-        key = min(key for key in before.keys() | now.keys() if before.get(key, absent) != now.get(key, absent))
-        return _difference(before.get(key, absent), now.get(key, absent), f"{name}.{key}" if name else key)
-    short = [text if len(text) < 60 else f"{text[:57]}..." for text in (json.dumps(before), json.dumps(now))]
-    return f"{name} is {short[0]} there and {short[1]} here"
-
-
-def _write_environment(workdir: Path, prepared: Prepared) -> None:
-    environment = {
-        "data": prepared.manifest["dataset"],
-        "command": " ".join(sys.argv),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "backend": jax.default_backend(),
-        "devices": [str(device) for device in jax.devices()],
-        "packages": {name: metadata.version(name) for name in _PACKAGES if _installed(name)},
-    }
-    _write_json(workdir / "environment.json", environment)
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 def _save_seed(folder: Path, config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]) -> None:
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[t.params for t in trained])
     details = {
@@ -355,7 +273,3 @@ def _power(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]
         return []
     images = jnp.asarray(prepared.micro.image)
     return [np.asarray(training_power(images, jnp.asarray(t.fold.train))).tolist() for t in trained]
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

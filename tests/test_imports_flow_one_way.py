@@ -129,6 +129,7 @@ ORDER = [
     "experiments.insight",
     "experiments.held_results",
     "experiments.html_report",
+    "experiments.run_records",
     "experiments.train",
     "experiments.dry_run",
     "experiments.run",
@@ -149,6 +150,7 @@ ORDER = [
     "experiments.endurance.victim",
     "experiments.endurance.kills",
     "experiments.endurance.damage",
+    "experiments.endurance.mutated_files",
     "experiments.endurance.mutations",
     "experiments.endurance.small_disk",
     "experiments.endurance.long_run",
@@ -156,7 +158,7 @@ ORDER = [
     "experiments.__main__",
 ]
 HEAVY = {
-    "cv2": {"images", "footage", "recording", "demo", "optics", "inspection", "store", "robustness", "mutations"},
+    "cv2": {"images", "footage", "recording", "demo", "optics", "inspection", "store", "robustness", "mutated_files"},
     "skimage": {"faces", "optics", "demo"},
     "tensorflow_datasets": {"builder", "source"},
 }
