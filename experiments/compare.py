@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.commands import RUN_NEEDED, run_command
-from experiments.flags import CommandParser, as_config_error
-from experiments.inventory import refuse_changed
-from experiments.pictures import save_picture
-from experiments.report import make_console
-from experiments.scores import Prediction, check_seeds, count_predictions, read_predictions
+from experiments.cli.commands import RUN_NEEDED, run_command
+from experiments.cli.flags import CommandParser, as_config_error
+from experiments.evaluation.inventory import refuse_changed
+from experiments.evaluation.scores import Prediction, check_seeds, count_predictions, read_predictions
+from experiments.reporting.console import make_console
+from experiments.reporting.pictures import save_picture
 from lightman_jax.metrics import accuracy, chance_band, holm, paired_difference, sign_flip_p_value, uf1
-from lightman_jax.tasks import natural_order
+from lightman_jax.training.tasks import natural_order
 
 
 class Run(NamedTuple):

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.commands import run_command
-from experiments.flags import CommandParser
-from lightman_jax.data.images import resize_image
-from lightman_jax.data.optics import warp_image
-from lightman_jax.data.simulator import action_unit_field
+from experiments.cli.commands import run_command
+from experiments.cli.flags import CommandParser
+from lightman_jax.data.synthetic.faces import action_unit_field
+from lightman_jax.data.vision.images import resize_image
+from lightman_jax.data.vision.optical_flow import warp_image
 from lightman_jax.files import write_whole
 
 RATE = 100

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.commands import RUN_NEEDED, run_command
-from experiments.flags import CommandParser
-from experiments.models import read_run_model
-from lightman_jax.export import export_ensemble
+from experiments.cli.commands import RUN_NEEDED, run_command
+from experiments.cli.flags import CommandParser
+from experiments.prediction.models import read_run_model
+from lightman_jax.model.export import export_ensemble
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from experiments import report
-from experiments.baseline_runs import compare_with_baselines
-from experiments.commands import RUN_NEEDED, run_command
-from experiments.flags import CommandParser, ConfigError
-from experiments.inventory import check_version, refuse_changed, renew_inventory
-from experiments.scores import Prediction, read_predictions, score_predictions
+from experiments.cli.commands import RUN_NEEDED, run_command
+from experiments.cli.flags import CommandParser, ConfigError
+from experiments.evaluation.baseline_runs import compare_with_baselines
+from experiments.evaluation.inventory import check_version, refuse_changed, renew_inventory
+from experiments.evaluation.scores import Prediction, read_predictions, score_predictions
+from experiments.reporting import console as report
 from lightman_jax.files import write_whole
 
 _TEMPLATE = "report.html.jinja"

@@ -20,11 +20,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from experiments.commands import require_device, run_command
-from experiments.config import DataConfig
-from experiments.flags import CommandParser, ConfigError
-from experiments.models import open_model
-from experiments.movements import (
+from experiments.cli.commands import require_device, run_command
+from experiments.cli.config import DataConfig
+from experiments.cli.flags import CommandParser, ConfigError
+from experiments.prediction.figures import save_prediction_sheet, save_timeline
+from experiments.prediction.models import open_model
+from experiments.prediction.movements import (
     SPAN,
     Labelled,
     Settings,
@@ -35,14 +36,13 @@ from experiments.movements import (
     read_labelled,
     why_nothing,
 )
-from experiments.prediction_pictures import save_prediction_sheet, save_timeline
-from experiments.prediction_table import Row, print_table, trained_on, write_table
-from experiments.report import make_console
-from lightman_jax.data.faces import FaceBox
-from lightman_jax.data.recording import Recording, find_recordings
-from lightman_jax.data.spotting import Search, SpotConfig, Spotted
-from lightman_jax.data.visibility import WHOLE, Visibility, Whole
-from lightman_jax.exported import Model
+from experiments.prediction.table import Row, print_table, trained_on, write_table
+from experiments.reporting.console import make_console
+from lightman_jax.data.vision.faces import FaceBox
+from lightman_jax.data.vision.recording import Recording, find_recordings
+from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
+from lightman_jax.data.vision.visibility import WHOLE, Visibility, Whole
+from lightman_jax.model.saved_model import Model
 
 TABLE, _SHEETS, _TIMELINES = "predictions.csv", "sheets", "timelines"
 

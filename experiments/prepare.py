@@ -19,21 +19,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.commands import run_command
-from experiments.config import DataConfig, parse_prepare_config
-from experiments.sheet import save_sheet
-from lightman_jax.data.catalog import CORPORA, PROTOCOLS
-from lightman_jax.data.check import Check, check_reading
-from lightman_jax.data.clips import DataError, Reading
-from lightman_jax.data.facs import NAME as FACS
-from lightman_jax.data.facs import FacsConfig, facs_reading
-from lightman_jax.data.labels import assign_labels
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.layouts.repairs import read_repairs
-from lightman_jax.data.motion import is_still
-from lightman_jax.data.preparation import STAND_IN_SUFFIX, check_prepared, prepare_clips, source_fingerprint
-from lightman_jax.data.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
-from lightman_jax.data.store import ClipStore
+from experiments.cli.commands import run_command
+from experiments.cli.config import DataConfig, parse_prepare_config
+from experiments.reporting.data_sheet import save_sheet
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.corpora.corrections import read_repairs
+from lightman_jax.data.corpora.labels import assign_labels
+from lightman_jax.data.corpora.records import DataError, Reading
+from lightman_jax.data.preparation.check import Check, check_reading
+from lightman_jax.data.preparation.clip_cache import ClipStore
+from lightman_jax.data.preparation.prepare import STAND_IN_SUFFIX, check_prepared, prepare_clips, source_fingerprint
+from lightman_jax.data.preparation.representation import is_still
+from lightman_jax.data.synthetic.simulated_au import NAME as FACS
+from lightman_jax.data.synthetic.simulated_au import FacsConfig, facs_reading
+from lightman_jax.data.synthetic.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
 from lightman_jax.files import require_space, write_whole
 
 Say = Callable[[str], None]
@@ -87,7 +87,7 @@ def prepare_checked(config: DataConfig, check: Check, say: Say, workers: int | N
       workers: processes; None takes one a core.
 
     Returns:
-      The folder of the shards, for `lightman_jax.data.source.load_clips`.
+      The folder of the shards, for `lightman_jax.data.preparation.load.load_clips`.
 
     Raises:
       DataError: no clip can be prepared.

@@ -16,18 +16,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.commands import RUN_NEEDED, run_command
-from experiments.config import ADAPTED_PROTOCOLS, RunConfig
-from experiments.flags import CommandParser, ConfigError, as_config_error
-from experiments.inventory import refuse_changed
-from experiments.report import make_console
+from experiments.cli.commands import RUN_NEEDED, run_command
+from experiments.cli.config import ADAPTED_PROTOCOLS, RunConfig
+from experiments.cli.flags import CommandParser, ConfigError, as_config_error
+from experiments.evaluation.cross_validation import Work, predict_lanes
+from experiments.evaluation.inventory import refuse_changed
+from experiments.evaluation.scores import Prediction, read_predictions
+from experiments.evaluation.stored_config import read_run
+from experiments.reporting.console import make_console
 from experiments.run import set_up_jax
-from experiments.scores import Prediction, read_predictions
-from experiments.stored_config import read_run
 from experiments.train import plan_work
-from experiments.training import Work, predict_lanes
-from lightman_jax.folds import train_folds
-from lightman_jax.tasks import natural_order
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.tasks import natural_order
 
 _ROUNDING = 1e-5
 

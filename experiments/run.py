@@ -7,10 +7,10 @@ from pathlib import Path
 
 import jax
 
-from experiments.commands import require_device, run_command
-from experiments.config import RunConfig, parse_config
-from experiments.hosts import is_first, join_hosts
-from experiments.report import make_console
+from experiments.cli.commands import require_device, run_command
+from experiments.cli.config import RunConfig, parse_config
+from experiments.cli.hosts import is_first, join_hosts
+from experiments.reporting.console import make_console
 
 _MOST_HOST_DEVICES = 16
 
@@ -31,7 +31,7 @@ def _run(words: Sequence[str]) -> int:
     from experiments.train import train_along, train_and_evaluate
 
     if config.dry_run:
-        from experiments.dry_run import dry_run
+        from experiments.evaluation.dry_run import dry_run
 
         dry_run(config, make_console())
     elif is_first():

@@ -18,24 +18,24 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from experiments import report
-from experiments.commands import run_command
-from experiments.config import RunConfig, default_workdir, parse_config
-from experiments.flags import ConfigError, about_text
-from experiments.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
+from experiments.cli.commands import run_command
+from experiments.cli.config import RunConfig, default_workdir, parse_config
+from experiments.cli.flags import ConfigError, about_text
+from experiments.evaluation.cross_validation import Work, predict_lanes, train_lanes
+from experiments.evaluation.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
+from experiments.evaluation.inventory import FORMAT_VERSION
+from experiments.evaluation.locks import only_writer
+from experiments.evaluation.protocols import Plan
+from experiments.evaluation.scores import Prediction, score_predictions, write_predictions
 from experiments.html_report import write_report
-from experiments.inventory import FORMAT_VERSION
-from experiments.locks import only_writer
-from experiments.protocols import Plan
+from experiments.reporting import console as report
 from experiments.run import set_up_jax
-from experiments.scores import Prediction, score_predictions, write_predictions
 from experiments.train import plan_work
-from experiments.training import Work, predict_lanes, train_lanes
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.source import Prepared
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.files import write_whole
 from lightman_jax.metrics import confusion_matrix, uf1
-from lightman_jax.tasks import natural_order
+from lightman_jax.training.tasks import natural_order
 
 _FLAG = "--candidate="
 

@@ -11,31 +11,31 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments import report
-from experiments.baseline_runs import baseline_configs, baseline_work, run_baselines
-from experiments.config import ADAPTED_PROTOCOLS, RunConfig, default_workdir
-from experiments.episodes import episode_work, print_episodes, run_episodes
-from experiments.held_results import held_results, results_digest
-from experiments.hosts import is_first, wait_for_all
+from experiments.cli.config import ADAPTED_PROTOCOLS, RunConfig, default_workdir
+from experiments.cli.hosts import is_first, wait_for_all
+from experiments.cli.progress import open_board, write_curves
+from experiments.evaluation.baseline_runs import baseline_configs, baseline_work, run_baselines
+from experiments.evaluation.cross_validation import Trained, Work, predict_lanes, train_lanes, train_lanes_along
+from experiments.evaluation.few_shot import episode_work, print_episodes, run_episodes
+from experiments.evaluation.held_results import held_results, results_digest
+from experiments.evaluation.inventory import FORMAT_VERSION, forget_inventory, keep_inventory
+from experiments.evaluation.locks import only_writer
+from experiments.evaluation.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
+from experiments.evaluation.run_records import claim_workdir, write_environment, write_json
+from experiments.evaluation.scores import read_predictions, score_predictions, write_predictions
 from experiments.html_report import write_report
-from experiments.insight import save_embedding_picture, save_where_picture
-from experiments.inventory import FORMAT_VERSION, forget_inventory, keep_inventory
-from experiments.locks import only_writer
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
-from experiments.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
-from experiments.run_records import claim_workdir, write_environment, write_json
-from experiments.scores import read_predictions, score_predictions, write_predictions
-from experiments.training import Trained, Work, predict_lanes, train_lanes, train_lanes_along
-from experiments.watch import open_board, write_curves
-from lightman_jax.checkpoint import save_params
-from lightman_jax.data.catalog import PROTOCOLS
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.facs import NAME as FACS
-from lightman_jax.data.preparation import STAND_IN_SUFFIX
-from lightman_jax.data.source import Prepared, load_clips
-from lightman_jax.flow import training_power
-from lightman_jax.folds import TrainedFold
-from lightman_jax.leakage import check_leaks
+from experiments.reporting import console as report
+from experiments.reporting.insight import save_embedding_picture, save_where_picture
+from lightman_jax.data.corpora.catalog import PROTOCOLS
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.preparation.load import Prepared, load_clips
+from lightman_jax.data.preparation.prepare import STAND_IN_SUFFIX
+from lightman_jax.data.synthetic.simulated_au import NAME as FACS
+from lightman_jax.model.checkpoint import save_params
+from lightman_jax.preprocessing import training_power
+from lightman_jax.training.cross_validation import TrainedFold
+from lightman_jax.training.leakage import check_leaks
 
 _SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 1
 

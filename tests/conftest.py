@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 
-from lightman_jax.branches import NetworkConfig, init_params
+from lightman_jax.networks.dual_branch import NetworkConfig, init_params
 from lightman_jax.types import ClipSet
 
 # Both workers of one test run share what either has compiled; nothing is kept for the next run, nor shared with another.
@@ -77,8 +77,8 @@ def x64() -> Iterator[None]:
 @pytest.fixture
 def one_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Conv4 with one block, for tests to which the network's depth is nothing but compile time."""
-    from lightman_jax import lane
-    from lightman_jax.backbones import Conv4
+    from lightman_jax.networks.backbones import Conv4
+    from lightman_jax.training import program as lane
 
     def forget() -> None:
         lane.training_program.cache_clear()
@@ -123,7 +123,7 @@ def write_flow_release(
     folder: Path, subjects: int = 3, each: int = 2, seed: int = 0, corpora: tuple[str, ...] = ("smic",)
 ) -> Path:
     """A miniature of the public flow release, its blank before `.png` included."""
-    from lightman_jax.data.images import write_image
+    from lightman_jax.data.vision.images import write_image
 
     pictures = folder / "STSNet_whole_norm_u_v_os"
     pictures.mkdir(parents=True)

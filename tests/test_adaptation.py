@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lightman_jax.adaptation import adapt_and_predict, make_adapter, pad_clips
-from lightman_jax.branches import NetworkConfig, apply_branches, branch_statistics, init_params
-from lightman_jax.level_one import BilevelConfig, adapt, learn_inner_rate
-from lightman_jax.methods import MethodConfig, adapted_parts, method_config, method_losses
+from lightman_jax.meta.adaptation import adapt_and_predict, make_adapter, pad_clips
+from lightman_jax.meta.inner_loop import BilevelConfig, adapt, learn_inner_rate
+from lightman_jax.meta.methods import MethodConfig, adapted_parts, method_config, method_losses
+from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
 from lightman_jax.types import Clips, Task
 
 NETWORK = NetworkConfig(width=4, embedding=3)
@@ -71,7 +71,7 @@ def test_sizes_of_one_class_share_a_program(params):
         traces.append(1)
         return adapt_and_predict(*arguments, **settings)
 
-    import lightman_jax.adaptation as module
+    import lightman_jax.meta.adaptation as module
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "adapt_and_predict", counting)
@@ -107,7 +107,7 @@ def test_prototypes_learnt_rates_and_stored_moments(params):
 
 
 def apply_features(params, images):
-    from lightman_jax.branches import extract_features
+    from lightman_jax.networks.dual_branch import extract_features
 
     return extract_features(params, jnp.asarray(images), config=NETWORK)[0][:, 0]
 

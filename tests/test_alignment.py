@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from lightman_jax.alignment import ALIGNMENT_FORMS, alignment_loss, alignment_where, soft_dtw
+from lightman_jax.losses.alignment import ALIGNMENT_FORMS, alignment_loss, alignment_where, soft_dtw
 
 VECTOR_FORMS = tuple(form for form in ALIGNMENT_FORMS if form not in ("spatial", "temporal"))
 T, MARGIN = 0.3, 0.4

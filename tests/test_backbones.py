@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from conftest import random_params
 
-from lightman_jax.backbones import BACKBONES, NORMALISATIONS, Conv4, DenseNet, ResNet12
-from lightman_jax.bilevel import meta_gradient
-from lightman_jax.branches import NetworkConfig, apply_branches, branch_statistics, init_params
-from lightman_jax.methods import MethodConfig, method_losses
+from lightman_jax.meta.bilevel import meta_gradient
+from lightman_jax.meta.methods import MethodConfig, method_losses
+from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, Conv4, DenseNet, ResNet12
+from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
 from lightman_jax.types import Clips, Task
 
 # Without classifiers. ResNet-18, VGG and DenseNet-BC-40-12 agree with public CIFAR models less their last dense layer.

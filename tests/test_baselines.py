@@ -9,12 +9,12 @@ import pytest
 from conftest import make_clips
 from sklearn.svm import SVC
 
-from experiments.baselines import BASELINES, MACHINES, chosen_baselines, trained_baseline
-from experiments.machines import LEARNERS, fit_learner
-from lightman_jax.backbones import OffApexNet, STSTNet
-from lightman_jax.lane import TrainConfig
-from lightman_jax.methods import METHODS
-from lightman_jax.tasks import leave_one_subject_out
+from experiments.evaluation.baselines import BASELINES, MACHINES, chosen_baselines, trained_baseline
+from experiments.evaluation.machines import LEARNERS, fit_learner
+from lightman_jax.meta.methods import METHODS
+from lightman_jax.networks.backbones import OffApexNet, STSTNet
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import leave_one_subject_out
 
 
 @pytest.fixture(scope="module")

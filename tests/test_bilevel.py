@@ -10,8 +10,8 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from lightman_jax.bilevel import displacement_loss, make_update, meta_gradient, outer_objective
-from lightman_jax.level_one import BilevelConfig, RatedParams, adapt, learn_inner_rate
+from lightman_jax.meta.bilevel import displacement_loss, make_update, meta_gradient, outer_objective
+from lightman_jax.meta.inner_loop import BilevelConfig, RatedParams, adapt, learn_inner_rate
 from lightman_jax.types import TrainState
 
 

@@ -10,12 +10,12 @@ import openpyxl
 import pytest
 
 from experiments import prepare
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.images import read_image, write_image
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.layouts.repairs import Repair, read_repairs
-from lightman_jax.data.layouts.tables import read_table
-from lightman_jax.data.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.corrections import Repair, read_repairs
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.tables import read_table
+from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.vision.images import read_image, write_image
 
 
 def stand_in(folder, name, subjects=4):

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from lightman_jax import checkpoint, files
-from lightman_jax.checkpoint import load_params, save_params
+from lightman_jax import files
+from lightman_jax.model import checkpoint
+from lightman_jax.model.checkpoint import load_params, save_params
 
 PARAMS = {"backbone": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}, "head": np.ones(4, np.float32)}
 OLDER = jax.tree.map(lambda leaf: leaf - 5, PARAMS)

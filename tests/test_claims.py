@@ -21,8 +21,8 @@ from experiments.claims import (
 )
 from experiments.claims.learners import Learner, adapted_counts, evaluate, train_rounds
 from experiments.claims.people import People, invent_people, keep_clips, share, shots, wrong_labels
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.tasks import check_folds
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.training.tasks import check_folds
 
 command = importlib.import_module("experiments.claims.__main__")
 NETWORK = NetworkConfig(width=4)

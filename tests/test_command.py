@@ -17,9 +17,9 @@ from sklearn.metrics import f1_score
 
 from experiments import run
 from experiments.__main__ import _COMMANDS
+from experiments.cli.config import parse_config
+from experiments.cli.flags import ConfigError
 from experiments.compare import compare_runs
-from experiments.config import parse_config
-from experiments.flags import ConfigError
 
 ALONE = "--baselines=none"
 
@@ -88,8 +88,8 @@ def test_every_result_stands_beside_its_baselines_on_the_same_clips(finished):
 def test_checkpoints_hold_the_last_step_of_every_fold(finished):
     import jax
 
-    from lightman_jax.branches import NetworkConfig, init_params
-    from lightman_jax.checkpoint import load_params
+    from lightman_jax.model.checkpoint import load_params
+    from lightman_jax.networks.dual_branch import NetworkConfig, init_params
 
     shapes = jax.eval_shape(
         lambda key: init_params(key, config=NetworkConfig(width=8, embedding=4), image_shape=(28, 28, 3), classes=3),
@@ -150,7 +150,7 @@ def test_another_method_and_the_composite_run(finished, capsys, without_pictures
 
 def test_the_stand_in_says_so_everywhere(tmp_path, capsys, monkeypatch, without_pictures):
     from experiments import prepare
-    from lightman_jax.data.simulator import SimulatorConfig
+    from lightman_jax.data.synthetic.faces import SimulatorConfig
 
     small = SimulatorConfig(subjects=2, micro_clips=1, macro_clips=1, frames=3, side=32)
     monkeypatch.setattr(prepare, "stand_in_config", lambda dataset: small)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.compare import compare_runs, main
-from experiments.scores import Prediction, write_predictions
+from experiments.evaluation.scores import Prediction, write_predictions
 from lightman_jax.metrics import holm, paired_difference, sign_flip_p_value, uf1
 
 CLASSES = ("negative", "positive", "surprise")

@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from experiments import prepare, run
-from lightman_jax.data.catalog import CORPORA, PROTOCOLS
-from lightman_jax.data.facs import FacsConfig
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.stand_in import TREES, stand_in_config, write_stand_in
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.synthetic.simulated_au import FacsConfig
+from lightman_jax.data.synthetic.stand_in import TREES, stand_in_config, write_stand_in
 
 SUBJECTS = 3
 MICRO = [name for name in TREES if name in PROTOCOLS]

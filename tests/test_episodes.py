@@ -7,9 +7,9 @@ import pytest
 from conftest import TINY_RUN, make_clips, write_flow_release
 
 from experiments import run
-from experiments.config import parse_config
-from experiments.episodes import QUERIES, draw_few_shot, draw_personal
-from experiments.flags import ConfigError
+from experiments.cli.config import parse_config
+from experiments.cli.flags import ConfigError
+from experiments.evaluation.few_shot import QUERIES, draw_few_shot, draw_personal
 
 TINY = [*TINY_RUN, "--seeds=1"]
 

@@ -11,15 +11,15 @@ import pytest
 from conftest import make_clips
 
 from experiments import export as export_command
-from experiments.models import open_model, read_run_model
-from lightman_jax.ensemble import Ensemble, ensemble_programs
-from lightman_jax.export import export_ensemble, flat_programs
-from lightman_jax.exported import Model, load_model, read_about
-from lightman_jax.flow import scale_flow, training_power
-from lightman_jax.folds import predict_folds, train_folds
-from lightman_jax.lane import TrainConfig
-from lightman_jax.methods import MethodConfig, method_config
-from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+from experiments.prediction.models import open_model, read_run_model
+from lightman_jax.meta.methods import MethodConfig, method_config
+from lightman_jax.model.ensemble import Ensemble, ensemble_programs
+from lightman_jax.model.export import export_ensemble, flat_programs
+from lightman_jax.model.saved_model import Model, load_model, read_about
+from lightman_jax.preprocessing import scale_flow, training_power
+from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import TaskConfig, leave_one_subject_out
 
 STRANGER = """
 import sys

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import simulated_training
-from lightman_jax.data.facs import (
+from experiments.claims import simulated_training
+from lightman_jax.data.preparation.representation import MotionConfig, motion_image
+from lightman_jax.data.synthetic.simulated_au import (
     COMBINATIONS,
     PATCHES,
     FacsConfig,
@@ -17,7 +18,6 @@ from lightman_jax.data.facs import (
     facs_reading,
     simulated_field,
 )
-from lightman_jax.data.motion import MotionConfig, motion_image
 
 STILL = Variation(shift=0, size=0, asymmetry=0, head=0, noise=0, stray=0, blink=0)
 SMALL = FacsConfig(people=3, micro_clips=4, macro_clips=2)

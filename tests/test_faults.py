@@ -13,7 +13,8 @@ import jax
 import pytest
 
 from experiments import run
-from lightman_jax import devices, files
+from lightman_jax import files
+from lightman_jax.training import devices
 
 NAMES = ("predictions.csv", "baselines/joint.csv", "confusion.png", "where.png", "curves.png", "embedding.png")
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lightman_jax.flow import magnify_flow, mirror_flow, scale_flow
+from lightman_jax.preprocessing import magnify_flow, mirror_flow, scale_flow
 
 
 def test_clip_rms_centres_motion_and_ignores_unit_and_offset():

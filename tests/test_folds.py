@@ -11,12 +11,12 @@ import pytest
 from conftest import make_clips
 from test_leakage import make_config, same
 
-from lightman_jax import folds as folds_module
-from lightman_jax import precision
-from lightman_jax.devices import lane_mesh
-from lightman_jax.folds import Progress, predict_folds, train_folds
-from lightman_jax.lane import fold_key
-from lightman_jax.tasks import leave_one_subject_out
+from lightman_jax.training import cross_validation as folds_module
+from lightman_jax.training import numerics as precision
+from lightman_jax.training.cross_validation import Progress, predict_folds, train_folds
+from lightman_jax.training.devices import lane_mesh
+from lightman_jax.training.program import fold_key
+from lightman_jax.training.tasks import leave_one_subject_out
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,8 +78,8 @@ sys.path.insert(0, "tests")
 import jax
 from conftest import make_clips
 from test_leakage import make_config
-from lightman_jax.folds import train_folds
-from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.tasks import TaskConfig, leave_one_subject_out
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")

@@ -11,8 +11,8 @@ import pytest
 from conftest import write_flow_release
 
 from experiments import run
-from experiments.config import parse_config
-from experiments.flags import ConfigError
+from experiments.cli.config import parse_config
+from experiments.cli.flags import ConfigError
 
 TINY = (
     "--width=8",
@@ -83,7 +83,7 @@ def test_processes_that_cannot_meet_are_refused(flags, text):
 
 
 def test_a_process_alone_joins_nobody(monkeypatch):
-    from experiments import hosts
+    from experiments.cli import hosts
 
     monkeypatch.setattr(hosts.jax.distributed, "initialize", lambda *_: pytest.fail("there is nobody to meet"))
     monkeypatch.setenv("SLURM_NTASKS", "1")

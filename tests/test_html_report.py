@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from experiments import html_report
+from experiments.evaluation.inventory import refuse_changed
+from experiments.evaluation.scores import Prediction
 from experiments.html_report import clips_by_certainty
-from experiments.inventory import refuse_changed
-from experiments.scores import Prediction
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from conftest import make_clips
 from test_leakage import make_config
 
 from experiments import run
-from experiments.commands import Stopped, run_command, stoppable
-from experiments.flags import ConfigError
-from experiments.lanes import LaneStore
-from experiments.locks import only_writer
-from lightman_jax import lane as training
-from lightman_jax.folds import train_folds
-from lightman_jax.lane import fold_key
-from lightman_jax.tasks import leave_one_subject_out
+from experiments.cli.commands import Stopped, run_command, stoppable
+from experiments.cli.flags import ConfigError
+from experiments.evaluation.fold_store import LaneStore
+from experiments.evaluation.locks import only_writer
+from lightman_jax.training import program as training
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.program import fold_key
+from lightman_jax.training.tasks import leave_one_subject_out
 
 
 def send(number):

@@ -8,10 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from lightman_jax import label_generator
-from lightman_jax.backbones import BACKBONES
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.label_generator import (
+from lightman_jax.meta import label_generator
+from lightman_jax.meta.label_generator import (
     GeneratorConfig,
     generate_labels,
     generated_logits,
@@ -24,7 +22,9 @@ from lightman_jax.label_generator import (
     published_optimizers,
     running_moments,
 )
-from lightman_jax.networks import Moments
+from lightman_jax.networks.backbones import BACKBONES
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.networks.normalization import Moments
 from lightman_jax.types import Clips
 
 pytestmark = pytest.mark.usefixtures("one_block")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config import parse_config
-from lightman_jax.data.action_units import objective_class, parse_action_units
-from lightman_jax.data.catalog import PROTOCOLS
-from lightman_jax.data.clips import DataError, RawClip, Reading
-from lightman_jax.data.labels import assign_labels, label_space, published
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.simulator import SimulatorConfig
-from lightman_jax.data.stand_in import write_stand_in
+from experiments.cli.config import parse_config
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.action_units import objective_class, parse_action_units
+from lightman_jax.data.corpora.catalog import PROTOCOLS
+from lightman_jax.data.corpora.labels import assign_labels, label_space, published
+from lightman_jax.data.corpora.records import DataError, RawClip, Reading
+from lightman_jax.data.synthetic.faces import SimulatorConfig
+from lightman_jax.data.synthetic.stand_in import write_stand_in
 
 
 def clip(name, emotion, pool="micro", **more):

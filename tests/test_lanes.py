@@ -8,9 +8,9 @@ import pytest
 from conftest import make_clips
 from test_leakage import make_config, same
 
-from experiments.lanes import LaneStore
-from lightman_jax.folds import train_folds
-from lightman_jax.tasks import leave_one_subject_out
+from experiments.evaluation.fold_store import LaneStore
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.tasks import leave_one_subject_out
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from conftest import write_flow_release
 
-from lightman_jax.data.catalog import CORPORA, PROTOCOLS
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.images import write_image
-from lightman_jax.data.labels import label_space, published
-from lightman_jax.data.layouts import read_corpus
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.corpora.labels import label_space, published
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.vision.images import write_image
 
 TABLE = "combined_3_class2_for_optical_flow.csv"
 

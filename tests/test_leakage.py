@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from conftest import make_clips
 
-from lightman_jax import lane as training
-from lightman_jax import leakage
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.flow import SCALINGS, mirror_flow, scale_flow
-from lightman_jax.folds import predict_folds, train_folds
-from lightman_jax.lane import TrainConfig
-from lightman_jax.level_one import BilevelConfig
-from lightman_jax.methods import MethodConfig, method_config
+from lightman_jax.meta.inner_loop import BilevelConfig
+from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, uf1
-from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.preprocessing import SCALINGS, mirror_flow, scale_flow
+from lightman_jax.training import leakage
+from lightman_jax.training import program as training
+from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import TaskConfig, leave_one_subject_out
 
 pytestmark = pytest.mark.usefixtures("one_block")
 

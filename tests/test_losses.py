@@ -7,7 +7,7 @@ import optax
 import pytest
 from jax.test_util import check_grads
 
-from lightman_jax.losses import balanced_weights, entropy_loss, focal_loss, mean_where, primary_loss
+from lightman_jax.losses.classification import balanced_weights, entropy_loss, focal_loss, mean_where, primary_loss
 
 
 def test_focal_is_cross_entropy_at_gamma_zero_and_matches_its_formula(x64):

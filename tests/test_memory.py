@@ -8,11 +8,11 @@ import pytest
 from conftest import make_clips
 from test_leakage import make_config
 
-from experiments.commands import run_command
-from lightman_jax import folds as training
-from lightman_jax.devices import OutOfMemoryError
-from lightman_jax.folds import train_folds
-from lightman_jax.tasks import leave_one_subject_out
+from experiments.cli.commands import run_command
+from lightman_jax.training import cross_validation as training
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.devices import OutOfMemoryError
+from lightman_jax.training.tasks import leave_one_subject_out
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import optax
 import pytest
 from conftest import random_params
 
-from lightman_jax.bilevel import meta_gradient
-from lightman_jax.branches import NetworkConfig, apply_branches, extract_features
-from lightman_jax.level_one import BilevelConfig
-from lightman_jax.losses import primary_loss
-from lightman_jax.methods import METHODS, MethodConfig, init_state, method_config, method_losses, method_update
+from lightman_jax.losses.classification import primary_loss
+from lightman_jax.meta.bilevel import meta_gradient
+from lightman_jax.meta.inner_loop import BilevelConfig
+from lightman_jax.meta.methods import METHODS, MethodConfig, init_state, method_config, method_losses, method_update
+from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, extract_features
 from lightman_jax.types import Clips, Task, TrainState
 
 pytestmark = pytest.mark.usefixtures("one_block")

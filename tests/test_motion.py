@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import skimage.data
 
-from lightman_jax.data.apex import middle_apex, spot_apex
-from lightman_jax.data.clips import RawClip
-from lightman_jax.data.faces import crop_face, face_box
-from lightman_jax.data.footage import read_pictures
-from lightman_jax.data.images import grey_image, read_image, resize_image, write_image
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.motion import MotionConfig, motion_image
-from lightman_jax.data.optics import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
-from lightman_jax.data.simulator import SimulatorConfig, action_unit_field, subject_clips
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.preparation.representation import MotionConfig, motion_image
+from lightman_jax.data.synthetic.faces import SimulatorConfig, action_unit_field, subject_clips
+from lightman_jax.data.vision.apex import middle_apex, spot_apex
+from lightman_jax.data.vision.faces import crop_face, face_box
+from lightman_jax.data.vision.footage import read_pictures
+from lightman_jax.data.vision.images import grey_image, read_image, resize_image, write_image
+from lightman_jax.data.vision.optical_flow import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
 
 
 def texture(side=96, seed=0):

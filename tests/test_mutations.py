@@ -13,18 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments import compare
-from experiments.config import RunConfig
+from experiments.cli.config import RunConfig
+from experiments.cli.flags import ConfigError
 from experiments.endurance.mutations import mutate
-from experiments.flags import ConfigError
-from experiments.scores import read_predictions, score_predictions
-from experiments.stored_config import restore_config
-from lightman_jax.checkpoint import load_params, save_params
-from lightman_jax.data.clips import DataError, Reading
-from lightman_jax.data.images import read_image
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.layouts.tables import read_sheets
-from lightman_jax.data.stand_in_files import write_xls, write_xlsx
+from experiments.evaluation.scores import read_predictions, score_predictions
+from experiments.evaluation.stored_config import restore_config
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.records import DataError, Reading
+from lightman_jax.data.corpora.tables import read_sheets
+from lightman_jax.data.synthetic.stand_in_files import write_xls, write_xlsx
+from lightman_jax.data.vision.images import read_image
 from lightman_jax.files import read_sealed, read_sealed_json, write_sealed, write_sealed_json
+from lightman_jax.model.checkpoint import load_params, save_params
 
 HERE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CELLS = st.text(max_size=12) | st.sampled_from(

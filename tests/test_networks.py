@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lightman_jax.convolution import conv1x1, conv3x3
-from lightman_jax.networks import (
+from lightman_jax.networks.convolution import conv1x1, conv3x3
+from lightman_jax.networks.normalization import (
     batch_moments,
     batch_norm,
     clip_moments,

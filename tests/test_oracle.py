@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from conftest import random_params
 
-from lightman_jax.bilevel import meta_gradient
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.level_one import BilevelConfig
-from lightman_jax.methods import MethodConfig, method_losses
+from lightman_jax.meta.bilevel import meta_gradient
+from lightman_jax.meta.inner_loop import BilevelConfig
+from lightman_jax.meta.methods import MethodConfig, method_losses
+from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.types import Clips, Task
 from tests.reference import numpy_lightman as oracle
 

@@ -8,8 +8,8 @@ import openpyxl
 import pytest
 import xlwt
 
-from lightman_jax.data.images import write_image
-from lightman_jax.data.layouts import read_corpus
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.vision.images import write_image
 
 PICTURE = np.full((12, 12, 3), 90, np.uint8)
 

@@ -12,16 +12,16 @@ from conftest import CLASSES
 
 from experiments import demo, predict
 from experiments.demo import Film, Moved, film_frames, write_film
-from experiments.models import open_model
-from lightman_jax.data.faces import crop_face
-from lightman_jax.data.images import write_image
-from lightman_jax.data.motion import MotionConfig, motion_of_faces
-from lightman_jax.data.simulator import SimulatorConfig, subject_clips
-from lightman_jax.data.spotting import SpotConfig, search_movements
-from lightman_jax.ensemble import Ensemble, ensemble_programs
-from lightman_jax.folds import train_folds
-from lightman_jax.lane import TrainConfig
-from lightman_jax.tasks import leave_one_subject_out
+from experiments.prediction.models import open_model
+from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
+from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
+from lightman_jax.data.vision.faces import crop_face
+from lightman_jax.data.vision.images import write_image
+from lightman_jax.data.vision.spotting import SpotConfig, search_movements
+from lightman_jax.model.ensemble import Ensemble, ensemble_programs
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import leave_one_subject_out
 from lightman_jax.types import ClipSet
 
 SMILE = Film("smile.avi", 50, 40, (Moved("positive", 12, 20, 29),))

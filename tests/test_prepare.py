@@ -19,9 +19,10 @@ import tensorflow_datasets as tfds
 
 from experiments import prepare
 from lightman_jax import files
-from lightman_jax.data import preparation, store
-from lightman_jax.data.clips import RawClip
-from lightman_jax.data.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.preparation.prepare import clip_cache as store
+from lightman_jax.data.preparation import prepare as preparation
+from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 
 
 @pytest.fixture
@@ -236,8 +237,8 @@ def test_a_film_whose_frames_are_damaged_is_left_out_of_the_shards_and_of_the_sh
 ABANDONED = """
 import os, signal, sys, time
 from pathlib import Path
-from lightman_jax.data.clips import RawClip
-from lightman_jax.data.store import each_clip
+from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.preparation.clip_cache import each_clip
 
 
 def note(clip, folder):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jax
 
-from experiments.config import parse_config
-from lightman_jax.data.catalog import PROTOCOLS
+from experiments.cli.config import parse_config
+from lightman_jax.data.corpora.catalog import PROTOCOLS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

@@ -13,9 +13,9 @@ from conftest import TINY_RUN
 
 from experiments import demo, prepare
 from experiments.demo import Film, Moved
-from lightman_jax.data.images import write_image
-from lightman_jax.data.simulator import SimulatorConfig
-from lightman_jax.data.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.synthetic.faces import SimulatorConfig
+from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.vision.images import write_image
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 FEW = dataclasses.replace(SimulatorConfig(), subjects=3, micro_clips=1, macro_clips=1, side=48)

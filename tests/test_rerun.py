@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from experiments import rerun
-from experiments.config import RunConfig
-from experiments.flags import ConfigError
-from experiments.stored_config import restore_config
+from experiments.cli.config import RunConfig
+from experiments.cli.flags import ConfigError
+from experiments.evaluation.stored_config import restore_config
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.report import headline
-from experiments.scores import Prediction, read_predictions, score_predictions, write_predictions
+from experiments.evaluation.scores import Prediction, read_predictions, score_predictions, write_predictions
+from experiments.reporting.console import headline
 
 CLASSES = ["negative", "positive", "surprise"]
 

@@ -9,11 +9,11 @@ from conftest import TINY_RUN, make_clips
 from rich.console import Console
 
 from experiments import select
-from experiments.config import parse_config
-from experiments.groups import GROUPS, group_of_subjects
+from experiments.cli.config import parse_config
+from experiments.evaluation.cross_validation import Work
+from experiments.evaluation.groups import GROUPS, group_of_subjects
 from experiments.select import inner_scores, rounds_of_pairs
-from experiments.training import Work
-from lightman_jax.tasks import leave_one_subject_out
+from lightman_jax.training.tasks import leave_one_subject_out
 
 TINY = [*TINY_RUN, "--seeds=1", "--method=joint"]
 

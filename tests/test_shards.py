@@ -5,17 +5,17 @@ import pytest
 import tensorflow_datasets as tfds
 from conftest import write_flow_release
 
-from lightman_jax.data.catalog import MARKER
-from lightman_jax.data.check import check_reading
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.labels import assign_labels
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.motion import MotionConfig
-from lightman_jax.data.preparation import MANIFEST, check_prepared, prepare_clips, source_fingerprint
-from lightman_jax.data.simulator import SimulatorConfig, action_unit_field
-from lightman_jax.data.source import load_clips
-from lightman_jax.data.stand_in import write_stand_in
-from lightman_jax.data.store import ClipStore
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.catalog import MARKER
+from lightman_jax.data.corpora.labels import assign_labels
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.preparation.check import check_reading
+from lightman_jax.data.preparation.clip_cache import ClipStore
+from lightman_jax.data.preparation.load import load_clips
+from lightman_jax.data.preparation.prepare import MANIFEST, check_prepared, prepare_clips, source_fingerprint
+from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.data.synthetic.faces import SimulatorConfig, action_unit_field
+from lightman_jax.data.synthetic.stand_in import write_stand_in
 from lightman_jax.files import read_sealed_json, write_sealed_json
 
 CONFIG = MotionConfig()

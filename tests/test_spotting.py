@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.demo import FILMS, Film, Moved, film_frames
-from lightman_jax.data.faces import FaceBox, crop_face, find_faces
-from lightman_jax.data.images import resize_image
-from lightman_jax.data.spotting import SpotConfig, cut_movement, search_movements
+from lightman_jax.data.vision.faces import FaceBox, crop_face, find_faces
+from lightman_jax.data.vision.images import resize_image
+from lightman_jax.data.vision.spotting import SpotConfig, cut_movement, search_movements
 
 SPOT = SpotConfig()
 STILL = Film("still.avi", 100, 60, ())

@@ -13,12 +13,12 @@ import pytest
 from conftest import write_flow_release
 
 from experiments import prepare
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.images import read_image, write_image
-from lightman_jax.data.layouts import read_corpus
-from lightman_jax.data.layouts.tables import read_sheets
-from lightman_jax.data.source import load_clips
-from lightman_jax.data.stand_in_files import write_xls
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.tables import read_sheets
+from lightman_jax.data.preparation.load import load_clips
+from lightman_jax.data.synthetic.stand_in_files import write_xls
+from lightman_jax.data.vision.images import read_image, write_image
 
 
 def write_table(folder, rows):

@@ -8,8 +8,16 @@ from conftest import make_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.lane import mirror_at_random
-from lightman_jax.tasks import Fold, Pool, TaskConfig, check_folds, draw_task, draw_task_batch, leave_one_subject_out
+from lightman_jax.training.program import mirror_at_random
+from lightman_jax.training.tasks import (
+    Fold,
+    Pool,
+    TaskConfig,
+    check_folds,
+    draw_task,
+    draw_task_batch,
+    leave_one_subject_out,
+)
 from lightman_jax.types import ARRAYS
 
 DRAW = jax.jit(draw_task, static_argnames=("classes", "config"))

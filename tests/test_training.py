@@ -5,15 +5,15 @@ import pytest
 from conftest import make_clips
 from rich.console import Console
 
-from experiments import training
-from experiments.baseline_runs import baseline_work
-from experiments.baselines import trained_baseline
-from experiments.config import parse_config
-from experiments.training import Work, predict_lanes, train_lanes
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.lane import TrainConfig
-from lightman_jax.methods import MethodConfig, method_config
-from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+from experiments.cli.config import parse_config
+from experiments.evaluation import cross_validation as training
+from experiments.evaluation.baseline_runs import baseline_work
+from experiments.evaluation.baselines import trained_baseline
+from experiments.evaluation.cross_validation import Work, predict_lanes, train_lanes
+from lightman_jax.meta.methods import MethodConfig, method_config
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import TaskConfig, leave_one_subject_out
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.flags import ConfigError
-from experiments.watch import Watch, open_board, write_curves
-from lightman_jax.folds import Progress
+from experiments.cli.flags import ConfigError
+from experiments.cli.progress import Watch, open_board, write_curves
+from lightman_jax.training.cross_validation import Progress
 
 LANES = [(SimpleNamespace(subject=f"smic/s{number}"), number) for number in range(10)]
 

@@ -26,11 +26,11 @@ from experiments.benchmark.plain_jax import PlainForm
 from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
 from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
-from experiments.commands import run_command
-from experiments.flags import CommandParser
-from lightman_jax.convolution import ConvForm, Precision
+from experiments.cli.commands import run_command
+from experiments.cli.flags import CommandParser
 from lightman_jax.files import write_whole
-from lightman_jax.level_one import TaskMapping
+from lightman_jax.meta.inner_loop import TaskMapping
+from lightman_jax.networks.convolution import ConvForm, Precision
 
 PARTS = ("ceilings", "update", "peers", "precision", "process", "devices", "hosts", "growth")
 _PRODUCT, _LOOP = "product", "PyTorch loop"

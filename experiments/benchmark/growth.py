@@ -13,11 +13,11 @@ import numpy as np
 
 from experiments.benchmark.product import make_gradient, network_of, task_mesh
 from experiments.benchmark.work import Setting, draw_work
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.folds import train_folds
-from lightman_jax.lane import TrainConfig
-from lightman_jax.methods import MethodConfig
-from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+from lightman_jax.meta.methods import MethodConfig
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import TaskConfig, leave_one_subject_out
 from lightman_jax.types import ClipSet
 
 BASE = Setting(side=28, width=16, way=3, support=15, query=15, inner_steps=3, tasks=4)

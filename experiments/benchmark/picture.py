@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from experiments.benchmark.growth import Point, exponent
-from experiments.pictures import save_picture
+from experiments.reporting.pictures import save_picture
 
 
 def save_speed_picture(path: Path, rows: Sequence[dict[str, object]]) -> None:

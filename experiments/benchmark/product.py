@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from experiments.benchmark.work import ALIGNMENT_WEIGHT, EMBEDDING, INNER_RATE, Setting
-from lightman_jax.bilevel import TASKS, map_tasks, meta_gradient
-from lightman_jax.branches import NetworkConfig, apply_branches
-from lightman_jax.level_one import BilevelConfig, adapt
-from lightman_jax.losses import primary_loss
+from lightman_jax.losses.classification import primary_loss
+from lightman_jax.meta.bilevel import TASKS, map_tasks, meta_gradient
+from lightman_jax.meta.inner_loop import BilevelConfig, adapt
+from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
 from lightman_jax.types import LossFn, Metrics, Params
 
 

@@ -13,13 +13,13 @@ from rich.console import Console
 from experiments.claims import __doc__ as about
 from experiments.claims import ablations, efficiency, few_data, individuals, robustness, subtlety
 from experiments.claims.people import INVENTED, ROUNDS, real_people
-from experiments.commands import run_command
-from experiments.config import parse_config
-from experiments.flags import CommandParser, as_config_error, refuse_unknown
-from experiments.report import make_console
+from experiments.cli.commands import run_command
+from experiments.cli.config import parse_config
+from experiments.cli.flags import CommandParser, as_config_error, refuse_unknown
+from experiments.reporting.console import make_console
 from experiments.run import set_up_jax
-from lightman_jax.branches import NetworkConfig
 from lightman_jax.files import write_whole
+from lightman_jax.networks.dual_branch import NetworkConfig
 
 CLAIMS: dict[str, ModuleType] = {
     module.__name__.rsplit(".", 1)[-1]: module

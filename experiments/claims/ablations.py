@@ -20,7 +20,7 @@ from rich.console import Console
 from experiments.claims.learners import Learner, evaluate
 from experiments.claims.people import People, invent_people, keep_clips, real_people, share
 from experiments.claims.sweep import Row, make_row, print_rows, save_differences, sweep
-from lightman_jax.branches import NetworkConfig
+from lightman_jax.networks.dual_branch import NetworkConfig
 
 TITLE = "What does each part of the method bring?"
 LIGHTMAN = Learner("lightman")

@@ -28,12 +28,12 @@ from rich.table import Table
 
 from experiments.claims.learners import ADAPT_STEPS
 from experiments.claims.sweep import finish_figure
-from experiments.machines import fit_machine
-from lightman_jax.adaptation import adapt_and_predict
-from lightman_jax.branches import NetworkConfig, apply_branches
-from lightman_jax.lane import TrainConfig
-from lightman_jax.methods import MethodConfig, make_method, method_config
-from lightman_jax.tasks import Fold, Pool, draw_task_batch
+from experiments.evaluation.machines import fit_machine
+from lightman_jax.meta.adaptation import adapt_and_predict
+from lightman_jax.meta.methods import MethodConfig, make_method, method_config
+from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import Fold, Pool, draw_task_batch
 from lightman_jax.types import Clips, ClipSet
 
 TITLE = "What does it cost?"

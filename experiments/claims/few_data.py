@@ -6,7 +6,7 @@
 On invented people the training clips are thinned out to a share, or to a number a class. On the flow release shares of 0 to
 100% stand beside the same with 1,800 expressions simulated from action units (`facs`) as further labelled clips, and with
 networks that were trained on the simulated clips alone and adapt to the real ones by the inner steps of level one. The
-simulator's variations were once chosen while looking at scores on that release (`experiments.simulated_training`), so these
+simulator's variations were once chosen while looking at scores on that release (`experiments.claims.simulated_training`), so these
 rows are not blind.
 
 Wall time on 2 cores: 2 minutes; on the flow release 15. To be expected: all learners fall with the number of clips, the machine
@@ -23,9 +23,9 @@ from rich.console import Console
 
 from experiments.claims.learners import USUAL, Counts, adapted_counts, evaluate, train_rounds
 from experiments.claims.people import ROUNDS, People, Stage, invent_people, keep_clips, real_people, share, shots
+from experiments.claims.simulated_training import simulate
 from experiments.claims.sweep import Row, make_row, print_rows, save_curves, sweep
-from experiments.simulated_training import simulate
-from lightman_jax.branches import NetworkConfig
+from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.types import ClipSet
 
 TITLE = "How few labelled clips are enough?"

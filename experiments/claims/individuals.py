@@ -22,8 +22,8 @@ from rich.console import Console
 from experiments.claims.learners import USUAL, adapted_counts, evaluate, train_rounds
 from experiments.claims.people import People, invent_people
 from experiments.claims.sweep import Row, draw_panel, finish_figure, make_row, print_rows
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.data.clips import DataError
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.networks.dual_branch import NetworkConfig
 
 TITLE = "How much do people differ, and what do clips of the person bring?"
 VARIATIONS, GIVEN = (0.0, 0.5, 1.0, 1.5, 2.0), (0, 1, 2)

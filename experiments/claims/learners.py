@@ -8,18 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.baselines import MACHINES
 from experiments.claims.people import Stage
-from experiments.machines import fit_machine
-from lightman_jax.adaptation import make_adapter
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.flow import mirror_flow, scale_flow
-from lightman_jax.folds import predict_folds, train_folds
-from lightman_jax.lane import MacroLabels, TrainConfig
-from lightman_jax.level_one import BilevelConfig
-from lightman_jax.methods import MethodConfig, method_config
+from experiments.evaluation.baselines import MACHINES
+from experiments.evaluation.machines import fit_machine
+from lightman_jax.meta.adaptation import make_adapter
+from lightman_jax.meta.inner_loop import BilevelConfig
+from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix
-from lightman_jax.tasks import Fold, TaskConfig
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.preprocessing import mirror_flow, scale_flow
+from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.program import MacroLabels, TrainConfig
+from lightman_jax.training.tasks import Fold, TaskConfig
 from lightman_jax.types import ClipSet, Params
 
 Counts = NDArray[np.int64]

@@ -13,13 +13,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.groups import GROUPS, group_of_subjects
-from experiments.simulated_training import read_real
-from lightman_jax.data.catalog import CORPORA
-from lightman_jax.data.labels import EMOTIONS_3
-from lightman_jax.data.motion import MotionConfig, motion_between
-from lightman_jax.data.simulator import InventedClip, SimulatorConfig, subject_clips
-from lightman_jax.tasks import Fold
+from experiments.claims.simulated_training import read_real
+from experiments.evaluation.groups import GROUPS, group_of_subjects
+from lightman_jax.data.corpora.catalog import CORPORA
+from lightman_jax.data.corpora.labels import EMOTIONS_3
+from lightman_jax.data.preparation.representation import MotionConfig, motion_between
+from lightman_jax.data.synthetic.faces import InventedClip, SimulatorConfig, subject_clips
+from lightman_jax.training.tasks import Fold
 from lightman_jax.types import ClipSet
 
 ROUNDS, TRAIN_PEOPLE, TEST_PEOPLE, STRANGERS = 5, 10, 20, 10

@@ -24,8 +24,8 @@ from rich.console import Console
 from experiments.claims.learners import USUAL, evaluate
 from experiments.claims.people import Camera, People, Stage, invent_people, real_people, wrong_labels
 from experiments.claims.sweep import Row, make_row, print_rows, save_curves, sweep
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.data.simulator import InventedClip
+from lightman_jax.data.synthetic.faces import InventedClip
+from lightman_jax.networks.dual_branch import NetworkConfig
 
 TITLE = "Trained on clean clips: what do disturbed ones cost?"
 CLEAN, WRONG = "none", "wrong training labels"

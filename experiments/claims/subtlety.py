@@ -21,10 +21,10 @@ from rich.console import Console
 from experiments.claims.learners import USUAL
 from experiments.claims.people import Camera, People, Stage, invent_people
 from experiments.claims.sweep import Row, print_rows, save_curves, sweep
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.images import resize_image
-from lightman_jax.data.simulator import InventedClip
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.synthetic.faces import InventedClip
+from lightman_jax.data.vision.images import resize_image
+from lightman_jax.networks.dual_branch import NetworkConfig
 
 TITLE = "How subtle may the movement be, and how good must the camera be?"
 INTENSITIES = (0.06, 0.125, 0.25, 0.5, 1.0)

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from experiments.claims.learners import Counts, Learner, evaluate
 from experiments.claims.people import Stage
-from experiments.pictures import save_picture
-from lightman_jax.branches import NetworkConfig
+from experiments.reporting.pictures import save_picture
 from lightman_jax.metrics import accuracy, chance_band, paired_difference, uf1
+from lightman_jax.networks.dual_branch import NetworkConfig
 
 _COLUMNS = 4
 _LETTERS_AN_INCH = 11

@@ -11,15 +11,15 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.commands import run_command
+from experiments.cli.commands import run_command
+from experiments.cli.flags import CommandParser, refuse_unknown
 from experiments.endurance import __doc__ as about
 from experiments.endurance.damage import try_damage
 from experiments.endurance.kills import try_kills
 from experiments.endurance.long_run import try_long_run
 from experiments.endurance.mutations import try_mutations
 from experiments.endurance.small_disk import try_small_disk
-from experiments.flags import CommandParser, refuse_unknown
-from experiments.report import make_console
+from experiments.reporting.console import make_console
 from lightman_jax.files import write_whole
 
 TRIALS: dict[str, Callable[[Path, Callable[[str], None]], dict[str, Any]]] = {

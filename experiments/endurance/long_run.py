@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lanes import LaneStore
-from lightman_jax.branches import NetworkConfig
-from lightman_jax.folds import train_folds
-from lightman_jax.lane import TrainConfig
-from lightman_jax.tasks import TaskConfig, leave_one_subject_out
+from experiments.evaluation.fold_store import LaneStore
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.training.cross_validation import train_folds
+from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.tasks import TaskConfig, leave_one_subject_out
 from lightman_jax.types import ClipSet
 
 STEPS = 2_000_000

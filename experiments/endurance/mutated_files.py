@@ -15,16 +15,16 @@ import numpy as np
 from experiments import compare, export, html_report, prepare, run
 from experiments.demo import Film, write_film
 from experiments.endurance.victim import SMALL, Victim
-from experiments.stored_config import read_run
-from lightman_jax.checkpoint import load_params
-from lightman_jax.data.clips import DataError
-from lightman_jax.data.recording import Unreadable, find_recordings, read_frames
-from lightman_jax.data.source import Prepared, load_clips
-from lightman_jax.data.spotting import SpotConfig, search_movements
-from lightman_jax.data.stand_in import write_stand_in
-from lightman_jax.data.visibility import WHOLE
-from lightman_jax.exported import load_model
+from experiments.evaluation.stored_config import read_run
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.preparation.load import Prepared, load_clips
+from lightman_jax.data.synthetic.stand_in import write_stand_in
+from lightman_jax.data.vision.recording import Unreadable, find_recordings, read_frames
+from lightman_jax.data.vision.spotting import SpotConfig, search_movements
+from lightman_jax.data.vision.visibility import WHOLE
 from lightman_jax.files import read_sealed
+from lightman_jax.model.checkpoint import load_params
+from lightman_jax.model.saved_model import load_model
 
 
 class Subject(NamedTuple):

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import run
-from lightman_jax.data.simulator import SimulatorConfig
-from lightman_jax.data.stand_in import write_stand_in
+from lightman_jax.data.synthetic.faces import SimulatorConfig
+from lightman_jax.data.synthetic.stand_in import write_stand_in
 
 SMALL = SimulatorConfig(subjects=4, micro_clips=1, macro_clips=1, frames=5, side=64)
 _SETTINGS = (
@@ -30,7 +30,7 @@ _SETTINGS = (
 )
 _IMPORTED_FIRST = [
     "experiments.train",
-    "experiments.machines",
+    "experiments.evaluation.machines",
     "skimage.feature",
     "array_record.python.array_record_data_source",
 ]

@@ -1,0 +1,133 @@
+"""What a long training shows meanwhile: a table on the terminal, lines in `metrics.jsonl`, TensorBoard files if wanted."""
+
+import contextlib
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressBar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from experiments.cli.flags import ConfigError
+from lightman_jax.files import append_line
+from lightman_jax.training.cross_validation import Progress
+
+_ROWS, _MARKS, _LOSSES = 8, "▁▂▃▄▅▆▇█", 40
+
+
+class Watch:
+    """Told of every chunk of steps by `train_folds`; used in a `with` block.
+
+    Args:
+      data: name of the data, for the log.
+      members: trainings of each fold and seed.
+      steps: of each training.
+      trainings: how many are to be done.
+      workdir: gets `metrics.jsonl`.
+      console: a terminal gets the table, anything else a line now and then.
+      board: from `open_board`, or None.
+    """
+
+    def __init__(
+        self, data: str, members: int, steps: int, trainings: int, workdir: Path, console: Console, board: Any = None
+    ) -> None:
+        self._data, self._members, self._steps, self._trainings = data, members, steps, trainings
+        self._console, self._board = console, board
+        self._log = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
+        self._losses: deque[float] = deque(maxlen=_LOSSES)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Bar(*columns, TextColumn("to go"), TimeRemainingColumn(), console=console)
+        self._task = self._bar.add_task("steps of all trainings", total=trainings * steps)
+        self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+        self._log.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Take the news."""
+        elapsed = time.monotonic() - self._started
+        done = progress.done + len(progress.lanes) * progress.step / self._steps
+        self._losses.append(progress.loss)
+        lanes = [
+            {"fold": fold.subject, "seed": number // self._members, "member": number % self._members}
+            for fold, number in progress.lanes
+        ]
+        line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
+        append_line(self._log, json.dumps({"data": self._data, **line, "folds": lanes}))
+        if self._board is not None:
+            self._board.add_scalar("training/loss_in_flight", progress.loss, int(done * self._steps))
+            self._board.add_scalar("training/trainings_done", done, int(done * self._steps))
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=int(done * self._steps))
+            self._live.update(Group(watch_table(lanes, progress, self._steps, self._losses), self._bar))
+        elif progress.step == self._steps:
+            remaining = elapsed * (progress.total - done) / done
+            here = ", ".join(f"{lane['fold']} seed {lane['seed']}" for lane in lanes[:2])
+            text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
+            self._console.print(
+                f"{int(done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
+            )
+
+
+def watch_table(lanes: Sequence[Mapping[str, Any]], progress: Progress, steps: int, losses: Sequence[float]) -> Table:
+    """The trainings in flight, how far they are, and the course of their mean loss."""
+    few, most = min(losses), max(losses)
+    marks = "".join(_MARKS[round((loss - few) / max(most - few, 1e-9) * (len(_MARKS) - 1))] for loss in losses)
+    caption = f"{progress.done} of {progress.total} trainings ended; mean loss {progress.loss:.3f}  {marks}"
+    table = Table("held out", "seed", "training", f"of {steps} steps", caption=caption, caption_justify="left")
+    for lane in lanes[:_ROWS]:
+        bar = ProgressBar(total=steps, completed=progress.step, width=30)
+        table.add_row(escape(lane["fold"]), str(lane["seed"]), str(lane["member"]), bar)
+    if len(lanes) > _ROWS:
+        table.add_row(f"and {len(lanes) - _ROWS} more", "", "", "")
+    return table
+
+
+@contextlib.contextmanager
+def open_board(folder: Path | None) -> Iterator[Any]:
+    """A writer of TensorBoard's files in a folder; None where none is wanted.
+
+    Raises:
+      ConfigError: tensorboardX is not installed.
+    """
+    if folder is None:
+        yield None
+        return
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("--tensorboard needs a package that is not installed: pip install tensorboardX") from error
+    writer = SummaryWriter(str(folder), write_to_disk=True)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def write_curves(board: Any, histories: Sequence[Mapping[str, NDArray[np.float32]]]) -> None:
+    """Each metric's mean over all trainings, step by step.
+
+    Args:
+      board: from `open_board`.
+      histories: of the trainings, `[steps]` each.
+    """
+    for name in histories[0]:
+        for step, value in enumerate(np.mean([history[name] for history in histories], axis=0), start=1):
+            board.add_scalar(f"mean_over_trainings/{name}", float(value), step)

@@ -1,0 +1,227 @@
+"""The table of predictions, and every score taken from it: pooled over folds, per seed, class, subject and corpus."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightman_jax.files import write_whole
+from lightman_jax.metrics import (
+    absent_classes,
+    accuracy,
+    bootstrap_interval,
+    confusion_matrix,
+    f1_per_class,
+    recall_per_class,
+    uar,
+    uf1,
+)
+from lightman_jax.training.tasks import natural_order
+
+RATES = {"uf1": uf1, "uar": uar, "accuracy": accuracy}
+_COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")
+_PROBABILITY, _VERSION = "p_", "format_version"
+FORMAT_VERSION = 1
+"""Of the table; a table of other programs need not have that column."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One row of `predictions.csv`: one clip, tested in the fold that held its subject out, under one seed."""
+
+    clip: str
+    dataset: str
+    subject: str
+    fold: str
+    seed: int
+    label: str
+    prediction: str
+    probabilities: tuple[float, ...]
+
+
+def write_predictions(path: Path, rows: Sequence[Prediction], classes: Sequence[str]) -> None:
+    """Write the table, probabilities in full float32 precision."""
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION])
+    for row in rows:
+        numbers = [f"{value:.9g}" for value in row.probabilities]
+        writer.writerow([*(getattr(row, name) for name in _COLUMNS), *numbers, FORMAT_VERSION])
+    write_whole(path, table.getvalue())
+
+
+def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:
+    """Read a table of predictions and its class names, the latter from its probability columns.
+
+    Raises:
+      ValueError: no such table, a column or cell is missing, a cell is no number, or another format version; names the line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = list(reader.fieldnames or ())
+            classes = [name.removeprefix(_PROBABILITY) for name in columns if name.startswith(_PROBABILITY)]
+            missing = [name for name in _COLUMNS if name not in columns]
+            if missing or not classes:
+                raise ValueError(
+                    f"{path} lacks the columns {', '.join(missing or ['p_CLASS'])}; it has {', '.join(columns)}"
+                )
+            rows = [_read_row(row, classes, f"{path}, line {reader.line_num}") for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no table of predictions ({error})") from error
+    return rows, classes
+
+
+def _read_row(row: dict[str, str | None], classes: Sequence[str], where: str) -> Prediction:
+    names = (*_COLUMNS, *(_PROBABILITY + name for name in classes))
+    empty = [name for name in names if not row[name]]
+    if empty or None in row:
+        raise ValueError(f"{where} has {f'no {empty[0]}' if empty else 'more cells than the table has columns'}")
+    version = row.get(_VERSION, str(FORMAT_VERSION))
+    if version != str(FORMAT_VERSION):
+        raise ValueError(
+            f"{where} has format version {version}, this release reads {FORMAT_VERSION}; run that experiment anew"
+        )
+    cells = {name: str(row[name]) for name in names}
+    try:
+        seed, probabilities = int(cells["seed"]), tuple(float(cells[_PROBABILITY + name]) for name in classes)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if not np.isfinite(probabilities).all():
+        raise ValueError(f"{where} has a probability that is not finite")
+    return Prediction(
+        **{name: cells[name] for name in _COLUMNS if name != "seed"}, seed=seed, probabilities=probabilities
+    )
+
+
+def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_expected: int) -> dict[str, Any]:
+    """Score a table: confusion matrices pooled over folds, then rates, then mean and sd over seeds.
+
+    Args:
+      rows: predictions of one or more seeds.
+      classes: names of the label space, in the order of the matrices.
+      folds_expected: folds of the complete protocol; fewer in the table are counted, not filled in.
+
+    Returns:
+      A JSON-able dict; `interval` is the 95% subject bootstrap of the mean over seeds.
+
+    Raises:
+      ValueError: no row, a clip predicted twice under a seed, seeds with different clips, or an unknown class.
+    """
+    if not rows:
+        raise ValueError("the table has no prediction; nothing can be scored")
+    seeds = sorted({row.seed for row in rows})
+    first = check_seeds(rows)
+    subjects = sorted({row.subject for row in rows}, key=natural_order)
+    counts = count_predictions(rows, classes, seeds, subjects)
+    pooled = counts.sum(axis=1)
+    folds = sorted({row.fold for row in rows})
+    corpora = sorted({row.dataset for row in rows})
+    corpus_of = {row.subject: row.dataset for row in rows}
+    result: dict[str, Any] = {
+        "folds": len(folds),
+        "folds_expected": folds_expected,
+        "seeds": seeds,
+        "clips": len(first),
+        "subjects": len(subjects),
+        "classes": list(classes),
+        "class_counts": dict(zip(classes, pooled[0].sum(axis=1).tolist(), strict=True)),
+        "absent_classes": [classes[index] for index in absent_classes(pooled[0])],
+        **_rates(counts),
+        "per_class": {
+            name: {
+                "clips": int(pooled[0][index].sum()),
+                "f1": float(f1_per_class(pooled)[:, index].mean()),
+                "recall": _number(recall_per_class(pooled)[:, index].mean()),
+            }
+            for index, name in enumerate(classes)
+        },
+        "per_subject": {
+            name: {
+                "clips": int(counts[0, index].sum()),
+                "class_counts": counts[0, index].sum(axis=1).tolist(),
+                "accuracy": float(accuracy(counts[:, index]).mean()),
+            }
+            for index, name in enumerate(subjects)
+        },
+        "confusion_per_seed": pooled.tolist(),
+    }
+    if len(corpora) > 1:
+        result["per_corpus"] = {}
+        for corpus in corpora:
+            part = counts[:, [index for index, name in enumerate(subjects) if corpus_of[name] == corpus]]
+            result["per_corpus"][corpus] = {"clips": int(part[0].sum()), "subjects": part.shape[1], **_rates(part)}
+    return result
+
+
+def check_seeds(rows: Sequence[Prediction]) -> dict[str, Prediction]:
+    """The first seed's rows by clip, once it is sure that every seed predicts the same clips, each once.
+
+    Raises:
+      ValueError: a clip predicted twice under a seed, or seeds with different clips.
+    """
+    seeds = sorted({row.seed for row in rows})
+    by_seed = {seed: _of_seed(rows, seed) for seed in seeds}
+    first = by_seed[seeds[0]]
+    for seed in seeds[1:]:
+        differing = set(first) ^ set(by_seed[seed])
+        if differing:
+            raise ValueError(f"seeds {seeds[0]} and {seed} tested different clips, for example {sorted(differing)[0]}")
+    return first
+
+
+def _of_seed(rows: Sequence[Prediction], seed: int) -> dict[str, Prediction]:
+    found: dict[str, Prediction] = {}
+    for row in rows:
+        if row.seed == seed:
+            if row.clip in found:
+                raise ValueError(
+                    f"clip {row.clip} is predicted twice under seed {seed} (folds {found[row.clip].fold} and {row.fold})"
+                )
+            found[row.clip] = row
+    return found
+
+
+def count_predictions(
+    rows: Sequence[Prediction], classes: Sequence[str], seeds: list[int], subjects: list[str]
+) -> NDArray[np.int64]:
+    """`[seeds, subjects, N, N]` confusion counts.
+
+    Raises:
+      ValueError: a class that is not among `classes`.
+    """
+    number = {name: index for index, name in enumerate(classes)}
+    unknown = sorted({name for row in rows for name in (row.label, row.prediction)} - set(number))
+    if unknown:
+        raise ValueError(f"class {', '.join(unknown)} is not among the table's classes {', '.join(classes)}")
+    counts = np.zeros((len(seeds), len(subjects), len(classes), len(classes)), np.int64)
+    for i, seed in enumerate(seeds):
+        for j, subject in enumerate(subjects):
+            own = [row for row in rows if row.seed == seed and row.subject == subject]
+            truth, guess = [number[row.label] for row in own], [number[row.prediction] for row in own]
+            counts[i, j] = confusion_matrix(truth, guess, len(classes))
+    return counts
+
+
+def _rates(counts: NDArray[np.int64]) -> dict[str, Any]:
+    pooled = counts.sum(axis=1)
+    result = {}
+    for name, rate in RATES.items():
+        values = rate(pooled)
+        low, high = bootstrap_interval(counts, rate)
+        result[name] = {
+            "mean": float(values.mean()),
+            "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+            "interval": [low, high],
+            "per_seed": values.tolist(),
+        }
+    return result
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

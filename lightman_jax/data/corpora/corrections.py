@@ -1,0 +1,77 @@
+"""Corrections of published annotation tables: keyed by clip, applied only where the old value stands, all switchable.
+
+The frame numbers that loaders of the field correct are given there by row and without the value they replace, which
+cannot be checked against another copy of a table. None of them is built in for that reason; a table of one's own is
+read by `--repairs`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.tables import read_table
+
+FIELDS = ("onset", "apex", "offset", "emotion", "action_units", "objective")
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """One correction.
+
+    Attributes:
+      clip: `corpus/subject/clip`.
+      field: one of `FIELDS`.
+      old: what the table says, as text; empty for a missing value. Where it says something else nothing is changed.
+      new: what is taken instead.
+      source: who found it.
+    """
+
+    clip: str
+    field: str
+    old: str
+    new: str
+    source: str = ""
+
+
+def read_repairs(path: Path) -> tuple[Repair, ...]:
+    """Read corrections from a table with the columns `clip, field, old, new, source`.
+
+    Raises:
+      DataError: the table cannot be read, or a row names a field that cannot be corrected.
+    """
+    names = {name: (name,) for name in ("clip", "field", "old", "new", "source")}
+    table = read_table(path, ("clip", "field", "old", "new"), ("source",), **names)
+    repairs = []
+    for row in table.rows:
+        field = row.text("field").lower()
+        if field not in FIELDS:
+            raise DataError(f"{row.where}: field {field!r} cannot be corrected; choose one of {', '.join(FIELDS)}")
+        repairs.append(Repair(row.text("clip"), field, row.text("old"), row.text("new"), row.text("source")))
+    return tuple(repairs)
+
+
+def repaired(repairs: Sequence[Repair], clip: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The changes that corrections make to a clip's values, and a sentence on each.
+
+    Args:
+      repairs: all that are switched on.
+      clip: `corpus/subject/clip`.
+      values: by field, as read.
+    """
+    changes: dict[str, Any] = {}
+    said = []
+    for repair in repairs:
+        if repair.clip != clip:
+            continue
+        standing = values[repair.field]
+        if ("" if standing is None else str(standing)) != repair.old:
+            said.append(f"{clip}: {repair.field} is {standing!r}, not {repair.old!r}; correction not applied")
+            continue
+        numeric = repair.field in ("onset", "apex", "offset")
+        changes[repair.field] = (int(repair.new) if repair.new else None) if numeric else repair.new
+        said.append(
+            f"{clip}: {repair.field} {repair.old or 'missing'} -> {repair.new or 'missing'} {repair.source}".strip()
+        )
+    return changes, said

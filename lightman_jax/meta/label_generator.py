@@ -1,0 +1,383 @@
+"""Variant "generated": a second network invents the auxiliary labels, and is trained so that learning them helps the first.
+
+With theta the two-headed network, g the label generator, y the class and x the clips:
+
+    fit(theta, g)  = mean [ focal(primary(theta; x), y) + focal(auxiliary(theta; x), labels(g; x, y)) ]
+    phase A        : theta <- network optimiser with the gradient of fit in theta
+    phase B        : theta+ = theta - alpha (grad_theta fit(theta, g) + decay theta)                  a virtual step, by `adapt`
+                     g <- generator optimiser with the gradient in g of  mean focal(primary(theta+; x), y) + weight entropy(labels)
+
+The gradient of phase B goes through the virtual step exactly. This is the mode of the authors' published code, which takes a finite
+difference there, and follows Liu et al. 2019, "Self-Supervised Generalisation with Meta Auxiliary Learning".
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import DTypeLike
+
+from lightman_jax.losses.classification import entropy_loss, focal_loss, keep_where, mean_where
+from lightman_jax.meta.inner_loop import BilevelConfig, adapt
+from lightman_jax.networks.backbones import STATISTICS, Backbone
+from lightman_jax.networks.dual_branch import NetworkConfig, dense, make_backbone
+from lightman_jax.networks.normalization import Moments
+from lightman_jax.types import Clips, Metrics, Params, TrainState
+
+_OUTSIDE_BLOCK = 1e-8
+_XAVIER = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """The label generator of the method `generated`.
+
+    Attributes:
+      psi: auxiliary classes that each class is split into.
+      entropy_weight: weight of the entropy of the generated labels.
+      entropy_in_gradient: train the generator on the entropy too, as the published text intends; false leaves it
+        out of every gradient, as the published code does in effect.
+      virtual_decay: weight decay inside the virtual step, biases and norms included.
+      statistics_decay: decay of the running moments of batch normalisation.
+      published_optimizers: train by the published SGD schedule in place of AdamW, see `published_optimizers`.
+    """
+
+    psi: int = 5
+    entropy_weight: float = 0.2
+    entropy_in_gradient: bool = True
+    virtual_decay: float = 5e-4
+    statistics_decay: float = 0.9
+    published_optimizers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.psi < 1:
+            raise ValueError(f"psi {self.psi} leaves a class without auxiliary classes; choose 2 to 10, 5 is published")
+        if self.entropy_weight < 0 or self.virtual_decay < 0:
+            raise ValueError(
+                f"entropy_weight {self.entropy_weight} and virtual_decay {self.virtual_decay} must be 0 or more"
+            )
+        if not 0 <= self.statistics_decay < 1:
+            raise ValueError(f"statistics_decay {self.statistics_decay} must lie in [0, 1); 0.9 is published")
+
+
+def init_generated(
+    key: jax.Array,
+    *,
+    network: NetworkConfig,
+    config: GeneratorConfig,
+    image_shape: tuple[int, ...],
+    classes: int,
+    dtype: DTypeLike = jnp.float32,
+) -> Params:
+    """Draw both networks; every kernel by (untruncated) Xavier normal, as published.
+
+    A head is two dense layers, `D -> D -> outputs`, with ReLU between. At the published sizes (`vgg16`, width 64, 20 classes,
+    psi 5, 32x32x3) the network has 15,310,008 parameters and the generator 15,037,092.
+
+    Args:
+      key: JAX random key.
+      network: backbone of both networks; published is `vgg16` of width 64 with `batch` normalisation.
+      config: see `GeneratorConfig`.
+      image_shape: `(H, W, C)`.
+      classes: N.
+      dtype: of the parameters.
+
+    Returns:
+      `{"network": {"backbone", "primary", "auxiliary"}, "generator": {"backbone", "labels"}, "statistics": running moments}`; the
+      last is empty without batch normalisation.
+    """
+    images = jnp.zeros((1, *image_shape), dtype)
+    backbone = _backbone(network)
+
+    def draw(key: jax.Array, heads: dict[str, int]) -> tuple[Params, Params]:
+        keys = jax.random.split(key, 1 + 2 * len(heads))
+        (features, _), variables = backbone.init_with_output(keys[0], images)
+        width = features.shape[-1]
+        params = {"backbone": variables["params"]}
+        for row, (name, outputs) in enumerate(heads.items()):
+            params[name] = {
+                "hidden": _draw_dense(keys[1 + 2 * row], width, width, dtype),
+                "output": _draw_dense(keys[2 + 2 * row], width, outputs, dtype),
+            }
+        stored = jax.tree.map(_fresh, variables.get(STATISTICS, {}), is_leaf=lambda x: isinstance(x, Moments))
+        return params, stored
+
+    network_key, generator_key = jax.random.split(key)
+    labels = classes * config.psi
+    params, statistics = draw(network_key, {"primary": classes, "auxiliary": labels})
+    generator, _ = draw(generator_key, {"labels": labels})
+    return {"network": params, "generator": generator, STATISTICS: statistics}
+
+
+def generate_labels(
+    generator: Params,
+    images: jax.Array,
+    labels: jax.Array,
+    *,
+    network: NetworkConfig,
+    psi: int,
+    where: jax.Array | None = None,
+) -> jax.Array:
+    """Soft auxiliary labels inside the block of each clip's class, `softmax(logits + log mask)`.
+
+    The mask is 1 on the psi auxiliary classes of the clip's class and 1e-8 elsewhere, as published.
+
+    Args:
+      generator: from `init_generated`.
+      images: `[n, H, W, C]`.
+      labels: `[n]` classes.
+      network: the backbone's sizes.
+      psi: auxiliary classes a class.
+      where: `[n]` bool, False marks padding; it matters to batch normalisation alone.
+
+    Returns:
+      `[n, N psi]`, rows that sum to 1.
+    """
+    features, _ = _features(generator, images, network, where)
+    return masked_softmax(_head(generator["labels"], features), labels, psi=psi)
+
+
+def masked_softmax(logits: jax.Array, labels: jax.Array, *, psi: int) -> jax.Array:
+    """`softmax(logits + log mask)`, the mask 1 on entries `[y psi, (y + 1) psi)` and 1e-8 elsewhere.
+
+    Args:
+      logits: `[n, N psi]`.
+      labels: `[n]` classes y.
+      psi: auxiliary classes a class.
+
+    Returns:
+      `[n, N psi]`.
+
+    >>> masked_softmax(jnp.zeros((1, 4)), jnp.array([1]), psi=2).round(3).tolist()
+    [[0.0, 0.0, 0.5, 0.5]]
+    """
+    inside = (jnp.arange(logits.shape[1], dtype=labels.dtype) // psi)[None, :] == labels[:, None]
+    return jax.nn.softmax(logits + jnp.where(inside, 0.0, jnp.log(_OUTSIDE_BLOCK)).astype(logits.dtype), axis=1)
+
+
+def generated_logits(params: Params, images: jax.Array, *, network: NetworkConfig) -> jax.Array:
+    """Class logits `[n, N]` of the trained network, with its running moments if it uses batch normalisation."""
+    (features, _), _ = _apply(params["network"], images, network, None, params[STATISTICS])
+    return _head(params["network"]["primary"], features)
+
+
+def generated_losses(
+    params: Params, generator: Params, clips: Clips, *, network: NetworkConfig, config: GeneratorConfig
+) -> tuple[jax.Array, dict[str, Any]]:
+    """`fit(theta, g)` on one batch, focal with exponent 2 for both heads.
+
+    Args:
+      params: the two-headed network theta.
+      generator: g.
+      clips: the batch.
+      network: the backbone's sizes.
+      config: see `GeneratorConfig`.
+
+    Returns:
+      `(fit, aux)`, aux with scalars `primary_loss`, `auxiliary_loss`, `entropy` and the batch's moments as `statistics`.
+    """
+    features, moments = _features(params, clips.image, network, clips.where)
+    soft = generate_labels(generator, clips.image, clips.label, network=network, psi=config.psi, where=clips.where)
+    primary = focal_loss(_head(params["primary"], features), clips.label, where=clips.where)
+    auxiliary = focal_loss(_head(params["auxiliary"], features), soft, where=clips.where)
+    aux = {
+        "primary_loss": mean_where(primary, clips.where),
+        "auxiliary_loss": mean_where(auxiliary, clips.where),
+        "entropy": mean_where(entropy_loss(soft, where=clips.where), clips.where),
+        "statistics": moments,
+    }
+    return aux["primary_loss"] + aux["auxiliary_loss"], aux
+
+
+def generator_objective(
+    generator: Params,
+    params: Params,
+    clips: Clips,
+    *,
+    network: NetworkConfig,
+    config: GeneratorConfig,
+    virtual_rate: jax.Array | float,
+) -> tuple[jax.Array, Metrics]:
+    """Phase B's objective: the primary loss after a virtual step on the generated labels, plus the entropy term.
+
+    Args:
+      generator: g.
+      params: theta, from before or after phase A.
+      clips: the batch.
+      network: the backbone's sizes.
+      config: see `GeneratorConfig`.
+      virtual_rate: alpha, the network's current rate.
+
+    Returns:
+      `(scalar, metrics)` with the scalars `primary_loss` (after the step) and `entropy`.
+    """
+
+    def inner_loss(theta: Params, task: tuple[Params, Clips]) -> tuple[jax.Array, Metrics]:
+        value, aux = generated_losses(theta, *task, network=network, config=config)
+        return value, {"entropy": aux["entropy"]}
+
+    step = optax.chain(optax.add_decayed_weights(config.virtual_decay), _scaled(virtual_rate))
+    after, inner_metrics = adapt(
+        params, (generator, clips), inner_loss=inner_loss, inner_optimizer=step, config=BilevelConfig(inner_steps=1)
+    )
+    features, _ = _features(after, clips.image, network, clips.where)
+    primary = mean_where(focal_loss(_head(after["primary"], features), clips.label, where=clips.where), clips.where)
+    entropy = inner_metrics["inner/entropy"][0]
+    total = primary + config.entropy_weight * entropy if config.entropy_in_gradient else primary
+    return total, {"primary_loss": primary, "entropy": entropy}
+
+
+def make_generator_update(
+    *,
+    network: NetworkConfig,
+    config: GeneratorConfig,
+    network_optimizer: optax.GradientTransformation,
+    generator_optimizer: optax.GradientTransformation,
+    virtual_rate: optax.Schedule | float,
+) -> Callable[[TrainState, Clips], tuple[TrainState, Metrics]]:
+    """Build one step of both phases, `update(state, clips) -> (state, metrics)`, pure and ready for `jax.jit`.
+
+    Args:
+      network: sizes of both networks' backbone.
+      config: see `GeneratorConfig`.
+      network_optimizer: of phase A.
+      generator_optimizer: of phase B.
+      virtual_rate: alpha, a number or a schedule over steps; published is the network's own current rate.
+
+    Returns:
+      A function of the `TrainState` from `init_generated_state` and one batch of clips.
+
+    Reference: Liu et al. 2019. Choice: one batch serves both phases and they alternate batch by batch; published code runs a
+    whole epoch of A, then one of B.
+    """
+
+    def update(state: TrainState, clips: Clips) -> tuple[TrainState, Metrics]:
+        params, generator = state.params["network"], state.params["generator"]
+        (fit, aux), gradient = jax.value_and_grad(generated_losses, has_aux=True)(
+            params, generator, clips, network=network, config=config
+        )
+        changes, network_state = network_optimizer.update(gradient, state.opt_state["network"], params)
+        params = optax.apply_updates(params, changes)
+        rate = virtual_rate(state.step) if callable(virtual_rate) else virtual_rate
+        (value, metrics), slope = jax.value_and_grad(generator_objective, has_aux=True)(
+            generator, params, clips, network=network, config=config, virtual_rate=rate
+        )
+        changes, generator_state = generator_optimizer.update(slope, state.opt_state["generator"], generator)
+        new = {
+            "network": params,
+            "generator": optax.apply_updates(generator, changes),
+            STATISTICS: running_moments(state.params[STATISTICS], aux["statistics"], config.statistics_decay),
+        }
+        scalars = {
+            "loss": fit,
+            "inner/primary_loss": aux["primary_loss"],
+            "inner/auxiliary_loss": aux["auxiliary_loss"],
+            "outer/loss": value,
+            "outer/primary_loss": metrics["primary_loss"],
+            "outer/entropy": metrics["entropy"],
+            "gradient_norm": optax.tree.norm((gradient, slope)),
+        }
+        opt_state = {"network": network_state, "generator": generator_state}
+        return TrainState(params=new, opt_state=opt_state, step=state.step + 1), scalars
+
+    return update
+
+
+def init_generated_state(
+    params: Params,
+    network_optimizer: optax.GradientTransformation,
+    generator_optimizer: optax.GradientTransformation,
+) -> TrainState:
+    """`TrainState` of the two phases at step 0, from the parameters of `init_generated`."""
+    opt_state = {
+        "network": network_optimizer.init(params["network"]),
+        "generator": generator_optimizer.init(params["generator"]),
+    }
+    return TrainState(params=params, opt_state=opt_state, step=jnp.int32(0))
+
+
+def published_optimizers(
+    steps: int,
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation, optax.Schedule]:
+    """SGD with rates .01 (network) and .001 (generator), halved after each quarter of training, weight decay 5e-4 on all.
+
+    Args:
+      steps: of the whole training, published as 200 epochs.
+
+    Returns:
+      `(network_optimizer, generator_optimizer, virtual_rate)` for `make_generator_update`.
+
+    Reference: Liu et al. 2019; decay on biases and norms too, as published code has it.
+    """
+
+    def halved(rate: float) -> optax.Schedule:
+        quarter = max(steps // 4, 1)
+        return optax.piecewise_constant_schedule(rate, {quarter * k: 0.5 for k in (1, 2, 3)})
+
+    def descent(schedule: optax.Schedule) -> optax.GradientTransformation:
+        return optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(schedule))
+
+    return descent(halved(0.01)), descent(halved(0.001)), halved(0.01)
+
+
+def running_moments(running: Params, batch: Params, decay: float) -> Params:
+    """`decay * running + (1 - decay) * batch` for mean and unbiased variance.
+
+    Args:
+      running: tree of `Moments`.
+      batch: tree of `Moments` of one batch, its variance biased.
+      decay: from 0 to below 1.
+
+    Returns:
+      A tree like `running`.
+    """
+
+    def blend(old: Moments, new: Moments) -> Moments:
+        unbiased = new.variance * (new.pixels / jnp.maximum(new.pixels - 1, 1))
+        mean = decay * old.mean + (1 - decay) * new.mean
+        return Moments(mean, decay * old.variance + (1 - decay) * unbiased, new.pixels)
+
+    return jax.tree.map(blend, running, batch, is_leaf=lambda x: isinstance(x, Moments))
+
+
+def _backbone(network: NetworkConfig) -> Backbone:
+    return make_backbone(network).clone(kernel_init=_XAVIER)
+
+
+def _draw_dense(key: jax.Array, inputs: int, outputs: int, dtype: DTypeLike) -> Params:
+    return {"kernel": _XAVIER(key, (inputs, outputs), dtype), "bias": jnp.zeros(outputs, dtype)}
+
+
+def _fresh(moments: Moments) -> Moments:
+    """Running moments before the first batch: mean 0, variance 1."""
+    return Moments(jnp.zeros_like(moments.mean), jnp.ones_like(moments.variance), moments.pixels)
+
+
+def _head(params: Params, features: jax.Array) -> jax.Array:
+    return dense(params["output"], nn.relu(dense(params["hidden"], features)))
+
+
+def _features(
+    params: Params, images: jax.Array, network: NetworkConfig, where: jax.Array | None
+) -> tuple[jax.Array, Params]:
+    """Features with the moments of this batch, and those moments."""
+    (features, _), moments = _apply(params, keep_where(images, where), network, where, None)
+    return features, moments
+
+
+def _apply(
+    params: Params, images: jax.Array, network: NetworkConfig, where: jax.Array | None, statistics: Params | None
+) -> tuple[Any, Params]:
+    variables = {"params": params["backbone"]}
+    if statistics is not None:
+        return _backbone(network).apply(variables | {STATISTICS: statistics}, images, where), statistics
+    outputs, stored = _backbone(network).apply(variables, images, where, mutable=[STATISTICS])
+    return outputs, stored.get(STATISTICS, {})
+
+
+def _scaled(rate: jax.Array | float) -> optax.GradientTransformation:
+    return optax.stateless(lambda updates, _: jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates))

@@ -1,0 +1,107 @@
+"""Write an ensemble as one file that predicts on a CPU, GPU or TPU without this package, by `jax.export`."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from lightman_jax.files import write_whole
+from lightman_jax.model.ensemble import Ensemble, EnsemblePrograms
+from lightman_jax.model.saved_model import ABOUT, FORMAT_VERSION, MODULE, PARAMS, SERIALISED, Program, sealed
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+_READER = "lightman_exported.py"
+# The same content is the same file, whenever it is written.
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, about: dict[str, Any]) -> None:
+    """Write a model file, which `exported.load_model` reads; batch size and number of labelled clips stay free.
+
+    Args:
+      path: of the file.
+      ensemble: the networks.
+      programs: from `ensemble_programs`, of the settings they were trained with.
+      about: JSON-able; `classes`, `image_shape`, `motion` and what else a user of the file must know.
+
+    Raises:
+      OSError: it cannot be written; on a full disk with the bytes needed and free.
+    """
+    leaves = jax.tree.leaves(ensemble)
+    modules = {name: _exported(name, program, ensemble, about) for name, program in _named(programs).items()}
+    content = about | {
+        "format_version": FORMAT_VERSION,
+        "leaves": len(leaves),
+        "jax": jax.__version__,
+        "programs": {name: _said(name, module) for name, module in modules.items()},
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+
+        def put(name: str, data: bytes | str) -> None:
+            archive.writestr(zipfile.ZipInfo(name, _TIME), data)
+
+        put(ABOUT, json.dumps(content, indent=1, allow_nan=False))
+        put(_READER, Path(__file__).with_name("saved_model.py").read_bytes())
+        for name, module in modules.items():
+            put(name + MODULE, module.mlir_module_serialized)
+            put(name + SERIALISED, bytes(module.serialize()))
+        for row, leaf in enumerate(leaves):
+            array = io.BytesIO()
+            np.save(array, np.asarray(leaf), allow_pickle=False)
+            put(f"{PARAMS}/{row}.npy", array.getvalue())
+    write_whole(path, sealed(buffer.getvalue()))
+
+
+def flat_programs(programs: EnsemblePrograms, ensemble: Ensemble) -> dict[str, Program]:
+    """The programs as a `Model` calls them, all weights one after the other first; compiled when they are called."""
+    tree = jax.tree.structure(ensemble)
+    return {name: jax.jit(_flat(program, tree)) for name, program in _named(programs).items()}
+
+
+def _named(programs: EnsemblePrograms) -> dict[str, Any]:
+    return {name: program for name, program in programs._asdict().items() if program is not None}
+
+
+def _flat(program: Any, tree: Any) -> Program:
+    count = tree.num_leaves
+
+    def call(*inputs: jax.Array) -> jax.Array:
+        return program(jax.tree.unflatten(tree, inputs[:count]), *inputs[count:])
+
+    return call
+
+
+def _exported(name: str, program: Any, ensemble: Ensemble, about: dict[str, Any]) -> export.Exported:
+    scope = export.SymbolicScope()
+    image = ", ".join(map(str, about["image_shape"]))
+    images = jax.ShapeDtypeStruct(export.symbolic_shape(f"b, {image}", scope=scope), jnp.float32)
+    inputs = [images]
+    if name == "adapt":
+        support = jax.ShapeDtypeStruct(export.symbolic_shape(f"s, {image}", scope=scope), jnp.float32)
+        inputs = [support, jax.ShapeDtypeStruct(support.shape[:1], jnp.int32), images]
+    leaves, tree = jax.tree.flatten(ensemble)
+    abstract = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+    return export.export(jax.jit(_flat(program, tree)), platforms=PLATFORMS)(*abstract, *inputs)
+
+
+def _said(name: str, module: export.Exported) -> dict[str, Any]:
+    def text(aval: Any) -> str:
+        return f"{aval.dtype}[{', '.join(map(str, aval.shape))}]"
+
+    return {
+        "name": name,
+        "inputs": [text(aval) for aval in module.in_avals],
+        "output": text(module.out_avals[0]),
+        "platforms": list(module.platforms),
+        "calling_convention_version": module.calling_convention_version,
+        "kept": list(module.module_kept_var_idx),
+        "uses_global_constants": module.uses_global_constants,
+    }

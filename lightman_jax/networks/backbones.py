@@ -1,0 +1,303 @@
+"""Backbones by name: images to features, with any normalisation, for any image size and number of channels.
+
+Halvings stop on an axis that has reached length 1, so small images pass through deep networks. `width` is the number of
+channels of the first stage (of DenseNet, the growth; of the MLP, a quarter of its units). Features are the mean over space; `maps`
+are what the last stage sees before its own pooling.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from lightman_jax.networks.convolution import ConvForm, Precision, conv1x1, conv3x3, has_few_channels, patches_of
+from lightman_jax.networks.normalization import (
+    ClipMoments,
+    Moments,
+    Normalised,
+    batch_moments,
+    batch_norm,
+    clip_moments,
+    group_norm,
+    max_pool,
+    mean_pool,
+    patch_moments,
+)
+
+BackboneName = Literal["mlp", "conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet", "ststnet", "offapexnet"]
+Normalisation = Literal["group", "layer", "batch"]
+NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
+
+STATISTICS = "statistics"
+"""Collection of stored batch moments; see `Backbone`."""
+
+_GROUP_SIZE = 8
+
+
+class Backbone(nn.Module):
+    """What all backbones share: convolution and normalisation layers with named parameters.
+
+    `normalisation` is `group` (groups of 8 channels, or 4 where 8 does not divide them), `layer` (one group) or `batch`. With
+    `batch` the moments of the current batch are used, unless the collection `statistics` is given: then the stored ones
+    are. Applying with `mutable=["statistics"]` stores the current batch's.
+
+    Attributes:
+      width: channels of the first stage, a multiple of 4.
+      normalisation: `group`, `layer` or `batch`.
+      conv_form: see `convolution.conv3x3`.
+      precision: see `convolution.conv3x3`.
+      kernel_init: initialiser of the convolutions.
+    """
+
+    width: int = 16
+    normalisation: Normalisation = "group"
+    conv_form: ConvForm = "auto"
+    precision: Precision = "float32"
+    kernel_init: Callable[..., Any] = nn.initializers.he_normal()
+
+    def conv(self, name: str, x: jax.Array, channels: int, *, size: int = 3, stride: int = 1) -> jax.Array:
+        """Convolution of `size` 3 or 1 without bias."""
+        if size == 1:
+            kernel = self.param(f"kernel_{name}", self.kernel_init, (x.shape[-1], channels), x.dtype)
+            return conv1x1(x, kernel, self.conv_form, stride=stride, precision=self.precision)
+        kernel = self.param(f"kernel_{name}", self.kernel_init, (3, 3, x.shape[-1], channels), x.dtype)
+        return conv3x3(x, kernel, self.conv_form, stride=stride, precision=self.precision)
+
+    def norm(
+        self,
+        name: str,
+        x: jax.Array,
+        where: jax.Array | None,
+        *,
+        moments: ClipMoments | None = None,
+        bias: jax.Array | None = None,
+    ) -> Normalised:
+        """Normalise `x + bias` as `normalisation` says, then scale and shift each channel; `moments` of x, if they are known."""
+        channels = x.shape[-1]
+        scale = self.param(f"norm_scale_{name}", nn.initializers.ones_init(), (channels,), x.dtype)
+        shift = self.param(f"norm_bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
+        moments = clip_moments(x) if moments is None else moments
+        if self.normalisation == "batch":
+            of_batch = batch_moments(moments, x.shape[1] * x.shape[2], where, bias=bias)
+            return batch_norm(x, scale, shift, self._stored(name, of_batch), bias=bias)
+        groups = 1 if self.normalisation == "layer" else channels // math.gcd(channels, _GROUP_SIZE)
+        return group_norm(x, scale, shift, groups, moments=moments, bias=bias)
+
+    def conv_norm(
+        self, name: str, x: jax.Array, channels: int, where: jax.Array | None, *, stride: int = 1, bias: bool = False
+    ) -> Normalised:
+        """3x3 convolution, normalised; of images, whose channels are few, the moments come from their patches."""
+        y = self.conv(name, x, channels, stride=stride)
+        known = None
+        if self.conv_form != "plain" and has_few_channels(x):
+            known = patch_moments(x, self.get_variable("params", f"kernel_{name}"), stride=stride)
+        added = self.param(f"bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype) if bias else None
+        return self.norm(name, y, where, moments=known, bias=added)
+
+    def _stored(self, name: str, moments: Moments) -> Moments:
+        if self.is_mutable_collection(STATISTICS):
+            self.put_variable(STATISTICS, name, moments)
+            return moments
+        stored: Moments | None = self.get_variable(STATISTICS, name)
+        return moments if stored is None else stored
+
+
+class MLP(Backbone):
+    """2x2 means, one dense layer of all pixels, normalisation and ReLU.
+
+    `[n, H, W, C] -> features [n, 4 width]`; maps have one place. Choice: faces are aligned, so where something moves says as much
+    as how. A convolution followed by a mean over space asks the same question everywhere; this asks another at every place, with
+    few inner products.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        pixels = mean_pool(x)
+        pixels = pixels.reshape(x.shape[0], 1, 1, -1)
+        y = self.conv("1", pixels, 4 * self.width, size=1)
+        bias = self.param("bias_1", nn.initializers.zeros_init(), (4 * self.width,), x.dtype)
+        maps = nn.relu(self.norm("1", y, where, bias=bias).values)
+        return maps.mean(axis=(1, 2)), maps
+
+
+class Conv4(Backbone):
+    """Four blocks of 3x3 convolution, normalisation, ReLU and 2x2 max pooling.
+
+    `[n, H, W, C] -> features [n, width]`. The four-block network of few-shot learning (Vinyals et al. 2016). Choice: group
+    normalisation by default, since no statistic is shared between clips, so nothing leaks from one clip to another.
+    """
+
+    depth = 4
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """Features `[n, D]` and maps `[n, h, w, D]` of images `[n, H, W, C]`; `where [n]` marks padding for batch moments."""
+        for block in map(str, range(1, self.depth + 1)):
+            maps = self.conv_norm(block, x, self.width, where, bias=True)
+            # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
+            x = nn.relu(max_pool(maps))
+        return x.mean(axis=(1, 2)), nn.relu(maps.values)
+
+
+class ResNet12(Backbone):
+    """Four residual blocks of three 3x3 convolutions with widths w, 2w, 4w, 8w, leaky ReLU and 2x2 max pooling.
+
+    `[n, H, W, C] -> features [n, 8 width]`. The residual network of few-shot learning (Oreshkin et al. 2018, "TADAM": w = 64).
+    """
+
+    blocks = 4
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        maps = x
+        for block in range(1, self.blocks + 1):
+            channels = self.width * 2 ** (block - 1)
+            maps = x
+            for layer in range(1, 4):
+                name = f"{block}_{layer}"
+                maps = self.conv_norm(name, maps, channels, where).values
+                maps = nn.leaky_relu(maps, 0.1) if layer < 3 else maps
+            name = f"{block}_shortcut"
+            shortcut = self.norm(name, self.conv(name, x, channels, size=1), where).values
+            maps = nn.leaky_relu(maps + shortcut, 0.1)
+            x = max_pool(maps)
+        return x.mean(axis=(1, 2)), maps
+
+
+class ResNet18(Backbone):
+    """A 3x3 stem and four stages of two basic blocks, widths w, 2w, 4w, 8w, strides 1, 2, 2, 2.
+
+    `[n, H, W, C] -> features [n, 8 width]`. He et al. 2016, "Deep Residual Learning", with the stem for small images (w = 64).
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        x = nn.relu(self.conv_norm("stem", x, self.width, where).values)
+        for stage in range(1, 5):
+            for block in (1, 2):
+                channels, stride = self.width * 2 ** (stage - 1), 2 if stage > 1 and block == 1 else 1
+                name = f"{stage}_{block}"
+                y = nn.relu(self.conv_norm(f"{name}_1", x, channels, where, stride=stride).values)
+                y = self.conv_norm(f"{name}_2", y, channels, where).values
+                if x.shape[-1] != channels:
+                    shortcut = f"{name}_shortcut"
+                    x = self.norm(shortcut, self.conv(shortcut, x, channels, size=1, stride=stride), where).values
+                x = nn.relu(x + y)
+        return x.mean(axis=(1, 2)), x
+
+
+class VGG16(Backbone):
+    """Five stages of 3x3 convolutions with bias, normalisation and ReLU, widths w, 2w, 4w, 8w, 8w, each with 2x2 max pooling.
+
+    `[n, H, W, C] -> features [n, 8 width]`. Simonyan and Zisserman 2015 without the wide dense layers (w = 64).
+    """
+
+    depths = (2, 2, 3, 3, 3)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        for stage, depth in enumerate(self.depths, start=1):
+            channels = self.width * min(2 ** (stage - 1), 8)
+            for layer in range(1, depth):
+                x = nn.relu(self.conv_norm(f"{stage}_{layer}", x, channels, where, bias=True).values)
+            maps = self.conv_norm(f"{stage}_{depth}", x, channels, where, bias=True)
+            x = nn.relu(max_pool(maps))
+        return x.mean(axis=(1, 2)), nn.relu(maps.values)
+
+
+class VGG19(VGG16):
+    """`VGG16` with four convolutions in each of the last three stages."""
+
+    depths = (2, 2, 4, 4, 4)
+
+
+class DenseNet(Backbone):
+    """DenseNet-BC of depth 40: three blocks of six bottleneck layers, each adding `width` channels; transitions halve.
+
+    `[n, H, W, C] -> features [n, D]`. Huang et al. 2017, "Densely Connected Convolutional Networks" (growth 12 there).
+    """
+
+    layers = 6
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`."""
+        x = self.conv("stem", x, 2 * self.width)
+        for block in range(1, 4):
+            for layer in range(1, self.layers + 1):
+                name = f"{block}_{layer}"
+                y = self.conv(f"{name}_1", nn.relu(self.norm(f"{name}_1", x, where).values), 4 * self.width, size=1)
+                y = self.conv(f"{name}_2", nn.relu(self.norm(f"{name}_2", y, where).values), self.width)
+                x = jnp.concatenate([x, y], axis=-1)
+            if block < 3:
+                name = f"{block}_transition"
+                x = mean_pool(self.conv(name, nn.relu(self.norm(name, x, where).values), x.shape[-1] // 2, size=1))
+        x = nn.relu(self.norm("last", x, where).values)
+        return x.mean(axis=(1, 2)), x
+
+
+class STSTNet(Backbone):
+    """Three parallel 3x3 convolutions of 3, 5 and 8 channels, ReLU, 3x3 max pooling, together 2x2 mean pooling, all places kept.
+
+    `[n, H, W, C] -> features [n, h w width]` with h = ceil(H/3) // 2, 400 of 28x28 images at the published width 16. Parallel
+    convolutions of one input are one convolution of 16 channels. Choice: `normalisation` stands where implementations have batch
+    normalisation; no dropout. Liong et al. 2019, "Shallow Triple Stream Three-dimensional CNN (STSTNet)".
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`; maps have one place."""
+        y = nn.relu(self.conv_norm("1", x, self.width, where, bias=True).values)
+        y = mean_pool(nn.max_pool(y, (3, 3), (3, 3), "SAME"))
+        features = y.reshape(y.shape[0], -1)
+        return features, features[:, None, None, :]
+
+
+class OffApexNet(Backbone):
+    """One stream for u, one for v: 5x5 convolution of 6 channels, 2x2 max pooling, 5x5 of 16, pooling; two layers of 1,024 units.
+
+    `[n, H, W, C] -> features [n, 64 width]`, 1,024 at the default width 16. Channels after the second are not looked at; an image
+    of one channel has one stream. Gan et al. 2019, "OFF-ApexNet on Micro-expression Recognition System".
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+        """As `Conv4.__call__`; maps have one place. No normalisation, so `where` plays no part."""
+        streams = []
+        for row in range(min(2, x.shape[-1])):
+            y = self._block(f"{row}_1", x[..., row : row + 1], 6)
+            y = self._block(f"{row}_2", y, 16)
+            streams.append(y.reshape(y.shape[0], -1))
+        features = jnp.concatenate(streams, axis=-1)
+        for layer in ("1", "2"):
+            units = 64 * self.width
+            kernel = self.param(f"kernel_{layer}", self.kernel_init, (features.shape[-1], units), x.dtype)
+            bias = self.param(f"bias_{layer}", nn.initializers.zeros_init(), (units,), x.dtype)
+            features = nn.relu(features @ kernel + bias[None, :])
+        return features, features[:, None, None, :]
+
+    def _block(self, name: str, x: jax.Array, channels: int) -> jax.Array:
+        patches = patches_of(x, 1, size=5)
+        kernel = self.param(f"kernel_{name}", self.kernel_init, (patches.shape[-1], channels), x.dtype)
+        bias = self.param(f"bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
+        return nn.max_pool(nn.relu(patches @ kernel + bias[None, None, None, :]), (2, 2), (2, 2), "SAME")
+
+
+BACKBONES: dict[BackboneName, type[Backbone]] = {
+    "mlp": MLP,
+    "conv4": Conv4,
+    "resnet12": ResNet12,
+    "resnet18": ResNet18,
+    "vgg16": VGG16,
+    "vgg19": VGG19,
+    "densenet": DenseNet,
+    "ststnet": STSTNet,
+    "offapexnet": OffApexNet,
+}

@@ -1,0 +1,83 @@
+"""Guards that every training passes: nothing of what is tested may be trained on, as a person, as a copy or through a statistic."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from lightman_jax.preprocessing import Scaling, scale_flow
+from lightman_jax.training.tasks import Fold, check_folds
+from lightman_jax.types import ClipSet
+
+_scaled = jax.jit(scale_flow, static_argnames="scaling")
+
+
+def check_leaks(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold], scaling: Scaling) -> None:
+    """Refuse folds in which anything of the tested clips is trained on.
+
+    Args:
+      micro: micro clips of the protocol.
+      macro: macro clips, or None where they are made from the micro clips.
+      folds: what is held out.
+      scaling: of the training.
+
+    Raises:
+      ValueError: a subject on both sides, a tested clip whose picture, or its mirror image, is trained on under another name, or
+        a scale of training clips that depends on tested ones.
+    """
+    check_folds(folds, micro.subject, (micro if macro is None else macro).subject)
+    check_copies(micro, macro, folds)
+    if folds:
+        check_scaling(micro.image, folds[0], scaling)
+
+
+def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
+    """Refuse folds that train on a copy of a tested clip, mirrored or not, whoever is said to be in it.
+
+    Raises:
+      ValueError: names the fold and both clips.
+    """
+    pools = {"micro": micro} if macro is None else {"micro": micro, "macro": macro}
+    places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
+    for name, clips in pools.items():
+        for row, image in enumerate(clips.image):
+            places[_digest(image)].append((name, row))
+    copies = [group for group in places.values() if len(group) > 1]
+    for fold in folds if copies else ():
+        tested, trained = np.isin(np.arange(len(micro)), fold.test), {"micro": fold.train, "macro": fold.macro_train}
+        for group in copies:
+            asked = [row for name, row in group if name == "micro" and tested[row]]
+            known = [(name, row) for name, row in group if trained[name][row]]
+            if asked and known:
+                name, row = known[0]
+                raise ValueError(
+                    f"fold {fold.subject}: the tested clip {micro.clip[asked[0]]} has the same picture as {pools[name].clip[row]}, "
+                    f"which is in its {name} training pool; leave one of them out, or give both the same subject"
+                )
+
+
+def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> None:
+    """Refuse a scaling by which tested clips reach training clips: without any number in them nothing may change.
+
+    Raises:
+      ValueError: the scale of a training clip depends on tested ones.
+    """
+    poisoned = np.array(image)
+    poisoned[fold.test] = np.nan
+    train = jnp.asarray(fold.train)
+    clean, other = (np.asarray(_scaled(x, scaling=scaling, train=train))[fold.train] for x in (image, poisoned))
+    if not np.array_equal(clean, other, equal_nan=True):
+        raise ValueError(f"fold {fold.subject}: scaling {scaling} of its training clips depends on its test clips")
+
+
+def _digest(image: NDArray[np.float32]) -> bytes:
+    """The same for a picture, its mirror image, and its mirror image as flow, whose first channel changes sign."""
+    opposite = np.array(image)
+    opposite[..., 0] *= -1
+    # Zero has two signs.
+    forms = [np.ascontiguousarray(form) + np.float32(0) for x in (image, opposite) for form in (x, x[..., ::-1, :])]
+    return min(hashlib.blake2b(form.tobytes(), digest_size=16).digest() for form in forms)

@@ -1,0 +1,278 @@
+"""What one lane computes: how its data are scaled, its tasks drawn and mirrored, its steps taken, its test clips told.
+
+A lane is one (fold, seed). The data lie on each device once; a lane draws its tasks by index from its fold's training clips.
+Randomness is pure in (seed, fold, step): lanes may run in any order, on any number of devices, and draw the same tasks.
+"""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, PartitionSpec
+
+from lightman_jax.meta.bilevel import TASKS, side_by_side
+from lightman_jax.meta.methods import Method, MethodConfig, make_method
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.preprocessing import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
+from lightman_jax.training.devices import FOLDS, each_lane
+from lightman_jax.training.numerics import gradient_error
+from lightman_jax.training.tasks import Fold, Pool, TaskConfig, draw_task_batch
+from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
+
+MacroLabels = Literal["true", "shuffled"]
+
+_INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How one fold is trained.
+
+    Attributes:
+      method: what the two levels minimise.
+      network: sizes of the dual branch.
+      task: how tasks are drawn.
+      steps: outer steps, fixed in advance (400 overfit on the public flow).
+      outer_rate: AdamW's rate, decayed by a cosine to 0.
+      weight_decay: AdamW's decay.
+      scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
+      macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
+      macro_labels: true, or shuffled over the fold's training macro clips: the control that shows what the labels add.
+      skip_nonfinite: leave out an update that is not finite, instead of stopping.
+    """
+
+    method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
+    steps: int = 100
+    outer_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    scaling: Scaling = "clip_rms"
+    macro_gain: float = 3.0
+    macro_labels: MacroLabels = "true"
+    skip_nonfinite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps {self.steps} trains nothing; choose 1 or more, 100 is usual")
+        if self.outer_rate <= 0 or self.macro_gain <= 0:
+            raise ValueError(f"outer_rate {self.outer_rate} and macro_gain {self.macro_gain} must both be above 0")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay {self.weight_decay} is negative; choose 0 or more")
+        if self.macro_labels not in get_args(MacroLabels):
+            raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
+        if self.scaling not in SCALINGS:
+            raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
+
+
+def fold_key(seed: int, subject: str) -> jax.Array:
+    """Key of one lane, `fold_in(key(seed), crc32(subject))`: it does not depend on which other subjects there are.
+
+    >>> bool((fold_key(0, "smic/s1") == fold_key(0, "smic/s1")).all())
+    True
+    """
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(subject.encode()))
+
+
+class Lane(NamedTuple):
+    """Per-lane inputs: the data of its key, `train [n]`, `macro_train [m]`."""
+
+    key_data: jax.Array
+    train: jax.Array
+    macro_train: jax.Array
+
+    @property
+    def key(self) -> jax.Array:
+        """The lane's random key."""
+        return jax.random.wrap_key_data(self.key_data)
+
+
+class LaneData(NamedTuple):
+    """What every lane shares; images scaled, unless that depends on the fold."""
+
+    image: jax.Array
+    label: jax.Array
+    subject: jax.Array
+    macro_image: jax.Array
+    macro_label: jax.Array
+    macro_subject: jax.Array
+
+
+class Programs(NamedTuple):
+    """A lane's first state, some steps, and its last parameters."""
+
+    start: Callable[..., TrainState]
+    advance: Callable[..., tuple[TrainState, Metrics]]
+    finish: Callable[..., Params]
+
+
+def lane_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> LaneData:
+    """Arrays that every lane shares, on the host; without a macro corpus the micro clips stand in the places of macro clips."""
+    second = micro if macro is None else macro
+    # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
+    number = {name: row for row, name in enumerate(dict.fromkeys((*sorted(micro.subject), *sorted(second.subject))))}
+
+    def part(clips: ClipSet) -> tuple[Any, Any, Any]:
+        subject = [number[name] for name in clips.subject]
+        image = jnp.asarray(clips.image)
+        if not _scaled_by_fold(config):
+            image = scale_flow(image, scaling=config.scaling)
+        # On the host: what lies on one process's devices cannot be spread over those of another.
+        return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
+
+    return LaneData(*part(micro), *part(second))
+
+
+@functools.lru_cache(maxsize=32)
+def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh) -> Programs:
+    """Programs of the lanes that train at once, spread over a mesh; `chunk` outer steps a call, compiled once a setting."""
+    method = method_of(config, mesh)
+
+    def start(lane: Lane, data: LaneData) -> TrainState:
+        key = jax.random.fold_in(lane.key, _INIT_STEP)
+        return method.init(key, data.image.shape[1:], classes, data.image.dtype)
+
+    def advance(state: TrainState, lane: Lane, data: LaneData) -> tuple[TrainState, Metrics]:
+        micro, macro = _pools(lane, data, config, pseudo_macro)
+
+        def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            draw_key, mirror_key = jax.random.split(jax.random.fold_in(lane.key, state.step))
+            tasks = draw_task_batch(draw_key, micro, macro, classes=classes, config=config.task)
+            return method.update(state, mirror_at_random(mirror_key, tasks))
+
+        return jax.lax.scan(step, state, None, length=chunk)
+
+    def finish(state: TrainState, lane: Lane, data: LaneData) -> Params:
+        micro, _ = _pools(lane, data, config, pseudo_macro)
+        return method.finish(state, Clips(image=micro.image, label=micro.label, where=micro.train))
+
+    # check_vma off: the initial carries of the scans inside are constants, which the check takes for unvarying.
+    lanes, shared = PartitionSpec(FOLDS), PartitionSpec()
+    # The tasks' axis is left to the update inside, which splits over it where it is longer than 1.
+    own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
+    each = functools.partial(jax.shard_map, mesh=mesh, out_specs=lanes, axis_names=own, check_vma=False)
+    of_row = functools.partial(each_lane, side_by_side=trains_side_by_side(config))
+    return Programs(
+        jax.jit(each(of_row(start, 1), in_specs=(lanes, shared))),
+        jax.jit(each(of_row(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
+        jax.jit(each(of_row(finish, 2), in_specs=(lanes, lanes, shared))),
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
+    """Probabilities of some rows of all images, mean over a clip and its mirror image; there are no labels among the arguments."""
+    logits = method_of(config).logits
+
+    @jax.jit
+    def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array) -> jax.Array:
+        if _scaled_by_fold(config):
+            test = scale_flow(images, scaling=config.scaling, train=train)[rows]
+        else:
+            test = scale_flow(images[rows], scaling=config.scaling)
+        views = jnp.concatenate([test, mirror_flow(test)])
+        probabilities = jax.nn.softmax(logits(params, views))
+        return 0.5 * (probabilities[: rows.shape[0]] + probabilities[rows.shape[0] :])
+
+    return predict
+
+
+def lane_gradient_error(
+    lane: tuple[Fold, int], data: LaneData, config: TrainConfig, classes: int, pseudo_macro: bool
+) -> float:
+    """How far the outer gradient of a lane's first step moves by the precision that is asked for; see `gradient_error`."""
+    fold, seed = lane
+    key = fold_key(seed, fold.subject)
+    macro_train = fold.train if pseudo_macro else fold.macro_train
+    own = Lane(jax.random.key_data(key), jnp.asarray(fold.train), jnp.asarray(macro_train))
+    micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, pseudo_macro)
+    tasks = draw_task_batch(key, micro, macro, classes=classes, config=config.task)
+    return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
+
+
+def trains_side_by_side(config: TrainConfig) -> bool:
+    """Whether the lanes of a device train side by side rather than one after the other."""
+    return side_by_side(config.method.bilevel.task_mapping)
+
+
+def method_of(config: TrainConfig, mesh: Mesh | None = None) -> Method:
+    """The method with the outer optimiser of these settings: AdamW whose rate a cosine takes to 0."""
+    optimizer = optax.adamw(
+        optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
+    )
+    if config.skip_nonfinite:
+        optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=config.steps)
+    return make_method(config.method, config.network, optimizer, steps=config.steps, mesh=mesh)
+
+
+def _pools(lane: Lane, data: LaneData, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:
+    micro_image, macro_image = data.image, data.macro_image
+    if _scaled_by_fold(config):
+        micro_image = scale_flow(micro_image, scaling=config.scaling, train=lane.train)
+        macro_image = scale_flow(macro_image, scaling=config.scaling, train=lane.macro_train)
+    if pseudo_macro:
+        macro_image = magnify_flow(micro_image, config.macro_gain)
+    macro_label = data.macro_label
+    if config.macro_labels == "shuffled":
+        macro_label = shuffle_labels(jax.random.fold_in(lane.key, _SHUFFLE_STEP), macro_label, lane.macro_train)
+    return (
+        Pool(micro_image, data.label, data.subject, lane.train),
+        Pool(macro_image, macro_label, data.macro_subject, lane.macro_train),
+    )
+
+
+def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.Array:
+    """Permute the labels of the training clips among themselves; no other clip's label moves or is moved.
+
+    Args:
+      key: JAX random key.
+      labels: `[m]`.
+      train: `[m]` bool.
+
+    Returns:
+      `[m]`.
+
+    >>> shuffle_labels(jax.random.key(0), jnp.array([1, 1, 7]), jnp.array([True, True, False])).tolist()
+    [1, 1, 7]
+    """
+    chex.assert_equal_shape([labels, train])
+    score = jnp.where(train, jax.random.uniform(key, labels.shape), jnp.inf)
+    # Stable sorts: training rows come first in both, the others keep their own order behind them.
+    return labels.at[jnp.argsort(~train)].set(labels[jnp.argsort(score)])
+
+
+def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
+    """Mirror each clip of a task batch with probability one half, u negated.
+
+    Args:
+      key: JAX random key.
+      tasks: a `Task` with images `[T, n, (frames,) H, W, C]`.
+    """
+    chex.assert_rank(tasks.support.image, {5, 6})
+
+    def some(part_key: jax.Array, images: jax.Array) -> jax.Array:
+        heads = jax.random.bernoulli(part_key, 0.5, images.shape[:2])
+        return jnp.where(heads.reshape(*heads.shape, *[1] * (images.ndim - 2)), mirror_flow(images), images)
+
+    keys = jax.random.split(key, 3)
+    return Task(
+        support=_with_image(tasks.support, some(keys[0], tasks.support.image)),
+        macro=_with_image(tasks.macro, some(keys[1], tasks.macro.image)),
+        query=_with_image(tasks.query, some(keys[2], tasks.query.image)),
+    )
+
+
+def _with_image(clips: Clips, image: jax.Array) -> Clips:
+    return Clips(image=image, label=clips.label, where=clips.where)
+
+
+def _scaled_by_fold(config: TrainConfig) -> bool:
+    """Whether a clip's scaled image depends on the fold's training clips; if not, it is scaled once for all lanes."""
+    return config.scaling == "fold_rms"

@@ -1,0 +1,244 @@
+"""Folds and tasks. A fold names its training clips; a task is drawn from those alone, purely from a key."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from numpy.typing import NDArray
+
+from lightman_jax.losses.classification import keep_where
+from lightman_jax.types import Clips, Task
+
+_PARTITIONS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig:
+    """How a task is drawn.
+
+    Attributes:
+      shots: support clips a class, and as many query clips a class.
+      macro_shots: macro clips a class.
+      tasks: T, tasks of one outer step.
+    """
+
+    shots: int = 5
+    macro_shots: int = 3
+    tasks: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("shots", "macro_shots", "tasks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"task {name} is {getattr(self, name)}; choose 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One held-out subject.
+
+    Attributes:
+      subject: the test subject, `corpus/subject`.
+      test: `[t]` indices of its micro clips.
+      train: `[n]` bool, the micro clips of every other subject.
+      macro_train: `[m]` bool, the macro clips of every other subject.
+    """
+
+    subject: str
+    test: NDArray[np.int64]
+    train: NDArray[np.bool_]
+    macro_train: NDArray[np.bool_]
+
+
+@struct.dataclass
+class Pool:
+    """Clips a task may be drawn from: `image [n,H,W,C]`, `label [n]`, `subject [n]` numbers from 0 up, `train [n]` bool.
+
+    In a micro pool subjects are numbered below n.
+    """
+
+    image: jax.Array
+    label: jax.Array
+    subject: jax.Array
+    train: jax.Array
+
+
+@struct.dataclass
+class TaskIndex:
+    """Rows of the pools that make a task, and which of them are padding."""
+
+    support: jax.Array
+    support_where: jax.Array
+    query: jax.Array
+    query_where: jax.Array
+    macro: jax.Array
+    macro_where: jax.Array
+    label: jax.Array
+    macro_label: jax.Array
+
+
+def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str] = ()) -> list[Fold]:
+    """One fold per subject with micro clips; the subject leaves the micro and the macro pool together.
+
+    Args:
+      subjects: `[n]` subject of each micro clip, made unique over corpora (`corpus/subject`).
+      macro_subjects: `[m]` subject of each macro clip, named alike, so that a person in both pools is one person.
+
+    Returns:
+      Folds in the order of their subjects, numbers by value.
+
+    Raises:
+      ValueError: fewer than two subjects.
+
+    >>> [fold.subject for fold in leave_one_subject_out(["smic/s2", "smic/s1", "smic/s2"])]
+    ['smic/s1', 'smic/s2']
+    """
+    micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
+    names = sorted(set(micro.tolist()), key=natural_order)
+    if len(names) < 2:
+        raise ValueError(
+            f"leave-one-subject-out needs at least 2 subjects, found {len(names)}{f' ({names[0]})' if names else ''}; "
+            "give the clips of more subjects"
+        )
+    folds = [
+        Fold(subject=name, test=np.flatnonzero(micro == name), train=micro != name, macro_train=macro != name)
+        for name in names
+    ]
+    check_folds(folds, micro.tolist(), macro.tolist())
+    return folds
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sorting key that puts `s2` before `s11`.
+
+    >>> sorted(["s11", "s2"], key=natural_order)
+    ['s2', 's11']
+    """
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: Sequence[str]) -> None:
+    """Refuse folds in which a subject stands on both sides, in the micro or in the macro pool, or a clip is tested twice.
+
+    Raises:
+      ValueError: names the fold and the subject.
+    """
+    micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
+    tested: set[int] = set()
+    for fold in folds:
+        held_out = set(micro[fold.test].tolist())
+        for pool, mask, names in (("micro", fold.train, micro), ("macro", fold.macro_train, macro)):
+            shared = held_out & set(names[mask].tolist())
+            if shared:
+                raise ValueError(f"fold {fold.subject}: test subject {sorted(shared)} is in its {pool} training pool")
+        twice = tested & set(fold.test.tolist())
+        if twice:
+            raise ValueError(f"fold {fold.subject}: clips {sorted(twice)} are tested in another fold too")
+        tested |= set(fold.test.tolist())
+
+
+def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig) -> TaskIndex:
+    """Draw one task, purely from `key`.
+
+    The training subjects are split at random into a support and a query side. Each class then takes `shots` clips from
+    either side; where a side has too few, the class is filled from the other side (never a clip twice in a task). Where
+    the pool itself has too few, support takes half of the class and the rest is padding, so that the query is never
+    empty. Choice: of 8 random splits the one that fills least is taken, so support and query have disjoint subjects
+    unless few splits of the pool allow it. Macro clips are drawn from all training subjects.
+
+    Args:
+      key: JAX random key.
+      micro: micro pool; only rows with `train` are drawn.
+      macro: macro pool; only rows with `train` are drawn.
+      classes: N.
+      config: shots.
+
+    Returns:
+      Row numbers `[N*shots]` (class by class) with their masks.
+    """
+    split_key, support_key, query_key, macro_key = jax.random.split(key, 4)
+    chex.assert_equal_shape([micro.label, micro.subject, micro.train])
+    of_class = (micro.label[None, :] == jnp.arange(classes)[:, None]) & micro.train[None, :]
+    on_side = _subject_split(split_key, micro, of_class, config.shots)
+    support, support_where = _draw_rows(support_key, of_class, config.shots, prefer=on_side)
+    half = jnp.repeat(jnp.minimum(config.shots, of_class.sum(axis=1) // 2), config.shots)
+    support_where = support_where & (jnp.tile(jnp.arange(config.shots), classes) < half)
+    used = jnp.zeros(micro.label.shape, bool).at[support].max(support_where)
+    query, query_where = _draw_rows(query_key, of_class & ~used[None, :], config.shots, prefer=~on_side)
+    of_macro = (macro.label[None, :] == jnp.arange(classes)[:, None]) & macro.train[None, :]
+    rows, rows_where = _draw_rows(macro_key, of_macro, config.macro_shots)
+    label = jnp.repeat(jnp.arange(classes, dtype=jnp.int32), config.shots)
+    macro_label = jnp.repeat(jnp.arange(classes, dtype=jnp.int32), config.macro_shots)
+    return TaskIndex(support, support_where, query, query_where, rows, rows_where, label, macro_label)
+
+
+def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
+    """Turn row numbers into a `Task`; padded rows are zero, so they carry nothing.
+
+    Args:
+      index: from `draw_task`.
+      micro: the micro pool it was drawn from.
+      macro: the macro pool it was drawn from.
+    """
+
+    def clips(pool: Pool, rows: jax.Array, where: jax.Array, label: jax.Array) -> Clips:
+        return Clips(image=keep_where(pool.image[rows], where), label=label, where=where)
+
+    return Task(
+        support=clips(micro, index.support, index.support_where, index.label),
+        macro=clips(macro, index.macro, index.macro_where, index.macro_label),
+        query=clips(micro, index.query, index.query_where, index.label),
+    )
+
+
+def draw_task_batch(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig) -> Task:
+    """Draw the T tasks of one outer step, each from its own key.
+
+    Returns:
+      A `Task` whose arrays have the leading axis T.
+    """
+
+    def one(task_key: jax.Array) -> Task:
+        return gather_task(draw_task(task_key, micro, macro, classes=classes, config=config), micro, macro)
+
+    return jax.vmap(one)(jax.random.split(key, config.tasks))
+
+
+def _subject_split(key: jax.Array, micro: Pool, of_class: jax.Array, shots: int) -> jax.Array:
+    """`[n]` bool: clips whose subject is on the support side of the best of a few random splits."""
+    rows = micro.subject.shape[0]
+
+    def split(split_key: jax.Array) -> jax.Array:
+        # Subjects are numbered below n. Training subjects alone are ranked, else the held-out one would shift the halves.
+        score = jax.random.uniform(split_key, (rows,))
+        training = jnp.zeros(rows, bool).at[micro.subject].max(micro.train)
+        score = jnp.where(training, score, jnp.inf)
+        # One sort of the scores in place of two of their places: sorting is the slowest part of a draw.
+        half = (training.sum() + 1) // 2
+        return ((score <= jnp.sort(score)[half - 1]) & training)[micro.subject]
+
+    def missing(side: jax.Array) -> jax.Array:
+        here, there = (of_class & side[None, :]).sum(axis=1), (of_class & ~side[None, :]).sum(axis=1)
+        return (jnp.maximum(shots - here, 0) + jnp.maximum(shots - there, 0)).sum()
+
+    sides = jax.vmap(split)(jax.random.split(key, _PARTITIONS))
+    return sides[jnp.argmin(jax.vmap(missing)(sides))]
+
+
+def _draw_rows(
+    key: jax.Array, allowed: jax.Array, count: int, prefer: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Per class, `count` different allowed rows at random, preferred rows first: `[N*count]` rows and their mask."""
+    score = jax.random.uniform(key, allowed.shape, jnp.float32)
+    if prefer is not None:
+        score = score + prefer[None, :].astype(jnp.float32)
+    score = jnp.where(allowed, score, -1.0)
+    width = min(count, allowed.shape[1])
+    best, rows = jax.lax.top_k(score, width)
+    padding = ((0, 0), (0, count - width))
+    best, rows = jnp.pad(best, padding, constant_values=-1.0), jnp.pad(rows, padding)
+    return rows.reshape(-1), (best >= 0).reshape(-1)
