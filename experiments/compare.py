@@ -22,9 +22,9 @@ from experiments.cli.flags import CommandParser, as_config_error
 from experiments.evaluation.inventory import refuse_changed
 from experiments.evaluation.scores import Prediction, check_seeds, count_predictions, read_predictions
 from experiments.reporting.console import make_console
-from experiments.reporting.pictures import save_picture
+from experiments.reporting.pictures import save_figure
 from lightman_jax.metrics import accuracy, chance_band, holm, paired_difference, sign_flip_p_value, uf1
-from lightman_jax.training.tasks import natural_order
+from lightman_jax.training.folds import natural_order
 
 
 class Run(NamedTuple):
@@ -124,7 +124,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     console.print(table)
 
 
-def save_pairs_picture(path: Path, found: Comparison, title: str) -> None:
+def save_pairs_figure(path: Path, found: Comparison, title: str) -> None:
     """Draw each difference with its interval; what leaves out 0 after correction is drawn dark."""
     figure, axes = plt.subplots(figsize=(7, 1.2 + 0.34 * len(found.pairs)), layout="constrained")
     for row, pair in enumerate(found.pairs):
@@ -136,7 +136,7 @@ def save_pairs_picture(path: Path, found: Comparison, title: str) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("difference of UF1, 95% over subjects; dark: p < 0.05 by Holm")
     axes.set_title(title, fontsize=10)
-    save_picture(path, figure)
+    save_figure(path, figure)
 
 
 def _effect(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None:

@@ -44,7 +44,7 @@ class Moved(NamedTuple):
     offset: int
 
 
-class Film(NamedTuple):
+class DemoVideo(NamedTuple):
     """A film to be written: name, frames a second, frames, movements."""
 
     name: str
@@ -53,11 +53,11 @@ class Film(NamedTuple):
     moved: tuple[Moved, ...]
 
 
-FILMS = (
-    Film("negative.avi", RATE, 100, (Moved("negative", 24, 46, 76),)),
-    Film("positive.avi", RATE, 100, (Moved("positive", 31, 55, 79),)),
-    Film("surprise.avi", RATE, 100, (Moved("surprise", 15, 35, 61),)),
-    Film(
+VIDEOS = (
+    DemoVideo("negative.avi", RATE, 100, (Moved("negative", 24, 46, 76),)),
+    DemoVideo("positive.avi", RATE, 100, (Moved("positive", 31, 55, 79),)),
+    DemoVideo("surprise.avi", RATE, 100, (Moved("surprise", 15, 35, 61),)),
+    DemoVideo(
         "long.avi",
         RATE // 2,
         600,
@@ -66,7 +66,7 @@ FILMS = (
 )
 
 
-def film_frames(film: Film, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
+def video_frames(video: DemoVideo, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     """The frames `[480, 640, 3]` of a film: the portrait, its movements, a swaying head, and sensor noise.
 
     A movement rises and falls as half a cosine on each side of its apex, to a peak of 1.2% of the face's side.
@@ -83,16 +83,16 @@ def film_frames(film: Film, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     side = round(zoom * _FACE_SIDE)
     row, column = round(zoom * (_FACE_TOP - top)), round(zoom * (_FACE_LEFT - left))
     fields = {}
-    for moved in film.moved:
+    for moved in video.moved:
         fields[moved.label] = np.zeros((_HEIGHT, _WIDTH, 2))
         weights = dict.fromkeys(_UNITS[moved.label], (_PEAK * side, _PEAK * side))
         fields[moved.label][row : row + side, column : column + side] = action_unit_field(weights, side)
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, _NOISE, (2 * _HEIGHT, 2 * _WIDTH, 3)).round().astype(np.int16)
-    for number in range(1, film.frames + 1):
-        phase = 2 * np.pi * (number - 1) / film.rate / 7
+    for number in range(1, video.frames + 1):
+        phase = 2 * np.pi * (number - 1) / video.rate / 7
         field = np.broadcast_to(_DRIFT * np.array([np.sin(phase), 1 - np.cos(phase)]), (_HEIGHT, _WIDTH, 2)).copy()
-        for moved in film.moved:
+        for moved in video.moved:
             rise = np.interp(number, (moved.onset, moved.apex, moved.offset), (0.0, 1.0, 0.0))
             field += np.sin(np.pi * rise / 2) ** 2 * fields[moved.label]
         # One large picture of noise, cut anew for every frame: drawing a million numbers each would take longer than all the rest.
@@ -101,18 +101,18 @@ def film_frames(film: Film, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
         yield np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def write_film(path: Path, film: Film) -> None:
+def write_video(path: Path, video: DemoVideo) -> None:
     """Write a film as motion JPEG, the one codec that every build of OpenCV writes.
 
     Raises:
       OSError: OpenCV cannot write it.
     """
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), film.rate, (_WIDTH, _HEIGHT))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), video.rate, (_WIDTH, _HEIGHT))
     if not writer.isOpened():
         raise OSError(f"{path} cannot be written as a film by this build of OpenCV")
     writer.set(cv2.VIDEOWRITER_PROP_QUALITY, _QUALITY)
     try:
-        for frame in film_frames(film):
+        for frame in video_frames(video):
             writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
     finally:
         writer.release()
@@ -124,11 +124,11 @@ def write_demo(folder: Path) -> None:
     truth, support = ["film,label,onset,apex,offset"], io.StringIO(newline="")
     rows = csv.writer(support, lineterminator="\n")
     rows.writerow(["path", "label"])
-    for film in FILMS:
-        write_film(folder / film.name, film)
-        truth += [",".join([film.name, *map(str, moved)]) for moved in film.moved]
-        if len(film.moved) == 1:
-            rows.writerow([film.name, film.moved[0].label])
+    for video in VIDEOS:
+        write_video(folder / video.name, video)
+        truth += [",".join([video.name, *map(str, moved)]) for moved in video.moved]
+        if len(video.moved) == 1:
+            rows.writerow([video.name, video.moved[0].label])
     write_whole(folder / "truth.csv", "\n".join(truth) + "\n")
     write_whole(folder / "support.csv", support.getvalue())
 
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int:
         out = parser.parse_args(words).out
         write_demo(out)
-        print(f"{', '.join(film.name for film in FILMS)} and what is true of them (truth.csv) are in {out}")
+        print(f"{', '.join(video.name for video in VIDEOS)} and what is true of them (truth.csv) are in {out}")
         print(f"python -m experiments.predict {out}/positive.avi --model=runs/smic_stand_in-lightman")
         return 0
 

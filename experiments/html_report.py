@@ -28,12 +28,12 @@ _PICTURES = {
     "confusion.png": "Confusion matrix, pooled over folds, mean over seeds; percentages are of a row.",
     "baselines.png": "The method minus each baseline, same clips and seeds; an interval across 0 shows no difference.",
     "embedding.png": "Clips of one fold in the auxiliary branch. Stars were never trained on; they should lie by their colour.",
-    "where.png": "Above: how much moves. Below: which places change the score of the clip's own class, for held-out clips.",
+    "saliency.png": "Above: how much moves. Below: which places change the score of the clip's own class, for held-out clips.",
     "curves.png": "Training losses over the outer steps. They say nothing about held-out people.",
 }
 
 
-_DRAWN_BEFORE = ("embedding.png", "where.png", "curves.png")
+_DRAWN_BEFORE = ("embedding.png", "saliency.png", "curves.png")
 
 
 class ClipRow(NamedTuple):
@@ -49,7 +49,7 @@ def write_report(workdir: Path) -> Path:
     """Write `report.html` of a finished run, and bring `metrics.json` and the pictures of scores up to date with its predictions.
 
     Args:
-      workdir: of a run of the protocols `loso` or `cross_dataset`, or of `experiments.select`.
+      workdir: of a run of the protocols `loso` or `leave_one_dataset_out`, or of `experiments.select`.
 
     Returns:
       The report's path.
@@ -67,7 +67,7 @@ def write_report(workdir: Path) -> Path:
     metrics |= score_predictions(rows, classes, metrics["folds_expected"])
     metrics["baselines"] = compare_with_baselines(workdir, metrics["method"], metrics["data"]["dataset"])
     write_whole(workdir / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-    report.save_confusion_picture(workdir / "confusion.png", metrics)
+    report.save_confusion_figure(workdir / "confusion.png", metrics)
     certain = clips_by_certainty(rows, classes)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True

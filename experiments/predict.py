@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
+from lightman_jax.data.vision.video import Video, find_videos
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -39,7 +40,6 @@ from experiments.prediction.movements import (
 from experiments.prediction.table import Row, print_table, trained_on, write_table
 from experiments.reporting.console import make_console
 from lightman_jax.data.vision.faces import FaceBox
-from lightman_jax.data.vision.recording import Recording, find_recordings
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
 from lightman_jax.data.vision.visibility import WHOLE, Visibility, Whole
 from lightman_jax.model.saved_model import Model
@@ -50,7 +50,7 @@ _LONGEST_MICRO = 0.5
 _TELL_EVERY = 100
 
 
-def predict_recordings(
+def predict_videos(
     model: Model,
     words: Sequence[str],
     settings: Settings,
@@ -78,29 +78,29 @@ def predict_recordings(
       ConfigError: the labelled clips cannot be used, or a span is given for several recordings.
       OSError: the results cannot be written.
     """
-    recordings = find_recordings(words)
-    if span is not None and len(recordings) != 1:
-        raise ConfigError(f"--onset and --apex belong to one recording, found {len(recordings)}; name one")
+    videos = find_videos(words)
+    if span is not None and len(videos) != 1:
+        raise ConfigError(f"--onset and --apex belong to one recording, found {len(videos)}; name one")
     known = None if support is None else read_labelled(support, model, settings)
     for line in known.lines if known else ():
         console.print(f"labelled: {line}", markup=False)
     (out / _SHEETS).mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
-    for count, recording in enumerate(recordings, start=1):
-        text = f"{count}/{len(recordings)}: {recording.name}"
-        if isinstance(recording, Recording):
-            label = f"{count:03d}_{_safe(recording.name)}"
+    for count, video in enumerate(videos, start=1):
+        text = f"{count}/{len(videos)}: {video.name}"
+        if isinstance(video, Video):
+            label = f"{count:03d}_{_safe(video.name)}"
             with _telling(console, text) as tell:
-                rows += _predict_one(model, recording, settings, out, label, known, span, tell)
+                rows += _predict_one(model, video, settings, out, label, known, span, tell)
         else:
-            rows.append(Row(recording.name, recording.reason))
+            rows.append(Row(video.name, video.reason))
         write_table(out / TABLE, rows, model, len(known.label) if known else 0)
     return rows
 
 
 def _predict_one(
     model: Model,
-    recording: Recording,
+    video: Video,
     settings: Settings,
     out: Path,
     label: str,
@@ -108,8 +108,8 @@ def _predict_one(
     span: Span | None,
     on_frame: Callable[[int], None],
 ) -> list[Row]:
-    rate = settings.rate or recording.rate
-    row = Row(recording.name, rate=rate)
+    rate = settings.rate or video.rate
+    row = Row(video.name, rate=rate)
     rows: list[Row] = []
     given = len(known.label) if known else 0
 
@@ -127,7 +127,7 @@ def _predict_one(
         rows.append(one)
 
     try:
-        search = find_movements(recording, settings, span, on_frame, tell)
+        search = find_movements(video, settings, span, on_frame, tell)
     except ValueError as error:
         # What was found before a damaged frame stays.
         return [*rows, row._replace(reason=str(error))]
@@ -211,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
-    jax.config.update("jax_compilation_cache_dir", str(Path(DataConfig().shards).expanduser() / "xla"))
+    jax.config.update("jax_compilation_cache_dir", str(Path(DataConfig().data_cache).expanduser() / "xla"))
     require_device()
     console = make_console()
     model = open_model(options.model, options.adapt_steps)
@@ -222,7 +222,7 @@ def _run(words: Sequence[str]) -> int:
         text = "The networks were trained on invented stand-in clips: no prediction below says anything about people."
         console.print(Panel(text, title="TRAINED ON STAND-IN DATA", width=min(console.width, 110), style="yellow"))
     out = options.out
-    rows = predict_recordings(model, options.inputs, settings, out, console, support=options.support, span=span)
+    rows = predict_videos(model, options.inputs, settings, out, console, support=options.support, span=span)
     print_table(console, rows, model)
     known = "" if model.about["data"]["stand_in"] else "; of people who are in it this is no test"
     console.print(f"{model.about['networks']} networks; trained on {trained_on(model)}{known}", markup=False)

@@ -24,15 +24,15 @@ from experiments.cli.config import DataConfig, parse_prepare_config
 from experiments.reporting.data_sheet import save_sheet
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
-from lightman_jax.data.corpora.corrections import read_repairs
+from lightman_jax.data.corpora.corrections import read_corrections
 from lightman_jax.data.corpora.labels import assign_labels
 from lightman_jax.data.corpora.records import DataError, Reading
 from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipStore
 from lightman_jax.data.preparation.prepare import STAND_IN_SUFFIX, check_prepared, prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import is_still
-from lightman_jax.data.synthetic.simulated_au import NAME as FACS
-from lightman_jax.data.synthetic.simulated_au import FacsConfig, facs_reading
+from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
+from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
 from lightman_jax.data.synthetic.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
 from lightman_jax.files import require_space, write_whole
 
@@ -55,17 +55,17 @@ def check_data(config: DataConfig, say: Say, workers: int | None = None) -> Chec
       DataError: no such corpus there, or one whose tables cannot be read.
       OSError: the shards' folder cannot be written.
     """
-    shards = Path(config.shards).expanduser()
-    repairs = read_repairs(Path(config.repairs).expanduser()) if config.repairs else ()
+    data_cache = Path(config.data_cache).expanduser()
+    corrections = read_corrections(Path(config.corrections).expanduser()) if config.corrections else ()
 
     def read(name: str, given: str | None) -> Reading:
-        if name == FACS:
-            return facs_reading(FacsConfig())
-        folder = Path(given).expanduser() if given else _stand_in(name, shards, say)
-        return read_corpus(name, folder, repairs)
+        if name == SIMULATED_AU:
+            return simulated_au_reading(SimulatedAUConfig())
+        folder = Path(given).expanduser() if given else _stand_in(name, data_cache, say)
+        return read_corpus(name, folder, corrections)
 
     reading = read(config.dataset, config.data_dir)
-    if config.dataset == FACS:
+    if config.dataset == SIMULATED_AU:
         reading = dataclasses.replace(reading, stand_in=True)
     if config.macro:
         reading = _with_macro(reading, read(config.macro, config.macro_dir))
@@ -74,7 +74,7 @@ def check_data(config: DataConfig, say: Say, workers: int | None = None) -> Chec
     )
     say(f"data: checking {len(reading.clips)} clips of {reading.root}")
     progress = _each_tenth(say, "data: checked clip")
-    return check_reading(reading, space, ClipStore(shards / "clips"), workers=workers, on_progress=progress)
+    return check_reading(reading, space, ClipStore(data_cache / "clips"), workers=workers, on_progress=progress)
 
 
 def prepare_checked(config: DataConfig, check: Check, say: Say, workers: int | None = None) -> Path:
@@ -93,9 +93,9 @@ def prepare_checked(config: DataConfig, check: Check, say: Say, workers: int | N
       DataError: no clip can be prepared.
       OSError: the shards' folder cannot be written, or its disk is too small.
     """
-    shards = Path(config.shards).expanduser()
+    data_cache = Path(config.data_cache).expanduser()
     name = config.dataset + (STAND_IN_SUFFIX if check.reading.stand_in else "")
-    folder = shards / f"{name}-{source_fingerprint(check.reading, check.space, config.motion)}"
+    folder = data_cache / f"{name}-{source_fingerprint(check.reading, check.space, config.motion)}"
     count = len(check.reading.clips)
     if folder.exists():
         try:
@@ -110,7 +110,7 @@ def prepare_checked(config: DataConfig, check: Check, say: Say, workers: int | N
         folder,
         dataset=config.dataset,
         config=config.motion,
-        store=ClipStore(shards / "clips"),
+        store=ClipStore(data_cache / "clips"),
         workers=workers,
         on_progress=_each_tenth(say, "data: clip"),
     )
@@ -165,7 +165,10 @@ def print_check(console: Console, check: Check) -> None:
         console.print(listed)
         if len(reading.problems) > _MOST_LISTED:
             console.print(f"and {len(reading.problems) - _MOST_LISTED} more, all of them in the JSON")
-    for line in (*(f"note: {note}" for note in reading.notes), *(f"correction: {text}" for text in reading.repairs)):
+    for line in (
+        *(f"note: {note}" for note in reading.notes),
+        *(f"correction: {text}" for text in reading.corrections),
+    ):
         console.print(line)
     lost = len(check.lost)
     console.print(
@@ -184,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = parse_prepare_config(words)
         return _prepare(config.data, console, config.workers or None, config.out, check_alone=config.check)
 
-    return run_command("experiments.prepare", words, work, remedy="Give a folder that can be written by --shards")
+    return run_command("experiments.prepare", words, work, remedy="Give a folder that can be written by --data_cache")
 
 
 def _prepare(data: DataConfig, console: Console, workers: int | None, out: str | None, *, check_alone: bool) -> int:
@@ -240,14 +243,14 @@ def _with_macro(micro: Reading, macro: Reading) -> Reading:
         ),
         problems=(*micro.problems, *macro.problems),
         notes=(*micro.notes, *said, *macro.notes, f"macro clips from {macro.root}"),
-        repairs=(*micro.repairs, *macro.repairs),
+        corrections=(*micro.corrections, *macro.corrections),
         stand_in=micro.stand_in or macro.stand_in,
     )
 
 
-def _stand_in(dataset: str, shards: Path, say: Say) -> Path:
+def _stand_in(dataset: str, data_cache: Path, say: Say) -> Path:
     config = stand_in_config(dataset)
-    folder = shards / f"{dataset}{STAND_IN_SUFFIX}-clips-{stand_in_fingerprint(dataset, config)}"
+    folder = data_cache / f"{dataset}{STAND_IN_SUFFIX}-clips-{stand_in_fingerprint(dataset, config)}"
     if not folder.is_dir():
         require_space(folder, stand_in_size(dataset, config))
         title = PROTOCOLS[dataset].title if dataset in PROTOCOLS else CORPORA[dataset].title

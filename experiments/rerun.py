@@ -1,6 +1,6 @@
 """`python -m experiments.rerun RUN --fold=SUBJECT [--seed=0]`: train one fold of a finished run again, and compare.
 
-Settings come from the run's `config.json`, data from where it had them (`--data_dir` and `--shards` say otherwise). What the fold
+Settings come from the run's `config.json`, data from where it had them (`--data_dir` and `--data_cache` say otherwise). What the fold
 predicts is set beside the run's `predictions.csv`; status 0 if both agree, 1 if not. Nothing in the run's folder is changed.
 """
 
@@ -19,7 +19,7 @@ from rich.table import Table
 from experiments.cli.commands import RUN_NEEDED, run_command
 from experiments.cli.config import ADAPTED_PROTOCOLS, RunConfig
 from experiments.cli.flags import CommandParser, ConfigError, as_config_error
-from experiments.evaluation.cross_validation import Work, predict_lanes
+from experiments.evaluation.cross_validation import Work, predict_jobs
 from experiments.evaluation.inventory import refuse_changed
 from experiments.evaluation.scores import Prediction, read_predictions
 from experiments.evaluation.stored_config import read_run
@@ -27,7 +27,7 @@ from experiments.reporting.console import make_console
 from experiments.run import set_up_jax
 from experiments.train import plan_work
 from lightman_jax.training.cross_validation import train_folds
-from lightman_jax.training.tasks import natural_order
+from lightman_jax.training.folds import natural_order
 
 _ROUNDING = 1e-5
 
@@ -59,15 +59,15 @@ def rerun_fold(work: Work, config: RunConfig, stored: Sequence[Prediction], subj
         raise ValueError(
             f"the run has no fold {subject!r} under seed {seed}; choose one of {', '.join(folds)} and of {seeds}"
         )
-    lanes = train_folds(
+    jobs = train_folds(
         work.micro,
         work.macro,
         work.folds,
         work.trainings,
         config.trained,
-        skip=lambda fold, own: (fold.subject, work.seed_of(own)) != (subject, seed),
+        skip=lambda fold, own: (fold.name, work.seed_of(own)) != (subject, seed),
     )
-    now = sorted(predict_lanes(work, list(lanes), config.trained), key=lambda row: row.clip)
+    now = sorted(predict_jobs(work, list(jobs), config.trained), key=lambda row: row.clip)
     if [row.clip for row in then] != [row.clip for row in now]:
         raise ValueError(f"fold {subject} has {len(now)} clips in these data and {len(then)} in the run's table")
     # The table has nine digits, which name every float32.
@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fold", required=True, help="subject (or corpus) that the fold holds out, such as smic/s3")
     parser.add_argument("--seed", type=int, default=0, help="of the run [0]")
     parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
-    parser.add_argument("--shards", help="folder in which prepared data are kept")
+    parser.add_argument("--data_cache", help="folder in which prepared data are kept")
     words = sys.argv[1:] if argv is None else list(argv)
     return run_command("experiments.rerun", words, lambda: _rerun(parser.parse_args(words)), remedy=RUN_NEEDED)
 

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     config = parse_config(words)
     set_up_jax(config)
-    from experiments.train import train_along, train_and_evaluate
+    from experiments.train import train_and_evaluate, train_as_worker
 
     if config.dry_run:
         from experiments.evaluation.dry_run import dry_run
@@ -37,7 +37,7 @@ def _run(words: Sequence[str]) -> int:
     elif is_first():
         train_and_evaluate(config)
     else:
-        train_along(config)
+        train_as_worker(config)
     return 0
 
 
@@ -47,7 +47,7 @@ def set_up_jax(config: RunConfig) -> None:
     if not told and "JAX_NUM_CPU_DEVICES" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         jax.config.update("jax_num_cpu_devices", min(cores, _MOST_HOST_DEVICES))
-    jax.config.update("jax_compilation_cache_dir", str(Path(config.data.shards).expanduser() / "xla"))
+    jax.config.update("jax_compilation_cache_dir", str(Path(config.data.data_cache).expanduser() / "xla"))
     join_hosts(config)
     require_device()
 

@@ -1,4 +1,4 @@
-"""`python -m experiments.select --dataset=... --candidate="--tasks=4" --candidate="..."`: settings chosen on inner subjects alone.
+"""`python -m experiments.select --dataset=... --candidate="--meta_batch_size=4" --candidate="..."`: settings chosen on inner subjects alone.
 
 Subjects are dealt into six groups. A candidate, the other flags with its own added, is trained without each pair of groups and
 predicts both. For the subjects of group g the candidate is taken that is best on the other five groups, each predicted without
@@ -21,7 +21,7 @@ from rich.table import Table
 from experiments.cli.commands import run_command
 from experiments.cli.config import RunConfig, default_workdir, parse_config
 from experiments.cli.flags import ConfigError, about_text
-from experiments.evaluation.cross_validation import Work, predict_lanes, train_lanes
+from experiments.evaluation.cross_validation import Work, predict_jobs, train_jobs
 from experiments.evaluation.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.evaluation.inventory import FORMAT_VERSION
 from experiments.evaluation.locks import only_writer
@@ -35,7 +35,7 @@ from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.files import write_whole
 from lightman_jax.metrics import confusion_matrix, uf1
-from lightman_jax.training.tasks import natural_order
+from lightman_jax.training.folds import natural_order
 
 _FLAG = "--candidate="
 
@@ -76,10 +76,10 @@ def inner_scores(
     for pairs in rounds_of_pairs():
         folds = [fold_without(pair, work, of_subject, name=f"groups {pair[0]} and {pair[1]}") for pair in pairs]
         part = work._replace(folds=folds)
-        lanes = train_lanes(part, config.trained, workdir, console).lanes
-        rows = predict_lanes(part, lanes, config.trained)
+        jobs = train_jobs(part, config.trained, workdir, console).jobs
+        rows = predict_jobs(part, jobs, config.trained)
         for pair, fold in zip(pairs, folds, strict=True):
-            own = [row for row in rows if row.fold == fold.subject]
+            own = [row for row in rows if row.fold == fold.name]
             guessed[pair] = {(row.seed, row.clip): micro.classes.index(row.prediction) for row in own}
     scores = np.zeros((len(work.seeds), GROUPS))
     for g in range(GROUPS):
@@ -128,10 +128,10 @@ def _select_in(
     _print(console, list(candidates), found)
     rows: list[Prediction] = []
     for index, config in enumerate(candidates.values()):
-        folds = [fold for fold in work.folds if found.chosen[of_subject[fold.subject]] == index]
+        folds = [fold for fold in work.folds if found.chosen[of_subject[fold.name]] == index]
         if folds:
             part = work._replace(folds=folds)
-            rows += predict_lanes(part, train_lanes(part, config.trained, workdir, console).lanes, config.trained)
+            rows += predict_jobs(part, train_jobs(part, config.trained, workdir, console).jobs, config.trained)
     write_predictions(workdir / "predictions.csv", rows, work.micro.classes)
     metrics = {
         "format_version": FORMAT_VERSION,
@@ -183,7 +183,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(shared: Sequence[str], own: Sequence[str]) -> int:
     base = parse_config(shared)
     if len(own) < 2:
-        raise ConfigError('give two candidates or more, such as --candidate="--tasks=2" --candidate="--tasks=4"')
+        raise ConfigError(
+            'give two candidates or more, such as --candidate="--meta_batch_size=2" --candidate="--meta_batch_size=4"'
+        )
     candidates = {text or "as given": parse_config([*shared, *text.split()]) for text in own}
     differing = [name for name, config in candidates.items() if config.data != base.data]
     if differing:

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from experiments.cli.config import ADAPTED_PROTOCOLS, RunConfig, default_workdir
 from experiments.cli.hosts import is_first, wait_for_all
-from experiments.cli.progress import open_board, write_curves
+from experiments.cli.progress import open_summary_writer, write_curves
 from experiments.evaluation.baseline_runs import baseline_configs, baseline_work, run_baselines
-from experiments.evaluation.cross_validation import Trained, Work, predict_lanes, train_lanes, train_lanes_along
+from experiments.evaluation.cached_results import cached_results, results_digest
+from experiments.evaluation.cross_validation import Trained, Work, predict_jobs, train_jobs, train_jobs_as_worker
 from experiments.evaluation.few_shot import episode_work, print_episodes, run_episodes
-from experiments.evaluation.held_results import held_results, results_digest
 from experiments.evaluation.inventory import FORMAT_VERSION, forget_inventory, keep_inventory
 from experiments.evaluation.locks import only_writer
 from experiments.evaluation.protocols import Plan, leave_one_corpus_out_plan, leave_one_subject_out_plan
@@ -26,14 +26,14 @@ from experiments.evaluation.scores import read_predictions, score_predictions, w
 from experiments.html_report import write_report
 from experiments.prepare import check_data, prepare_checked, refuse_bad_clips
 from experiments.reporting import console as report
-from experiments.reporting.insight import save_embedding_picture, save_where_picture
+from experiments.reporting.insight import save_embedding_figure, save_saliency_figure
 from lightman_jax.data.corpora.catalog import PROTOCOLS
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.data.preparation.prepare import STAND_IN_SUFFIX
-from lightman_jax.data.synthetic.simulated_au import NAME as FACS
+from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.model.checkpoint import save_params
-from lightman_jax.preprocessing import training_power
+from lightman_jax.preprocessing import training_mean_square
 from lightman_jax.training.cross_validation import TrainedFold
 from lightman_jax.training.leakage import check_leaks
 
@@ -80,7 +80,7 @@ def _run_in(
     """Train, test and write, in a workdir that is this run's."""
     stand_in = prepared.manifest["stand_in"]
     console.print(
-        f"training: {len(plan.folds)} folds x {len(work.seeds)} seed(s) x {work.members} member(s), "
+        f"training: {len(plan.folds)} folds x {len(work.seeds)} seed(s) x {work.ensemble_size} member(s), "
         f"{config.train.steps} steps each, {jax.device_count()} devices"
     )
     console.print(f"macro clips: {_macro_text(prepared, config)}")
@@ -89,41 +89,41 @@ def _run_in(
         return _evaluate_episodes(config, prepared, plan, work, workdir, console)
     words = (config.baselines, config.method_name, json.dumps(_origin(config, prepared, plan)))
     digest = results_digest(work, [config.trained, *baseline_configs(config).values()], words)
-    board_folder = workdir / "tensorboard" if config.tensorboard else None
-    wanted = board_folder is not None and not board_folder.exists()
-    held = held_results(workdir, digest, console.print) if jax.process_count() == 1 and not wanted else None
+    writer_folder = workdir / "tensorboard" if config.tensorboard else None
+    wanted = writer_folder is not None and not writer_folder.exists()
+    held = cached_results(workdir, digest, console.print) if jax.process_count() == 1 and not wanted else None
     if held is not None:
         console.print(f"cached: nothing that these results depend on has changed since {workdir} was written")
         _print_all(console, config, held, workdir)
         return held
     forget_inventory(workdir)
     write_environment(workdir, prepared)
-    with open_board(board_folder) as board:
-        done = train_lanes(work, config.trained, workdir, console, board)
-        histories = [lane.history for lane in done.lanes]
-        if board is not None:
-            write_curves(board, histories)
+    with open_summary_writer(writer_folder) as summary_writer:
+        done = train_jobs(work, config.trained, workdir, console, summary_writer)
+        histories = [job.history for job in done.jobs]
+        if summary_writer is not None:
+            write_curves(summary_writer, histories)
     if done.held:
         console.print(
-            f"{done.held} of {len(done.lanes)} trainings are taken from {workdir / 'lanes'}: nothing they depend on has changed"
+            f"{done.held} of {len(done.jobs)} trainings are taken from {workdir / 'folds'}: nothing they depend on has changed"
         )
     console.print(f"trained in {done.seconds:.0f} s, of which {done.compile_seconds:.0f} s went into compiling")
-    rows = predict_lanes(work, done.lanes, config.trained)
+    rows = predict_jobs(work, done.jobs, config.trained)
     write_predictions(workdir / "predictions.csv", rows, prepared.micro.classes)
     beside = run_baselines(work, config, workdir, console)
     metrics = _score(config, prepared, plan, workdir, done) | {"baselines": beside}
     write_json(workdir / "metrics.json", metrics)
-    each = len(work.folds) * work.members
+    each = len(work.folds) * work.ensemble_size
     for place, seed in enumerate(work.seeds):
-        own = list(done.lanes[place * each : (place + 1) * each])
+        own = list(done.jobs[place * each : (place + 1) * each])
         _save_seed(workdir / "checkpoints" / f"seed_{seed}", config, prepared, own)
-    report.save_confusion_picture(workdir / "confusion.png", metrics)
-    report.save_curves_picture(workdir / "curves.png", metrics, histories)
+    report.save_confusion_figure(workdir / "confusion.png", metrics)
+    report.save_curves_figure(workdir / "curves.png", metrics, histories)
     about = f"{config.method_name} on {plan.title}" + (", STAND-IN DATA" if stand_in else "")
-    save_where_picture(workdir / "where.png", work, done.lanes, config.trained, about)
+    save_saliency_figure(workdir / "saliency.png", work, done.jobs, config.trained, about)
     if config.trained.method.variant != "generated":
         largest = max(range(len(work.folds)), key=lambda row: len(work.folds[row].test))
-        save_embedding_picture(workdir / "embedding.png", work, done.lanes[largest], config.trained, about)
+        save_embedding_figure(workdir / "embedding.png", work, done.jobs[largest], config.trained, about)
     write_report(workdir)
     keep_inventory(workdir, digest)
     _print_all(console, config, metrics, workdir)
@@ -160,14 +160,14 @@ def _evaluate_episodes(
     return metrics
 
 
-def train_along(config: RunConfig) -> None:
+def train_as_worker(config: RunConfig) -> None:
     """What every process but the first does: train with it, and write nothing."""
     _, _, work = plan_work(config, Console(quiet=True))
     if config.protocol in ADAPTED_PROTOCOLS:
-        train_lanes_along(episode_work(work, config), config.trained)
+        train_jobs_as_worker(episode_work(work, config), config.trained)
         return
     for trained in (config.trained, *baseline_configs(config).values()):
-        train_lanes_along(baseline_work(work, trained, config), trained)
+        train_jobs_as_worker(baseline_work(work, trained, config), trained)
 
 
 def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work]:
@@ -181,7 +181,7 @@ def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work
     prepared = _prepare(config, console)
     if is_first():
         wait_for_all("prepared")
-    make_plan = leave_one_corpus_out_plan if config.protocol == "cross_dataset" else leave_one_subject_out_plan
+    make_plan = leave_one_corpus_out_plan if config.protocol == "leave_one_dataset_out" else leave_one_subject_out_plan
     plan = make_plan(config.data.dataset, prepared.micro, prepared.macro, prepared.manifest)
     try:
         check_leaks(prepared.micro, prepared.macro, plan.folds, config.train.scaling)
@@ -191,7 +191,7 @@ def plan_work(config: RunConfig, console: Console) -> tuple[Prepared, Plan, Work
         plan = dataclasses.replace(plan, folds=plan.folds[:2])
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if prepared.manifest["stand_in"] else _SEEDS_ON_CORPUS)
     data = prepared.manifest["dataset"]
-    work = Work(data, prepared.micro, prepared.macro, plan.folds, range(seeds), config.members_used)
+    work = Work(data, prepared.micro, prepared.macro, plan.folds, range(seeds), config.ensemble_size_used)
     return prepared, plan, work
 
 
@@ -205,11 +205,11 @@ def _prepare(config: RunConfig, console: Console) -> Prepared:
 def _score(config: RunConfig, prepared: Prepared, plan: Plan, workdir: Path, done: Trained) -> dict[str, Any]:
     """Score the table as written, so that the file and the figures cannot disagree."""
     rows, classes = read_predictions(workdir / "predictions.csv")
-    held_out = "corpus" if config.protocol == "cross_dataset" else "subject"
+    held_out = "corpus" if config.protocol == "leave_one_dataset_out" else "subject"
     return {
         **_origin(config, prepared, plan),
         "rule": f"leave-one-{held_out}-out; {config.train.steps} steps fixed in advance; no adaptation on the test {held_out}; "
-        f"mean over {config.members_used} training(s)",
+        f"mean over {config.ensemble_size_used} training(s)",
         "training_seconds": round(done.seconds, 1),
         "compile_seconds": round(done.compile_seconds, 1),
         **score_predictions(rows, classes, plan.folds_expected),
@@ -232,8 +232,8 @@ def _origin(config: RunConfig, prepared: Prepared, plan: Plan) -> dict[str, Any]
 def _macro_text(prepared: Prepared, config: RunConfig) -> str:
     if prepared.macro is not None:
         count = len(prepared.macro)
-        if {name.removesuffix(STAND_IN_SUFFIX) for name in prepared.macro.dataset} == {FACS}:
-            return f"{count} macro clips simulated from action units ({FACS})"
+        if {name.removesuffix(STAND_IN_SUFFIX) for name in prepared.macro.dataset} == {SIMULATED_AU}:
+            return f"{count} macro clips simulated from action units ({SIMULATED_AU})"
         return (
             f"{count} invented macro clips"
             if prepared.manifest["stand_in"]
@@ -255,21 +255,21 @@ def _save_seed(folder: Path, config: RunConfig, prepared: Prepared, trained: Seq
     details = {
         "data": prepared.manifest["dataset"],
         "stand_in": prepared.manifest["stand_in"],
-        "folds": [t.fold.subject for t in trained],
+        "folds": [t.fold.name for t in trained],
         "classes": list(prepared.micro.classes),
         "network": dataclasses.asdict(config.train.network),
         "scaling": config.train.scaling,
         "origin": prepared.manifest["origin"],
         "flow": prepared.manifest["flow"],
         "image_shape": list(prepared.micro.image.shape[1:]),
-        "power": _power(config, prepared, trained),
+        "power": _mean_square(config, prepared, trained),
     }
     save_params(folder, config.train.steps, stacked, details)
 
 
-def _power(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]) -> list[Any]:
+def _mean_square(config: RunConfig, prepared: Prepared, trained: Sequence[TrainedFold]) -> list[Any]:
     """What test clips are divided by where that comes from each fold's training clips; nothing where it comes from the clip."""
     if config.train.scaling != "fold_rms":
         return []
     images = jnp.asarray(prepared.micro.image)
-    return [np.asarray(training_power(images, jnp.asarray(t.fold.train))).tolist() for t in trained]
+    return [np.asarray(training_mean_square(images, jnp.asarray(t.fold.train))).tolist() for t in trained]

@@ -22,7 +22,7 @@ def scale_flow(
     *,
     scaling: Scaling = "clip_rms",
     train: jax.Array | None = None,
-    power: jax.Array | None = None,
+    mean_square: jax.Array | None = None,
 ) -> jax.Array:
     """Centre by the median and divide every channel by its root mean square; strain, which has no sign, is not centred.
 
@@ -36,7 +36,7 @@ def scale_flow(
       images: `[n, (frames,) H, W, C]`, C = 3 for flow in any linear unit (pixels, or 0..255), C = 1 for grey pictures.
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
       train: `[n]` bool, the fold's training clips among the images; needed by `fold_rms` alone.
-      power: `[1, (1,) 1, 1, C]` from `training_power`, in place of `train` where the training clips are not among the images.
+      mean_square: `[1, (1,) 1, 1, C]` from `training_mean_square`, in place of `train` where the training clips are not among the images.
 
     Returns:
       The same shape, in units of the RMS, or -1..1.
@@ -58,10 +58,10 @@ def scale_flow(
     centred = _centred(images)
     if scaling == "clip_rms":
         mean_square = jnp.mean(jnp.square(centred), axis=within, keepdims=True)
-    elif power is not None:
-        mean_square = power
+    elif mean_square is not None:
+        mean_square = mean_square
     elif train is not None:
-        mean_square = training_power(images, train)
+        mean_square = training_mean_square(images, train)
     else:
         raise ValueError(
             "scaling 'fold_rms' needs train=, a mask of the fold's training clips, or power=, their mean squares"
@@ -69,7 +69,7 @@ def scale_flow(
     return centred / jnp.maximum(jnp.sqrt(mean_square), _FLAT_RMS)
 
 
-def training_power(images: jax.Array, train: jax.Array) -> jax.Array:
+def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
     """Mean square of each channel, centred as `scale_flow` does, over the training clips: what `fold_rms` divides by the root of.
 
     Args:
@@ -79,10 +79,10 @@ def training_power(images: jax.Array, train: jax.Array) -> jax.Array:
     Returns:
       `[1, (1,) 1, 1, C]`.
     """
-    power = jnp.mean(jnp.square(_centred(images)), axis=tuple(range(1, images.ndim - 1)), keepdims=True)
+    mean_square = jnp.mean(jnp.square(_centred(images)), axis=tuple(range(1, images.ndim - 1)), keepdims=True)
     weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
     # A where, not a product alone: a non-finite test clip must not reach the sum as nan * 0.
-    return jnp.sum(jnp.where(weight > 0, power, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
+    return jnp.sum(jnp.where(weight > 0, mean_square, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
 
 
 def _centred(images: jax.Array) -> jax.Array:

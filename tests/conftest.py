@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
-from lightman_jax.networks.dual_branch import NetworkConfig, init_params
-from lightman_jax.types import ClipSet
+from tests.inputs import TINY_RUN, write_flow_release
 
 # Both workers of one test run share what either has compiled; nothing is kept for the next run, nor shared with another.
 if "LIGHTMAN_TEST_CACHE" not in os.environ:
@@ -49,18 +46,6 @@ def _outside_strict_mode(
 # The strict mode is for this project's code; optax's Adam and schedules mix integer counts with floats.
 optax.adam, optax.adamw = _outside_strict_mode(optax.adam), _outside_strict_mode(optax.adamw)
 
-TINY_RUN = [
-    "--width=8",
-    "--embedding=4",
-    "--shots=1",
-    "--macro_shots=1",
-    "--tasks=1",
-    "--steps=2",
-    "--seeds=2",
-    "--members=1",
-]
-CLASSES = ("negative", "positive", "surprise")
-
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
@@ -78,11 +63,11 @@ def x64() -> Iterator[None]:
 def one_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Conv4 with one block, for tests to which the network's depth is nothing but compile time."""
     from lightman_jax.networks.backbones import Conv4
-    from lightman_jax.training import program as lane
+    from lightman_jax.training import program
 
     def forget() -> None:
-        lane.training_program.cache_clear()
-        lane.prediction_program.cache_clear()
+        program.training_program.cache_clear()
+        program.prediction_program.cache_clear()
 
     forget()
     monkeypatch.setattr(Conv4, "depth", 1)
@@ -90,70 +75,14 @@ def one_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget()
 
 
-def random_params(network: NetworkConfig, image_shape: tuple[int, int, int], seed: int = 0) -> Any:
-    """Float64 parameters of the dual branch, every entry off its initial zero or one so that no term drops out."""
-    shapes = jax.eval_shape(
-        lambda key: init_params(key, config=network, image_shape=image_shape, classes=3), jax.random.key(0)
-    )
-    rng = np.random.default_rng(seed)
-
-    def draw(path: Any, leaf: Any) -> jax.Array:
-        centre = 1.0 if "norm_scale" in jax.tree_util.keystr(path) else 0.0
-        spread = np.sqrt(2 / np.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.1
-        return jnp.asarray(centre + spread * rng.normal(size=leaf.shape))
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
-def make_clips(subjects: int = 4, each: int = 2, side: int = 16, seed: int = 0, corpus: str = "smic") -> ClipSet:
-    """Clips with a little of their class in them: `each` clips of every class for every subject."""
-    rng = np.random.default_rng(seed)
-    label = np.tile(np.repeat(np.arange(3), each), subjects).astype(np.int32)
-    subject = [f"{corpus}/s{number}" for number in range(1, subjects + 1) for _ in range(3 * each)]
-    # A bump of downward motion at a height of its own for each class, alike on both halves of the face.
-    rows, columns = np.mgrid[:side, :side] / side
-    pattern = np.stack([np.exp(-((rows - y) ** 2 + (columns - 0.5) ** 2) / 0.03) for y in (0.2, 0.5, 0.8)])
-    image = rng.normal(size=(len(label), side, side, 3))
-    image[..., 1] += 5 * pattern[label]
-    clip = tuple(f"{name}/c{row:03d}" for row, name in enumerate(subject))
-    return ClipSet(image.astype(np.float32), label, tuple(subject), clip, CLASSES)
-
-
-def write_flow_release(
-    folder: Path, subjects: int = 3, each: int = 2, seed: int = 0, corpora: tuple[str, ...] = ("smic",)
-) -> Path:
-    """A miniature of the public flow release, its blank before `.png` included."""
-    from lightman_jax.data.vision.images import write_image
-
-    pictures = folder / "STSNet_whole_norm_u_v_os"
-    pictures.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    pattern = rng.integers(0, 120, size=(3, 28, 28, 3))
-    lines = ["dataset,sub,filename_o,label,apex,imagename,sub_filename"]
-    for corpus in corpora:
-        for number in range(1, subjects + 1):
-            for label, code in enumerate(("ne", "po", "sur")):
-                for count in range(1, each + 1):
-                    subject = f"s{number:02d}" if corpus == "smic" else f"sub{number:02d}"
-                    name = f"{subject}_{code}_{count:02d}" if corpus == "smic" else f"EP{label:02d}_{count:02d}f"
-                    lines.append(f"{corpus},{subject},{name},{label},,{subject}_{name}.jpg,")
-                    image = pattern[label] + rng.integers(0, 120, size=(28, 28, 3))
-                    plain = pictures / f"{subject}_{name}.png"
-                    write_image(plain, image.astype(np.uint8))
-                    if corpus == "smic":
-                        plain.rename(pictures / f"{subject}_{name} .png")
-    (folder / "combined_3_class2_for_optical_flow.csv").write_text("\n".join(lines) + "\n")
-    return folder
-
-
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that draw nothing: for tests of what comes before the pictures."""
     from experiments import train
 
-    for name in ("save_where_picture", "save_embedding_picture", "write_report", "keep_inventory"):
+    for name in ("save_saliency_figure", "save_embedding_figure", "write_report", "keep_inventory"):
         monkeypatch.setattr(train, name, lambda *_: None)
-    for name in ("save_confusion_picture", "save_curves_picture"):
+    for name in ("save_confusion_figure", "save_curves_figure"):
         monkeypatch.setattr(train.report, name, lambda *_: None)
 
 
@@ -167,7 +96,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
     flags = [
         "--dataset=smic",
         f"--data_dir={data}",
-        f"--shards={folder / 'shards'}",
+        f"--data_cache={folder / 'shards'}",
         f"--workdir={folder / 'work'}",
         *TINY_RUN,
         "--baselines=majority,rbf_svm,joint",

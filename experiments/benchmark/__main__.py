@@ -21,7 +21,7 @@ from experiments.benchmark.ceilings import measure_ceilings
 from experiments.benchmark.growth import exponent, measure_growth
 from experiments.benchmark.hosts import measure_hosts
 from experiments.benchmark.measure import difference, fresh_process, interleaved
-from experiments.benchmark.picture import save_growth_picture, save_speed_picture
+from experiments.benchmark.picture import save_growth_figure, save_speed_figure
 from experiments.benchmark.plain_jax import PlainForm
 from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
@@ -91,9 +91,9 @@ def _run(words: Sequence[str]) -> int:
     options.workdir.mkdir(parents=True, exist_ok=True)
     write_whole(options.workdir / "benchmark.json", json.dumps(result, indent=1) + "\n")
     if any("speed_up" in row for row in rows):
-        save_speed_picture(options.workdir / "speed.png", [row for row in rows if "speed_up" in row])
+        save_speed_figure(options.workdir / "speed.png", [row for row in rows if "speed_up" in row])
     if "growth" in parts:
-        save_growth_picture(options.workdir / "growth.png", points)
+        save_growth_figure(options.workdir / "growth.png", points)
     _show(console, result)
     console.print(f"results: {options.workdir} (benchmark.json, pictures)")
     return 0

@@ -15,9 +15,9 @@ from experiments.benchmark.product import make_gradient, network_of, task_mesh
 from experiments.benchmark.work import Setting, draw_work
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.training.config import TaskConfig, TrainConfig
 from lightman_jax.training.cross_validation import train_folds
-from lightman_jax.training.program import TrainConfig
-from lightman_jax.training.tasks import TaskConfig, leave_one_subject_out
+from lightman_jax.training.folds import leave_one_subject_out
 from lightman_jax.types import ClipSet
 
 BASE = Setting(side=28, width=16, way=3, support=15, query=15, inner_steps=3, tasks=4)
@@ -80,7 +80,10 @@ def _folds() -> list[Point]:
     label = np.tile(np.arange(3, dtype=np.int32), subjects)
     clips = ClipSet(image, label, subject, clip, ("negative", "positive", "surprise"))
     config = TrainConfig(
-        MethodConfig(), NetworkConfig(backbone="conv4", width=8), TaskConfig(shots=2, macro_shots=2, tasks=2), steps=5
+        MethodConfig(),
+        NetworkConfig(backbone="conv4", width=8),
+        TaskConfig(shots=2, macro_shots=2, meta_batch_size=2),
+        steps=5,
     )
     folds = leave_one_subject_out(clips.subject)
     list(train_folds(clips, None, folds[:2], [0], config))

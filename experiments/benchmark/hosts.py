@@ -24,7 +24,7 @@ def measure_hosts(devices: int) -> dict[str, float]:
 
 def _train(folder: Path, *, processes: int, devices: int) -> float:
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(max(1, devices // processes))}
-    words = [sys.executable, "-m", "experiments.run", *_WORDS, f"--shards={folder / 'shards'}"]
+    words = [sys.executable, "-m", "experiments.run", *_WORDS, f"--data_cache={folder / 'shards'}"]
     workdir = folder / str(processes)
     words += [f"--workdir={workdir}"]
     if processes > 1:

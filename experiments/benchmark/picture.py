@@ -6,10 +6,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from experiments.benchmark.growth import Point, exponent
-from experiments.reporting.pictures import save_picture
+from experiments.reporting.pictures import save_figure
 
 
-def save_speed_picture(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def save_speed_figure(path: Path, rows: Sequence[dict[str, object]]) -> None:
     """Bars: how many times faster than the PyTorch loop, one bar for each work and contender."""
     figure, axes = plt.subplots(figsize=(8, 0.45 * len(rows) + 1.2), layout="constrained")
     names = [f"{row['work']}: {row['contender']}" for row in rows]
@@ -20,10 +20,10 @@ def save_speed_picture(path: Path, rows: Sequence[dict[str, object]]) -> None:
     axes.margins(x=0.15)
     axes.invert_yaxis()
     axes.set_xlabel("times the speed of the PyTorch loop (median of interleaved rounds)")
-    save_picture(path, figure)
+    save_figure(path, figure)
 
 
-def save_growth_picture(path: Path, points: Sequence[Point]) -> None:
+def save_growth_figure(path: Path, points: Sequence[Point]) -> None:
     """Seconds, and temporary memory a device where it is known, over size; titles name the exponent at the largest sizes."""
     names = list(dict.fromkeys(point.axis for point in points))
     figure, panels = plt.subplots(2, len(names), figsize=(3.2 * len(names), 5.6), layout="constrained", squeeze=False)
@@ -44,4 +44,4 @@ def save_growth_picture(path: Path, points: Sequence[Point]) -> None:
         panels[0, column].set_title(f"{name.replace('_', ' ')}: exponent {exponent(own):.2f}", fontsize=10)
     panels[0, 0].set_ylabel("seconds")
     panels[1, 0].set_ylabel("temporary MB a device")
-    save_picture(path, figure)
+    save_figure(path, figure)

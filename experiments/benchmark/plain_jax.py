@@ -8,7 +8,7 @@ import jax
 import optax
 from jax import lax
 
-from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_RATE, LAYERS, Setting
+from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_LR, LAYERS, Setting
 from lightman_jax.types import Params
 
 PlainForm = Literal["vmap", "vmap_unrolled", "scan"]
@@ -25,7 +25,7 @@ def make_gradient(setting: Setting, form: PlainForm) -> Callable[[Params, Any], 
     def objective(params: Params, task: Any) -> jax.Array:
         def step(phi: Params, _: None) -> tuple[Params, None]:
             inner = jax.grad(_loss)(phi, task["support"])
-            return jax.tree.map(lambda p, g: p - INNER_RATE * g, phi, inner), None
+            return jax.tree.map(lambda p, g: p - INNER_LR * g, phi, inner), None
 
         phi = params
         if form == "vmap_unrolled":

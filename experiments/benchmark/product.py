@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from experiments.benchmark.work import ALIGNMENT_WEIGHT, EMBEDDING, INNER_RATE, Setting
+from experiments.benchmark.work import ALIGNMENT_WEIGHT, EMBEDDING, INNER_LR, Setting
 from lightman_jax.losses.classification import primary_loss
 from lightman_jax.meta.bilevel import TASKS, map_tasks, meta_gradient
 from lightman_jax.meta.inner_loop import BilevelConfig, adapt
@@ -43,7 +43,7 @@ def make_gradient(
     setting: Setting, network: NetworkConfig, mesh: Mesh | None = None, **level: Any
 ) -> Callable[[Params, Any], Params]:
     """`gradient(params, tasks)`, not yet compiled; `level` are further settings of `BilevelConfig`."""
-    config = BilevelConfig(setting.inner_steps, INNER_RATE, first_order=setting.first_order, **level)
+    config = BilevelConfig(setting.inner_steps, INNER_LR, first_order=setting.first_order, **level)
     inner, outer = loss_on("support", network), loss_on("query", network)
     return lambda params, tasks: meta_gradient(
         params, tasks, inner_loss=inner, outer_loss=outer, config=config, mesh=mesh
@@ -52,7 +52,7 @@ def make_gradient(
 
 def make_prediction(setting: Setting, network: NetworkConfig, mesh: Mesh) -> Callable[[Params, Any], jax.Array]:
     """`predict(params, tasks)`: adapt to each task's support set, logits `[T, query, way]`; not yet compiled."""
-    config = BilevelConfig(setting.inner_steps, INNER_RATE)
+    config = BilevelConfig(setting.inner_steps, INNER_LR)
     inner = loss_on("support", network)
 
     def one_task(params: Params, task: Any) -> jax.Array:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, vmap
 
-from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_RATE, LAYERS, Setting
+from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_LR, LAYERS, Setting
 
 Tensors = list[torch.Tensor]
 
@@ -91,7 +91,7 @@ def _adapted(flat: Tensors, support: dict[str, torch.Tensor], setting: Setting, 
     phi = flat
     for _ in range(setting.inner_steps):
         inner = torch.autograd.grad(_loss(phi, support, native_norm=True), phi, create_graph=graph)
-        phi = [p - INNER_RATE * g for p, g in zip(phi, inner, strict=True)]
+        phi = [p - INNER_LR * g for p, g in zip(phi, inner, strict=True)]
     return phi
 
 
@@ -117,7 +117,7 @@ def functional_vmap(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Ten
         phi = flat
         for _ in range(setting.inner_steps):
             inner = grad(_loss)(phi, support, native_norm=False)
-            phi = [p - INNER_RATE * g for p, g in zip(phi, inner, strict=True)]
+            phi = [p - INNER_LR * g for p, g in zip(phi, inner, strict=True)]
         return _loss(phi, query, native_norm=False)
 
     each = vmap(grad(objective), in_dims=(None, 0, 0))

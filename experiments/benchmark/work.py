@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 EMBEDDING = 32
 ALIGNMENT_WEIGHT = 0.5
-INNER_RATE = 0.01
+INNER_LR = 0.01
 LAYERS = 4
 
 

@@ -28,12 +28,13 @@ from rich.table import Table
 
 from experiments.claims.learners import ADAPT_STEPS
 from experiments.claims.sweep import finish_figure
-from experiments.evaluation.machines import fit_machine
+from experiments.evaluation.machines import fit_one
 from lightman_jax.meta.adaptation import adapt_and_predict
 from lightman_jax.meta.methods import MethodConfig, make_method, method_config
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
-from lightman_jax.training.program import TrainConfig
-from lightman_jax.training.tasks import Fold, Pool, draw_task_batch
+from lightman_jax.training.config import TrainConfig
+from lightman_jax.training.folds import Fold
+from lightman_jax.training.tasks import Pool, draw_task_batch
 from lightman_jax.types import Clips, ClipSet
 
 TITLE = "What does it cost?"
@@ -118,7 +119,7 @@ def draw(path: Path, rows: list[Cost], data: str) -> None:
 
 def _network_cost(network: NetworkConfig, name: str, images: np.ndarray, labels: np.ndarray) -> Cost:
     train = TrainConfig(network=network, method=method_config(name, MethodConfig()))
-    method = make_method(train.method, network, optax.adamw(train.outer_rate, weight_decay=train.weight_decay))
+    method = make_method(train.method, network, optax.adamw(train.learning_rate, weight_decay=train.weight_decay))
     state = method.init(jax.random.key(0), images.shape[1:], CLASSES)
     pool = Pool(
         image=jnp.asarray(images),
@@ -156,7 +157,7 @@ def _machine_cost(images: np.ndarray, labels: np.ndarray) -> Cost:
     names = tuple(f"costs/p{k // 9}" for k in range(CLIPS)), tuple(f"costs/c{k}" for k in range(CLIPS))
     clips = ClipSet(images, labels, *names, ("negative", "positive", "surprise"))
     fold = Fold("p0", np.array([0]), train, train)
-    fit = lambda: fit_machine("rbf_svm", clips, fold, 0, "clip_rms")  # noqa: E731
+    fit = lambda: fit_one("rbf_svm", clips, fold, 0, "clip_rms")  # noqa: E731
     machine = fit()
     kept = machine.learner.support_.size * images[0].size + machine.learner.dual_coef_.size
     view = images[:1].reshape(1, -1)

@@ -4,7 +4,7 @@
     python -m experiments.claims few_data --data_dir=FLOW
 
 On invented people the training clips are thinned out to a share, or to a number a class. On the flow release shares of 0 to
-100% stand beside the same with 1,800 expressions simulated from action units (`facs`) as further labelled clips, and with
+100% stand beside the same with 1,800 expressions simulated from action units (`simulated_au`) as further labelled clips, and with
 networks that were trained on the simulated clips alone and adapt to the real ones by the inner steps of level one. The
 simulator's variations were once chosen while looking at scores on that release (`experiments.claims.simulated_training`), so these
 rows are not blind.
@@ -84,17 +84,17 @@ def _run_real(real: Stage, network: NetworkConfig) -> Iterator[Row]:
             yield make_row(PANELS[2], level, learner, stage, counts, alone.get(level))
 
 
-def with_simulated(stage: Stage, number: int, facs: ClipSet, facs_macro: ClipSet) -> Stage:
+def with_simulated(stage: Stage, number: int, simulated_au: ClipSet, simulated_au_macro: ClipSet) -> Stage:
     """One round of the stage with a simulated population: its micro clips are labelled clips, its macro clips the macro pool."""
     folds = [
         dataclasses.replace(
             fold,
-            train=np.concatenate([fold.train, np.ones(len(facs), bool)]),
-            macro_train=np.ones(len(facs_macro), bool),
+            train=np.concatenate([fold.train, np.ones(len(simulated_au), bool)]),
+            macro_train=np.ones(len(simulated_au_macro), bool),
         )
         for fold in stage.rounds[number]
     ]
-    return stage._replace(micro=_joined(stage.micro, facs), macro=facs_macro, rounds=[folds])
+    return stage._replace(micro=_joined(stage.micro, simulated_au), macro=simulated_au_macro, rounds=[folds])
 
 
 def _joined(first: ClipSet, second: ClipSet) -> ClipSet:

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.claims.people import Stage
-from experiments.evaluation.baselines import MACHINES
-from experiments.evaluation.machines import fit_machine
+from experiments.evaluation.baselines import CLASSICAL_BASELINES
+from experiments.evaluation.machines import fit_one
 from lightman_jax.meta.adaptation import make_adapter
 from lightman_jax.meta.inner_loop import BilevelConfig
 from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.preprocessing import mirror_flow, scale_flow
+from lightman_jax.training.config import MacroLabels, TaskConfig, TrainConfig
 from lightman_jax.training.cross_validation import predict_folds, train_folds
-from lightman_jax.training.program import MacroLabels, TrainConfig
-from lightman_jax.training.tasks import Fold, TaskConfig
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet, Params
 
 Counts = NDArray[np.int64]
@@ -85,7 +85,9 @@ def evaluate(learner: Learner, stage: Stage, network: NetworkConfig) -> Evaluati
     views = {name: _padded(image, stage.micro.image) for name, image in stage.views.items()}
     images = {"": stage.micro.image, **views}
     guesses = (
-        _machine(learner, stage, images) if learner.method in MACHINES else _network(learner, stage, images, network)
+        _machine(learner, stage, images)
+        if learner.method in CLASSICAL_BASELINES
+        else _network(learner, stage, images, network)
     )
     tested = [[fold.test for fold in folds] for folds in stage.rounds]
     counts = {name: _count(stage.micro, tested, guess) for name, guess in guesses.items()}
@@ -97,9 +99,9 @@ def train_rounds(learner: Learner, stage: Stage, network: NetworkConfig) -> list
     config = learner.config(network)
     found: dict[str, Params] = {}
     for folds in _side_by_side(stage._replace(rounds=[folds[:1] for folds in stage.rounds])):
-        for lane in train_folds(stage.micro, stage.macro, folds, [0], config):
-            found[lane.fold.subject] = lane.params
-    return [found[folds[0].subject] for folds in stage.rounds]
+        for job in train_folds(stage.micro, stage.macro, folds, [0], config):
+            found[job.fold.name] = job.params
+    return [found[folds[0].name] for folds in stage.rounds]
 
 
 def adapted_counts(
@@ -131,10 +133,10 @@ def _network(learner: Learner, stage: Stage, images: dict[str, NDArray[np.float3
     config = learner.config(network)
     found: Guesses = {name: [] for name in images}
     for folds in _side_by_side(stage):
-        lanes = [(lane.fold, lane.params) for lane in train_folds(stage.micro, stage.macro, folds, [0], config)]
-        lanes = sorted(lanes, key=lambda lane: [fold.subject for fold in folds].index(lane[0].subject))
+        jobs = [(job.fold, job.params) for job in train_folds(stage.micro, stage.macro, folds, [0], config)]
+        jobs = sorted(jobs, key=lambda job: [fold.name for fold in folds].index(job[0].name))
         for name, image in images.items():
-            predicted = [probabilities.argmax(axis=1) for probabilities in predict_folds(lanes, image, config)]
+            predicted = [probabilities.argmax(axis=1) for probabilities in predict_folds(jobs, image, config)]
             found[name] += [predicted] if stage.same_people else [[one] for one in predicted]
     return found
 
@@ -147,7 +149,7 @@ def _side_by_side(stage: Stage) -> list[list[Fold]]:
 def _machine(learner: Learner, stage: Stage, images: dict[str, NDArray[np.float32]]) -> Guesses:
     found: Guesses = {name: [] for name in images}
     for number, folds in enumerate(stage.rounds):
-        machines = [fit_machine(learner.method, stage.micro, fold, number, "clip_rms") for fold in folds]
+        machines = [fit_one(learner.method, stage.micro, fold, number, "clip_rms") for fold in folds]
         for name, image in images.items():
             found[name].append([machine.predict(image).argmax(axis=1) for machine in machines])
     return found

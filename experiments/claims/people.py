@@ -19,7 +19,7 @@ from lightman_jax.data.corpora.catalog import CORPORA
 from lightman_jax.data.corpora.labels import EMOTIONS_3
 from lightman_jax.data.preparation.representation import MotionConfig, motion_between
 from lightman_jax.data.synthetic.faces import InventedClip, SimulatorConfig, subject_clips
-from lightman_jax.training.tasks import Fold
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
 ROUNDS, TRAIN_PEOPLE, TEST_PEOPLE, STRANGERS = 5, 10, 20, 10
@@ -27,7 +27,7 @@ INVENTED = "invented people, not a corpus"
 MOTION = MotionConfig()
 
 MacroPeople = Literal["own", "strangers"]
-Film = list[NDArray[np.uint8]]
+DemoVideo = list[NDArray[np.uint8]]
 Camera = Callable[[np.random.Generator, InventedClip], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 """What is seen of a clip: the picture that is taken for the onset and the one taken for the apex."""
 

@@ -30,7 +30,7 @@ from lightman_jax.networks.dual_branch import NetworkConfig
 TITLE = "Trained on clean clips: what do disturbed ones cost?"
 CLEAN, WRONG = "none", "wrong training labels"
 WRONG_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-FILM = 25
+VIDEO_LENGTH = 25
 
 Picture = NDArray[np.uint8]
 Disturb = Callable[[np.random.Generator, Picture, Picture, float], tuple[Picture, Picture]]
@@ -41,9 +41,9 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     """Every row, as it is done."""
     table: Mapping[str, tuple[object, Sequence[float]]]
     if data_dir is None:
-        table = PICTURES | FILMS
+        table = PICTURES | VIDEOS
         cameras = {f"{kind} {x:g}": _camera(kind, x) for kind, (_, strengths) in table.items() for x in strengths}
-        stage = invent_people(People(frames=FILM), cameras=cameras, tested_only=True)
+        stage = invent_people(People(frames=VIDEO_LENGTH), cameras=cameras, tested_only=True)
     else:
         table = FLOWS
         disturbed = {
@@ -125,7 +125,7 @@ def _drop(rng: np.random.Generator, clip: InventedClip, part: float) -> tuple[Pi
     return clip.frames[left[0]], clip.frames[nearest]
 
 
-FILMS: dict[str, tuple[Callable[..., tuple[Picture, Picture]], tuple[float, ...]]] = {
+VIDEOS: dict[str, tuple[Callable[..., tuple[Picture, Picture]], tuple[float, ...]]] = {
     "apex error, pictures of 25": (_late_apex, (2, 4, 6, 8, 10)),
     "dropped pictures, share of 25": (_drop, (0.1, 0.3, 0.5, 0.7, 0.9)),
 }
@@ -177,8 +177,8 @@ FLOWS: dict[str, tuple[FlowDisturb, tuple[float, ...]]] = {
 
 
 def _camera(kind: str, strength: float) -> Camera:
-    if kind in FILMS:
-        return lambda rng, clip: FILMS[kind][0](rng, clip, strength)
+    if kind in VIDEOS:
+        return lambda rng, clip: VIDEOS[kind][0](rng, clip, strength)
     return lambda rng, clip: PICTURES[kind][0](rng, clip.frames[0], clip.frames[clip.apex], strength)
 
 

@@ -1,6 +1,6 @@
 """`python -m experiments.claims.simulated_training --data_dir=FLOW [--seeds=5] [--out=FILE]`: learn from simulated expressions alone.
 
-A support-vector machine and the product's network are trained on the corpus `facs`, which is simulated from action units, and
+A support-vector machine and the product's network are trained on the corpus `simulated_au`, which is simulated from action units, and
 tested on the public flow release. No clip of the release is trained on; but the sizes of the simulator's variations were chosen
 while looking at scores on these clips, so the figures are not blind.
 
@@ -27,19 +27,25 @@ from lightman_jax.data.corpora.catalog import PROTOCOLS
 from lightman_jax.data.corpora.labels import EMOTIONS_3
 from lightman_jax.data.corpora.records import DataError, RawClip
 from lightman_jax.data.preparation.representation import MotionConfig, motion_image
-from lightman_jax.data.synthetic.simulated_au import COMBINATIONS, FacsConfig, Variation, facs_reading, simulated_field
+from lightman_jax.data.synthetic.simulated_au import (
+    COMBINATIONS,
+    SimulatedAUConfig,
+    Variation,
+    simulated_au_reading,
+    simulated_field,
+)
 from lightman_jax.data.vision.optical_flow import optical_strain
 from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.preprocessing import mirror_flow, scale_flow
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import predict_folds, train_folds
-from lightman_jax.training.program import TrainConfig
-from lightman_jax.training.tasks import Fold
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
-TRAINED_ON = "facs: simulated from action units, no clip of a corpus"
-SIMULATED = FacsConfig(people=60, micro_clips=10, macro_clips=2)
+TRAINED_ON = "simulated_au: simulated from action units, no clip of a corpus"
+SIMULATED = SimulatedAUConfig(people=60, micro_clips=10, macro_clips=2)
 NETWORK = NetworkConfig(backbone="conv4", normalisation="group", width=32)
 NETWORK_STEPS = 400
 Images = NDArray[np.float32]
@@ -47,13 +53,13 @@ Images = NDArray[np.float32]
 
 def simulate(seed: int, variation: Variation | None = None) -> tuple[ClipSet, ClipSet, list[RawClip]]:
     """Micro and macro clips of one seed as the preparation would store them, and the records of the micro clips."""
-    clips = facs_reading(dataclasses.replace(SIMULATED, seed=seed)).clips
+    clips = simulated_au_reading(dataclasses.replace(SIMULATED, seed=seed)).clips
     pools = {pool: [clip for clip in clips if clip.pool == pool] for pool in ("micro", "macro")}
     micro, macro = (_clip_set(own, variation) for own in pools.values())
     return micro, macro, pools["micro"]
 
 
-def train_machine(images: Images, labels: NDArray[np.int32], test: Images) -> NDArray[np.int32]:
+def train_classical(images: Images, labels: NDArray[np.int32], test: Images) -> NDArray[np.int32]:
     """Classes of the test clips by an RBF machine on scaled flow, mean decision over a clip and its mirror image."""
     from sklearn.svm import SVC
 
@@ -76,8 +82,8 @@ def train_network(micro: ClipSet, macro: ClipSet, real: ClipSet, method: str, se
     simulated = np.arange(len(both)) < len(micro)
     fold = Fold("real", np.flatnonzero(~simulated), simulated, np.ones(len(macro), bool))
     config = TrainConfig(method=method_config(method, MethodConfig()), network=NETWORK, steps=NETWORK_STEPS)
-    (lane,) = train_folds(both, macro, [fold], [seed], config)
-    (probabilities,) = predict_folds([(lane.fold, lane.params)], both.image, config)
+    (job,) = train_folds(both, macro, [fold], [seed], config)
+    (probabilities,) = predict_folds([(job.fold, job.params)], both.image, config)
     return np.asarray(probabilities.argmax(axis=1), np.int32)
 
 
@@ -96,7 +102,7 @@ def run(real: ClipSet, seeds: int) -> Iterator[dict[str, Any]]:
         return {"trained_on": TRAINED_ON, "table": table, "name": name, "seeds": len(predicted), "uf1": summary}
 
     def machine(clips: ClipSet) -> NDArray[np.int32]:
-        return train_machine(clips.image, clips.label, real.image)
+        return train_classical(clips.image, clips.label, real.image)
 
     drawn = [simulate(seed) for seed in range(seeds)]
     yield row("learners", "support-vector machine", [machine(micro) for micro, _, _ in drawn])

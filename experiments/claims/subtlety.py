@@ -28,7 +28,7 @@ from lightman_jax.networks.dual_branch import NetworkConfig
 
 TITLE = "How subtle may the movement be, and how good must the camera be?"
 INTENSITIES = (0.06, 0.125, 0.25, 0.5, 1.0)
-FILM, SECONDS = 25, 0.25
+VIDEO_LENGTH, SECONDS = 25, 0.25
 STRIDES, SIDES = (1, 2, 4, 8, 12), (96, 64, 48, 32, 24)
 
 
@@ -42,8 +42,8 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
         raise DataError("subtlety needs the pictures of the clips, the flow release has none; leave --data_dir out")
     intensities = [(f"{value:g}", invent_people(People(intensity=value))) for value in INTENSITIES]
     yield from sweep("peak movement, pixels of a face of 96", intensities, USUAL, network)
-    cameras = {f"{FILM / SECONDS / stride:.0f}": every(stride) for stride in STRIDES}
-    filmed = invent_people(People(frames=FILM), cameras=cameras)
+    cameras = {f"{VIDEO_LENGTH / SECONDS / stride:.0f}": every(stride) for stride in STRIDES}
+    filmed = invent_people(People(frames=VIDEO_LENGTH), cameras=cameras)
     yield from sweep("pictures a second", [(name, _through(filmed, name)) for name in cameras][::-1], USUAL, network)
     sizes = {str(side): sized(side) for side in SIDES}
     seen = invent_people(People(), cameras=sizes)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from experiments.claims.learners import Counts, Learner, evaluate
 from experiments.claims.people import Stage
-from experiments.reporting.pictures import save_picture
+from experiments.reporting.pictures import save_figure
 from lightman_jax.metrics import accuracy, chance_band, paired_difference, uf1
 from lightman_jax.networks.dual_branch import NetworkConfig
 
@@ -181,4 +181,4 @@ def finish_figure(figure: Figure, axes: Axes | None, path: Path, title: str, dat
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False)
     figure.suptitle(f"{title}\n{textwrap.fill(data, int(_LETTERS_AN_INCH * figure.get_figwidth()))}", fontsize=11)
-    save_picture(path, figure)
+    save_figure(path, figure)

@@ -16,7 +16,7 @@ from experiments.cli.flags import ConfigError
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.training.numerics import PrecisionError
 
-WRITABLE = "Give folders that can be written by --workdir and --shards"
+WRITABLE = "Give folders that can be written by --workdir and --data_cache"
 RUN_NEEDED = "Give the workdir of a finished run, such as runs/smic_stand_in-lightman"
 
 

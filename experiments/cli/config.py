@@ -15,13 +15,12 @@ from lightman_jax.meta.inner_loop import BilevelConfig
 from lightman_jax.meta.label_generator import GeneratorConfig
 from lightman_jax.meta.methods import METHODS, MethodConfig, method_config
 from lightman_jax.networks.dual_branch import NetworkConfig
-from lightman_jax.training.program import TrainConfig
-from lightman_jax.training.tasks import TaskConfig
+from lightman_jax.training.config import TaskConfig, TrainConfig
 
 DATA_VARIABLE = "LIGHTMAN_DATA"
 
-ProtocolName = Literal["loso", "cross_dataset", "few_shot", "personal"]
-ADAPTED_PROTOCOLS = ("few_shot", "personal")
+ProtocolName = Literal["loso", "leave_one_dataset_out", "few_shot", "subject_calibration"]
+ADAPTED_PROTOCOLS = ("few_shot", "subject_calibration")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +35,10 @@ class DataConfig:
       labels: 3, 4, 5, 7, objective (by action units), au12 (is unit 12 there) or own (as they are); empty takes what is usual,
         mostly 3.
       macro: a macro-expression corpus beside it (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
-        samm_long, table, facs).
+        samm_long, table, simulated_au).
       macro_dir: folder of that corpus; without it invented stand-in clips are used.
-      repairs: a table of corrections, columns clip, field, old, new, source.
-      shards: folder in which prepared data are kept and found again.
+      corrections: a table of corrections, columns clip, field, old, new, source.
+      data_cache: folder in which prepared data are kept and found again.
       skip_bad_clips: go on without the clips that cannot be used, instead of stopping and listing them.
       motion: what is computed from a clip.
     """
@@ -49,8 +48,8 @@ class DataConfig:
     labels: str = ""
     macro: str | None = None
     macro_dir: str | None = None
-    repairs: str | None = None
-    shards: str = "~/.cache/lightman_jax"
+    corrections: str | None = None
+    data_cache: str = "~/.cache/lightman_jax"
     skip_bad_clips: bool = False
     motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
 
@@ -77,7 +76,7 @@ class RunConfig:
     Attributes:
       data: which data.
       workdir: folder of this run's results; by default runs/DATASET-METHOD.
-      protocol: loso (leave one subject out, over all corpora of the data), cross_dataset (leave one corpus out), few_shot (episodes
+      protocol: loso (leave one subject out, over all corpora of the data), leave_one_dataset_out (leave one corpus out), few_shot (episodes
         whose support and query are different people) or personal (labelled clips of the test subject are given).
       shots_given: labelled clips a class at test time, of few_shot and personal.
       adapt_steps: inner steps on them.
@@ -86,7 +85,7 @@ class RunConfig:
       baselines: what stands beside the result: usual, relatives (the other methods), all, none, or some of majority, knn,
         linear_svm, rbf_svm, perceptron, ststnet, offapexnet and the methods, with commas.
       seeds: how many times all folds are trained and scored; 0 means 5 on a corpus and 1 on the stand-in.
-      members: trainings of every fold and seed whose probabilities are averaged; 0 means 5 of the network mlp and 1 of others.
+      ensemble_size: trainings of every fold and seed whose probabilities are averaged; 0 means 5 of the network mlp and 1 of others.
       dry_run: every phase on two subjects and two steps, with a forecast of time, memory and disk; nothing is kept.
       tensorboard: write TensorBoard's files to WORKDIR/tensorboard while training.
       coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.
@@ -104,7 +103,7 @@ class RunConfig:
     method_name: str = "lightman"
     baselines: str = "usual"
     seeds: int = 0
-    members: int = 0
+    ensemble_size: int = 0
     dry_run: bool = False
     tensorboard: bool = False
     coordinator: str | None = None
@@ -123,9 +122,9 @@ class RunConfig:
             )
         with as_config_error():
             chosen_baselines(self.baselines)
-        if min(self.seeds, self.members) < 0:
+        if min(self.seeds, self.ensemble_size) < 0:
             raise ConfigError(
-                f"seeds {self.seeds} and members {self.members} must be 1 or more, or 0 for the default; --seeds=5 is usual"
+                f"seeds {self.seeds} and members {self.ensemble_size} must be 1 or more, or 0 for the default; --seeds=5 is usual"
             )
         if not 0 <= self.process_id < self.processes:
             raise ConfigError(f"process_id {self.process_id} is not one of 0 to processes - 1 = {self.processes - 1}")
@@ -133,11 +132,11 @@ class RunConfig:
             raise ConfigError(f"{self.processes} processes need --coordinator=HOST:PORT of the first, the same for all")
 
     @property
-    def members_used(self) -> int:
+    def ensemble_size_used(self) -> int:
         """How many trainings a prediction is the mean of; where a network adapts, it is one."""
         if self.protocol in ADAPTED_PROTOCOLS:
             return 1
-        return self.members or (_USUAL_MEMBERS if self.train.network.backbone == "mlp" else 1)
+        return self.ensemble_size or (_DEFAULT_ENSEMBLE_SIZE if self.train.network.backbone == "mlp" else 1)
 
     @property
     def trained(self) -> TrainConfig:
@@ -185,7 +184,7 @@ _MAIN_OF_RUN = (
 )
 _MAIN_OF_PREPARE = ("dataset", "data_dir", "labels", "macro", "check", "out", "representation", "apex_policy")
 # On inner subjects five dense networks together have 0.008 more UF1 than one; larger networks are too slow for it.
-_USUAL_MEMBERS = 5
+_DEFAULT_ENSEMBLE_SIZE = 5
 _USUAL_LABELS = {"casme3_c": "objective", "megc2018": "objective", "table": "own"}
 
 

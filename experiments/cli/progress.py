@@ -24,24 +24,31 @@ from lightman_jax.training.cross_validation import Progress
 _ROWS, _MARKS, _LOSSES = 8, "▁▂▃▄▅▆▇█", 40
 
 
-class Watch:
+class TrainingProgress:
     """Told of every chunk of steps by `train_folds`; used in a `with` block.
 
     Args:
       data: name of the data, for the log.
-      members: trainings of each fold and seed.
+      ensemble_size: trainings of each fold and seed.
       steps: of each training.
       trainings: how many are to be done.
       workdir: gets `metrics.jsonl`.
       console: a terminal gets the table, anything else a line now and then.
-      board: from `open_board`, or None.
+      board: from `open_summary_writer`, or None.
     """
 
     def __init__(
-        self, data: str, members: int, steps: int, trainings: int, workdir: Path, console: Console, board: Any = None
+        self,
+        data: str,
+        ensemble_size: int,
+        steps: int,
+        trainings: int,
+        workdir: Path,
+        console: Console,
+        summary_writer: Any = None,
     ) -> None:
-        self._data, self._members, self._steps, self._trainings = data, members, steps, trainings
-        self._console, self._board = console, board
+        self._data, self._ensemble_size, self._steps, self._trainings = data, ensemble_size, steps, trainings
+        self._console, self._summary_writer = console, summary_writer
         self._log = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
         self._losses: deque[float] = deque(maxlen=_LOSSES)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -63,45 +70,45 @@ class Watch:
     def __call__(self, progress: Progress) -> None:
         """Take the news."""
         elapsed = time.monotonic() - self._started
-        done = progress.done + len(progress.lanes) * progress.step / self._steps
+        done = progress.done + len(progress.jobs) * progress.step / self._steps
         self._losses.append(progress.loss)
-        lanes = [
-            {"fold": fold.subject, "seed": number // self._members, "member": number % self._members}
-            for fold, number in progress.lanes
+        jobs = [
+            {"fold": fold.name, "seed": number // self._ensemble_size, "member": number % self._ensemble_size}
+            for fold, number in progress.jobs
         ]
         line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
-        append_line(self._log, json.dumps({"data": self._data, **line, "folds": lanes}))
-        if self._board is not None:
-            self._board.add_scalar("training/loss_in_flight", progress.loss, int(done * self._steps))
-            self._board.add_scalar("training/trainings_done", done, int(done * self._steps))
+        append_line(self._log, json.dumps({"data": self._data, **line, "folds": jobs}))
+        if self._summary_writer is not None:
+            self._summary_writer.add_scalar("training/loss_in_flight", progress.loss, int(done * self._steps))
+            self._summary_writer.add_scalar("training/trainings_done", done, int(done * self._steps))
         if self._console.is_terminal:
             self._bar.update(self._task, completed=int(done * self._steps))
-            self._live.update(Group(watch_table(lanes, progress, self._steps, self._losses), self._bar))
+            self._live.update(Group(watch_table(jobs, progress, self._steps, self._losses), self._bar))
         elif progress.step == self._steps:
             remaining = elapsed * (progress.total - done) / done
-            here = ", ".join(f"{lane['fold']} seed {lane['seed']}" for lane in lanes[:2])
+            here = ", ".join(f"{job['fold']} seed {job['seed']}" for job in jobs[:2])
             text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
             self._console.print(
                 f"{int(done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
             )
 
 
-def watch_table(lanes: Sequence[Mapping[str, Any]], progress: Progress, steps: int, losses: Sequence[float]) -> Table:
+def watch_table(jobs: Sequence[Mapping[str, Any]], progress: Progress, steps: int, losses: Sequence[float]) -> Table:
     """The trainings in flight, how far they are, and the course of their mean loss."""
     few, most = min(losses), max(losses)
     marks = "".join(_MARKS[round((loss - few) / max(most - few, 1e-9) * (len(_MARKS) - 1))] for loss in losses)
     caption = f"{progress.done} of {progress.total} trainings ended; mean loss {progress.loss:.3f}  {marks}"
     table = Table("held out", "seed", "training", f"of {steps} steps", caption=caption, caption_justify="left")
-    for lane in lanes[:_ROWS]:
+    for job in jobs[:_ROWS]:
         bar = ProgressBar(total=steps, completed=progress.step, width=30)
-        table.add_row(escape(lane["fold"]), str(lane["seed"]), str(lane["member"]), bar)
-    if len(lanes) > _ROWS:
-        table.add_row(f"and {len(lanes) - _ROWS} more", "", "", "")
+        table.add_row(escape(job["fold"]), str(job["seed"]), str(job["member"]), bar)
+    if len(jobs) > _ROWS:
+        table.add_row(f"and {len(jobs) - _ROWS} more", "", "", "")
     return table
 
 
 @contextlib.contextmanager
-def open_board(folder: Path | None) -> Iterator[Any]:
+def open_summary_writer(folder: Path | None) -> Iterator[Any]:
     """A writer of TensorBoard's files in a folder; None where none is wanted.
 
     Raises:
@@ -121,13 +128,13 @@ def open_board(folder: Path | None) -> Iterator[Any]:
         writer.close()
 
 
-def write_curves(board: Any, histories: Sequence[Mapping[str, NDArray[np.float32]]]) -> None:
+def write_curves(summary_writer: Any, histories: Sequence[Mapping[str, NDArray[np.float32]]]) -> None:
     """Each metric's mean over all trainings, step by step.
 
     Args:
-      board: from `open_board`.
+      board: from `open_summary_writer`.
       histories: of the trainings, `[steps]` each.
     """
     for name in histories[0]:
         for step, value in enumerate(np.mean([history[name] for history in histories], axis=0), start=1):
-            board.add_scalar(f"mean_over_trainings/{name}", float(value), step)
+            summary_writer.add_scalar(f"mean_over_trainings/{name}", float(value), step)

@@ -9,9 +9,9 @@ import dataclasses
 from typing import Any
 
 from lightman_jax.meta.methods import METHODS, method_config
-from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.config import TrainConfig
 
-MACHINES = ("majority", "knn", "linear_svm", "rbf_svm", "perceptron")
+CLASSICAL_BASELINES = ("majority", "knn", "linear_svm", "rbf_svm", "perceptron")
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "ststnet": {"backbone": "ststnet", "normalisation": "batch", "width": 16},
@@ -20,12 +20,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 """What each trained baseline changes in the run's network; all are trained jointly, without level one and alignment."""
 
-RELATIVES = tuple(name for name in METHODS if name not in NETWORKS)
+META_BASELINES = tuple(name for name in METHODS if name not in NETWORKS)
 """Methods that may stand beside another: each with the run's network and its own losses and update."""
 
-BASELINES = (*MACHINES, *NETWORKS, *RELATIVES)
+BASELINES = (*CLASSICAL_BASELINES, *NETWORKS, *META_BASELINES)
 
-_USUAL = tuple(name for name in (*MACHINES, *NETWORKS) if name not in ("perceptron", "offapexnet"))
+_USUAL = tuple(name for name in (*CLASSICAL_BASELINES, *NETWORKS) if name not in ("perceptron", "offapexnet"))
 """Without the two slow ones: OFF-ApexNet's 2.7 million parameters alone take ten times as long to train as the default network."""
 
 
@@ -38,7 +38,7 @@ def chosen_baselines(names: str) -> list[str]:
     >>> chosen_baselines("knn,joint")
     ['knn', 'joint']
     """
-    sets = {"all": BASELINES, "usual": _USUAL, "relatives": RELATIVES, "none": ()}
+    sets = {"all": BASELINES, "usual": _USUAL, "relatives": META_BASELINES, "none": ()}
     found: dict[str, None] = {}
     for name in (part.strip() for part in names.split(",")):
         if name not in sets and name not in BASELINES:
@@ -51,7 +51,7 @@ def chosen_baselines(names: str) -> list[str]:
 
 def trained_baseline(name: str, config: TrainConfig) -> TrainConfig:
     """The run's training settings with a baseline's network and plain training, or with a relative's method."""
-    if name in RELATIVES:
+    if name in META_BASELINES:
         return dataclasses.replace(config, method=method_config(name, config.method))
     network = dataclasses.replace(config.network, **NETWORKS[name])
     return dataclasses.replace(config, method=method_config("joint", config.method), network=network)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from experiments.cli.hosts import from_first
-from experiments.cli.progress import Watch
-from experiments.evaluation.fold_store import LaneStore, StoredLanes
+from experiments.cli.progress import TrainingProgress
+from experiments.evaluation.fold_store import FoldStore, StoredFolds
 from experiments.evaluation.scores import Prediction
 from lightman_jax.files import require_space
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold, predict_folds, train_folds
-from lightman_jax.training.program import TrainConfig
-from lightman_jax.training.tasks import Fold
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet, Params
 
 
@@ -32,7 +32,7 @@ class Work(NamedTuple):
       macro: macro clips or None.
       folds: what is held out.
       seeds: repetitions of the whole, each with a score of its own.
-      members: trainings of every fold and seed, whose probabilities are averaged.
+      ensemble_size: trainings of every fold and seed, whose probabilities are averaged.
     """
 
     data: str
@@ -40,75 +40,77 @@ class Work(NamedTuple):
     macro: ClipSet | None
     folds: Sequence[Fold]
     seeds: Sequence[int]
-    members: int = 1
+    ensemble_size: int = 1
 
     @property
     def trainings(self) -> list[int]:
-        """Random numbers of every training of a fold: seed s has those from `members * s` on."""
-        return [self.members * seed + member for seed in self.seeds for member in range(self.members)]
+        """Random numbers of every training of a fold: seed s has those from `ensemble_size * s` on."""
+        return [self.ensemble_size * seed + member for seed in self.seeds for member in range(self.ensemble_size)]
 
     def seed_of(self, training: int) -> int:
         """The seed that a training belongs to."""
-        return training // self.members
+        return training // self.ensemble_size
 
 
 class Trained(NamedTuple):
     """Every lane, seed by seed in the order of the folds, the seconds it took, those of compiling, and how many were held."""
 
-    lanes: Sequence[TrainedFold]
+    jobs: Sequence[TrainedFold]
     seconds: float
     compile_seconds: float
     held: int
 
 
-def train_lanes(work: Work, config: TrainConfig, workdir: Path, console: Console, board: Any = None) -> Trained:
+def train_jobs(work: Work, config: TrainConfig, workdir: Path, console: Console, summary_writer: Any = None) -> Trained:
     """Train what `workdir/lanes` does not hold yet, and store each lane as it ends.
 
     Appends its progress to `workdir/metrics.jsonl`, and to TensorBoard's files where `board` writes them.
     """
     started = time.monotonic()
-    store = LaneStore(workdir / "lanes", work.micro, work.macro, config)
+    store = FoldStore(workdir / "folds", work.micro, work.macro, config)
     keys = [(fold, seed) for seed in work.trainings for fold in work.folds]
-    held = {(fold.subject, seed): store.holds(fold, seed) for fold, seed in keys}
-    missing = [(fold, seed) for fold, seed in keys if not held[fold.subject, seed]]
+    held = {(fold.name, seed): store.holds(fold, seed) for fold, seed in keys}
+    missing = [(fold, seed) for fold, seed in keys if not held[fold.name, seed]]
     damaged = [path for path in (store.path(fold, seed) for fold, seed in missing) if path.exists()]
     if damaged:
         console.print(f"{len(damaged)} trainings are damaged on disk, for example {damaged[0]}: they are done again")
-    require_space(workdir, len(missing) * store.lane_bytes)
+    require_space(workdir, len(missing) * store.job_bytes)
     # The other processes leave out what this one holds.
     from_first(np.array(list(held.values())))
     before = ended = len(keys) - len(missing)
-    watch = Watch(work.data, work.members, config.steps, len(missing), workdir, console, board)
+    watch = TrainingProgress(
+        work.data, work.ensemble_size, config.steps, len(missing), workdir, console, summary_writer
+    )
     with CompileClock() as compiled, watch:
-        lanes = train_folds(
+        jobs = train_folds(
             work.micro,
             work.macro,
             work.folds,
             work.trainings,
             config,
-            skip=lambda fold, seed: held[fold.subject, seed],
+            skip=lambda fold, seed: held[fold.name, seed],
             on_progress=watch,
         )
         try:
-            for lane in lanes:
-                store.save(lane)
+            for job in jobs:
+                store.save(job)
                 ended += 1
         except FloatingPointError as error:
-            kept = f"{ended} of {len(keys)} trainings are kept in {workdir / 'lanes'}"
+            kept = f"{ended} of {len(keys)} trainings are kept in {workdir / 'folds'}"
             raise FloatingPointError(f"{error}. {kept}") from error
-    return Trained(StoredLanes(store, keys), time.monotonic() - started, compiled.seconds, before)
+    return Trained(StoredFolds(store, keys), time.monotonic() - started, compiled.seconds, before)
 
 
-def train_lanes_along(work: Work, config: TrainConfig) -> None:
+def train_jobs_as_worker(work: Work, config: TrainConfig) -> None:
     """What every process but the first does: train with it, and store nothing."""
-    lanes = [(fold.subject, seed) for seed in work.trainings for fold in work.folds]
-    held = dict(zip(lanes, from_first(np.zeros(len(lanes), bool)).tolist(), strict=True))
-    skip = lambda fold, seed: held[fold.subject, seed]  # noqa: E731
+    jobs = [(fold.name, seed) for seed in work.trainings for fold in work.folds]
+    held = dict(zip(jobs, from_first(np.zeros(len(jobs), bool)).tolist(), strict=True))
+    skip = lambda fold, seed: held[fold.name, seed]  # noqa: E731
     for _ in train_folds(work.micro, work.macro, work.folds, work.trainings, config, skip=skip):
         pass
 
 
-def predict_lanes(work: Work, lanes: Sequence[TrainedFold], config: TrainConfig) -> list[Prediction]:
+def predict_jobs(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig) -> list[Prediction]:
     """What each fold and seed says of its held-out clips, mean over its members.
 
     Raises:
@@ -118,21 +120,21 @@ def predict_lanes(work: Work, lanes: Sequence[TrainedFold], config: TrainConfig)
     folds, keys = {}, []
 
     def each() -> Iterator[tuple[Fold, Params]]:
-        for lane in lanes:
-            folds[lane.fold.subject] = lane.fold
-            keys.append((work.seed_of(lane.seed), lane.fold.subject))
-            yield lane.fold, lane.params
+        for job in jobs:
+            folds[job.fold.name] = job.fold
+            keys.append((work.seed_of(job.seed), job.fold.name))
+            yield job.fold, job.params
 
     for (seed, subject), probabilities in zip(keys, predict_folds(each(), work.micro.image, config), strict=True):
         if not np.isfinite(probabilities).all():
             where = f"fold {subject}, seed {seed}"
             raise FloatingPointError(
-                f"{where}: training diverged to non-finite numbers; lower --outer_rate or --inner_rate"
+                f"{where}: training diverged to non-finite numbers; lower --learning_rate or --inner_lr"
             )
         together[seed, subject].append(probabilities)
     rows = []
-    for (seed, subject), members in together.items():
-        rows += prediction_rows(work.micro, folds[subject], seed, np.mean(members, axis=0))
+    for (seed, subject), ensemble_size in together.items():
+        rows += prediction_rows(work.micro, folds[subject], seed, np.mean(ensemble_size, axis=0))
     return rows
 
 
@@ -146,7 +148,7 @@ def prediction_rows(
             clip=micro.clip[index],
             dataset=micro.dataset[index],
             subject=micro.subject[index],
-            fold=fold.subject,
+            fold=fold.name,
             seed=seed,
             label=micro.classes[micro.label[index]],
             prediction=micro.classes[int(values.argmax())],

@@ -18,8 +18,8 @@ from experiments.cli.config import ADAPTED_PROTOCOLS, RunConfig
 from experiments.evaluation.baseline_runs import baseline_configs, baseline_work
 from experiments.evaluation.cross_validation import CompileClock, Work
 from experiments.train import plan_work, train_and_evaluate
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import Progress, train_folds, trained_shapes
-from lightman_jax.training.program import TrainConfig
 
 _SUBJECTS, _STEPS, _CHUNKS = 2, 2, 3
 
@@ -28,7 +28,7 @@ class Forecast(NamedTuple):
     """Of one training over all folds and seeds: seconds without compiling, seconds of compiling, and bytes of what is kept."""
 
     name: str
-    lanes: int
+    jobs: int
     seconds: float
     compile_seconds: float
     bytes_kept: int
@@ -44,7 +44,9 @@ def dry_run(config: RunConfig, console: Console) -> list[Forecast]:
     folder = Path(tempfile.mkdtemp(prefix="lightman_jax-dry-"))
     try:
         steps = dataclasses.replace(config.train, steps=_STEPS)
-        tiny = dataclasses.replace(config, train=steps, seeds=1, members=1, episodes=1, workdir=str(folder / "run"))
+        tiny = dataclasses.replace(
+            config, train=steps, seeds=1, ensemble_size=1, episodes=1, workdir=str(folder / "run")
+        )
         train_and_evaluate(tiny, Console(quiet=True))
         trainings = {config.method_name: config.trained}
         if config.protocol not in ADAPTED_PROTOCOLS:
@@ -59,7 +61,7 @@ def dry_run(config: RunConfig, console: Console) -> list[Forecast]:
             f"{row.compile_seconds:.0f}",
             f"{row.bytes_kept / 1e6:.1f}",
         )
-        table.add_row(row.name, str(row.lanes), *cells)
+        table.add_row(row.name, str(row.jobs), *cells)
     console.print(table)
     total = sum(row.seconds + row.compile_seconds for row in found)
     kept = sum(row.bytes_kept for row in found)
@@ -75,11 +77,11 @@ def _forecast(name: str, config: TrainConfig, whole: Work) -> Forecast:
     heard: list[tuple[float, int, int]] = []
 
     def hear(progress: Progress) -> None:
-        heard.append((time.monotonic(), progress.step, len(progress.lanes)))
+        heard.append((time.monotonic(), progress.step, len(progress.jobs)))
         if len(heard) == _CHUNKS:
             raise _BrokenOffError
 
-    lanes, started = len(whole.folds) * len(whole.trainings), time.monotonic()
+    jobs, started = len(whole.folds) * len(whole.trainings), time.monotonic()
     with CompileClock() as compiled, contextlib.suppress(_BrokenOffError):
         for _ in train_folds(whole.micro, whole.macro, whole.folds, whole.trainings, config, on_progress=hear):
             pass
@@ -89,7 +91,7 @@ def _forecast(name: str, config: TrainConfig, whole: Work) -> Forecast:
     a_step = min(spans or [max(heard[0][0] - started - compiled.seconds, 0.0)]) / chunk
     shapes = jax.tree.leaves(trained_shapes(whole.micro, config))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
-    return Forecast(name, lanes, -(-lanes // at_once) * config.steps * a_step, compiled.seconds, lanes * size)
+    return Forecast(name, jobs, -(-jobs // at_once) * config.steps * a_step, compiled.seconds, jobs * size)
 
 
 class _BrokenOffError(Exception):

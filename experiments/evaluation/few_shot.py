@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.cli.config import RunConfig
-from experiments.evaluation.cross_validation import Work, train_lanes
+from experiments.evaluation.cross_validation import Work, train_jobs
 from experiments.evaluation.groups import fold_without, group_of_subjects
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.files import write_whole
@@ -35,9 +35,9 @@ from lightman_jax.meta.adaptation import make_adapter
 from lightman_jax.meta.methods import method_config
 from lightman_jax.metrics import confusion_matrix, paired_difference, sign_flip_p_value, uf1
 from lightman_jax.preprocessing import scale_flow
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
-from lightman_jax.training.program import TrainConfig
-from lightman_jax.training.tasks import Fold
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
 QUERIES, PERSONAL_DRAWS = 5, 5
@@ -97,24 +97,24 @@ def run_episodes(work: Work, config: RunConfig, workdir: Path, console: Console)
       DataError: no episode can be drawn.
     """
     part = episode_work(work, config)
-    lanes = train_lanes(part, config.trained, workdir, console).lanes
+    jobs = train_jobs(part, config.trained, workdir, console).jobs
     found: list[tuple[int, Episode, list[NDArray[np.int64]]]] = []
     skipped: set[str] = set()
     adapters = _adapters(config)
-    for lane in lanes:
-        episodes = list(_draws(part, config, lane.fold, lane.seed))
+    for job in jobs:
+        episodes = list(_draws(part, config, job.fold, job.seed))
         if not episodes:
-            skipped.add(lane.fold.subject)
+            skipped.add(job.fold.name)
             continue
-        guesses = _predict(work.micro, lane, episodes, config.trained, adapters)
-        found += [(lane.seed, e, p) for e, p in zip(episodes, guesses, strict=True)]
+        guesses = _predict(work.micro, job, episodes, config.trained, adapters)
+        found += [(job.seed, e, p) for e, p in zip(episodes, guesses, strict=True)]
     if not found:
         raise DataError(
             f"no episode of {config.shots_given} shot(s) a class can be drawn from these clips; lower --shots_given"
         )
     lines = [json.dumps(_line(work.micro, seed, episode, predictions)) for seed, episode, predictions in found]
     write_whole(workdir / "episodes.jsonl", "".join(line + "\n" for line in lines))
-    scores = (_score_personal if config.protocol == "personal" else _score_few_shot)(work, found)
+    scores = (_score_personal if config.protocol == "subject_calibration" else _score_few_shot)(work, found)
     return {"protocol": config.protocol, "shots": config.shots_given, "skipped": sorted(skipped), **scores}
 
 
@@ -137,7 +137,7 @@ def print_episodes(console: Console, metrics: dict[str, Any]) -> None:
 
 def episode_work(work: Work, config: RunConfig) -> Work:
     """What is trained: without each subject for `personal`, without each group of subjects for `few_shot`."""
-    if config.protocol == "personal":
+    if config.protocol == "subject_calibration":
         return work
     of_subject = group_of_subjects(work.micro.subject)
     groups = sorted(set(of_subject.values()))
@@ -146,12 +146,12 @@ def episode_work(work: Work, config: RunConfig) -> Work:
 
 def _draws(work: Work, config: RunConfig, fold: Fold, seed: int) -> Iterator[Episode]:
     """Drawn from seed, fold and number alone: the same for every method."""
-    personal = config.protocol == "personal"
+    personal = config.protocol == "subject_calibration"
     count = PERSONAL_DRAWS if personal else -(-config.episodes // (len(work.folds) * len(work.seeds)))
     draw: Callable[..., Episode | None] = draw_personal if personal else draw_few_shot
     for number in range(count):
-        rng = np.random.default_rng([seed, zlib.crc32(fold.subject.encode()), number])
-        episode = draw(rng, work.micro, fold.test, config.shots_given, number, fold.subject)
+        rng = np.random.default_rng([seed, zlib.crc32(fold.name.encode()), number])
+        episode = draw(rng, work.micro, fold.test, config.shots_given, number, fold.name)
         if episode is not None:
             yield episode
 
@@ -166,17 +166,17 @@ def _adapters(config: RunConfig) -> list[Adapter]:
 
 
 def _predict(
-    micro: ClipSet, lane: TrainedFold, episodes: Sequence[Episode], train: TrainConfig, adapters: Sequence[Adapter]
+    micro: ClipSet, job: TrainedFold, episodes: Sequence[Episode], train: TrainConfig, adapters: Sequence[Adapter]
 ) -> list[list[NDArray[np.int64]]]:
     """Predicted classes of each episode's query clips in each of `WAYS`."""
-    images = np.asarray(scale_flow(jnp.asarray(micro.image), scaling=train.scaling, train=jnp.asarray(lane.fold.train)))
+    images = np.asarray(scale_flow(jnp.asarray(micro.image), scaling=train.scaling, train=jnp.asarray(job.fold.train)))
     results: list[list[NDArray[np.int64]]] = [[] for _ in episodes]
     for first in range(0, len(episodes), _AT_ONCE):
         some = episodes[first : first + _AT_ONCE]
         supports = [(images[e.support], micro.label[e.support]) for e in some]
         queries = [images[e.query] for e in some]
         for adapter in adapters:
-            for row, probabilities in enumerate(adapter(lane.params, supports, queries)):
+            for row, probabilities in enumerate(adapter(job.params, supports, queries)):
                 results[first + row].append(probabilities.argmax(axis=1))
     return results
 

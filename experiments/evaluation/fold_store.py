@@ -13,15 +13,15 @@ import numpy as np
 
 import lightman_jax
 from lightman_jax.files import read_sealed, write_sealed
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold, trained_shapes
-from lightman_jax.training.program import TrainConfig
-from lightman_jax.training.tasks import Fold
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
 _ARCHIVE_BYTES = 1 << 13
 
 
-class LaneStore:
+class FoldStore:
     """Trained folds of one data set and one setting, each in a sealed file of its own, an npz archive.
 
     A file's name is a digest of all that the weights depend on: the fold's training clips (pixels, labels, people and their rows),
@@ -52,17 +52,17 @@ class LaneStore:
 
     def path(self, fold: Fold, seed: int) -> Path:
         """File of a lane, whether it is there or not."""
-        content = hashlib.sha256(f"{self._common} {fold.subject} {seed}".encode())
+        content = hashlib.sha256(f"{self._common} {fold.name} {seed}".encode())
         pools = [(self._micro, fold.train)]
         if self._macro is not None:
             pools.append((self._macro, fold.macro_train))
         for digests, train in pools:
             for row in np.flatnonzero(np.asarray(train)).tolist():
                 content.update(f"{row} {digests[row]}".encode())
-        return self._folder / f"{content.hexdigest()[:24]}.lane"
+        return self._folder / f"{content.hexdigest()[:24]}.fold"
 
     @property
-    def lane_bytes(self) -> int:
+    def job_bytes(self) -> int:
         """Bytes of one file, about: parameters, and histories that are small beside them."""
         leaves = jax.tree.leaves(self._shapes)
         return _ARCHIVE_BYTES + sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
@@ -82,21 +82,21 @@ class LaneStore:
             history = {name.removeprefix("history/"): held[name] for name in held.files if name.startswith("history/")}
         return TrainedFold(fold, seed, jax.tree.unflatten(tree, params), history)
 
-    def save(self, lane: TrainedFold) -> None:
+    def save(self, job: TrainedFold) -> None:
         """Write a lane; it is there whole or not at all.
 
         Raises:
           OSError: the folder cannot be written.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        content: dict[str, Any] = {f"params/{row}": leaf for row, leaf in enumerate(jax.tree.leaves(lane.params))}
-        content |= {f"history/{name}": values for name, values in lane.history.items()}
+        content: dict[str, Any] = {f"params/{row}": leaf for row, leaf in enumerate(jax.tree.leaves(job.params))}
+        content |= {f"history/{name}": values for name, values in job.history.items()}
         buffer = io.BytesIO()
         np.savez(buffer, **content)
-        write_sealed(self.path(lane.fold, lane.seed), buffer.getvalue())
+        write_sealed(self.path(job.fold, job.seed), buffer.getvalue())
 
 
-class StoredLanes(Sequence[TrainedFold]):
+class StoredFolds(Sequence[TrainedFold]):
     """Lanes on disk, each read when it is asked for, so that memory does not grow with their number.
 
     Args:
@@ -104,7 +104,7 @@ class StoredLanes(Sequence[TrainedFold]):
       keys: fold and seed of each, in order.
     """
 
-    def __init__(self, store: LaneStore, keys: Sequence[tuple[Fold, int]]) -> None:
+    def __init__(self, store: FoldStore, keys: Sequence[tuple[Fold, int]]) -> None:
         self._store, self._keys = store, keys
 
     def __len__(self) -> int:
@@ -114,16 +114,16 @@ class StoredLanes(Sequence[TrainedFold]):
     def __getitem__(self, index: int) -> TrainedFold: ...
 
     @overload
-    def __getitem__(self, index: slice) -> "StoredLanes": ...
+    def __getitem__(self, index: slice) -> "StoredFolds": ...
 
-    def __getitem__(self, index: int | slice) -> "TrainedFold | StoredLanes":
+    def __getitem__(self, index: int | slice) -> "TrainedFold | StoredFolds":
         if isinstance(index, slice):
-            return StoredLanes(self._store, self._keys[index])
+            return StoredFolds(self._store, self._keys[index])
         fold, seed = self._keys[index]
-        lane = self._store.load(fold, seed)
-        if lane is None:
+        job = self._store.load(fold, seed)
+        if job is None:
             raise OSError(f"{self._store.path(fold, seed)} was removed or damaged while it was in use")
-        return lane
+        return job
 
 
 def _row_digests(clips: ClipSet) -> Sequence[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.evaluation.cross_validation import Work
-from lightman_jax.training.tasks import Fold
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
 GROUPS = 6
@@ -34,4 +34,4 @@ def fold_without(groups: Collection[int], work: Work, of_subject: dict[str, int]
     held = list(groups)
     micro = np.isin(groups_of_clips(work.micro, of_subject), held)
     macro = micro if work.macro is None else np.isin(groups_of_clips(work.macro, of_subject), held)
-    return Fold(subject=name, test=np.flatnonzero(micro), train=~micro, macro_train=~macro)
+    return Fold(name=name, test=np.flatnonzero(micro), train=~micro, macro_train=~macro)

@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
 from lightman_jax.preprocessing import Scaling, mirror_flow, scale_flow
-from lightman_jax.training.tasks import Fold
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
 
@@ -28,7 +28,7 @@ def _gaussian(clips: NDArray[np.float32], fitted: NDArray[np.float32]) -> NDArra
 
 
 # Choice: costs and neighbours as usual in the field, none tuned on any test subject.
-LEARNERS: dict[str, Callable[[int], Any]] = {
+CLASSICAL: dict[str, Callable[[int], Any]] = {
     "majority": lambda _: DummyClassifier(strategy="prior"),
     "knn": lambda _: KNeighborsClassifier(n_neighbors=5),
     "linear_svm": lambda _: SVC(kernel=linear_kernel, C=1e-3, class_weight="balanced"),
@@ -48,13 +48,13 @@ class Guess(NamedTuple):
     probabilities: NDArray[np.float32]
 
 
-def fit_learner(
+def fit_classical(
     name: str, micro: ClipSet, folds: Sequence[Fold], seeds: Sequence[int], scaling: Scaling
 ) -> Iterator[Guess]:
-    """Fit one of `LEARNERS` in every fold and predict its test clips.
+    """Fit one of `CLASSICAL` in every fold and predict its test clips.
 
     Args:
-      name: key of `LEARNERS`.
+      name: key of `CLASSICAL`.
       micro: clips of the protocol.
       folds: what is held out.
       seeds: of the run; a learner without randomness is fitted once and repeated.
@@ -63,13 +63,13 @@ def fit_learner(
     fitted: dict[str, NDArray[np.float32]] = {}
     for seed in seeds:
         for fold in folds:
-            if name in _SEEDED or fold.subject not in fitted:
-                fitted[fold.subject] = fit_machine(name, micro, fold, seed, scaling).predict(micro.image)
-            yield Guess(fold, seed, fitted[fold.subject])
+            if name in _SEEDED or fold.name not in fitted:
+                fitted[fold.name] = fit_one(name, micro, fold, seed, scaling).predict(micro.image)
+            yield Guess(fold, seed, fitted[fold.name])
 
 
-class Machine(NamedTuple):
-    """One of `LEARNERS`, fitted to a fold's training clips."""
+class FittedBaseline(NamedTuple):
+    """One of `CLASSICAL`, fitted to a fold's training clips."""
 
     learner: Any
     fold: Fold
@@ -85,14 +85,14 @@ class Machine(NamedTuple):
         return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def fit_machine(name: str, micro: ClipSet, fold: Fold, seed: int, scaling: Scaling) -> Machine:
-    """Fit one of `LEARNERS` to a fold's training clips and their mirror images; arguments as `fit_learner`."""
-    learner, train = LEARNERS[name](seed), np.flatnonzero(fold.train)
+def fit_one(name: str, micro: ClipSet, fold: Fold, seed: int, scaling: Scaling) -> FittedBaseline:
+    """Fit one of `CLASSICAL` to a fold's training clips and their mirror images; arguments as `fit_classical`."""
+    learner, train = CLASSICAL[name](seed), np.flatnonzero(fold.train)
     with warnings.catch_warnings():
         # The number of steps is fixed in advance, whether or not the loss still falls.
         warnings.simplefilter("ignore", ConvergenceWarning)
         learner.fit(np.concatenate(_views(micro.image, fold, train, scaling)), np.tile(micro.label[train], 2))
-    return Machine(learner, fold, scaling, len(micro.classes))
+    return FittedBaseline(learner, fold, scaling, len(micro.classes))
 
 
 def _views(

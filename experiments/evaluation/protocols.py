@@ -7,7 +7,7 @@ import numpy as np
 
 from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
 from lightman_jax.data.corpora.records import DataError
-from lightman_jax.training.tasks import Fold, leave_one_subject_out
+from lightman_jax.training.folds import Fold, leave_one_subject_out
 from lightman_jax.types import ClipSet
 
 
@@ -46,11 +46,11 @@ def leave_one_corpus_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | Non
     corpora = sorted(set(micro.dataset))
     if len(corpora) < 2:
         raise DataError(
-            f"cross_dataset needs two corpora or more, found {', '.join(corpora)}; take --dataset=megc2019, or --protocol=loso"
+            f"leave_one_dataset_out needs two corpora or more, found {', '.join(corpora)}; take --dataset=megc2019, or --protocol=loso"
         )
     own, other = np.array(micro.dataset), np.array(micro.dataset if macro is None else macro.dataset)
     folds = [
-        Fold(subject=name, test=np.flatnonzero(own == name), train=own != name, macro_train=other != name)
+        Fold(name=name, test=np.flatnonzero(own == name), train=own != name, macro_train=other != name)
         for name in corpora
     ]
     expected = max(len(PROTOCOLS[dataset].corpora), len(folds))

@@ -21,7 +21,7 @@ from lightman_jax.metrics import (
     uar,
     uf1,
 )
-from lightman_jax.training.tasks import natural_order
+from lightman_jax.training.folds import natural_order
 
 RATES = {"uf1": uf1, "uar": uar, "accuracy": accuracy}
 _COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")

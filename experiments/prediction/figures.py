@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from experiments.prediction.table import Row, told, trained_on
 from experiments.reporting.data_sheet import flow_colours
-from experiments.reporting.pictures import save_picture
+from experiments.reporting.pictures import save_figure
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
 from lightman_jax.data.vision.images import grey_image, resize_image
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
@@ -57,7 +57,7 @@ def save_prediction_sheet(
     _draw_probabilities(panels[4], row.probabilities, model)
     figure.suptitle(textwrap.shorten(row.name, _TITLE), fontsize=10)
     _say_origin(figure, model, adapted)
-    save_picture(path, figure, dpi=110)
+    save_figure(path, figure, dpi=110)
 
 
 def save_timeline(
@@ -75,8 +75,8 @@ def save_timeline(
     """
     figure, axes = plt.subplots(figsize=(11, 3.6), layout="constrained")
     window = config.window_seconds
-    times = np.array([number / rate - window / 2 for number, _ in search.course])
-    pixels = np.array([size for _, size in search.course])
+    times = np.array([number / rate - window / 2 for number, _ in search.curve])
+    pixels = np.array([size for _, size in search.curve])
     # A line through a stretch without a face would claim that somebody looked.
     gaps = np.flatnonzero(np.diff(times) > window) + 1
     for part in np.split(np.arange(len(times)), gaps):
@@ -101,7 +101,7 @@ def save_timeline(
     axes.set_title("movement that comes and goes within a second; dashed: the least that counts", fontsize=9)
     figure.suptitle(textwrap.shorten(rows[0].name if rows else "", _TITLE), fontsize=10)
     _say_origin(figure, model, 0)
-    save_picture(path, figure, dpi=110)
+    save_figure(path, figure, dpi=110)
 
 
 def _draw_probabilities(panel: Axes, probabilities: NDArray[np.floating], model: Model) -> None:

@@ -17,8 +17,8 @@ from lightman_jax.model.checkpoint import load_params, read_metadata
 from lightman_jax.model.ensemble import Ensemble, EnsemblePrograms, ensemble_programs
 from lightman_jax.model.export import flat_programs
 from lightman_jax.model.saved_model import Model, load_model
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import trained_shapes
-from lightman_jax.training.program import TrainConfig
 from lightman_jax.types import ClipSet
 
 NOTICE = (
@@ -66,7 +66,7 @@ def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | N
     """Read all networks of a finished run.
 
     Args:
-      workdir: of a run of the protocols `loso` or `cross_dataset`.
+      workdir: of a run of the protocols `loso` or `leave_one_dataset_out`.
       adapt_steps: inner steps on labelled clips of a person; None takes those of the run.
       seeds: how many of its seeds; None takes all.
 
@@ -88,7 +88,9 @@ def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | N
     details = found[0][1]
     params = jax.tree.map(lambda *parts: np.concatenate(parts), *[params for params, _ in found])
     networks = len(jax.tree.leaves(params)[0])
-    power = [row for _, own in found for row in own["power"]] or np.ones((networks, *_ones(details["image_shape"])))
+    mean_square = [row for _, own in found for row in own["power"]] or np.ones(
+        (networks, *_ones(details["image_shape"]))
+    )
     steps = config.adapt_steps if adapt_steps is None else adapt_steps
     about = {
         "classes": details["classes"],
@@ -106,7 +108,7 @@ def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | N
         "data": {"dataset": details["data"], "stand_in": details["stand_in"], "origin": details["origin"]},
         "notice": NOTICE,
     }
-    ensemble = Ensemble(params, jnp.asarray(np.asarray(power, np.float32)))
+    ensemble = Ensemble(params, jnp.asarray(np.asarray(mean_square, np.float32)))
     return RunModel(ensemble, ensemble_programs(config.trained, steps), about)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from lightman_jax.data.vision.video import Unreadable, Video, find_videos, read_frames
 from numpy.typing import NDArray
 
 from experiments.cli.flags import ConfigError, refuse_unknown
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
 from lightman_jax.data.vision.faces import FaceBox
-from lightman_jax.data.vision.recording import Recording, Unreadable, find_recordings, read_frames
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted, cut_movement, search_movements
 from lightman_jax.data.vision.visibility import Whole
 from lightman_jax.model.saved_model import Model
@@ -41,15 +41,15 @@ class Labelled(NamedTuple):
 
 
 def find_movements(
-    recording: Recording,
+    video: Video,
     settings: Settings,
     span: Span | None,
     on_frame: Callable[[int], None] | None = None,
     on_movement: Callable[[Spotted], None] | None = None,
 ) -> Search:
     """Search a recording, or cut out the frames that are named; arguments and errors as `search_movements` and `cut_movement`."""
-    frames = read_frames(recording)
-    if span is None and not recording.is_film and len(recording.paths) == _PAIR:
+    frames = read_frames(video)
+    if span is None and not video.is_video and len(video.paths) == _PAIR:
         # Somebody has chosen an onset and an apex.
         span = (1, 2, 2)
     if span is not None:
@@ -57,7 +57,7 @@ def find_movements(
         if on_movement is not None:
             on_movement(one)
         return Search((one,), (), (), one.offset, whole=True)
-    rate = settings.rate or recording.rate
+    rate = settings.rate or video.rate
     return search_movements(frames, rate, settings.spot, box=settings.box, on_frame=on_frame, on_movement=on_movement)
 
 
@@ -74,10 +74,10 @@ def why_nothing(search: Search, config: SpotConfig) -> str:
         return "a single picture has no movement; give onset and apex, or a film"
     if search.frames == _PAIR:
         return "two frames of a film show no rise and fall; name them by --onset=1 --apex=2 if they are onset and apex"
-    if search.stretches and not search.course:
+    if search.stretches and not search.curve:
         longest = max(search.stretches, key=lambda stretch: stretch.last - stretch.first)
         return f"{longest.reason} (frames {longest.first} to {longest.last} of {search.frames})"
-    most = max((pixels for _, pixels in search.course), default=0.0)
+    most = max((pixels for _, pixels in search.curve), default=0.0)
     if most >= config.least_pixels:
         return (
             "something moves, but nothing that plainly rises and falls within the recording; film from rest to rest, or name its "
@@ -138,11 +138,11 @@ def read_labelled(table: Path, model: Model, settings: Settings) -> Labelled:
 
 
 def _strongest(path: Path, row: dict[str, str], settings: Settings) -> Spotted:
-    recording = find_recordings([str(path)])[0]
-    if isinstance(recording, Unreadable):
-        raise ValueError(recording.reason)
+    video = find_videos([str(path)])[0]
+    if isinstance(video, Unreadable):
+        raise ValueError(video.reason)
     cells = [(row.get(name) or "").strip() for name in SPAN]
-    search = find_movements(recording, settings, named_span(*(int(cell) if cell else None for cell in cells)))
+    search = find_movements(video, settings, named_span(*(int(cell) if cell else None for cell in cells)))
     if not search.movements:
         raise ValueError(why_nothing(search, settings.spot))
     return max(search.movements, key=lambda one: -1.0 if np.isnan(one.pixels) else one.pixels)

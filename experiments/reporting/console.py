@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from experiments.reporting.pictures import save_picture
+from experiments.reporting.pictures import save_figure
 from lightman_jax.data.corpora.catalog import PROTOCOLS
-from lightman_jax.data.synthetic.simulated_au import NAME as FACS
+from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 
 STAND_IN_TEXT = (
     "Invented stand-in clips, NOT a corpus. No number below says anything about {title} or about people.\n"
@@ -30,7 +30,7 @@ def make_console() -> Console:
 def print_stand_in_box(console: Console, dataset: str) -> None:
     """Say in a box that the data are invented."""
     # A simulated corpus has no real data of its own.
-    text = STAND_IN_TEXT.format(title=PROTOCOLS[dataset].title, dataset="smic" if dataset == FACS else dataset)
+    text = STAND_IN_TEXT.format(title=PROTOCOLS[dataset].title, dataset="smic" if dataset == SIMULATED_AU else dataset)
     console.print(Panel(text, title="STAND-IN DATA", width=min(console.width, 110), style="yellow"))
 
 
@@ -75,7 +75,7 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
 def print_baselines(console: Console, metrics: dict[str, Any]) -> None:
     """Print each baseline's UF1 and how far the method is from it; without baselines, that they were left out."""
     if not metrics["baselines"]:
-        console.print("baselines were left out: this result stands alone (--baselines=usual)", style="yellow")
+        console.print("baselines were left out: this result stands alone (--baselines=default)", style="yellow")
         return
     title = f"Beside it, and {metrics['method']} minus each"
     table = Table("baseline", "UF1", "difference", "p, Holm", title=title)
@@ -87,7 +87,7 @@ def print_baselines(console: Console, metrics: dict[str, Any]) -> None:
     console.print(table)
 
 
-def save_confusion_picture(path: Path, metrics: dict[str, Any]) -> None:
+def save_confusion_figure(path: Path, metrics: dict[str, Any]) -> None:
     """Draw the confusion matrix pooled over folds, mean over seeds, with the recall of each cell's row."""
     matrix = np.asarray(metrics["confusion_per_seed"], dtype=np.float64).mean(axis=0)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -103,10 +103,10 @@ def save_confusion_picture(path: Path, metrics: dict[str, Any]) -> None:
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     rates = ", ".join(f"{label} {metrics[name]['mean']:.3f}" for label, name in (("UF1", "uf1"), ("UAR", "uar")))
     _title(figure, metrics, f"clips, mean of {_seeds(metrics)}; {rates}")
-    save_picture(path, figure)
+    save_figure(path, figure)
 
 
-def save_curves_picture(path: Path, metrics: dict[str, Any], histories: Sequence[dict[str, NDArray]]) -> None:
+def save_curves_figure(path: Path, metrics: dict[str, Any], histories: Sequence[dict[str, NDArray]]) -> None:
     """Draw each loss over the outer steps: mean over folds and seeds, with the band from the 10th to the 90th percentile."""
     names = [name for name in sorted(histories[0]) if name.endswith("_loss")]
     figure, axes = plt.subplots(1, len(names), figsize=(3.2 * len(names), 3.6), layout="constrained", squeeze=False)
@@ -118,7 +118,7 @@ def save_curves_picture(path: Path, metrics: dict[str, Any], histories: Sequence
         panel.set(title=name.replace("_", " "), xlabel="outer step", ylabel="nat")
         panel.set_ylim(bottom=0)
     _title(figure, metrics, f"training losses, {len(histories)} trainings, band 10 to 90%")
-    save_picture(path, figure)
+    save_figure(path, figure)
 
 
 def _seeds(metrics: dict[str, Any]) -> str:

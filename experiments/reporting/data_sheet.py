@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import hsv_to_rgb
 from numpy.typing import NDArray
 
-from experiments.reporting.pictures import save_picture
+from experiments.reporting.pictures import save_figure
 from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import MotionConfig, Representation, is_still, motion_image
 from lightman_jax.data.vision.faces import crop_face, face_box
@@ -56,7 +56,7 @@ def save_sheet(path: Path, clips: Sequence[RawClip], config: MotionConfig, origi
         # Out of the layout, or the long text would widen its column.
         line[0].text(0, 1.2, label, transform=line[0].transAxes, fontsize=9).set_in_layout(False)
     figure.suptitle(f"{origin}. Shows faces: keep to the corpus's licence", fontsize=9)
-    save_picture(path, figure, dpi=110)
+    save_figure(path, figure, dpi=110)
     return True
 
 

@@ -12,19 +12,19 @@ import optax
 from numpy.typing import NDArray
 
 from experiments.evaluation.cross_validation import Work
-from experiments.reporting.pictures import save_picture
+from experiments.reporting.pictures import save_figure
 from lightman_jax.meta.inner_loop import initial_params
 from lightman_jax.meta.methods import make_method
 from lightman_jax.networks.dual_branch import apply_branches
 from lightman_jax.preprocessing import magnify_flow, scale_flow
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
-from lightman_jax.training.program import TrainConfig
 
 _TITLE = 80
 _COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f", "#555555")
 
 
-def save_where_picture(path: Path, work: Work, lanes: Sequence[TrainedFold], config: TrainConfig, title: str) -> None:
+def save_saliency_figure(path: Path, work: Work, jobs: Sequence[TrainedFold], config: TrainConfig, title: str) -> None:
     """Draw, for each class, the mean movement of its clips and where a held-out clip's own class score is sensitive.
 
     Sensitivity is `|x * d logit_c / d x|` summed over channels, mean over the clips of class c, each seen by a network that was
@@ -47,16 +47,16 @@ def save_where_picture(path: Path, work: Work, lanes: Sequence[TrainedFold], con
     scaled = np.asarray(scale_flow(jnp.asarray(micro.image), scaling="clip_rms"))
     longest = max(len(fold.test) for fold in work.folds)
     seeds = set()
-    for lane in lanes:
-        seeds.add(lane.seed)
-        rows = np.resize(lane.fold.test, longest)
+    for job in jobs:
+        seeds.add(job.seed)
+        rows = np.resize(job.fold.test, longest)
         images = scaled
         if config.scaling != "clip_rms":
-            train = jnp.asarray(lane.fold.train)
+            train = jnp.asarray(job.fold.train)
             images = np.asarray(scale_flow(jnp.asarray(micro.image), scaling=config.scaling, train=train))
-        found = np.asarray(sensitivity(lane.params, jnp.asarray(images[rows]), jnp.asarray(micro.label[rows])))
+        found = np.asarray(sensitivity(job.params, jnp.asarray(images[rows]), jnp.asarray(micro.label[rows])))
         found = found.reshape(longest, -1, *maps.shape[1:]).mean(axis=1)
-        for row, index in enumerate(lane.fold.test):
+        for row, index in enumerate(job.fold.test):
             maps[micro.label[index]] += found[row]
     maps /= np.maximum(count * len(seeds), 1)
     figure, panels = plt.subplots(2, classes, figsize=(2.6 * classes, 5.6), layout="constrained", squeeze=False)
@@ -71,24 +71,24 @@ def save_where_picture(path: Path, work: Work, lanes: Sequence[TrainedFold], con
         panel.set_xticks([])
         panel.set_yticks([])
     figure.suptitle(textwrap.fill(title, _TITLE), fontsize=10)
-    save_picture(path, figure, dpi=110)
+    save_figure(path, figure, dpi=110)
 
 
-def save_embedding_picture(path: Path, work: Work, lane: TrainedFold, config: TrainConfig, title: str) -> None:
+def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: TrainConfig, title: str) -> None:
     """Draw training micro clips, held-out micro clips and macro clips of one fold in the first two axes of their embeddings."""
     micro, macro = work.micro, work.macro
-    train = jnp.asarray(lane.fold.train)
+    train = jnp.asarray(job.fold.train)
     images = scale_flow(jnp.asarray(micro.image), scaling=config.scaling, train=train)
     if macro is None:
-        others, label, shown = magnify_flow(images, config.macro_gain), micro.label, np.asarray(lane.fold.train)
+        others, label, shown = magnify_flow(images, config.macro_gain), micro.label, np.asarray(job.fold.train)
     else:
-        mask = jnp.asarray(lane.fold.macro_train)
+        mask = jnp.asarray(job.fold.macro_train)
         others = scale_flow(jnp.asarray(macro.image), scaling=config.scaling, train=mask)
-        label, shown = macro.label, np.asarray(lane.fold.macro_train)
-    params = initial_params(lane.params)
+        label, shown = macro.label, np.asarray(job.fold.macro_train)
+    params = initial_params(job.params)
     embed = jax.jit(lambda x: apply_branches(params, x, config=config.network).embedding)
     held_out = np.zeros(len(micro), bool)
-    held_out[lane.fold.test] = True
+    held_out[job.fold.test] = True
     points = [np.asarray(embed(x)) for x in (images, others)]
     kept = [points[0][~held_out], points[1][shown], points[0][held_out]]
     flat = _plane(kept)
@@ -109,12 +109,10 @@ def save_embedding_picture(path: Path, work: Work, lane: TrainedFold, config: Tr
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set(xticks=[], yticks=[])
     figure.suptitle(
-        textwrap.fill(
-            f"{title}; embeddings of one fold, {lane.fold.subject} held out, first two principal axes", _TITLE
-        ),
+        textwrap.fill(f"{title}; embeddings of one fold, {job.fold.name} held out, first two principal axes", _TITLE),
         fontsize=10,
     )
-    save_picture(path, figure, dpi=110)
+    save_figure(path, figure, dpi=110)
 
 
 def _plane(parts: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:

@@ -13,7 +13,7 @@ from lightman_jax.files import write_whole
 matplotlib.use("Agg")
 
 
-def save_picture(path: Path, figure: Figure, dpi: int = 120) -> None:
+def save_figure(path: Path, figure: Figure, dpi: int = 120) -> None:
     """Write a figure as PNG and close it; errors as `write_whole`."""
     drawn = io.BytesIO()
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lightman_jax.meta.bilevel import map_tasks
-from lightman_jax.meta.inner_loop import RatedParams, adapt, initial_params
+from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig, adapted_parts, method_losses, prototype_head
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
 from lightman_jax.types import Clips, Params, Task
@@ -40,7 +40,7 @@ def adapt_and_predict(
       support: labelled clips, scaled as in training; `where` False marks padding.
       images: `[q, H, W, C]` clips to predict, scaled alike.
       macro: macro-expression clips to align with; None leaves the alignment out of level one.
-      config: the method that trained `params`; its `bilevel` gives steps and rate (`RatedParams` bring their rates).
+      config: the method that trained `params`; its `bilevel` gives steps and rate (`LearnedLRParams` bring their rates).
       network: sizes of the dual branch.
 
     Returns:
@@ -62,7 +62,7 @@ def adapt_and_predict(
     inner_loss = method_losses(config, network, align_inner=macro is not None).inner_loss
     nothing = jax.tree.map(lambda x: x[:0], support)
     task = Task(support=support, macro=nothing if macro is None else macro, query=nothing)
-    start = RatedParams(branches, params.inner_rate) if isinstance(params, RatedParams) else branches
+    start = LearnedLRParams(branches, params.inner_lr) if isinstance(params, LearnedLRParams) else branches
     phi, _ = adapt(
         start,
         task,

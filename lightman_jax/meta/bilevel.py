@@ -38,7 +38,7 @@ def outer_objective(
     """Level two's objective on one task, `outer_loss(phi_K, task) + initial_loss(theta, task)`.
 
     Args:
-      params: theta, or `RatedParams`.
+      params: theta, or `LearnedLRParams`.
       task: one task.
       inner_loss: level one's loss.
       outer_loss: judges the adapted parameters.
@@ -107,7 +107,7 @@ def meta_gradient(
     """Gradient of `J(theta) = sum_T w_T outer_objective(theta, task_T) / sum_T w_T` through the inner steps.
 
     Args:
-      params: theta, or `RatedParams`.
+      params: theta, or `LearnedLRParams`.
       tasks: a tree whose arrays all have the leading axis T.
       inner_loss: level one's loss.
       outer_loss: judges the adapted parameters.

@@ -3,7 +3,7 @@
     phi_0     = theta
     phi_{k+1} = phi_k - alpha * grad inner_loss(phi_k, task)            k < K, on the adapted parameters
 
-alpha is a number, learnt beside theta (`RatedParams`), or replaced by an optax transformation, which is differentiated through.
+alpha is a number, learnt beside theta (`LearnedLRParams`), or replaced by an optax transformation, which is differentiated through.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from lightman_jax.types import LossFn, Metrics, Params
 
 TaskMapping = Literal["auto", "vmap", "scan"]
 TASK_MAPPINGS: tuple[TaskMapping, ...] = get_args(TaskMapping)
-RateShape = Literal["scalar", "leaf", "entry"]
+LRShape = Literal["scalar", "leaf", "entry"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BilevelConfig:
 
     Attributes:
       inner_steps: K, 0 or more; 0 is plain training.
-      inner_rate: alpha, step size of level one; where alpha is learnt, its start.
+      inner_lr: alpha, step size of level one; where alpha is learnt, its start.
       first_order: stop the gradient through the inner gradients; a learnt alpha still gets its own.
       task_mapping: vmap runs the tasks of a step, and the trainings of a device, side by side, scan one after the other; both
         give the same gradient. auto is scan on a CPU, where side-by-side kernels become slow grouped convolutions, else vmap.
@@ -37,7 +37,7 @@ class BilevelConfig:
     """
 
     inner_steps: int = 1
-    inner_rate: float = 0.05
+    inner_lr: float = 0.05
     first_order: bool = False
     task_mapping: TaskMapping = "auto"
     remat: bool = False
@@ -45,35 +45,35 @@ class BilevelConfig:
     def __post_init__(self) -> None:
         if self.inner_steps < 0:
             raise ValueError(f"inner steps {self.inner_steps} is negative; choose 0 (no adaptation), 1, 2, ...")
-        if self.inner_rate < 0:
+        if self.inner_lr < 0:
             raise ValueError(
-                f"inner rate {self.inner_rate} is negative; choose 0.02 to 0.1, or 0 to switch adaptation off"
+                f"inner rate {self.inner_lr} is negative; choose 0.02 to 0.1, or 0 to switch adaptation off"
             )
         if self.task_mapping not in TASK_MAPPINGS:
             raise ValueError(f"task_mapping {self.task_mapping!r} is unknown; choose one of {', '.join(TASK_MAPPINGS)}")
 
 
 @struct.dataclass
-class RatedParams:
+class LearnedLRParams:
     """Parameters and the inner rates that are learnt beside them; wherever `params` may stand, this may.
 
-    `inner_rate` is a tree like `params` or a prefix of it: one array of shape `()`, or one a leaf that broadcasts to the leaf.
+    `inner_lr` is a tree like `params` or a prefix of it: one array of shape `()`, or one a leaf that broadcasts to the leaf.
     """
 
     params: Params
-    inner_rate: Any
+    inner_lr: Any
 
 
-def learn_inner_rate(params: Params, inner_rate: float, *, each: RateShape = "entry") -> RatedParams:
+def learn_inner_lr(params: Params, inner_lr: float, *, each: LRShape = "entry") -> LearnedLRParams:
     """Put learnt inner rates beside parameters.
 
     Args:
       params: any tree of arrays.
-      inner_rate: where every rate starts.
+      inner_lr: where every rate starts.
       each: `scalar` learns one rate, `leaf` one for each array, `entry` one for each number (Meta-SGD).
 
     Returns:
-      `RatedParams` for `adapt`, `meta_gradient` and the update; the outer optimiser then trains both.
+      `LearnedLRParams` for `adapt`, `meta_gradient` and the update; the outer optimiser then trains both.
 
     Raises:
       ValueError: unknown `each`.
@@ -83,12 +83,12 @@ def learn_inner_rate(params: Params, inner_rate: float, *, each: RateShape = "en
     >>> learn_inner_rate({"w": jnp.ones(2), "b": jnp.ones(1)}, 0.5, each="entry").inner_rate["w"].tolist()
     [0.5, 0.5]
     """
-    if each not in get_args(RateShape):
-        raise ValueError(f"rates for each {each!r} are unknown; choose one of {', '.join(get_args(RateShape))}")
+    if each not in get_args(LRShape):
+        raise ValueError(f"rates for each {each!r} are unknown; choose one of {', '.join(get_args(LRShape))}")
     if each == "scalar":
-        return RatedParams(params, jnp.asarray(inner_rate, jax.tree.leaves(params)[0].dtype))
+        return LearnedLRParams(params, jnp.asarray(inner_lr, jax.tree.leaves(params)[0].dtype))
     shape = (lambda p: p.shape) if each == "entry" else (lambda _: ())
-    return RatedParams(params, jax.tree.map(lambda p: jnp.full(shape(p), inner_rate, p.dtype), params))
+    return LearnedLRParams(params, jax.tree.map(lambda p: jnp.full(shape(p), inner_lr, p.dtype), params))
 
 
 def adapt(
@@ -105,12 +105,12 @@ def adapt(
     Differentiable with respect to `params` and `task`. With `first_order` the inner gradient is held constant.
 
     Args:
-      params: theta, any tree of arrays, or `RatedParams`.
+      params: theta, any tree of arrays, or `LearnedLRParams`.
       task: whatever `inner_loss` takes, for one task.
       inner_loss: `loss(params, task) -> (scalar, metrics)`.
       config: steps, rate, order.
       inner_optimizer: any optax transformation in place of `- alpha *`; its state starts anew with each task.
-        `config.inner_rate` is then not used; learnt rates multiply its updates.
+        `config.inner_lr` is then not used; learnt rates multiply its updates.
       adapted: which parameters move: a bool, or a tree of bools that is a prefix of `params`, for example
         `{"backbone": False, "head": True}`. The others stay theta and cost no gradient.
 
@@ -137,7 +137,7 @@ def adapt(
     # A prefix is spread over the leaves; what does not move is cut out of the tree and closed over.
     moves = jax.tree.map(lambda flag, part: jax.tree.map(lambda _: bool(flag), part), adapted, theta)
     moving = jax.tree.map(lambda flag, p: p if flag else None, moves, theta)
-    scale = _step_scale(params, moving, config, own_rate=inner_optimizer is not None)
+    scale = _step_scale(params, moving, config, own_lr=inner_optimizer is not None)
 
     def whole(part: Params) -> Params:
         return jax.tree.map(
@@ -161,21 +161,21 @@ def adapt(
 
 def initial_params(params: Params) -> Params:
     """Theta itself, without the rates that may stand beside it."""
-    return params.params if isinstance(params, RatedParams) else params
+    return params.params if isinstance(params, LearnedLRParams) else params
 
 
-def _step_scale(params: Params, moving: Params, config: BilevelConfig, *, own_rate: bool) -> Params:
+def _step_scale(params: Params, moving: Params, config: BilevelConfig, *, own_lr: bool) -> Params:
     """What multiplies a direction, for each moving leaf: minus alpha on gradients, plus on an optimiser's own updates."""
-    sign = 1.0 if own_rate else -1.0
-    if not isinstance(params, RatedParams):
-        constant = sign if own_rate else sign * config.inner_rate
+    sign = 1.0 if own_lr else -1.0
+    if not isinstance(params, LearnedLRParams):
+        constant = sign if own_lr else sign * config.inner_lr
         return jax.tree.map(lambda p: jnp.asarray(constant, p.dtype), moving)
 
     def signed(rate: jax.Array, part: Params) -> Params:
         shaped = lambda p: jnp.broadcast_to(sign * rate, p.shape)  # noqa: E731
         return jax.tree.map(shaped, part)
 
-    return jax.tree.map(signed, params.inner_rate, moving)
+    return jax.tree.map(signed, params.inner_lr, moving)
 
 
 def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, theta: Params) -> None:

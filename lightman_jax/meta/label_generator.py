@@ -200,7 +200,7 @@ def generator_objective(
     *,
     network: NetworkConfig,
     config: GeneratorConfig,
-    virtual_rate: jax.Array | float,
+    virtual_lr: jax.Array | float,
 ) -> tuple[jax.Array, Metrics]:
     """Phase B's objective: the primary loss after a virtual step on the generated labels, plus the entropy term.
 
@@ -220,7 +220,7 @@ def generator_objective(
         value, aux = generated_losses(theta, *task, network=network, config=config)
         return value, {"entropy": aux["entropy"]}
 
-    step = optax.chain(optax.add_decayed_weights(config.virtual_decay), _scaled(virtual_rate))
+    step = optax.chain(optax.add_decayed_weights(config.virtual_decay), _scaled(virtual_lr))
     after, inner_metrics = adapt(
         params, (generator, clips), inner_loss=inner_loss, inner_optimizer=step, config=BilevelConfig(inner_steps=1)
     )
@@ -237,7 +237,7 @@ def make_generator_update(
     config: GeneratorConfig,
     network_optimizer: optax.GradientTransformation,
     generator_optimizer: optax.GradientTransformation,
-    virtual_rate: optax.Schedule | float,
+    virtual_lr: optax.Schedule | float,
 ) -> Callable[[TrainState, Clips], tuple[TrainState, Metrics]]:
     """Build one step of both phases, `update(state, clips) -> (state, metrics)`, pure and ready for `jax.jit`.
 
@@ -262,9 +262,9 @@ def make_generator_update(
         )
         changes, network_state = network_optimizer.update(gradient, state.opt_state["network"], params)
         params = optax.apply_updates(params, changes)
-        rate = virtual_rate(state.step) if callable(virtual_rate) else virtual_rate
+        rate = virtual_lr(state.step) if callable(virtual_lr) else virtual_lr
         (value, metrics), slope = jax.value_and_grad(generator_objective, has_aux=True)(
-            generator, params, clips, network=network, config=config, virtual_rate=rate
+            generator, params, clips, network=network, config=config, virtual_lr=rate
         )
         changes, generator_state = generator_optimizer.update(slope, state.opt_state["generator"], generator)
         new = {
@@ -309,7 +309,7 @@ def published_optimizers(
       steps: of the whole training, published as 200 epochs.
 
     Returns:
-      `(network_optimizer, generator_optimizer, virtual_rate)` for `make_generator_update`.
+      `(network_optimizer, generator_optimizer, virtual_lr)` for `make_generator_update`.
 
     Reference: Liu et al. 2019; decay on biases and norms too, as published code has it.
     """

@@ -31,7 +31,7 @@ from lightman_jax.losses.classification import (
     primary_loss,
 )
 from lightman_jax.meta.bilevel import displacement_loss, make_update
-from lightman_jax.meta.inner_loop import BilevelConfig, RatedParams, initial_params, learn_inner_rate
+from lightman_jax.meta.inner_loop import BilevelConfig, LearnedLRParams, initial_params, learn_inner_lr
 from lightman_jax.meta.label_generator import (
     GeneratorConfig,
     generated_logits,
@@ -63,7 +63,7 @@ MethodName = Literal[
 ]
 Variant = Literal["alignment", "displacement", "prototype", "generated"]
 AdaptedPart = Literal["all", "heads", "backbone"]
-LearntRate = Literal["none", "scalar", "leaf", "entry"]
+LearnedLR = Literal["none", "scalar", "leaf", "entry"]
 
 _ADAPTED: dict[AdaptedPart, frozenset[str]] = {
     "all": frozenset({"backbone", "primary", "auxiliary"}),
@@ -93,7 +93,7 @@ class MethodConfig:
       initial_weight: pre, weight of the primary loss before adaptation. Choice: 1, because leave-one-subject-out has no
         labelled clip of the test subject to adapt on, and an outer loss after adaptation alone leaves theta itself weak.
       adapted: what level one moves: all, heads or backbone.
-      learnt_rate: learn the inner rate: none, scalar, one a leaf, or one an entry.
+      learned_lr: learn the inner rate: none, scalar, one a leaf, or one an entry.
     """
 
     bilevel: BilevelConfig = dataclasses.field(default_factory=BilevelConfig)
@@ -109,7 +109,7 @@ class MethodConfig:
     outer_alignment: float = 0.5
     initial_weight: float = 1.0
     adapted: AdaptedPart = "all"
-    learnt_rate: LearntRate = "none"
+    learned_lr: LearnedLR = "none"
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -117,7 +117,7 @@ class MethodConfig:
             ("primary loss", self.primary, PRIMARY_FORMS),
             ("alignment form", self.alignment, ALIGNMENT_FORMS),
             ("adapted part", self.adapted, get_args(AdaptedPart)),
-            ("learnt rate", self.learnt_rate, get_args(LearntRate)),
+            ("learnt rate", self.learned_lr, get_args(LearnedLR)),
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
@@ -135,10 +135,12 @@ class MethodConfig:
             )
 
 
-def _changed(config: MethodConfig, *, level_one: dict[str, Any] | None = None, **changes: Any) -> MethodConfig:
-    """Settings without alignment, with `level_one` changes in its bi-level part."""
+def _changed(config: MethodConfig, *, bilevel_changes: dict[str, Any] | None = None, **changes: Any) -> MethodConfig:
+    """Settings without alignment, with `bilevel_changes` changes in its bi-level part."""
     settings: dict[str, Any] = {"inner_alignment": 0.0, "outer_alignment": 0.0, **changes}
-    return dataclasses.replace(config, bilevel=dataclasses.replace(config.bilevel, **(level_one or {})), **settings)
+    return dataclasses.replace(
+        config, bilevel=dataclasses.replace(config.bilevel, **(bilevel_changes or {})), **settings
+    )
 
 
 METHODS: dict[MethodName, Callable[[MethodConfig], MethodConfig]] = {
@@ -146,16 +148,18 @@ METHODS: dict[MethodName, Callable[[MethodConfig], MethodConfig]] = {
     "lightman_fo": lambda config: dataclasses.replace(
         config, bilevel=dataclasses.replace(config.bilevel, first_order=True)
     ),
-    "joint": lambda config: _changed(config, level_one={"inner_steps": 0}),
+    "joint": lambda config: _changed(config, bilevel_changes={"inner_steps": 0}),
     "maml": _changed,
-    "fomaml": lambda config: _changed(config, level_one={"first_order": True}),
+    "fomaml": lambda config: _changed(config, bilevel_changes={"first_order": True}),
     "anil": lambda config: _changed(config, adapted="heads"),
     # With one inner step Reptile is joint training.
     "reptile": lambda config: _changed(
-        config, variant="displacement", level_one={"inner_steps": max(2, config.bilevel.inner_steps)}
+        config, variant="displacement", bilevel_changes={"inner_steps": max(2, config.bilevel.inner_steps)}
     ),
-    "meta_sgd": lambda config: _changed(config, learnt_rate="entry"),
-    "protonet": lambda config: _changed(config, variant="prototype", initial_weight=0.0, level_one={"inner_steps": 0}),
+    "meta_sgd": lambda config: _changed(config, learned_lr="entry"),
+    "protonet": lambda config: _changed(
+        config, variant="prototype", initial_weight=0.0, bilevel_changes={"inner_steps": 0}
+    ),
     "generated": lambda config: _changed(config, variant="generated"),
 }
 """Each method as what it changes in a `MethodConfig`."""
@@ -345,7 +349,7 @@ def make_method(
             params = params | {"statistics": statistics}
         if config.variant == "prototype":
             params = params | {"primary": prototype_head(params, clips, network=network)}
-        return RatedParams(params, state.params.inner_rate) if isinstance(state.params, RatedParams) else params
+        return LearnedLRParams(params, state.params.inner_lr) if isinstance(state.params, LearnedLRParams) else params
 
     def logits(params: Params, images: jax.Array) -> jax.Array:
         return apply_branches(initial_params(params), images, config=network).logits
@@ -355,8 +359,8 @@ def make_method(
 
 def init_state(params: Params, config: MethodConfig, outer_optimizer: optax.GradientTransformation) -> TrainState:
     """`TrainState` at step 0, with inner rates beside the parameters where the method learns them."""
-    if config.learnt_rate != "none":
-        params = learn_inner_rate(params, config.bilevel.inner_rate, each=config.learnt_rate)
+    if config.learned_lr != "none":
+        params = learn_inner_lr(params, config.bilevel.inner_lr, each=config.learned_lr)
     return TrainState(params=params, opt_state=outer_optimizer.init(params), step=jnp.int32(0))
 
 
@@ -398,7 +402,7 @@ def method_update(
 def _generated_method(
     config: MethodConfig, network: NetworkConfig, outer_optimizer: optax.GradientTransformation, steps: int
 ) -> Method:
-    rate: optax.Schedule | float = config.bilevel.inner_rate
+    rate: optax.Schedule | float = config.bilevel.inner_lr
     first = second = outer_optimizer
     if config.generator.published_optimizers:
         first, second, rate = published_optimizers(steps)
@@ -407,7 +411,7 @@ def _generated_method(
         config=config.generator,
         network_optimizer=first,
         generator_optimizer=second,
-        virtual_rate=rate,
+        virtual_lr=rate,
     )
 
     def init(key: jax.Array, image_shape: tuple[int, ...], classes: int, dtype: DTypeLike = jnp.float32) -> TrainState:

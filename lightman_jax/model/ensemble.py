@@ -16,7 +16,7 @@ import optax
 from lightman_jax.meta.adaptation import adapt_and_predict
 from lightman_jax.meta.methods import make_method
 from lightman_jax.preprocessing import mirror_flow, scale_flow
-from lightman_jax.training.program import TrainConfig
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.types import Clips, Params
 
 _SEQUENCE = 5
@@ -27,11 +27,11 @@ class Ensemble(NamedTuple):
 
     Attributes:
       params: as `train_folds` yields them, every leaf `[m, ...]`.
-      power: `[m, 1, (1,) 1, 1, C]` from `training_power` of each network's training clips; only `fold_rms` reads it.
+      mean_square: `[m, 1, (1,) 1, 1, C]` from `training_mean_square` of each network's training clips; only `fold_rms` reads it.
     """
 
     params: Params
-    power: jax.Array
+    mean_square: jax.Array
 
 
 class EnsemblePrograms(NamedTuple):
@@ -72,24 +72,26 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
         adapt_and_predict, config=dataclasses.replace(config.method, bilevel=level), network=config.network
     )
 
-    def scaled(images: jax.Array, power: jax.Array) -> jax.Array:
-        return scale_flow(images, scaling=config.scaling, power=power)
+    def scaled(images: jax.Array, mean_square: jax.Array) -> jax.Array:
+        return scale_flow(images, scaling=config.scaling, mean_square=mean_square)
 
     def each(ensemble: Ensemble, one: Callable[[Params, jax.Array], Any]) -> Any:
         # One network after the other: side by side, convolutions with kernels of their own are slow.
-        return jax.lax.map(lambda network: one(*network), (ensemble.params, ensemble.power))
+        return jax.lax.map(lambda network: one(*network), (ensemble.params, ensemble.mean_square))
 
     def predict(ensemble: Ensemble, images: jax.Array) -> jax.Array:
         return each(
             ensemble,
-            lambda params, power: _both_ways(lambda x: jax.nn.softmax(logits(params, x)), scaled(images, power)),
+            lambda params, mean_square: _both_ways(
+                lambda x: jax.nn.softmax(logits(params, x)), scaled(images, mean_square)
+            ),
         )
 
     def look(ensemble: Ensemble, images: jax.Array) -> jax.Array:
         chosen = predict(ensemble, images).mean(axis=0).argmax(axis=-1)
 
-        def sensitivity(params: Params, power: jax.Array) -> jax.Array:
-            x = scaled(images, power)
+        def sensitivity(params: Params, mean_square: jax.Array) -> jax.Array:
+            x = scaled(images, mean_square)
             own = lambda x: jnp.take_along_axis(logits(params, x), chosen[:, None], axis=1).sum()  # noqa: E731
             return jnp.abs(x * jax.grad(own)(x)).sum(axis=-1)
 
@@ -97,9 +99,9 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
         return found.mean(axis=1) if images.ndim == _SEQUENCE else found
 
     def adapt(ensemble: Ensemble, support: jax.Array, label: jax.Array, images: jax.Array) -> jax.Array:
-        def one(params: Params, power: jax.Array) -> jax.Array:
-            given = Clips(image=scaled(support, power), label=label, where=jnp.ones(label.shape, bool))
-            return _both_ways(lambda x: adapted(params, given, x), scaled(images, power))
+        def one(params: Params, mean_square: jax.Array) -> jax.Array:
+            given = Clips(image=scaled(support, mean_square), label=label, where=jnp.ones(label.shape, bool))
+            return _both_ways(lambda x: adapted(params, given, x), scaled(images, mean_square))
 
         return each(ensemble, one)
 

@@ -10,32 +10,32 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from numpy.typing import NDArray
 
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.devices import (
     FOLDS,
     OutOfMemoryError,
     fetch,
     is_out_of_memory,
-    lane_mesh,
-    lanes_of_row,
+    job_mesh,
+    jobs_per_device,
     place,
     program_bytes,
 )
+from lightman_jax.training.folds import Fold
 from lightman_jax.training.leakage import check_leaks
 from lightman_jax.training.numerics import refuse_imprecise, refuse_nonfinite, refuse_on_cpu
 from lightman_jax.training.program import (
-    Lane,
-    LaneData,
+    JobInputs,
     Programs,
-    TrainConfig,
+    TrainingData,
     fold_key,
-    lane_data,
-    lane_gradient_error,
+    job_gradient_error,
     method_of,
     prediction_program,
+    training_data,
     training_program,
     trains_side_by_side,
 )
-from lightman_jax.training.tasks import Fold
 from lightman_jax.types import Clips, ClipSet, Params
 
 _LONGEST_CHUNK = 25
@@ -54,7 +54,7 @@ class TrainedFold(NamedTuple):
 class Progress(NamedTuple):
     """Where training stands: lanes in flight, their step, lanes done and in all, and the mean loss of the last chunk."""
 
-    lanes: Sequence[tuple[Fold, int]]
+    jobs: Sequence[tuple[Fold, int]]
     step: int
     done: int
     total: int
@@ -99,43 +99,43 @@ def train_folds(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same"
         )
     check_leaks(micro, macro, folds, config.scaling)
-    lanes = [(fold, seed) for seed in seeds for fold in folds if skip is None or not skip(fold, seed)]
-    if not lanes:
+    jobs = [(fold, seed) for seed in seeds for fold in folds if skip is None or not skip(fold, seed)]
+    if not jobs:
         return
     # By all lanes, not by those left: a run that was interrupted goes on with the arithmetic it began with.
     count = len(folds) * len(seeds)
-    mesh = lane_mesh(count, 1 if config.method.variant == "generated" else config.task.tasks)
-    of_row = lanes_of_row(count, mesh, side_by_side=trains_side_by_side(config))
+    mesh = job_mesh(count, 1 if config.method.variant == "generated" else config.task.meta_batch_size)
+    of_row = jobs_per_device(count, mesh, side_by_side=trains_side_by_side(config))
     chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
     programs = training_program(config, len(micro.classes), macro is None, chunk, mesh)
-    shared = lane_data(micro, macro, config)
+    shared = training_data(micro, macro, config)
     if config.network.precision == "bfloat16":
-        refuse_imprecise(lane_gradient_error(lanes[0], shared, config, len(micro.classes), macro is None))
+        refuse_imprecise(job_gradient_error(jobs[0], shared, config, len(micro.classes), macro is None))
     data = place(shared, mesh, PartitionSpec())
     first = 0
-    while first < len(lanes):
+    while first < len(jobs):
         at_once = mesh.shape[FOLDS] * of_row
-        batch = lanes[first : first + at_once]
+        batch = jobs[first : first + at_once]
         # The last batch is filled with copies of its own first lane, whose results are dropped.
         filled = [*batch, *[batch[0]] * (at_once - len(batch))]
         inputs = (
-            [jax.random.key_data(fold_key(seed, fold.subject)) for fold, seed in filled],
+            [jax.random.key_data(fold_key(seed, fold.name)) for fold, seed in filled],
             [fold.train for fold, _ in filled],
             [fold.train if macro is None else fold.macro_train for fold, _ in filled],
         )
-        lane = Lane(*place([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
+        job = JobInputs(*place([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
 
         def tell(step: int, loss: float, batch: Sequence[tuple[Fold, int]] = batch, first: int = first) -> None:
             if on_progress is not None:
-                on_progress(Progress(batch, step, first, len(lanes), loss))
+                on_progress(Progress(batch, step, first, len(jobs), loss))
 
         try:
-            yield from _train_batch(batch, lane, data, programs, config, chunk, tell)
+            yield from _train_batch(batch, job, data, programs, config, chunk, tell)
         except jax.errors.JaxRuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             if of_row == 1:
-                raise OutOfMemoryError(_memory_text(error, programs, lane, data)) from error
+                raise OutOfMemoryError(_memory_text(error, programs, job, data)) from error
             of_row = -(-of_row // 2)
             warnings.warn(
                 f"out of memory: from here on {of_row} trainings side by side on a device, with the same results up to rounding",
@@ -147,8 +147,8 @@ def train_folds(
 
 def _train_batch(
     batch: Sequence[tuple[Fold, int]],
-    lane: Lane,
-    data: LaneData,
+    job: JobInputs,
+    data: TrainingData,
     programs: Programs,
     config: TrainConfig,
     chunk: int,
@@ -156,29 +156,29 @@ def _train_batch(
 ) -> Iterator[TrainedFold]:
     """All steps of the lanes that train side by side; none is yielded before the last step of all."""
     start, advance, finish = programs
-    state = start(lane, data)
+    state = start(job, data)
     chunks = []
     for step in range(0, config.steps, chunk):
-        state, metrics = advance(state, lane, data)
+        state, metrics = advance(state, job, data)
         chunks.append(fetch(metrics))
         if not config.skip_nonfinite:
-            refuse_nonfinite([(fold.subject, seed) for fold, seed in batch], step, chunks[-1], state.params)
+            refuse_nonfinite([(fold.name, seed) for fold, seed in batch], step, chunks[-1], state.params)
         tell(step + chunk, float(np.mean(chunks[-1]["loss"][: len(batch)])))
     history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-    params = fetch(finish(state, lane, data))
+    params = fetch(finish(state, job, data))
     for row, (fold, seed) in enumerate(batch):
         own = jax.tree.map(lambda x, row=row: x[row], params)
         yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
 
 
-def _memory_text(error: BaseException, programs: Programs, lane: Lane, data: LaneData) -> str:
+def _memory_text(error: BaseException, programs: Programs, job: JobInputs, data: TrainingData) -> str:
     """What a training needs, by the compiler, and which flags make it less."""
     start, advance, _ = programs
-    needed = program_bytes(advance, jax.eval_shape(start, lane, data), lane, data)
+    needed = program_bytes(advance, jax.eval_shape(start, job, data), job, data)
     bytes_told = "" if needed is None else f": one training needs {needed:,} bytes of a device"
     return (
         f"out of memory{bytes_told} ({str(error).splitlines()[0]}). Free memory, or type --task_mapping=scan, which gives the same "
-        "results; --tasks, --shots, --width and --inner_steps make other, smaller trainings"
+        "results; --meta_batch_size, --shots, --width and --inner_steps make other, smaller trainings"
     )
 
 

@@ -17,21 +17,21 @@ from lightman_jax.meta.bilevel import TASKS
 FOLDS = "folds"
 """Mesh axis over which lanes are spread."""
 
-_LANES_SIDE_BY_SIDE = 64
+_JOBS_SIDE_BY_SIDE = 64
 
 
-def lane_mesh(lanes: int, tasks: int) -> Mesh:
+def job_mesh(jobs: int, tasks: int) -> Mesh:
     """As many rows of lanes as there are, in a number that divides the devices; the rest of a row shares a lane's tasks.
 
     With several processes every device takes part, if need be with a lane or a task that counts for nothing.
 
     Args:
-      lanes: of the whole training.
+      jobs: of the whole training.
       tasks: of an outer step that may be split; 1 where they may not.
     """
     devices = jax.devices()
     alone = jax.process_count() == 1
-    rows = max(n for n in range(1, len(devices) + 1) if len(devices) % n == 0 and n <= lanes)
+    rows = max(n for n in range(1, len(devices) + 1) if len(devices) % n == 0 and n <= jobs)
     columns = min(len(devices) // rows, tasks if alone else len(devices)) if tasks > 1 else 1
     if not alone and tasks == 1:
         rows = len(devices)
@@ -39,7 +39,7 @@ def lane_mesh(lanes: int, tasks: int) -> Mesh:
     return jax.make_mesh((rows, columns), (FOLDS, TASKS), axis_types=(AxisType.Auto, AxisType.Auto), devices=chosen)
 
 
-def lanes_of_row(lanes: int, mesh: Mesh, *, side_by_side: bool) -> int:
+def jobs_per_device(jobs: int, mesh: Mesh, *, side_by_side: bool) -> int:
     """How many lanes a row of the mesh trains at once.
 
     Choice: one on a CPU, where side-by-side kernels are slow; elsewhere all up to 64, since one small network leaves a large device
@@ -47,7 +47,7 @@ def lanes_of_row(lanes: int, mesh: Mesh, *, side_by_side: bool) -> int:
     """
     if not side_by_side or mesh.shape[TASKS] > 1:
         return 1
-    return min(_LANES_SIDE_BY_SIDE, -(-lanes // mesh.shape[FOLDS]))
+    return min(_JOBS_SIDE_BY_SIDE, -(-jobs // mesh.shape[FOLDS]))
 
 
 class OutOfMemoryError(MemoryError):
@@ -88,12 +88,12 @@ def fetch(tree: Any) -> Any:
     return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree, tiled=True))
 
 
-def each_lane(fn: Callable[..., Any], lane_arguments: int, *, side_by_side: bool) -> Callable[..., Any]:
+def map_jobs(fn: Callable[..., Any], job_arguments: int, *, side_by_side: bool) -> Callable[..., Any]:
     """Run `fn` on the lanes of one device; the first arguments carry the lane axis, the others are shared."""
 
     def run(*arguments: Any) -> Any:
-        shared = arguments[lane_arguments:]
-        one = lambda lane: fn(*lane, *shared)  # noqa: E731
-        return (jax.vmap(one) if side_by_side else lambda lanes: jax.lax.map(one, lanes))(arguments[:lane_arguments])
+        shared = arguments[job_arguments:]
+        one = lambda job: fn(*job, *shared)  # noqa: E731
+        return (jax.vmap(one) if side_by_side else lambda jobs: jax.lax.map(one, jobs))(arguments[:job_arguments])
 
     return run

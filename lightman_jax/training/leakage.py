@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.preprocessing import Scaling, scale_flow
-from lightman_jax.training.tasks import Fold, check_folds
+from lightman_jax.training.folds import Fold, check_folds
 from lightman_jax.types import ClipSet
 
 _scaled = jax.jit(scale_flow, static_argnames="scaling")
@@ -55,7 +55,7 @@ def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -
             if asked and known:
                 name, row = known[0]
                 raise ValueError(
-                    f"fold {fold.subject}: the tested clip {micro.clip[asked[0]]} has the same picture as {pools[name].clip[row]}, "
+                    f"fold {fold.name}: the tested clip {micro.clip[asked[0]]} has the same picture as {pools[name].clip[row]}, "
                     f"which is in its {name} training pool; leave one of them out, or give both the same subject"
                 )
 
@@ -71,7 +71,7 @@ def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> N
     train = jnp.asarray(fold.train)
     clean, other = (np.asarray(_scaled(x, scaling=scaling, train=train))[fold.train] for x in (image, poisoned))
     if not np.array_equal(clean, other, equal_nan=True):
-        raise ValueError(f"fold {fold.subject}: scaling {scaling} of its training clips depends on its test clips")
+        raise ValueError(f"fold {fold.name}: scaling {scaling} of its training clips depends on its test clips")
 
 
 def _digest(image: NDArray[np.float32]) -> bytes:

@@ -70,12 +70,12 @@ def refuse_on_cpu() -> None:
 
 
 def refuse_nonfinite(
-    lanes: Sequence[tuple[str, int]], first: int, metrics: dict[str, NDArray[np.float32]], params: Params
+    jobs: Sequence[tuple[str, int]], first: int, metrics: dict[str, NDArray[np.float32]], params: Params
 ) -> None:
     """Stop at the first step of a chunk whose losses are no numbers.
 
     Args:
-      lanes: fold and seed of each lane; further rows of the arrays are padding.
+      jobs: fold and seed of each lane; further rows of the arrays are padding.
       first: number of the chunk's first step.
       metrics: `[lanes, steps]` each.
       params: after the chunk, leaves with a leading axis of lanes.
@@ -85,13 +85,13 @@ def refuse_nonfinite(
     """
     # What a gradient is taken of comes before the gradient.
     names = sorted(metrics, key=lambda name: "loss" not in name)
-    bad = np.stack([~np.isfinite(metrics[name][: len(lanes)]) for name in names])
+    bad = np.stack([~np.isfinite(metrics[name][: len(jobs)]) for name in names])
     if not bad.any():
         return
     row = int(bad.any(axis=(0, 2)).argmax())
     step = int(bad[:, row].any(axis=0).argmax())
     name = names[int(bad[:, row, step].argmax())]
-    fold, seed = lanes[row]
+    fold, seed = jobs[row]
     leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(lambda x: np.asarray(x)[row], fetch(params)))
     lost = [jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves if not np.isfinite(x).all()]
     after = (
@@ -99,5 +99,5 @@ def refuse_nonfinite(
     )
     raise FloatingPointError(
         f"fold {fold}, seed {seed}, step {first + step}: {name} is {metrics[name][row, step]}{after}. "
-        "Lower --outer_rate or --inner_rate, or add --skip_nonfinite to leave such updates out"
+        "Lower --learning_rate or --inner_lr, or add --skip_nonfinite to leave such updates out"
     )

@@ -4,11 +4,10 @@ A lane is one (fold, seed). The data lie on each device once; a lane draws its t
 Randomness is pure in (seed, fold, step): lanes may run in any order, on any number of devices, and draw the same tasks.
 """
 
-import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -18,58 +17,16 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 
 from lightman_jax.meta.bilevel import TASKS, side_by_side
-from lightman_jax.meta.methods import Method, MethodConfig, make_method
-from lightman_jax.networks.dual_branch import NetworkConfig
-from lightman_jax.preprocessing import SCALINGS, Scaling, magnify_flow, mirror_flow, scale_flow
-from lightman_jax.training.devices import FOLDS, each_lane
+from lightman_jax.meta.methods import Method, make_method
+from lightman_jax.preprocessing import magnify_flow, mirror_flow, scale_flow
+from lightman_jax.training.config import TrainConfig
+from lightman_jax.training.devices import FOLDS, map_jobs
+from lightman_jax.training.folds import Fold
 from lightman_jax.training.numerics import gradient_error
-from lightman_jax.training.tasks import Fold, Pool, TaskConfig, draw_task_batch
+from lightman_jax.training.tasks import Pool, draw_task_batch
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
-MacroLabels = Literal["true", "shuffled"]
-
 _INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """How one fold is trained.
-
-    Attributes:
-      method: what the two levels minimise.
-      network: sizes of the dual branch.
-      task: how tasks are drawn.
-      steps: outer steps, fixed in advance (400 overfit on the public flow).
-      outer_rate: AdamW's rate, decayed by a cosine to 0.
-      weight_decay: AdamW's decay.
-      scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
-      macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
-      macro_labels: true, or shuffled over the fold's training macro clips: the control that shows what the labels add.
-      skip_nonfinite: leave out an update that is not finite, instead of stopping.
-    """
-
-    method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
-    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
-    steps: int = 100
-    outer_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    scaling: Scaling = "clip_rms"
-    macro_gain: float = 3.0
-    macro_labels: MacroLabels = "true"
-    skip_nonfinite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps {self.steps} trains nothing; choose 1 or more, 100 is usual")
-        if self.outer_rate <= 0 or self.macro_gain <= 0:
-            raise ValueError(f"outer_rate {self.outer_rate} and macro_gain {self.macro_gain} must both be above 0")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay {self.weight_decay} is negative; choose 0 or more")
-        if self.macro_labels not in get_args(MacroLabels):
-            raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
-        if self.scaling not in SCALINGS:
-            raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
 
 
 def fold_key(seed: int, subject: str) -> jax.Array:
@@ -81,7 +38,7 @@ def fold_key(seed: int, subject: str) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(subject.encode()))
 
 
-class Lane(NamedTuple):
+class JobInputs(NamedTuple):
     """Per-lane inputs: the data of its key, `train [n]`, `macro_train [m]`."""
 
     key_data: jax.Array
@@ -94,7 +51,7 @@ class Lane(NamedTuple):
         return jax.random.wrap_key_data(self.key_data)
 
 
-class LaneData(NamedTuple):
+class TrainingData(NamedTuple):
     """What every lane shares; images scaled, unless that depends on the fold."""
 
     image: jax.Array
@@ -113,7 +70,7 @@ class Programs(NamedTuple):
     finish: Callable[..., Params]
 
 
-def lane_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> LaneData:
+def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> TrainingData:
     """Arrays that every lane shares, on the host; without a macro corpus the micro clips stand in the places of macro clips."""
     second = micro if macro is None else macro
     # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
@@ -127,7 +84,7 @@ def lane_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> Lan
         # On the host: what lies on one process's devices cannot be spread over those of another.
         return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
 
-    return LaneData(*part(micro), *part(second))
+    return TrainingData(*part(micro), *part(second))
 
 
 @functools.lru_cache(maxsize=32)
@@ -135,34 +92,34 @@ def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chun
     """Programs of the lanes that train at once, spread over a mesh; `chunk` outer steps a call, compiled once a setting."""
     method = method_of(config, mesh)
 
-    def start(lane: Lane, data: LaneData) -> TrainState:
-        key = jax.random.fold_in(lane.key, _INIT_STEP)
+    def start(job: JobInputs, data: TrainingData) -> TrainState:
+        key = jax.random.fold_in(job.key, _INIT_STEP)
         return method.init(key, data.image.shape[1:], classes, data.image.dtype)
 
-    def advance(state: TrainState, lane: Lane, data: LaneData) -> tuple[TrainState, Metrics]:
-        micro, macro = _pools(lane, data, config, pseudo_macro)
+    def advance(state: TrainState, job: JobInputs, data: TrainingData) -> tuple[TrainState, Metrics]:
+        micro, macro = _pools(job, data, config, pseudo_macro)
 
         def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            draw_key, mirror_key = jax.random.split(jax.random.fold_in(lane.key, state.step))
+            draw_key, mirror_key = jax.random.split(jax.random.fold_in(job.key, state.step))
             tasks = draw_task_batch(draw_key, micro, macro, classes=classes, config=config.task)
             return method.update(state, mirror_at_random(mirror_key, tasks))
 
         return jax.lax.scan(step, state, None, length=chunk)
 
-    def finish(state: TrainState, lane: Lane, data: LaneData) -> Params:
-        micro, _ = _pools(lane, data, config, pseudo_macro)
+    def finish(state: TrainState, job: JobInputs, data: TrainingData) -> Params:
+        micro, _ = _pools(job, data, config, pseudo_macro)
         return method.finish(state, Clips(image=micro.image, label=micro.label, where=micro.train))
 
     # check_vma off: the initial carries of the scans inside are constants, which the check takes for unvarying.
-    lanes, shared = PartitionSpec(FOLDS), PartitionSpec()
+    jobs, shared = PartitionSpec(FOLDS), PartitionSpec()
     # The tasks' axis is left to the update inside, which splits over it where it is longer than 1.
     own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
-    each = functools.partial(jax.shard_map, mesh=mesh, out_specs=lanes, axis_names=own, check_vma=False)
-    of_row = functools.partial(each_lane, side_by_side=trains_side_by_side(config))
+    each = functools.partial(jax.shard_map, mesh=mesh, out_specs=jobs, axis_names=own, check_vma=False)
+    of_row = functools.partial(map_jobs, side_by_side=trains_side_by_side(config))
     return Programs(
-        jax.jit(each(of_row(start, 1), in_specs=(lanes, shared))),
-        jax.jit(each(of_row(advance, 2), in_specs=(lanes, lanes, shared)), donate_argnums=0),
-        jax.jit(each(of_row(finish, 2), in_specs=(lanes, lanes, shared))),
+        jax.jit(each(of_row(start, 1), in_specs=(jobs, shared))),
+        jax.jit(each(of_row(advance, 2), in_specs=(jobs, jobs, shared)), donate_argnums=0),
+        jax.jit(each(of_row(finish, 2), in_specs=(jobs, jobs, shared))),
     )
 
 
@@ -184,14 +141,14 @@ def prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
     return predict
 
 
-def lane_gradient_error(
-    lane: tuple[Fold, int], data: LaneData, config: TrainConfig, classes: int, pseudo_macro: bool
+def job_gradient_error(
+    job: tuple[Fold, int], data: TrainingData, config: TrainConfig, classes: int, pseudo_macro: bool
 ) -> float:
     """How far the outer gradient of a lane's first step moves by the precision that is asked for; see `gradient_error`."""
-    fold, seed = lane
-    key = fold_key(seed, fold.subject)
+    fold, seed = job
+    key = fold_key(seed, fold.name)
     macro_train = fold.train if pseudo_macro else fold.macro_train
-    own = Lane(jax.random.key_data(key), jnp.asarray(fold.train), jnp.asarray(macro_train))
+    own = JobInputs(jax.random.key_data(key), jnp.asarray(fold.train), jnp.asarray(macro_train))
     micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, pseudo_macro)
     tasks = draw_task_batch(key, micro, macro, classes=classes, config=config.task)
     return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
@@ -205,26 +162,26 @@ def trains_side_by_side(config: TrainConfig) -> bool:
 def method_of(config: TrainConfig, mesh: Mesh | None = None) -> Method:
     """The method with the outer optimiser of these settings: AdamW whose rate a cosine takes to 0."""
     optimizer = optax.adamw(
-        optax.cosine_decay_schedule(config.outer_rate, config.steps), weight_decay=config.weight_decay
+        optax.cosine_decay_schedule(config.learning_rate, config.steps), weight_decay=config.weight_decay
     )
     if config.skip_nonfinite:
         optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=config.steps)
     return make_method(config.method, config.network, optimizer, steps=config.steps, mesh=mesh)
 
 
-def _pools(lane: Lane, data: LaneData, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:
+def _pools(job: JobInputs, data: TrainingData, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:
     micro_image, macro_image = data.image, data.macro_image
     if _scaled_by_fold(config):
-        micro_image = scale_flow(micro_image, scaling=config.scaling, train=lane.train)
-        macro_image = scale_flow(macro_image, scaling=config.scaling, train=lane.macro_train)
+        micro_image = scale_flow(micro_image, scaling=config.scaling, train=job.train)
+        macro_image = scale_flow(macro_image, scaling=config.scaling, train=job.macro_train)
     if pseudo_macro:
         macro_image = magnify_flow(micro_image, config.macro_gain)
     macro_label = data.macro_label
     if config.macro_labels == "shuffled":
-        macro_label = shuffle_labels(jax.random.fold_in(lane.key, _SHUFFLE_STEP), macro_label, lane.macro_train)
+        macro_label = shuffle_labels(jax.random.fold_in(job.key, _SHUFFLE_STEP), macro_label, job.macro_train)
     return (
-        Pool(micro_image, data.label, data.subject, lane.train),
-        Pool(macro_image, macro_label, data.macro_subject, lane.macro_train),
+        Pool(micro_image, data.label, data.subject, job.train),
+        Pool(macro_image, macro_label, data.macro_subject, job.macro_train),
     )
 
 

@@ -1,57 +1,15 @@
-"""Folds and tasks. A fold names its training clips; a task is drawn from those alone, purely from a key."""
-
-import dataclasses
-import re
-from collections.abc import Sequence
+"""Tasks drawn from a fold's training clips, as a pure function of a random key."""
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
-from numpy.typing import NDArray
 
 from lightman_jax.losses.classification import keep_where
+from lightman_jax.training.config import TaskConfig
 from lightman_jax.types import Clips, Task
 
 _PARTITIONS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskConfig:
-    """How a task is drawn.
-
-    Attributes:
-      shots: support clips a class, and as many query clips a class.
-      macro_shots: macro clips a class.
-      tasks: T, tasks of one outer step.
-    """
-
-    shots: int = 5
-    macro_shots: int = 3
-    tasks: int = 2
-
-    def __post_init__(self) -> None:
-        for name in ("shots", "macro_shots", "tasks"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"task {name} is {getattr(self, name)}; choose 1 or more")
-
-
-@dataclasses.dataclass(frozen=True)
-class Fold:
-    """One held-out subject.
-
-    Attributes:
-      subject: the test subject, `corpus/subject`.
-      test: `[t]` indices of its micro clips.
-      train: `[n]` bool, the micro clips of every other subject.
-      macro_train: `[m]` bool, the macro clips of every other subject.
-    """
-
-    subject: str
-    test: NDArray[np.int64]
-    train: NDArray[np.bool_]
-    macro_train: NDArray[np.bool_]
 
 
 @struct.dataclass
@@ -79,66 +37,6 @@ class TaskIndex:
     macro_where: jax.Array
     label: jax.Array
     macro_label: jax.Array
-
-
-def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str] = ()) -> list[Fold]:
-    """One fold per subject with micro clips; the subject leaves the micro and the macro pool together.
-
-    Args:
-      subjects: `[n]` subject of each micro clip, made unique over corpora (`corpus/subject`).
-      macro_subjects: `[m]` subject of each macro clip, named alike, so that a person in both pools is one person.
-
-    Returns:
-      Folds in the order of their subjects, numbers by value.
-
-    Raises:
-      ValueError: fewer than two subjects.
-
-    >>> [fold.subject for fold in leave_one_subject_out(["smic/s2", "smic/s1", "smic/s2"])]
-    ['smic/s1', 'smic/s2']
-    """
-    micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
-    names = sorted(set(micro.tolist()), key=natural_order)
-    if len(names) < 2:
-        raise ValueError(
-            f"leave-one-subject-out needs at least 2 subjects, found {len(names)}{f' ({names[0]})' if names else ''}; "
-            "give the clips of more subjects"
-        )
-    folds = [
-        Fold(subject=name, test=np.flatnonzero(micro == name), train=micro != name, macro_train=macro != name)
-        for name in names
-    ]
-    check_folds(folds, micro.tolist(), macro.tolist())
-    return folds
-
-
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """Sorting key that puts `s2` before `s11`.
-
-    >>> sorted(["s11", "s2"], key=natural_order)
-    ['s2', 's11']
-    """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: Sequence[str]) -> None:
-    """Refuse folds in which a subject stands on both sides, in the micro or in the macro pool, or a clip is tested twice.
-
-    Raises:
-      ValueError: names the fold and the subject.
-    """
-    micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
-    tested: set[int] = set()
-    for fold in folds:
-        held_out = set(micro[fold.test].tolist())
-        for pool, mask, names in (("micro", fold.train, micro), ("macro", fold.macro_train, macro)):
-            shared = held_out & set(names[mask].tolist())
-            if shared:
-                raise ValueError(f"fold {fold.subject}: test subject {sorted(shared)} is in its {pool} training pool")
-        twice = tested & set(fold.test.tolist())
-        if twice:
-            raise ValueError(f"fold {fold.subject}: clips {sorted(twice)} are tested in another fold too")
-        tested |= set(fold.test.tolist())
 
 
 def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig) -> TaskIndex:
@@ -205,7 +103,7 @@ def draw_task_batch(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, c
     def one(task_key: jax.Array) -> Task:
         return gather_task(draw_task(task_key, micro, macro, classes=classes, config=config), micro, macro)
 
-    return jax.vmap(one)(jax.random.split(key, config.tasks))
+    return jax.vmap(one)(jax.random.split(key, config.meta_batch_size))
 
 
 def _subject_split(key: jax.Array, micro: Pool, of_class: jax.Array, shots: int) -> jax.Array:

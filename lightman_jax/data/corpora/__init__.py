@@ -24,7 +24,7 @@ from lightman_jax.data.corpora import (
     user_table,
 )
 from lightman_jax.data.corpora.catalog import CORPORA, MARKER, PROTOCOLS
-from lightman_jax.data.corpora.corrections import Repair
+from lightman_jax.data.corpora.corrections import Correction
 from lightman_jax.data.corpora.reader import Source
 from lightman_jax.data.corpora.records import DataError, Reading
 
@@ -52,13 +52,13 @@ _LAYOUTS: dict[str, tuple[ModuleType, ...]] = {
 }
 
 
-def read_corpus(dataset: str, data_dir: Path, repairs: Sequence[Repair] = ()) -> Reading:
+def read_corpus(dataset: str, data_dir: Path, corrections: Sequence[Correction] = ()) -> Reading:
     """Find and read a dataset below a folder, whichever of its layouts is there.
 
     Args:
       dataset: a name in `PROTOCOLS` or `CORPORA`.
       data_dir: the folder a researcher points at.
-      repairs: corrections of the tables.
+      corrections: corrections of the tables.
 
     Returns:
       The reading, with at least one clip or one problem.
@@ -75,7 +75,7 @@ def read_corpus(dataset: str, data_dir: Path, repairs: Sequence[Repair] = ()) ->
         )
     # One layout for all: a composite of raw pictures in one corpus and the release's flow in another compares nothing.
     for release in (False, True):
-        found = [_read_one(name, data_dir, tuple(repairs), release=release) for name in corpora]
+        found = [_read_one(name, data_dir, tuple(corrections), release=release) for name in corpora]
         readings = [reading for reading in found if reading is not None and (reading.clips or reading.problems)]
         if readings:
             return dataclasses.replace(_merged(readings), stand_in=_is_marked(data_dir, readings))
@@ -88,12 +88,12 @@ def read_corpus(dataset: str, data_dir: Path, repairs: Sequence[Repair] = ()) ->
     )
 
 
-def _read_one(corpus: str, data_dir: Path, repairs: tuple[Repair, ...], *, release: bool) -> Reading | None:
+def _read_one(corpus: str, data_dir: Path, corrections: tuple[Correction, ...], *, release: bool) -> Reading | None:
     layouts = [layout for layout in _LAYOUTS.get(corpus, ()) if (layout is flow_release) == release]
     trees = layouts[0].find(data_dir, corpus) if layouts else []
     if not trees:
         return None
-    reading: Reading = layouts[0].read_clips(Source(data_dir, trees[0], corpus, repairs))
+    reading: Reading = layouts[0].read_clips(Source(data_dir, trees[0], corpus, corrections))
     if len(trees) == 1:
         return reading
     others = ", ".join(str(tree) for tree in trees[1:4])
@@ -109,7 +109,7 @@ def _merged(readings: Sequence[Reading]) -> Reading:
         clips=tuple(clip for reading in readings for clip in reading.clips),
         problems=tuple(problem for reading in readings for problem in reading.problems),
         notes=tuple(note for reading in readings for note in reading.notes),
-        repairs=tuple(repair for reading in readings for repair in reading.repairs),
+        corrections=tuple(correction for reading in readings for correction in reading.corrections),
     )
 
 

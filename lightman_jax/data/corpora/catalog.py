@@ -48,7 +48,7 @@ class Corpus:
     subjects: int
     obtain: str
     macro_clips: int = 0
-    people_numbers: tuple[int, ...] = ()
+    subject_numbers: tuple[int, ...] = ()
     recalled: bool = False
 
     @property
@@ -68,10 +68,10 @@ _SEVEN = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surpr
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
-        Corpus("smic", "SMIC-HS", "smic", 100, _SMIC_EMOTIONS, 16, _OULU, people_numbers=_SMIC_PEOPLE),
+        Corpus("smic", "SMIC-HS", "smic", 100, _SMIC_EMOTIONS, 16, _OULU, subject_numbers=_SMIC_PEOPLE),
         Corpus("smic_vis", "SMIC-VIS", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
         Corpus("smic_nir", "SMIC-NIR", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
-        Corpus("smic_e", "SMIC-HS-E", "smic", 100, _SMIC_EMOTIONS, 16, _OULU, people_numbers=_SMIC_PEOPLE),
+        Corpus("smic_e", "SMIC-HS-E", "smic", 100, _SMIC_EMOTIONS, 16, _OULU, subject_numbers=_SMIC_PEOPLE),
         Corpus("smic_e_vis", "SMIC-VIS-E", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
         Corpus("smic_e_nir", "SMIC-NIR-E", "smic", 25, _SMIC_SLOW_EMOTIONS, 8, _OULU, recalled=True),
         Corpus(
@@ -99,7 +99,7 @@ CORPORA: dict[str, Corpus] = {
             ),
             26,
             _CAS,
-            people_numbers=tuple(range(1, 27)),
+            subject_numbers=tuple(range(1, 27)),
         ),
         Corpus(
             "samm",
@@ -226,7 +226,13 @@ CORPORA: dict[str, Corpus] = {
         ),
         Corpus("table", "own table", "table", 0, (), 0, "write a table with the columns clip, subject, label, path"),
         Corpus(
-            "facs", "simulated action units", "facs", 0, tuple((e, 0) for e, _ in _SMIC_EMOTIONS), 0, "it is simulated"
+            "simulated_au",
+            "simulated action units",
+            "simulated_au",
+            0,
+            tuple((e, 0) for e, _ in _SMIC_EMOTIONS),
+            0,
+            "it is simulated",
         ),
     )
 }
@@ -268,7 +274,9 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 MACRO_CORPORA = tuple(
-    name for name, corpus in CORPORA.items() if name in _MACRO_ALONE or corpus.macro_clips or name in {"table", "facs"}
+    name
+    for name, corpus in CORPORA.items()
+    if name in _MACRO_ALONE or corpus.macro_clips or name in {"table", "simulated_au"}
 )
 """What `--macro` takes: corpora with macro-expressions."""
 

@@ -1,4 +1,4 @@
-"""CK+: `cohn-kanade-images/S005/001/S005_001_00000001.png`, with `Emotion`, `FACS` and `Landmarks` trees of the same shape.
+"""CK+: `cohn-kanade-images/S005/001/S005_001_00000001.png`, with `Emotion`, `SIMULATED_AU` and `Landmarks` trees of the same shape.
 
 A sequence runs from a neutral face to the apex, its last picture. Many emotion folders are empty: those sequences
 have action units alone. The landmarks of the first picture give the face.
@@ -58,7 +58,7 @@ def read_clips(source: Source) -> Reading:
                     pool="macro",
                     apex=frames.numbers[-1] if frames.numbers else None,
                     emotion=_EMOTIONS[int(number[1])] if number else "",
-                    action_units=_units(_file(source, "facs", sequence)),
+                    action_units=_units(_file(source, "simulated_au", sequence)),
                     labelled=number is not None,
                     box=_box(landmarks) if landmarks else None,
                 )

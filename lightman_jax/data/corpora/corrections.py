@@ -2,7 +2,7 @@
 
 The frame numbers that loaders of the field correct are given there by row and without the value they replace, which
 cannot be checked against another copy of a table. None of them is built in for that reason; a table of one's own is
-read by `--repairs`.
+read by `--corrections`.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ FIELDS = ("onset", "apex", "offset", "emotion", "action_units", "objective")
 
 
 @dataclasses.dataclass(frozen=True)
-class Repair:
+class Correction:
     """One correction.
 
     Attributes:
@@ -35,7 +35,7 @@ class Repair:
     source: str = ""
 
 
-def read_repairs(path: Path) -> tuple[Repair, ...]:
+def read_corrections(path: Path) -> tuple[Correction, ...]:
     """Read corrections from a table with the columns `clip, field, old, new, source`.
 
     Raises:
@@ -43,35 +43,37 @@ def read_repairs(path: Path) -> tuple[Repair, ...]:
     """
     names = {name: (name,) for name in ("clip", "field", "old", "new", "source")}
     table = read_table(path, ("clip", "field", "old", "new"), ("source",), **names)
-    repairs = []
+    corrections = []
     for row in table.rows:
         field = row.text("field").lower()
         if field not in FIELDS:
             raise DataError(f"{row.where}: field {field!r} cannot be corrected; choose one of {', '.join(FIELDS)}")
-        repairs.append(Repair(row.text("clip"), field, row.text("old"), row.text("new"), row.text("source")))
-    return tuple(repairs)
+        corrections.append(Correction(row.text("clip"), field, row.text("old"), row.text("new"), row.text("source")))
+    return tuple(corrections)
 
 
-def repaired(repairs: Sequence[Repair], clip: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def corrected(
+    corrections: Sequence[Correction], clip: str, values: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """The changes that corrections make to a clip's values, and a sentence on each.
 
     Args:
-      repairs: all that are switched on.
+      corrections: all that are switched on.
       clip: `corpus/subject/clip`.
       values: by field, as read.
     """
     changes: dict[str, Any] = {}
     said = []
-    for repair in repairs:
-        if repair.clip != clip:
+    for correction in corrections:
+        if correction.clip != clip:
             continue
-        standing = values[repair.field]
-        if ("" if standing is None else str(standing)) != repair.old:
-            said.append(f"{clip}: {repair.field} is {standing!r}, not {repair.old!r}; correction not applied")
+        standing = values[correction.field]
+        if ("" if standing is None else str(standing)) != correction.old:
+            said.append(f"{clip}: {correction.field} is {standing!r}, not {correction.old!r}; correction not applied")
             continue
-        numeric = repair.field in ("onset", "apex", "offset")
-        changes[repair.field] = (int(repair.new) if repair.new else None) if numeric else repair.new
+        numeric = correction.field in ("onset", "apex", "offset")
+        changes[correction.field] = (int(correction.new) if correction.new else None) if numeric else correction.new
         said.append(
-            f"{clip}: {repair.field} {repair.old or 'missing'} -> {repair.new or 'missing'} {repair.source}".strip()
+            f"{clip}: {correction.field} {correction.old or 'missing'} -> {correction.new or 'missing'} {correction.source}".strip()
         )
     return changes, said

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_action_units
 from lightman_jax.data.corpora.catalog import CORPORA, normal_emotion, normal_subject
-from lightman_jax.data.corpora.corrections import Repair, repaired
+from lightman_jax.data.corpora.corrections import Correction, corrected
 from lightman_jax.data.corpora.records import Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.tables import Row, Table
 from lightman_jax.data.corpora.trees import Frames, list_frames
@@ -66,19 +66,24 @@ class Source(NamedTuple):
     data_dir: Path
     tree: Path
     corpus: str
-    repairs: tuple[Repair, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
 
 class Collector:
     """Gathers the clips of one corpus while its tree is read, and everything that is wrong with it."""
 
     def __init__(self, layout: str, source: Source) -> None:
-        self._layout, self._corpus, self._root, self._repairs = layout, source.corpus, source.data_dir, source.repairs
+        self._layout, self._corpus, self._root, self._corrections = (
+            layout,
+            source.corpus,
+            source.data_dir,
+            source.corrections,
+        )
         self._clips: dict[tuple[str, str], RawClip] = {}
         self._first: dict[tuple[str, str], str] = {}
         self._problems: list[Problem] = []
         self._notes: list[str] = []
-        self._repaired: list[str] = []
+        self._corrected: list[str] = []
         self._frames: dict[Path, Frames] = {}
         self._used: set[Path] = set()
         self._apex_column = False
@@ -143,7 +148,7 @@ class Collector:
 
     def add_movement(self, movement: Movement) -> None:
         """Take up an annotated movement, or write down why that cannot be."""
-        movement = self._repair(movement)
+        movement = self._correct(movement)
         subject = normal_subject(CORPORA[self._corpus].people, movement.subject)
         clip = f"{self._corpus}/{subject}/{movement.name}"
         if "line" in movement.where:
@@ -189,7 +194,7 @@ class Collector:
                 movement.where,
                 "an apex frame",
                 "none",
-                "give one by --repairs, or choose --apex=spot; until then the middle frame is used",
+                "give one by --corrections, or choose --apex=spot; until then the middle frame is used",
                 lost=False,
             )
         self._check_rate(movement, len(numbers))
@@ -231,12 +236,12 @@ class Collector:
         without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
         if without and not self._apex_column:
             notes.append(f"{without} clips of {CORPORA[self._corpus].title} have no apex in the release")
-        return Reading(self._layout, self._root, clips, tuple(self._problems), tuple(notes), tuple(self._repaired))
+        return Reading(self._layout, self._root, clips, tuple(self._problems), tuple(notes), tuple(self._corrected))
 
-    def _repair(self, movement: Movement) -> Movement:
+    def _correct(self, movement: Movement) -> Movement:
         key = f"{self._corpus}/{normal_subject(CORPORA[self._corpus].people, movement.subject)}/{movement.name}"
-        changes, said = repaired(self._repairs, key, dataclasses.asdict(movement))
-        self._repaired.extend(said)
+        changes, said = corrected(self._corrections, key, dataclasses.asdict(movement))
+        self._corrected.extend(said)
         return dataclasses.replace(movement, **changes) if changes else movement
 
     def _span(self, movement: Movement, frames: Frames, place: str) -> tuple[int, int | None, int] | None:
@@ -280,7 +285,7 @@ class Collector:
         return start, None if apex is None else frames.at(apex), end
 
     def _check_person(self, movement: Movement, subject: str) -> None:
-        numbers = CORPORA[self._corpus].people_numbers
+        numbers = CORPORA[self._corpus].subject_numbers
         if (
             numbers
             and subject not in self._strangers

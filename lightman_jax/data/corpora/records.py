@@ -89,7 +89,7 @@ class Reading:
       clips: usable clips of both pools.
       problems: rows and clips that failed, or are used with a change.
       notes: what a reader of the result should know, for example listed clips that are not there.
-      repairs: corrections of the table that were applied.
+      corrections: corrections of the table that were applied.
       stand_in: the tree is marked as invented.
     """
 
@@ -98,5 +98,5 @@ class Reading:
     clips: tuple[RawClip, ...]
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
-    repairs: tuple[str, ...] = ()
+    corrections: tuple[str, ...] = ()
     stand_in: bool = False

@@ -14,7 +14,7 @@ from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.trees import find_folders, folders, name_key
 
 NAME = "samm"
-TABLE = r"samm.*micro.*(facs|code).*"
+TABLE = r"samm.*micro.*(simulated_au|code).*"
 LOOKED_FOR = "SAMM's own folders (006/006_1_2/006_05562.jpg) and its table (SAMM_Micro_FACS_Codes_v2.xlsx)"
 
 

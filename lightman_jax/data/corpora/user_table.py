@@ -25,7 +25,7 @@ _WANTED = ("onset", "apex", "offset", "action_units", "rate", "pool", "face")
 _PLAIN = re.compile(r"\w[\w .+()-]*")
 _LONGEST_NAME, _LONGEST_PATH = 255, 1000
 _DIGITS_OF_A_PLACE = 6
-_FILMS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm", ".wmv"}
+_VIDEOS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm", ".wmv"}
 
 
 def find(data_dir: Path, corpus: str) -> list[Path]:
@@ -97,8 +97,8 @@ def _add(collector: Collector, row: Row, source: Source) -> None:
     )
     if path.suffix.lower() in PICTURES:
         return collector.add(clip, row.where)
-    if path.suffix.lower() not in _FILMS:
-        allowed = ", ".join(sorted(PICTURES | _FILMS))
+    if path.suffix.lower() not in _VIDEOS:
+        allowed = ", ".join(sorted(PICTURES | _VIDEOS))
         return collector.problem(row.where, f"a folder, or a file of {allowed}", str(path), "correct the path")
     if onset is None or offset is None or not 1 <= onset < offset or (apex is not None and not onset <= apex <= offset):
         found = f"onset {onset}, apex {apex}, offset {offset}"
@@ -106,8 +106,8 @@ def _add(collector: Collector, row: Row, source: Source) -> None:
             row.where, "1 <= onset <= apex <= offset for a film", found, "fill or correct the cells"
         )
     position = None if apex is None else apex - onset
-    film = {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": position}
-    return collector.add(RawClip(**{**vars(clip), **film}), row.where)
+    video = {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": position}
+    return collector.add(RawClip(**{**vars(clip), **video}), row.where)
 
 
 def _rate(collector: Collector, row: Row) -> float | None:

@@ -73,7 +73,7 @@ class Check:
             "clips_per_subject": dict(sorted(per_subject.items())),
             "problems": [dataclasses.asdict(problem) for problem in reading.problems],
             "notes": list(reading.notes),
-            "repairs": list(reading.repairs),
+            "repairs": list(reading.corrections),
         }
 
 

@@ -77,9 +77,9 @@ def _inspect_container(clip: RawClip) -> Inspection:
     digests = {str(path): _file_digest(path, path.stat().st_mtime_ns)}
     if clip.kind == "pixels":
         return Inspection(digests, ())
-    film = cv2.VideoCapture(str(path))
-    frames = int(film.get(cv2.CAP_PROP_FRAME_COUNT)) if film.isOpened() else 0
-    film.release()
+    video = cv2.VideoCapture(str(path))
+    frames = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+    video.release()
     if frames >= clip.numbers[-1]:
         return Inspection(digests, ())
     found = f"{frames} frames" if frames else "no film that OpenCV can open"

@@ -108,7 +108,7 @@ def prepare_clips(
             for pool in dict.fromkeys(clip.pool for clip in prepared)
         }
         with telling_space(folder, len(prepared) * _clip_bytes(config)):
-            shards = write_shards(pools, scratch, classes=check.space.classes, origin=_origin(dataset, reading))
+            data_cache = write_shards(pools, scratch, classes=check.space.classes, origin=_origin(dataset, reading))
         manifest = {
             "format_version": FORMAT_VERSION,
             "dataset": dataset + (STAND_IN_SUFFIX if reading.stand_in else ""),
@@ -125,16 +125,16 @@ def prepare_clips(
             "apexes": dict(Counter(apex for _, apex in used.values())),
             "counts": [count._asdict() | {"deviation": count.deviation} for count in check.counts],
             "notes": list(reading.notes),
-            "repairs": list(reading.repairs),
+            "repairs": list(reading.corrections),
             "problems": [dataclasses.asdict(problem) for problem in problems],
             "sources": check.digests,
-            "shards": {path.name: _digest(path) for path in sorted(shards.iterdir())},
+            "shards": {path.name: _digest(path) for path in sorted(data_cache.iterdir())},
         }
-        write_sealed_json(shards / MANIFEST, manifest)
+        write_sealed_json(data_cache / MANIFEST, manifest)
         if folder.exists():
             shutil.rmtree(folder)
         try:
-            os.replace(shards, folder)
+            os.replace(data_cache, folder)
         except OSError:
             # Another process has prepared the same in the meantime.
             manifest = check_prepared(folder)

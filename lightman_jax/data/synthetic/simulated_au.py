@@ -1,4 +1,4 @@
-"""Corpus `facs`: expressions simulated from action units, a macro corpus (and a training set) without a licence.
+"""Corpus `simulated_au`: expressions simulated from action units, a macro corpus (and a training set) without a licence.
 
 The facial action coding system says which way each action unit moves the skin. Here a unit is one or two Gaussian
 patches of displacement, mirrored with random asymmetry, on a face 28 units wide (brows at row 6, eyes 9, nose tip
@@ -20,7 +20,7 @@ from lightman_jax.data.corpora.records import Pool, RawClip, Reading
 from lightman_jax.data.synthetic.faces import draw_face
 from lightman_jax.data.vision.optical_flow import smooth_noise, warp_image
 
-NAME = "facs"
+NAME = "simulated_au"
 
 
 class Patch(NamedTuple):
@@ -92,7 +92,7 @@ class Variation:
 
 
 @dataclasses.dataclass(frozen=True)
-class FacsConfig:
+class SimulatedAUConfig:
     """How much is simulated.
 
     Attributes:
@@ -112,14 +112,14 @@ _INTENSITY: dict[Pool, float] = {"micro": 0.15, "macro": 1.2}
 _MACRO_NOISE = 0.2
 
 
-def facs_reading(config: FacsConfig) -> Reading:
+def simulated_au_reading(config: SimulatedAUConfig) -> Reading:
     """All simulated clips as a layout would hand them on; each is computed when it is prepared."""
     clips = []
     pools: tuple[tuple[Pool, int], ...] = (("micro", config.micro_clips), ("macro", config.macro_clips))
     for person in range(1, config.people + 1):
         for pool, count in pools:
             for index, label in enumerate(label for label in EMOTIONS_3 for _ in range(count)):
-                subject = f"facs/p{person:03d}"
+                subject = f"simulated_au/p{person:03d}"
                 units = _units(_clip_rng((config.seed, person, index), pool), label)
                 clips.append(
                     RawClip(
@@ -134,8 +134,8 @@ def facs_reading(config: FacsConfig) -> Reading:
                         cropped=True,
                     )
                 )
-    note = "facs is simulated from action units: nobody was filmed"
-    return Reading(NAME, Path("facs"), tuple(clips), notes=(note,))
+    note = "simulated_au is simulated from action units: nobody was filmed"
+    return Reading(NAME, Path("simulated_au"), tuple(clips), notes=(note,))
 
 
 def expression_field(
@@ -176,10 +176,10 @@ def expression_field(
 
 
 def simulated_field(clip: RawClip, side: int, variation: Variation | None = None) -> NDArray[np.float64]:
-    """Displacement `[side, side, 2]` of a clip of `facs_reading` from onset to apex, in pixels of a face `side` wide.
+    """Displacement `[side, side, 2]` of a clip of `simulated_au_reading` from onset to apex, in pixels of a face `side` wide.
 
     Args:
-      clip: from `facs_reading`.
+      clip: from `simulated_au_reading`.
       side: pixels of the square face.
       variation: how much expressions differ; None takes the default, with a fifth of its noise for macro clips.
     """
@@ -193,7 +193,7 @@ def simulated_field(clip: RawClip, side: int, variation: Variation | None = None
 
 
 def simulated_faces(clip: RawClip, side: int, frames: int) -> list[NDArray[np.uint8]]:
-    """Grey faces `[side, side]` of a clip of `facs_reading`: an invented face moved to the apex, in the middle, and back."""
+    """Grey faces `[side, side]` of a clip of `simulated_au_reading`: an invented face moved to the apex, in the middle, and back."""
     face = draw_face(np.random.default_rng((clip.numbers[0], clip.numbers[1])), side)[..., 1].copy()
     field = simulated_field(clip, side)
     return [warp_image(face, rise * field) for rise in np.sin(np.pi * np.linspace(0, 1, frames)) ** 2]

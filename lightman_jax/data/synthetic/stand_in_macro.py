@@ -163,7 +163,7 @@ class _Casme3:
 
 
 class _CkPlus:
-    """`cohn-kanade-images/S005/001/*.png` from neutral to apex, with `Emotion`, `FACS`, `Landmarks`; one has no emotion."""
+    """`cohn-kanade-images/S005/001/*.png` from neutral to apex, with `Emotion`, `SIMULATED_AU`, `Landmarks`; one has no emotion."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -43,8 +43,8 @@ def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
     picked = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MOST_FRAMES)).round().astype(int))
     if len(picked) < 3:
         return len(faces) - 1
-    course = np.abs(np.linalg.svd(risen_and_fallen(displacements(faces, picked), picked), full_matrices=False)[0][:, 0])
-    return int(picked[1 + int(smooth_course(course)[1:-1].argmax())])
+    curve = np.abs(np.linalg.svd(risen_and_fallen(displacements(faces, picked), picked), full_matrices=False)[0][:, 0])
+    return int(picked[1 + int(smooth_curve(curve)[1:-1].argmax())])
 
 
 def displacements(faces: Sequence[NDArray[np.uint8]], picked: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -75,12 +75,12 @@ def _still_flow(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[n
     return (flow - plane @ np.linalg.lstsq(plane, flow, rcond=None)[0]).ravel()
 
 
-def smooth_course(course: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth_curve(curve: NDArray[np.float64]) -> NDArray[np.float64]:
     """Local quadratic fit over a third of the course: noise goes, the place of a peak stays."""
-    half = max(2, len(course) // 6)
-    time = np.arange(len(course))
-    smooth = np.empty_like(course)
+    half = max(2, len(curve) // 6)
+    time = np.arange(len(curve))
+    smooth = np.empty_like(curve)
     for t in time:
         near = np.abs(time - t) <= half
-        smooth[t] = np.polyval(np.polyfit(time[near] - t, course[near], min(2, int(near.sum()) - 1)), 0)
+        smooth[t] = np.polyval(np.polyfit(time[near] - t, curve[near], min(2, int(near.sum()) - 1)), 0)
     return smooth

@@ -28,7 +28,7 @@ def read_pictures(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.ui
       ValueError: a picture cannot be decoded, or their sizes differ.
     """
     if clip.kind == "video":
-        return _read_film(clip, positions)
+        return _read_video(clip, positions)
     if clip.kind == "pixels":
         return [_read_cell(clip)] * len(positions)
     pictures = [read_image(clip.paths[position]) for position in positions]
@@ -41,25 +41,25 @@ def read_pictures(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.ui
     return pictures
 
 
-def _read_film(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
-    film = cv2.VideoCapture(str(clip.paths[0]))
-    pixels = film.get(cv2.CAP_PROP_FRAME_WIDTH) * film.get(cv2.CAP_PROP_FRAME_HEIGHT)
+def _read_video(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
+    video = cv2.VideoCapture(str(clip.paths[0]))
+    pixels = video.get(cv2.CAP_PROP_FRAME_WIDTH) * video.get(cv2.CAP_PROP_FRAME_HEIGHT)
     if pixels > LARGEST_PICTURE:
-        film.release()
+        video.release()
         raise ValueError(f"{clip.paths[0].name} claims {pixels:.0f} pixels a frame; at most {LARGEST_PICTURE} are read")
     wanted = {clip.numbers[position] for position in positions}
     found: dict[int, NDArray[np.uint8]] = {}
     try:
         # Frame by frame from the start: seeking lands on key frames in many films.
         for number in range(1, max(wanted) + 1):
-            if not film.grab():
+            if not video.grab():
                 break
             if number in wanted:
-                decoded, picture = film.retrieve()
+                decoded, picture = video.retrieve()
                 if decoded:
                     found[number] = np.ascontiguousarray(picture[:, :, ::-1]).astype(np.uint8, copy=False)
     finally:
-        film.release()
+        video.release()
     missing = sorted(wanted - set(found))
     if missing:
         raise ValueError(f"{clip.paths[0].name} has no frame {missing[0]} that OpenCV can decode")

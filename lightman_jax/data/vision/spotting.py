@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.vision.course import Course, movement_course
+from lightman_jax.data.vision.curve import DisplacementCurve, displacement_curve
 from lightman_jax.data.vision.faces import FaceBox, crop_face, find_faces
 from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.visibility import Visibility, VisibleFace, Whole, visible_face
 
 _LONGEST_UNKNOWN, _LONGEST_SPAN = 300, 3000
-_FEWEST_OF_WINDOW, _FEWEST_OF_COURSE = 8, 3
+_FEWEST_OF_WINDOW, _FEWEST_OF_CURVE = 8, 3
 _MOST_SHIFT = 0.25
 
 
@@ -40,7 +40,7 @@ class SpotConfig:
     """
 
     least_pixels: float = 0.25
-    least_clearness: float = 10.0
+    least_snr: float = 10.0
     clip_seconds: float = 3.0
     window_seconds: float = 1.0
     face: Visibility = dataclasses.field(default_factory=Visibility)
@@ -89,7 +89,7 @@ class Search(NamedTuple):
     """
 
     movements: tuple[Spotted, ...]
-    course: tuple[tuple[int, float], ...]
+    curve: tuple[tuple[int, float], ...]
     stretches: tuple[Stretch, ...]
     frames: int
     whole: bool
@@ -123,14 +123,14 @@ def search_movements(
             f"{rate:g} frames a second are too few: a micro-expression lasts 1/25 to 1/2 s; film at {config.least_rate:g} or "
             "more, or type --rate=FPS if the file states it wrongly"
         )
-    watch = _Watch(rate, config, box, on_movement)
+    watch = _Window(rate, config, box, on_movement)
     number = 0
     for number, frame in enumerate(frames, start=1):
         watch.see(number, frame)
         if on_frame is not None:
             on_frame(number)
     watch.finish(number)
-    return Search(tuple(watch.movements), tuple(watch.course), tuple(watch.stretches), number, watch.whole)
+    return Search(tuple(watch.movements), tuple(watch.curve), tuple(watch.stretches), number, watch.whole)
 
 
 def cut_movement(
@@ -178,7 +178,7 @@ def cut_movement(
     return Spotted(onset, apex, offset, np.nan, tuple(faces), found.box, found.turned)
 
 
-class _Watch:
+class _Window:
     """The one pass over a recording."""
 
     def __init__(
@@ -200,7 +200,7 @@ class _Watch:
         self._lost_since, self._why = 1, ""
         self.whole = True
         self.movements: list[Spotted] = []
-        self.course: list[tuple[int, float]] = []
+        self.curve: list[tuple[int, float]] = []
         self.stretches: list[Stretch] = []
 
     def see(self, number: int, frame: NDArray[np.uint8]) -> None:
@@ -256,7 +256,7 @@ class _Watch:
 
     def _end(self, last: int) -> None:
         """What is left of a stretch is looked at."""
-        if len(self._faces) >= _FEWEST_OF_COURSE and (self.whole or self._looked < last):
+        if len(self._faces) >= _FEWEST_OF_CURVE and (self.whole or self._looked < last):
             self._look(last, self._faces if self.whole else self._faces[-self._window :])
 
     def _slide(self, number: int) -> None:
@@ -282,17 +282,17 @@ class _Watch:
     def _look(self, number: int, faces: list[NDArray[np.uint8]]) -> None:
         """Take the course of some faces, of which `number` is the last frame, and note a movement."""
         self._looked = number
-        course = movement_course([grey_image(face) for face in faces], 64 if self.whole else 32)
-        self.course.append((number, course.pixels))
-        clear = course.pixels >= self._config.least_pixels and course.clearness >= self._config.least_clearness
-        if clear and course.returns and (self.whole or course.rests):
-            self._note(number - len(faces) + 1, course, faces)
+        curve = displacement_curve([grey_image(face) for face in faces], 64 if self.whole else 32)
+        self.curve.append((number, curve.pixels))
+        clear = curve.pixels >= self._config.least_pixels and curve.snr >= self._config.least_snr
+        if clear and curve.returns and (self.whole or curve.rests):
+            self._note(number - len(faces) + 1, curve, faces)
 
-    def _note(self, first: int, course: Course, faces: list[NDArray[np.uint8]]) -> None:
+    def _note(self, first: int, curve: DisplacementCurve, faces: list[NDArray[np.uint8]]) -> None:
         """Keep a movement; of those that overlap, which windows make of the flanks of one, the strongest."""
-        numbers = (first + course.onset, first + course.apex, first + course.offset)
-        kept = tuple(faces[course.onset : course.offset + 1])
-        one = Spotted(*numbers, course.pixels, kept, self._box, self._turned)
+        numbers = (first + curve.onset, first + curve.apex, first + curve.offset)
+        kept = tuple(faces[curve.onset : curve.offset + 1])
+        one = Spotted(*numbers, curve.pixels, kept, self._box, self._turned)
         overlaps = [before.offset > one.onset and one.offset > before.onset for before in self.movements]
         rivals = [before for before, does in zip(self.movements, overlaps, strict=True) if does]
         if all(one.pixels > before.pixels for before in rivals):

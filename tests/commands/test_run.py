@@ -1,0 +1,332 @@
+"""The command as its user types it: artefacts, second runs, and every wrong input answered in one paragraph."""
+
+import contextlib
+import csv
+import importlib
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from experiments import run
+from experiments.__main__ import _COMMANDS
+from experiments.cli.config import parse_config
+from experiments.cli.flags import ConfigError
+from experiments.compare import compare_runs
+from tests.inputs import TINY_RUN as TINY
+from tests.inputs import write_flow_release
+
+ALONE = "--baselines=none"
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch):
+    monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
+    # The devices and the cache of the whole test process stay as they are.
+    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
+    monkeypatch.setattr(sys, "argv", ["run"])
+
+
+def call(*flags):
+    return run.main([str(flag) for flag in flags])
+
+
+def test_every_artefact_is_there_and_agrees(finished):
+    folder, _ = finished
+    work = folder / "work"
+    metrics = json.loads((work / "metrics.json").read_text())
+    rows = list(csv.DictReader((work / "predictions.csv").read_text().splitlines()))
+    assert Counter((row["clip"], row["seed"]) for row in rows).most_common(1)[0][1] == 1
+    assert len(rows) == 2 * 18
+    for index, seed in enumerate("01"):
+        own = [row for row in rows if row["seed"] == seed]
+        truth, guess = [row["label"] for row in own], [row["prediction"] for row in own]
+        names = metrics["classes"]
+        expected = f1_score(truth, guess, labels=names, average="macro", zero_division=0)
+        assert metrics["uf1"]["per_seed"][index] == pytest.approx(expected, abs=1e-9)
+        assert all(row["subject"] == row["fold"] for row in own)
+        probabilities = np.array([[float(row[f"p_{name}"]) for name in names] for row in own])
+        assert [names[i] for i in probabilities.argmax(axis=1)] == guess
+    assert (metrics["folds"], metrics["folds_expected"]) == (3, 16)
+    assert metrics["data"] == {"dataset": "smic", "stand_in": False, "origin": metrics["data"]["origin"]}
+    assert str(folder / "data") in metrics["data"]["origin"]
+    assert "pseudo-macro" in metrics["macro"]
+    assert any("18 of 164 clips" in text for text in metrics["missing"])
+    config = json.loads((work / "config.json").read_text())
+    assert config["settings"]["train"]["steps"] == 2
+    assert config["data"]["shards"]
+    environment = json.loads((work / "environment.json").read_text())
+    assert environment["packages"]["jax"]
+    lines = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 2
+    assert all(line["data"] == "smic" for line in lines)
+    for name in ("confusion.png", "curves.png", "baselines.png"):
+        assert (work / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_result_stands_beside_its_baselines_on_the_same_clips(finished):
+    work = finished[0] / "work"
+    metrics = json.loads((work / "metrics.json").read_text())
+    rows = metrics["baselines"]
+    assert [row["name"] for row in rows] == ["majority", "rbf_svm", "joint"]
+    compared = compare_runs([work, *(work / "baselines" / f"{row['name']}.csv" for row in rows)], with_first=True)
+    for row, pair in zip(rows, compared.pairs, strict=True):
+        assert (row["difference"], row["p"], row["p_holm"]) == (pair.difference, pair.p, pair.p_holm)
+        assert row["uf1"] == pytest.approx(metrics["uf1"]["mean"] - pair.difference)
+    assert [row["sd"] for row in rows] == [run.sd for run in compared.runs[1:]]
+    assert rows[0]["sd"] == 0, "the majority does not hang on a seed"
+    assert [row["difference_sd"] for row in rows] == [pair.sd for pair in compared.pairs]
+    majority = list(csv.DictReader((work / "baselines" / "majority.csv").read_text().splitlines()))
+    assert len({row["prediction"] for row in majority if row["subject"] == "smic/s1"}) == 1
+
+
+def test_checkpoints_hold_the_last_step_of_every_fold(finished):
+    import jax
+
+    from lightman_jax.model.checkpoint import load_params
+    from lightman_jax.networks.dual_branch import NetworkConfig, init_params
+
+    shapes = jax.eval_shape(
+        lambda key: init_params(key, config=NetworkConfig(width=8, embedding=4), image_shape=(28, 28, 3), classes=3),
+        jax.random.key(0),
+    )
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((3, *leaf.shape), leaf.dtype), shapes)
+    step, params, metadata = load_params(finished[0] / "work" / "checkpoints" / "seed_1", like)
+    assert step == 2
+    assert metadata["folds"] == ["smic/s1", "smic/s2", "smic/s3"]
+    assert metadata["data"] == "smic"
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+    with pytest.raises(ValueError, match="does not exist"):
+        load_params(finished[0] / "nowhere", like)
+
+
+def test_the_second_run_starts_from_the_shards_and_repeats_every_number(finished, capsys):
+    folder, flags = finished
+    before = (folder / "work" / "predictions.csv").read_bytes()
+    data_cache = sorted(p.name for p in (folder / "shards").iterdir())
+    assert call(*flags) == 0
+    said = capsys.readouterr().out
+    assert "prepared before" in said
+    assert "cached: nothing" in said
+    assert "Pooled over folds" in said
+    (folder / "work" / "report.html").write_text("damaged")
+    assert call(*flags) == 0
+    assert "trainings are taken from" in capsys.readouterr().out
+    assert "<html" in (folder / "work" / "report.html").read_text()
+    assert (folder / "work" / "predictions.csv").read_bytes() == before
+    assert sorted(p.name for p in (folder / "shards").iterdir()) == data_cache
+
+
+def test_a_workdir_with_another_run_is_not_overwritten(finished, capsys):
+    folder, flags = finished
+    before = (folder / "work" / "metrics.json").read_bytes()
+    assert call(*flags, "--method=joint") == 2
+    assert "other settings" in capsys.readouterr().err
+    assert (folder / "work" / "metrics.json").read_bytes() == before
+
+
+def test_another_method_and_the_composite_run(finished, capsys, without_pictures):
+    folder, _ = finished
+    method = "maml"
+    data = folder / f"composite_{method}"
+    write_flow_release(data, subjects=2, each=1, corpora=("smic", "casme2"))
+    flags = [
+        f"--data_dir={data}",
+        f"--data_cache={folder / 'shards'}",
+        f"--workdir={folder / method}",
+        "--dataset=megc2019",
+    ]
+    assert call(*flags, f"--method={method}", *TINY, ALONE, "--scaling=fold_rms", "--primary=focal") == 0
+    printed = capsys.readouterr().out
+    assert "4/40 folds" in printed
+    assert "SAMM is not there" in printed
+    assert set(json.loads((folder / method / "metrics.json").read_text())["per_corpus"]) == {"smic", "casme2"}
+
+
+def test_the_stand_in_says_so_everywhere(tmp_path, capsys, monkeypatch, without_pictures):
+    from experiments import prepare
+    from lightman_jax.data.synthetic.faces import SimulatorConfig
+
+    small = SimulatorConfig(subjects=2, micro_clips=1, macro_clips=1, frames=3, side=32)
+    monkeypatch.setattr(prepare, "stand_in_config", lambda dataset: small)
+    flags = [f"--data_cache={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}", "--method=joint", *TINY, ALONE]
+    assert call("--dataset=smic", *flags) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("STAND-IN DATA") == 2
+    assert printed.index("STAND-IN DATA") < printed.index("data: inventing")
+    for name in ("metrics.json", "config.json", "environment.json", "predictions.csv", "metrics.jsonl"):
+        assert "smic_stand_in" in (tmp_path / "work" / name).read_text(), name
+    assert "invented" in json.loads((tmp_path / "work" / "metrics.json").read_text())["title"]
+
+
+def break_table(data: Path) -> None:
+    (data / "combined_3_class2_for_optical_flow.csv").unlink()
+
+
+def break_column(data: Path) -> None:
+    table = data / "combined_3_class2_for_optical_flow.csv"
+    table.write_text(table.read_text().replace("filename_o", "file", 1))
+
+
+def break_label(data: Path) -> None:
+    table = data / "combined_3_class2_for_optical_flow.csv"
+    table.write_text(table.read_text().replace(",2,,", ",3,,", 1))
+
+
+def break_picture(data: Path) -> None:
+    next((data / "STSNet_whole_norm_u_v_os").iterdir()).write_text("not a picture")
+
+
+def remove_pictures(data: Path) -> None:
+    for path in (data / "STSNet_whole_norm_u_v_os").iterdir():
+        path.unlink()
+
+
+def keep_one_subject(data: Path) -> None:
+    for path in (data / "STSNet_whole_norm_u_v_os").iterdir():
+        if not path.name.startswith("s01"):
+            path.unlink()
+
+
+def keep_two_classes(data: Path) -> None:
+    for path in (data / "STSNet_whole_norm_u_v_os").glob("*_sur_*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("breakage", "text"),
+    [
+        (break_table, "has no table combined_3_class2"),
+        (break_column, "no row that names the columns dataset, sub, filenameo, label; found dataset, sub, file"),
+        (break_label, r"found '3'.*expected label 0 negative, 1 positive or 2 surprise.*--skip_bad_clips"),
+        (break_picture, r"bytes that OpenCV cannot decode.*--skip_bad_clips"),
+        (remove_pictures, "holds no clip of SMIC-HS"),
+        (keep_one_subject, "at least 2 subjects, found 1"),
+        (keep_two_classes, "no clip of class surprise"),
+    ],
+)
+def test_broken_data_end_in_one_paragraph_and_status_2(tmp_path, capsys, breakage, text):
+    data = write_flow_release(tmp_path / "data")
+    breakage(data)
+    flags = [f"--data_dir={data}", f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY, ALONE]
+    assert call("--dataset=smic", *flags) == 2
+    assert_one_paragraph(capsys.readouterr().err, text)
+
+
+def assert_one_paragraph(printed, text):
+    assert printed.startswith("error: ")
+    assert "Traceback" not in printed
+    assert "\n\n" not in printed
+    assert re.search(text, " ".join(printed.split())), printed
+
+
+def test_bad_clips_can_be_left_out_on_request(tmp_path, capsys, without_pictures):
+    data = write_flow_release(tmp_path / "data")
+    break_picture(data)
+    flags = [f"--data_dir={data}", f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY, ALONE]
+    assert call("--dataset=smic", "--skip_bad_clips", "--method=joint", *flags) == 0
+    assert "17 clips" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (
+            ["--dataset=smik"],
+            r"dataset 'smik' is unknown; choose one of smic, .*casme2, .*megc2019\. Did you mean smic\?",
+        ),
+        (["--datset=smic"], r"unknown flag --datset\. Did you mean --dataset\?"),
+        (["--method=lightmann"], "Did you mean lightman"),
+        (["--steps=many"], "invalid int value"),
+        (["--steps=0"], "trains nothing"),
+        (["--shots=0"], "choose 1 or more"),
+        (["--alignment=euclid"], "contrastive, cosine"),
+        (["--first_order=perhaps"], "neither true nor false"),
+        (["--seeds=-1"], "seeds -1 .* must be 1 or more"),
+        (["smic"], "unknown word smic: a flag begins with --"),
+        (["--dataset=smic", "--data_dir=/nowhere/at/all"], "does not exist"),
+    ],
+)
+def test_wrong_flags_end_in_one_paragraph_and_status_2(capsys, flags, text):
+    assert call(*flags) == 2
+    assert_one_paragraph(capsys.readouterr().err, text)
+
+
+def test_folders_that_cannot_be_written_are_named(tmp_path, capsys):
+    data = write_flow_release(tmp_path / "data")
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    flags = ["--dataset=smic", f"--data_dir={data}", *TINY, ALONE]
+    assert call(*flags, f"--data_cache={tmp_path / 's'}", f"--workdir={blocked / 'w'}") == 2
+    assert_one_paragraph(capsys.readouterr().err, "Not a directory.*file/w.*--workdir")
+    assert call(*flags, f"--data_cache={blocked / 's'}", f"--workdir={tmp_path / 'w'}") == 2
+    assert_one_paragraph(capsys.readouterr().err, "Not a directory")
+
+
+def test_flags_reach_the_settings_and_the_environment_names_the_data(monkeypatch):
+    config = parse_config(
+        ["--inner_lr", "0.1", "--first_order", "--primary=focal", "--shots=3", "--width=24", "--stop_macro=false"]
+    )
+    assert config.train.method.bilevel.inner_lr == 0.1
+    assert config.train.method.bilevel.first_order
+    assert config.train.method.primary == "focal"
+    assert not config.train.method.stop_macro
+    assert (config.train.task.shots, config.train.network.width) == (3, 24)
+    assert config.data.data_dir is None
+    monkeypatch.setenv("LIGHTMAN_DATA", "/somewhere")
+    assert parse_config([]).data.data_dir == "/somewhere"
+    assert parse_config(["--data_dir=/here"]).data.data_dir == "/here"
+    assert parse_config(["--method=joint"]).trained.method.bilevel.inner_steps == 0
+    with pytest.raises(ConfigError):
+        parse_config(["--method=nothing"])
+
+
+def test_help_lists_every_flag_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_config(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for flag in ("--dataset", "--data_dir", "--inner_steps", "--alignment", "--shots", "--width", "--scaling"):
+        assert flag in text
+    assert "[smic]" in text
+    assert "--inner_lr=0.05 " in text
+    with pytest.raises(SystemExit):
+        parse_config(["--help=level_one"])
+    text = capsys.readouterr().out
+    assert "--inner_lr" in text
+    assert "[0.05]" in text
+    assert "--dataset" not in text
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_help_of_every_command_fits_a_screen(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    module = importlib.import_module(f"experiments.{name}")
+    main = module.main if hasattr(module, "main") else importlib.import_module(f"experiments.{name}.__main__").main
+    with contextlib.suppress(SystemExit):
+        assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(name in line for line in lines)
+    assert len(lines) <= 48
+    assert max(map(len, lines)) <= 120
+
+
+def test_a_dry_run_goes_through_every_phase_and_keeps_nothing(tmp_path, capsys):
+    flags = [
+        f"--data_cache={tmp_path / 's'}",
+        f"--workdir={tmp_path / 'w'}",
+        "--baselines=majority",
+        "--method=joint",
+        "--width=4",
+    ]
+    assert call("--dataset=smic", "--dry_run", *flags) == 0
+    said = capsys.readouterr().out
+    assert "its scores mean nothing" in said
+    assert "Forecast" in said
+    assert re.search(r"the whole run: about [\d.]+ minutes of training, \d+ MB on disk", said)
+    assert not (tmp_path / "w").exists()

@@ -1,0 +1,173 @@
+"""Every corpus: its stand-in tree is read whole, checked, prepared and trained on, and the traps of its real download hold."""
+
+import csv
+import dataclasses
+import json
+from collections import Counter
+
+import pytest
+
+from experiments import prepare, run
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig
+from lightman_jax.data.synthetic.stand_in import TREES, stand_in_config, write_stand_in
+
+SUBJECTS = 3
+MICRO = [name for name in TREES if name in PROTOCOLS]
+MACRO_ALONE = [name for name in TREES if name not in PROTOCOLS]
+
+
+def small(dataset):
+    return dataclasses.replace(stand_in_config(dataset), subjects=SUBJECTS, micro_clips=2, macro_clips=1, side=48)
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    """Stand-in trees by name, each written once."""
+    made = {}
+
+    def tree(name):
+        if name not in made:
+            made[name] = write_stand_in(tmp_path_factory.mktemp("tree") / name, name, small(name))
+        return made[name]
+
+    return tree
+
+
+def test_every_corpus_of_the_catalogue_has_a_reader_and_a_stand_in():
+    assert {*TREES, "simulated_au"} == set(CORPORA)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_whole_stand_in_is_read(trees, name):
+    reading = read_corpus(name, trees(name))
+    assert reading.stand_in
+    assert not [problem for problem in reading.problems if problem.lost]
+    pools = Counter(clip.pool for clip in reading.clips)
+    emotions = {clip.emotion for clip in reading.clips if clip.pool == "micro"}
+    if name in PROTOCOLS:
+        kinds = 5 if name == "casme3_c" else max(3, len(emotions - {"positive+surprise"}))
+        assert pools["micro"] == SUBJECTS * 2 * kinds
+    if CORPORA[name].macro_clips or name in MACRO_ALONE:
+        assert pools["macro"] >= SUBJECTS * 3
+    known = dict(CORPORA[name].emotions)
+    if known:
+        assert {part for clip in reading.clips for part in clip.emotion.split("+")} <= {*known, ""}
+    for clip in reading.clips:
+        assert clip.clip.startswith(f"{name}/")
+        assert clip.subject.startswith(f"{CORPORA[name].people}/")
+        assert clip.apex is None or 0 <= clip.apex < len(clip.numbers)
+        assert list(clip.numbers) == sorted(clip.numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "onset", "apex", "emotion"),
+    [
+        ("smic_e", "smic_e/s1/s1_ne_01", 559753, None, "negative"),
+        ("casme", "casme/sub01/EP01_01", 80, None, "disgust"),
+        ("casme2", "casme2/sub01/EP01_2", 48, 3, "disgust"),
+        ("casme2", "casme2/sub01/EP02_03f", 49, None, "happiness"),
+        ("samm", "samm/001/001_1_5", 5500, 3, "others"),
+        ("samm_long", "samm_long/001/001_1_5_29", 29, 3, "others"),
+        ("mmew", "mmew/S01/S01-04-002", 1, 3, "disgust"),
+        ("casme_squared", "casme_squared/s15/disgust1_2_8", 8, 3, "negative"),
+        ("casme3", "casme3/spno.1/a_15", 15, 3, "happiness"),
+        ("4dme", "4dme/1/1_1", 10, 3, "positive+surprise"),
+        ("dfme", "dfme/sub0002/sub0002_03", 0, 3, "happiness"),
+        ("table", "table/p1/micro_positive_1", 1, 3, "positive"),
+    ],
+)
+def test_movements_lie_where_the_tables_say(trees, name, clip, onset, apex, emotion):
+    found = next(c for c in read_corpus(name, trees(name)).clips if (c.clip, c.pool) == (clip, "micro"))
+    assert found.numbers[0] == onset
+    assert found.apex == apex
+    assert found.emotion == emotion
+
+
+def test_details_that_loaders_get_wrong(trees):
+    clips = {name: {c.clip: c for c in read_corpus(name, trees(name)).clips} for name in TREES}
+    assert clips["smic_e"]["smic_e/s1/s1_ne_01"].paths[0].name == "image559753.jpg", (
+        "the film's first frames are no clip"
+    )
+    assert {c.subject for c in clips["smic_vis"].values()} == {c.subject for c in clips["smic_e"].values()}
+    assert {c.subject for c in clips["samm_long"].values()} == {c.subject for c in clips["samm"].values()}
+    assert clips["casme"]["casme/sub01/EP01_01"].paths[0].name == "EP01_01-80.jpg"
+    assert clips["casme2"]["casme2/sub01/EP01_2"].action_units
+    # An offset of 0 is missing: the movement ends at its apex.
+    assert len(clips["casme_squared"]["casme_squared/s15/disgust1_2_8"].paths) == 4
+    assert clips["samm"]["samm/001/001_1_5"].objective == "VII"
+    assert clips["casme3_c"]["casme3_c/c1/1_8"].action_units, "units behind a Chinese comma"
+    assert {c.rate for c in clips["dfme"].values()} == {200.0, 300.0, 500.0}
+    face = clips["ck_plus"]["ck_plus/S001/S001_002"]
+    assert face.box is not None
+    assert face.apex == len(face.paths) - 1
+    assert {c.paths[0].parts[-4] for c in clips["oulu_casia"].values()} == {"Strong"}
+    assert clips["fer2013"]["fer2013/0/0"].kind == "pixels"
+    assert "my clips é" in str(clips["table"]["table/p1/micro_positive_1"].paths[0])
+    dropped = next(c for c in clips["casme3"].values() if len(c.numbers) < c.numbers[-1] - c.numbers[0] + 1)
+    assert dropped.pool == "macro"
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, without_pictures):
+    monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
+    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
+    monkeypatch.setattr(prepare, "stand_in_config", small)
+    tiny = [
+        "--width=8",
+        "--embedding=4",
+        "--shots=1",
+        "--macro_shots=1",
+        "--meta_batch_size=1",
+        "--steps=2",
+        "--ensemble_size=1",
+        "--seeds=1",
+        "--baselines=none",
+        "--method=joint",
+    ]
+    places = [f"--data_cache={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}"]
+
+    def call(*flags):
+        assert run.main([*flags, *tiny, *places]) == 0
+        metrics = json.loads((tmp_path / "work" / "metrics.json").read_text())
+        return metrics, list(csv.DictReader((tmp_path / "work" / "predictions.csv").read_text().splitlines()))
+
+    return call
+
+
+@pytest.mark.parametrize("name", MICRO)
+def test_a_run_without_data_trains_on_the_stand_in_of_every_corpus(command, name):
+    metrics, rows = command(f"--dataset={name}", "--method=joint")
+    assert metrics["data"]["stand_in"]
+    assert metrics["folds"] == metrics["folds_expected"] == SUBJECTS
+    assert {row["dataset"] for row in rows} == {f"{name}_stand_in"}
+
+
+def test_simulated_expressions_train_alone_and_beside_a_micro_corpus(command, monkeypatch):
+    monkeypatch.setattr(prepare, "FacsConfig", lambda: SimulatedAUConfig(people=3, micro_clips=2, macro_clips=1))
+    metrics, rows = command("--dataset=simulated_au", "--method=joint")
+    assert metrics["data"]["stand_in"], "nobody was filmed: it must not pass for a corpus"
+    assert {row["dataset"] for row in rows} == {"facs_stand_in"}
+
+
+def test_simulated_macro_clips_beside_a_micro_corpus_are_named_so(command, monkeypatch):
+    monkeypatch.setattr(prepare, "FacsConfig", lambda: SimulatedAUConfig(people=3, micro_clips=2, macro_clips=1))
+    metrics, _ = command("--dataset=smic_vis", "--macro=simulated_au", "--method=joint")
+    assert metrics["macro"] == "9 macro clips simulated from action units (simulated_au)"
+
+
+@pytest.mark.parametrize("representation", ["frames"])
+def test_every_shape_of_image_can_be_trained_on(command, representation):
+    method = ("--method=lightman_fo", "--alignment=temporal") if representation == "frames" else ("--method=joint",)
+    flags = (f"--representation={representation}", "--frame_count=3", "--image_side=12")
+    metrics, _ = command("--dataset=smic_vis", *flags, *method)
+    assert metrics["folds"] == SUBJECTS
+
+
+@pytest.mark.parametrize("name", MACRO_ALONE)
+def test_every_macro_corpus_stands_beside_a_micro_corpus(command, name):
+    representation = "apex" if name == "fer2013" else "flow"
+    flags = (f"--macro={name}", f"--representation={representation}", "--method=lightman_fo")
+    metrics, _ = command("--dataset=casme2", *flags)
+    assert "invented macro clips" in metrics["macro"]

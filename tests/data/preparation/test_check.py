@@ -1,0 +1,215 @@
+"""The check of a download: every fault named with its place, what was expected, what was found and what to do; the rest goes on."""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import numpy as np
+import openpyxl
+import pytest
+
+from experiments import prepare
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.corrections import Correction, read_corrections
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.tables import read_table
+from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.vision.images import read_image, write_image
+
+
+def stand_in(folder, name, subjects=4):
+    return write_stand_in(folder, name, dataclasses.replace(stand_in_config(name), subjects=subjects, side=48))
+
+
+def edit(path, change):
+    book = openpyxl.load_workbook(path)
+    change(book.worksheets[0])
+    book.save(path)
+
+
+def check(folder, out, name="dfme", *flags):
+    status = prepare.main(
+        [
+            f"--dataset={name}",
+            f"--data_dir={folder}",
+            f"--data_cache={out}",
+            "--check",
+            f"--out={out / 'check.json'}",
+            *flags,
+        ]
+    )
+    return status, json.loads((out / "check.json").read_text())
+
+
+@pytest.fixture
+def dfme(tmp_path):
+    return stand_in(tmp_path / "dfme", "dfme")
+
+
+def clip(dfme, row):
+    return dfme / "training" / f"sub{row[0]:04d}_{row[1]:02d}"
+
+
+def test_twelve_planted_faults_are_all_listed_by_one_command(dfme, tmp_path, capsys):
+    table = dfme / "training_full_with_AU.xlsx"
+
+    def plant(sheet):
+        columns = {cell.value: cell.column for cell in sheet[1]}
+        lines = {sheet.cell(line, columns["Filename"]).value: line for line in range(2, sheet.max_row + 1)}
+        place = lambda name, column: sheet.cell(lines[name], columns[column])  # noqa: E731
+        place("sub0001_01", "ApexFrame").value = "/"
+        place("sub0001_02", "OnsetFrame").value, place("sub0001_02", "OffsetFrame").value = 6, 0
+        place("sub0001_03", "OffsetFrame").value = 60
+        place("sub0001_04", "Emotion").value = "hapiness"
+        place("sub0001_05", "Fps").value = 30000
+        sheet.append([cell.value for cell in sheet[lines["sub0001_06"]]])
+        sheet.cell(1, columns["AU"]).value = "Aktion"
+
+    edit(table, plant)
+    (clip(dfme, (2, 1)) / "00003.png").write_bytes(b"torn")
+    coloured = clip(dfme, (2, 2)) / "00002.png"
+    write_image(coloured, np.repeat(read_image(coloured).mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8))
+    for path in clip(dfme, (2, 3)).iterdir():
+        path.unlink()
+    shutil.copytree(clip(dfme, (2, 4)), dfme / "training" / "sub0099_01")
+    clip(dfme, (2, 5)).rename(dfme / "training" / "sub0002_05 copy")
+    before = {path: path.read_bytes() for path in dfme.rglob("*") if path.is_file()}
+
+    status, found = check(dfme, tmp_path / "out")
+    assert status == 1
+    assert {path: path.read_bytes() for path in before} == before, "a check changes nothing"
+    listed = {problem["where"].split(", sheet Sheet1, ")[-1]: problem for problem in found["problems"]}
+    text = "\n".join(f"{p['where']}|{p['expected']}|{p['found']}|{p['remedy']}" for p in found["problems"])
+    for fault in (
+        "an apex frame|none",
+        "an onset before the offset|onset 6, apex 3, offset 0",
+        "pictures to the offset 60",
+        "'hapiness'",
+        "a rate of 200, 300, 500 pictures a second|30000",
+        "clip dfme/sub0001/sub0001_06 a second time",
+        "a column for action units|the columns Subject",
+        "00003.png|a picture|4 bytes that OpenCV cannot decode",
+        "00002.png|coloured pictures as the 6 others|1 grey",
+        "sub0002_03|pictures|an empty folder",
+        "sub0099_01|a row in the table for every folder of pictures|a folder that no row names",
+        "a folder sub0002_05|none of that name",
+    ):
+        assert fault in text, fault
+    assert all(p[field] for p in found["problems"] for field in ("where", "expected", "found", "remedy"))
+    assert len(listed) >= 12
+    printed = capsys.readouterr().out
+    assert "problems" in printed
+    assert "clips can be used" in printed
+    clean = {c for c in found["clips_per_subject"] if c.startswith("dfme/sub0003")}
+    assert clean, "the rest goes on"
+
+
+def test_the_rest_is_prepared_and_the_status_says_that_something_is_missing(dfme, tmp_path):
+    (clip(dfme, (1, 1)) / "00003.png").write_bytes(b"")
+    flags = ["--dataset=dfme", f"--data_dir={dfme}", f"--data_cache={tmp_path / 's'}"]
+    assert prepare.main(flags) == 1
+    manifest = json.loads(next((tmp_path / "s").glob("dfme_stand_in-*/manifest.json")).read_text())
+    assert manifest["clips"] == {"micro": 23}
+    assert len(manifest["sources"]) >= 23 * 7
+    assert all(len(digest) == 64 for digest in manifest["sources"].values())
+    (problem,) = [p for p in manifest["problems"] if p["lost"]]
+    assert "sub0001_01" in problem["where"]
+
+
+@pytest.mark.parametrize("kind", ["locked", "torn", "empty", "huge", "binary"])
+def test_a_table_that_cannot_be_read_is_named(dfme, tmp_path, capsys, kind):
+    table = dfme / "training_full_with_AU.xlsx"
+    content = {
+        # An encrypted workbook is a compound file, not a zip archive.
+        "locked": bytes.fromhex("d0cf11e0a1b11ae1") + bytes(4096),
+        "torn": table.read_bytes()[:700],
+        "empty": b"",
+        "huge": b"",
+        "binary": os.urandom(5000),
+    }[kind]
+    table.write_bytes(content)
+    if kind == "huge":
+        with table.open("wb") as file:
+            file.truncate(80 << 20)
+    assert prepare.main(["--dataset=dfme", f"--data_dir={dfme}", f"--data_cache={tmp_path / 's'}", "--check"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert table.name in error
+    assert "Traceback" not in error
+
+
+def test_links_in_a_loop_blanks_letters_and_second_copies_do_no_harm(dfme, tmp_path):
+    root = tmp_path / "my data é 数据"
+    root.mkdir()
+    shutil.move(dfme, root / "dfme copy")
+    (root / "dfme copy" / "training" / "loop").symlink_to(root, target_is_directory=True)
+    (root / "gone").symlink_to(tmp_path / "nowhere")
+    reading = read_corpus("dfme", root)
+    assert len(reading.clips) == 24
+    shutil.copytree(root / "dfme copy" / "training", root / "dfme copy" / "training2", symlinks=True)
+    again = read_corpus("dfme", root)
+    assert len(again.clips) == 24
+
+
+def test_two_trees_of_a_corpus_are_not_mixed(tmp_path):
+    tree = stand_in(tmp_path / "smic", "smic", subjects=2)
+    shutil.copytree(tree / "SMIC_all_cropped", tree / "SMIC_all_raw")
+    reading = read_corpus("smic", tree)
+    assert len(reading.clips) == 30
+    assert {path.relative_to(tree).parts[0] for c in reading.clips for path in c.paths} == {"SMIC_all_cropped"}
+    assert any("other copies are not used" in note for note in reading.notes)
+
+
+def test_the_same_pictures_under_two_names_are_used_once(dfme, tmp_path):
+    shutil.rmtree(clip(dfme, (3, 1)))
+    shutil.copytree(clip(dfme, (2, 1)), clip(dfme, (3, 1)))
+    status, found = check(dfme, tmp_path / "out")
+    assert status == 1
+    (copy,) = [p for p in found["problems"] if "byte for byte" in p["found"]]
+    assert copy["where"] == "dfme/sub0003/sub0003_01"
+
+
+def test_corrections_apply_only_where_the_old_value_stands(tmp_path):
+    tree = stand_in(tmp_path / "casme2", "casme2")
+    name = "casme2/sub01/EP02_03f"
+    right = Correction(name, "apex", "", "52", "a test")
+    stale = Correction("casme2/sub01/EP02_01f", "onset", "1", "2")
+    reading = read_corpus("casme2", tree, (right, stale))
+    corrected = next(c for c in reading.clips if c.clip == name)
+    assert corrected.numbers[corrected.apex] == 52
+    assert reading.corrections[0] == "casme2/sub01/EP02_01f: onset is 47, not '1'; correction not applied"
+    assert reading.corrections[1] == f"{name}: apex missing -> 52 a test"
+    table = tmp_path / "repairs.csv"
+    table.write_text("clip,field,old,new,source\n" + f"{name},apex,,52,a test\n")
+    assert read_corrections(table) == (right,)
+    table.write_text("clip,field,old,new,source\nx,colour,1,2,me\n")
+    with pytest.raises(DataError, match="'colour' cannot be corrected; choose one of onset, apex"):
+        read_corrections(table)
+
+
+def test_counts_that_differ_from_the_published_ones_are_said(tmp_path):
+    (stand_in(tmp_path / "casme2", "casme2") / "STAND_IN.txt").unlink()
+    status, found = check(tmp_path / "casme2", tmp_path / "out", "casme2")
+    assert status == 0
+    (count,) = found["counts"]
+    assert count["published"] == {"negative": 88, "positive": 32, "surprise": 25}
+    assert count["deviation"] == "negative 8 of 88, positive 8 of 32, surprise 8 of 25; 4 of 24 subjects"
+    assert "not part of the 3 classes: 8 micro others" in found["notes"]
+    _, five = check(tmp_path / "casme2", tmp_path / "out", "casme2", "--labels=4")
+    assert five["classes"] == ["negative", "positive", "surprise", "others"]
+    assert sum(five["counts"][0]["found"].values()) == 32
+
+
+def test_the_header_is_found_below_notes_and_under_other_names(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a note\n\nSUBJECT ,file name,Onset Frame\n1,a,\\\n06,b,12\n", encoding="utf-8")
+    table = read_table(path, ("subject", "clip"), ("onset", "apex"))
+    assert table.absent == ("apex",)
+    assert [(row.text("subject"), row.text("clip"), row.number("onset")) for row in table.rows] == [
+        ("1", "a", None),
+        ("06", "b", 12),
+    ]
+    path.write_text("Subject;Filename;Onset\n1;a;x7\n")
+    with pytest.raises(ValueError, match="onset is 'x7', no number"):
+        read_table(path, ("subject", "clip"), ("onset",)).rows[0].number("onset")

@@ -1,0 +1,198 @@
+"""Faces and motion: analytic fields, signs, colour order, a real face."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.preparation.representation import MotionConfig, motion_image
+from lightman_jax.data.synthetic.faces import SimulatorConfig, action_unit_field, subject_clips
+from lightman_jax.data.vision.apex import middle_apex, spot_apex
+from lightman_jax.data.vision.faces import crop_face, face_box
+from lightman_jax.data.vision.footage import read_pictures
+from lightman_jax.data.vision.images import grey_image, read_image, resize_image, write_image
+from lightman_jax.data.vision.optical_flow import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
+
+
+def texture(side=96, seed=0):
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 215, size=(side // 4, side // 4, 3)).astype(np.uint8)
+    return np.kron(coarse, np.ones((4, 4, 1))).astype(np.uint8)
+
+
+def test_strain_is_the_tensor_norm_of_linear_fields():
+    y, x = np.mgrid[:12, :10].astype(float)
+    for a, b, c, d in ((0.1, 0.0, 0.0, 0.2), (0.0, 0.3, 0.1, 0.0), (0.05, -0.2, 0.4, 0.1)):
+        flow = np.dstack([a * x + b * y, c * x + d * y])
+        expected = np.sqrt(a**2 + d**2 + 2 * (0.5 * (b + c)) ** 2)
+        np.testing.assert_allclose(optical_strain(flow), expected, atol=1e-12)
+    rotation = np.dstack([-0.1 * y, 0.1 * x])
+    np.testing.assert_allclose(optical_strain(rotation), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shift", [(2.0, 0.0), (0.0, -1.5), (-1.0, 2.0)])
+def test_flow_finds_a_known_shift_with_its_sign(shift):
+    image = texture()
+    moved = warp_image(image, np.ones((96, 96, 2)) * shift)
+    flow = optical_flow(image[..., 1].copy(), moved[..., 1].copy())
+    np.testing.assert_allclose(np.median(flow[20:-20, 20:-20], axis=(0, 1)), shift, atol=0.15)
+
+
+def test_motion_image_of_frames_keeps_pixels_of_motion_and_takes_the_middle_frame(tmp_path):
+    image = texture()
+    paths = []
+    for row, amount in enumerate((0.0, 1.0, 3.0, 1.0, 0.0)):
+        paths.append(tmp_path / f"image{row}.bmp")
+        write_image(paths[-1], warp_image(image, np.ones((96, 96, 2)) * (amount, 0.0)))
+    clip = RawClip("c", "s", "micro", "frames", tuple(paths), tuple(range(5)), cropped=True)
+    result = motion_image(clip, MotionConfig(face_side=96))
+    assert result.apex == 2
+    assert result.face == "given"
+    assert result.image.shape == (28, 28, 3)
+    assert np.median(result.image[..., 0]) == pytest.approx(3.0, abs=0.2)
+    assert abs(np.median(result.image[..., 1])) < 0.2
+
+
+def test_pictures_are_red_green_blue_and_broken_ones_are_named(tmp_path):
+    image = np.zeros((28, 28, 3), np.uint8)
+    image[..., 0], image[..., 1], image[..., 2] = 10, 20, 30
+    write_image(tmp_path / "a .png", image)
+    np.testing.assert_array_equal(read_image(tmp_path / "a .png"), image)
+    clip = RawClip("c", "s", "micro", "flow", (tmp_path / "a .png",))
+    np.testing.assert_array_equal(motion_image(clip, MotionConfig()).image[0, 0], [10, 20, 30])
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"b\.png is no picture"):
+        read_image(tmp_path / "b.png")
+    write_image(tmp_path / "c.png", np.zeros((30, 28, 3), np.uint8))
+    with pytest.raises(ValueError, match="30x28 pixels; the release has 28x28"):
+        motion_image(RawClip("c", "s", "micro", "flow", (tmp_path / "c.png",)), MotionConfig())
+
+
+def test_a_real_face_is_found_and_a_wall_falls_back_to_the_centre():
+    photograph = skimage.data.astronaut()
+    box = face_box(photograph, cropped=False)
+    assert box.finder == "cascade"
+    # The face lies around row 115, column 222 of this public-domain picture.
+    assert box.top < 115 < box.top + box.side
+    assert box.left < 222 < box.left + box.side
+    assert crop_face(photograph, box, 64).shape == (64, 64, 3)
+    wall = face_box(np.full((60, 80, 3), 99, np.uint8), cropped=False)
+    assert wall == (12, 22, 36, "centre")
+    assert face_box(photograph, cropped=True) is None
+
+
+def write_clip(folder, frames, numbers=None, **more):
+    folder.mkdir()
+    numbers = tuple(numbers or range(len(frames)))
+    paths = tuple(folder / f"{number}.png" for number in numbers)
+    for path, frame in zip(paths, frames, strict=True):
+        write_image(path, frame)
+    return RawClip("c/s/1", "c/s", "micro", "frames", paths, numbers, cropped=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("method", "least", "error"), [("farneback", 0.85, 0.18), ("dis", 0.55, 0.30), ("tvl1", 0.75, 0.20)]
+)
+def test_flow_methods_recover_known_movements_of_a_real_face(method, least, error):
+    face = resize_image(grey_image(skimage.data.astronaut()[5:215, 120:330]), 128, 128)
+    rng, shares, errors = np.random.default_rng(0), [], []
+    for units in ((12,), (4,), (1, 2)):
+        field = action_unit_field(dict.fromkeys(units, (1.0, 1.0)), 128)
+        field /= np.hypot(*np.moveaxis(field, -1, 0)).max()
+        first, second = (
+            np.clip(x + rng.normal(0, 1.5, x.shape), 0, 255).astype(np.uint8) for x in (face, warp_image(face, field))
+        )
+        flow, moving = optical_flow(first, second, method), np.hypot(*np.moveaxis(field, -1, 0)) > 0.5
+        shares.append((flow[moving] * field[moving]).sum() / np.square(field[moving]).sum())
+        errors.append(np.hypot(*np.moveaxis(flow - field, -1, 0))[moving].mean())
+    assert least < np.mean(shares) < 1.05
+    assert np.mean(errors) < error
+    assert method in FLOW_METHODS
+
+
+def test_the_spotter_finds_the_apex_of_micro_movements_under_drift_and_flicker():
+    config = SimulatorConfig(frames=25, micro_clips=1, macro_clips=0, apex_spread=0.3, flicker=1.0, seed=11)
+    clips = [clip for person in range(4) for clip in subject_clips(person, config)]
+    off = [abs(spot_apex([grey_image(frame) for frame in clip.frames]) - clip.apex) for clip in clips]
+    assert np.median(off) <= 2
+    assert np.median(off) < np.median([abs(middle_apex(25) - clip.apex) for clip in clips])
+    assert spot_apex([np.zeros((20, 20), np.uint8)] * 9) in range(9)
+
+
+def test_every_representation_has_its_shape_and_meaning(tmp_path):
+    base = texture()
+    frames = [np.clip(base.astype(int) + add, 0, 255).astype(np.uint8) for add in (0, 10, 30, 10, 0)]
+    clip = write_clip(tmp_path / "clip", frames, apex=2)
+    image = lambda name, **more: motion_image(clip, MotionConfig(representation=name, face_side=96, **more)).image  # noqa: E731
+    assert image("flow").shape == (28, 28, 3)
+    np.testing.assert_allclose(np.median(image("difference")), 30 / 255, atol=0.01)
+    np.testing.assert_allclose(np.median(image("difference", magnify=2.0)), 60 / 255, atol=0.03)
+    assert image("apex").shape == (28, 28, 1)
+    assert 0 <= image("apex").min() <= image("apex").max() <= 1
+    # The rise 0, 10, 30 with the weights -2, 0, 2 over their positive sum.
+    np.testing.assert_allclose(np.median(image("dynamic")), 30 / 255, atol=0.01)
+    assert image("frames", frame_count=4).shape == (4, 28, 28, 1)
+    np.testing.assert_allclose(
+        image("frames", frame_count=5)[:, 14, 14, 0], image("frames", frame_count=9)[::2, 14, 14, 0]
+    )
+
+
+def test_frames_are_interpolated_in_time_so_that_a_dropped_one_leaves_no_jump(tmp_path):
+    # A kink on either side of the dropped frame, which itself lies on the line between its neighbours.
+    values = (0, 40, 60, 80, 100, 20)
+    curve = [np.full((40, 40, 3), value, np.uint8) for value in values]
+    whole = write_clip(tmp_path / "whole", curve)
+    dropped = write_clip(tmp_path / "dropped", [curve[k] for k in (0, 1, 2, 4, 5)], (0, 1, 2, 4, 5))
+    config = MotionConfig(representation="frames", frame_count=11, face_side=40)
+    images = [motion_image(clip, config).image[:, 14, 14, 0] for clip in (whole, dropped)]
+    np.testing.assert_allclose(images[0], np.interp(np.linspace(0, 5, 11), range(6), values) / 255, atol=1e-5)
+    np.testing.assert_allclose(images[1], images[0], atol=1e-5)
+
+
+def test_magnification_multiplies_what_moves_and_leaves_the_onset():
+    base = grey_image(texture())
+    moved = np.clip(base.astype(int) + 8, 0, 255).astype(np.uint8)
+    onset, apex = magnify_motion((base, moved), 5.0)
+    np.testing.assert_array_equal(onset, base)
+    inside = (base > 60) & (base < 180)
+    np.testing.assert_allclose(apex[inside].astype(int) - base[inside], 40, atol=3)
+
+
+def test_a_single_picture_gives_the_apex_and_says_so_otherwise(tmp_path):
+    clip = write_clip(tmp_path / "still", [texture()])
+    assert motion_image(clip, MotionConfig(representation="apex")).image.shape == (28, 28, 1)
+    with pytest.raises(ValueError, match="a single picture has no flow; choose --representation=apex"):
+        motion_image(clip, MotionConfig())
+
+
+def test_stills_in_a_table_are_found_by_their_line(tmp_path):
+    rows = [np.full(48 * 48, value) for value in (10, 20, 30)]
+    lines = ["emotion,pixels,Usage", *(f"3,{' '.join(map(str, row))},Training" for row in rows[:2]), ""]
+    lines.append(f"9,{' '.join(map(str, rows[2]))},Training")
+    lines.append(f"5,{' '.join(map(str, rows[2]))},Training")
+    (tmp_path / "fer2013.csv").write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    reading = read_corpus("fer2013", tmp_path)
+    assert [problem.where for problem in reading.problems] == ["fer2013.csv line 5"]
+    values = [read_pictures(clip, (0,))[0][0, 0, 0] for clip in reading.clips]
+    assert values == [10, 20, 30]
+
+
+def test_given_boxes_win_and_stay_inside_the_picture():
+    photograph = skimage.data.astronaut()
+    assert face_box(photograph, cropped=False, given=(10, 20, 200)) == (10, 20, 200, "given")
+    assert face_box(photograph, cropped=False, given=(-9, 490, 100)) == (0, 412, 100, "given")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"representation": "lbp"}, "flow, difference, apex, dynamic, frames"),
+        ({"flow_method": "raft"}, "farneback, dis, tvl1"),
+        ({"apex_policy": "best"}, "given, middle, spot"),
+        ({"image_side": 2}, "too small"),
+    ],
+)
+def test_wrong_settings_are_named(settings, text):
+    with pytest.raises(ValueError, match=text):
+        MotionConfig(**settings)

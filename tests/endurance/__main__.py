@@ -1,0 +1,82 @@
+"""Run the trials, print what they found, and keep it as `endurance.json`."""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments.cli.commands import run_command
+from experiments.cli.flags import CommandParser, refuse_unknown
+from experiments.reporting.console import make_console
+from lightman_jax.files import write_whole
+from tests.endurance import __doc__ as about
+from tests.endurance.damage import try_damage
+from tests.endurance.kills import try_kills
+from tests.endurance.long_run import try_long_run
+from tests.endurance.mutations import try_mutations
+from tests.endurance.small_disk import try_small_disk
+
+TRIALS: dict[str, Callable[[Path, Callable[[str], None]], dict[str, Any]]] = {
+    "kills": try_kills,
+    "damage": try_damage,
+    "mutations": try_mutations,
+    "small_disk": try_small_disk,
+    "long_run": try_long_run,
+}
+FORMAT_VERSION = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if nothing was wrong, 1 if something was."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return run_command(
+        "tests.endurance", words, lambda: _run(words), remedy="Give a folder that can be written by --workdir"
+    )
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = CommandParser("endurance", about)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(TRIALS)}; none takes all")
+    parser.add_argument("--workdir", type=Path, default=Path("runs") / "endurance", help="folder of the results")
+    options = parser.parse_args(words)
+    for name in options.names:
+        refuse_unknown("trial", name, TRIALS)
+    console = make_console()
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    found = {name: _try(name, console) for name in options.names or TRIALS}
+    for name, result in found.items():
+        console.print(f"{name}:", style="bold")
+        for key, value in result.items():
+            if isinstance(value, dict):
+                console.print(f"  {key}:", *(f"    {name}: {one}" for name, one in value.items()), sep="\n")
+            elif key != "wrong":
+                console.print(f"  {key}: {value}")
+        for text in result["wrong"]:
+            console.print(f"  WRONG: {text}", style="red", markup=False)
+    path = options.workdir / "endurance.json"
+    content = {"format_version": FORMAT_VERSION, "data": "invented people, not a corpus", "trials": found}
+    write_whole(path, json.dumps(content, indent=1) + "\n")
+    wrong = sum(len(result["wrong"]) for result in found.values())
+    console.print(f"{wrong or 'nothing'} wrong; results: {path}")
+    return 1 if wrong else 0
+
+
+def _try(name: str, console: Console) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp(prefix=f"lightman_jax-{name}-"))
+    started = time.monotonic()
+    try:
+        return TRIALS[name](folder, lambda text: console.print(text, markup=False)) | {
+            "minutes": round((time.monotonic() - started) / 60, 1)
+        }
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Canaries: nothing of a test subject reaches the weights of its own fold, whatever the method or the scaling."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lightman_jax.meta.inner_loop import BilevelConfig
+from lightman_jax.meta.methods import MethodConfig, method_config
+from lightman_jax.metrics import confusion_matrix, uf1
+from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.preprocessing import SCALINGS, mirror_flow, scale_flow
+from lightman_jax.training import leakage
+from lightman_jax.training import program as training
+from lightman_jax.training.config import TaskConfig, TrainConfig
+from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.folds import leave_one_subject_out
+from tests.inputs import make_clips
+
+pytestmark = pytest.mark.usefixtures("one_block")
+
+SUBJECT = "smic/s2"
+
+
+def make_config(method="lightman", scaling="clip_rms", steps=3, **settings):
+    return TrainConfig(
+        **{
+            "method": method_config(method, MethodConfig(bilevel=BilevelConfig(inner_steps=1))),
+            "network": NetworkConfig(width=8, embedding=4),
+            "task": TaskConfig(shots=2, macro_shots=1, meta_batch_size=1),
+            "steps": steps,
+            "scaling": scaling,
+        }
+        | settings
+    )
+
+
+def weights(micro, macro, config, subject=SUBJECT):
+    folds = leave_one_subject_out(micro.subject, macro.subject if macro is not None else ())
+    (job,) = train_folds(micro, macro, [fold for fold in folds if fold.name == subject], [0], config)
+    (probabilities,) = predict_folds([(job.fold, job.params)], np.nan_to_num(micro.image), config)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    return jax.tree.leaves(job.params)
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def changed(clips, kind, subject):
+    rows = np.flatnonzero(np.array(clips.subject) == subject)
+    if kind == "labels":
+        label = clips.label.copy()
+        label[rows] = (label[rows] + 1) % 3
+        return dataclasses.replace(clips, label=label)
+    image = clips.image.copy()
+    image[rows] = np.nan if kind == "not a number" else np.random.default_rng(9).normal(size=image[rows].shape) * 50
+    return dataclasses.replace(clips, image=image)
+
+
+CASES = {
+    "lightman": ({}, False),
+    "lightman, fold_rms, macro corpus": ({"scaling": "fold_rms"}, True),
+    "joint, batch normalisation": (
+        {"method": "joint", "network": NetworkConfig(backbone="conv4", width=8, embedding=4, normalisation="batch")},
+        False,
+    ),
+    "lightman_fo, shuffled labels of a macro corpus": ({"method": "lightman_fo", "macro_labels": "shuffled"}, True),
+    "generated, batch normalisation": (
+        {"method": "generated", "network": NetworkConfig(backbone="conv4", width=4, normalisation="batch")},
+        False,
+    ),
+    **{name: ({"method": name}, False) for name in ("reptile", "protonet")},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_labels_and_pixels_of_the_test_subject_leave_its_weights_bit_equal(case):
+    settings, with_macro = CASES[case]
+    config = make_config(**settings)
+    micro, macro = make_clips(each=2), make_clips(each=1, seed=5) if with_macro else None
+    expected = weights(micro, macro, config)
+    for kind in ("labels", "pixels", "not a number"):
+        assert same(weights(changed(micro, kind, SUBJECT), macro, config), expected), kind
+        if macro is not None:
+            assert same(weights(micro, changed(macro, kind, SUBJECT), config), expected), f"macro {kind}"
+    # The same changes in a training subject must show, or this test could not fail.
+    for kind in ("labels", "pixels"):
+        assert not same(weights(changed(micro, kind, "smic/s3"), macro, config), expected), kind
+    if macro is not None:
+        assert not same(weights(micro, changed(macro, "pixels", "smic/s3"), config), expected)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_a_tell_tale_pixel_in_the_test_clips_does_not_raise_the_score(scaling):
+    """In every fold the test clips carry their label in a pixel; training clips of that fold do not."""
+    config = make_config("joint", scaling, steps=30)
+    rng = np.random.default_rng(0)
+    clean = make_clips(subjects=5, each=3)
+    clean = dataclasses.replace(clean, image=rng.normal(size=clean.image.shape).astype(np.float32))
+    told = clean.image.copy()
+    told[np.arange(len(clean)), 3, 3, 2] += 4.0 * clean.label
+    folds = leave_one_subject_out(clean.subject)
+    jobs = list(train_folds(clean, None, folds, [0], config))
+    scores = {}
+    for name, planted in (("without", clean.image), ("with", told)):
+        counts = np.zeros((3, 3), int)
+        for job in jobs:
+            # The planted clips are the ones handed to the prediction; the weights come from the clean ones.
+            image = clean.image.copy()
+            image[job.fold.test] = planted[job.fold.test]
+            (probabilities,) = predict_folds([(job.fold, job.params)], image, config)
+            counts += confusion_matrix(clean.label[job.fold.test], probabilities.argmax(1), 3)
+        scores[name] = float(uf1(counts))
+    assert scores["without"] < 0.55, "labels of noise cannot be recognised"
+    assert scores["with"] < scores["without"] + 0.1
+
+
+def with_picture(clips, row, image):
+    images = clips.image.copy()
+    images[row] = image
+    return dataclasses.replace(clips, image=images)
+
+
+COPIES = {
+    "as it is": lambda x: x,
+    "mirrored": lambda x: x[:, ::-1],
+    "mirrored flow": lambda x: np.asarray(mirror_flow(jnp.asarray(x))),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("pool", ["micro", "macro"])
+def test_a_tested_clip_under_another_persons_name_is_refused(pool, copied):
+    micro, macro = make_clips(each=1), make_clips(each=1, seed=5)
+    fold = next(f for f in leave_one_subject_out(micro.subject, macro.subject) if f.name == SUBJECT)
+    picture = COPIES[copied](micro.image[fold.test[1]])
+    own = next(row for row in np.flatnonzero(np.array(macro.subject) == SUBJECT))
+    leakage.check_leaks(micro, with_picture(macro, own, picture), [fold], "clip_rms")
+    row = np.flatnonzero(fold.train if pool == "micro" else fold.macro_train)[0]
+    clips = {"micro": micro, "macro": macro}
+    clips[pool] = with_picture(clips[pool], row, picture)
+    name, other = micro.clip[fold.test[1]], clips[pool].clip[row]
+    with pytest.raises(
+        ValueError, match=f"tested clip {name} has the same picture as {other}, which is in its {pool} training pool"
+    ):
+        next(train_folds(clips["micro"], clips["macro"], [fold], [0], make_config()))
+
+
+@pytest.mark.parametrize("pool", ["train", "macro_train"])
+def test_a_test_subject_in_a_pool_is_refused(pool):
+    micro, macro = make_clips(each=1), make_clips(each=1, seed=5)
+    fold = leave_one_subject_out(micro.subject, macro.subject)[0]
+    leak = dataclasses.replace(fold, **{pool: np.ones(len(micro), bool)})
+    with pytest.raises(ValueError, match="test subject"):
+        next(train_folds(micro, macro, [leak], [0], make_config()))
+
+
+def test_a_normaliser_over_all_clips_is_refused_and_seen_in_the_weights(monkeypatch):
+    micro = make_clips(each=1)
+
+    def leaking(images, *, scaling, train=None):
+        return scale_flow(images, scaling=scaling, train=None if train is None else train | True)
+
+    monkeypatch.setattr(leakage, "_scaled", leaking)
+    fold = leave_one_subject_out(micro.subject)[0]
+    with pytest.raises(ValueError, match="scaling fold_rms of its training clips depends on its test clips"):
+        next(train_folds(micro, None, [fold], [0], make_config(scaling="fold_rms")))
+    monkeypatch.setattr(training, "scale_flow", leaking)
+    monkeypatch.setattr(leakage, "check_scaling", lambda *_: None)
+    config = make_config("joint", scaling="fold_rms", steps=2)
+    assert not same(weights(changed(micro, "pixels", SUBJECT), None, config), weights(micro, None, config)), (
+        "the canary of this file must notice it as well"
+    )
+
+
+def test_no_epoch_can_be_chosen_on_the_test_subject():
+    """Training yields the parameters of the last step alone, and says nothing of the held-out clips before."""
+    micro, heard = make_clips(each=1), []
+    folds = leave_one_subject_out(micro.subject)
+    jobs = list(train_folds(micro, None, folds[:1], [0], make_config("joint"), on_progress=heard.append))
+    assert [progress.step for progress in heard] == [3]
+    assert set(heard[0]._fields) == {"lanes", "step", "done", "total", "loss"}
+    assert len(jobs) == 1
+    assert all(np.ndim(values) == 1 for values in jobs[0].history.values())
+    assert not any("query_test" in name or "held" in name for name in jobs[0].history)

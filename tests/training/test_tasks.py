@@ -1,0 +1,134 @@
+"""Folds and draws: who may be in them, and that they are pure in their key."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightman_jax.training.config import TaskConfig
+from lightman_jax.training.folds import Fold, check_folds, leave_one_subject_out
+from lightman_jax.training.program import mirror_at_random
+from lightman_jax.training.tasks import Pool, draw_task, draw_task_batch
+from lightman_jax.types import ARRAYS
+from tests.inputs import make_clips
+
+DRAW = jax.jit(draw_task, static_argnames=("classes", "config"))
+
+
+def make_pool(label, subject, train=None, side=2):
+    n = len(label)
+    train = np.ones(n, bool) if train is None else train
+    image = jnp.arange(n, dtype=jnp.float32)[:, None, None, None] * jnp.ones((1, side, side, 3))
+    return Pool(image, jnp.asarray(label, jnp.int32), jnp.asarray(subject, jnp.int32), jnp.asarray(train))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31 - 1))
+def test_a_task_never_holds_a_clip_twice_nor_one_outside_its_pool(seed):
+    rng = np.random.default_rng(seed)
+    label, subject = rng.integers(0, 3, 40), rng.integers(0, 6, 40)
+    held_out = int(rng.integers(0, 6))
+    pool = make_pool(label, subject, subject != held_out)
+    index = DRAW(jax.random.key(seed), pool, pool, classes=3, config=TaskConfig(shots=4, macro_shots=3))
+    support, query = np.asarray(index.support)[index.support_where], np.asarray(index.query)[index.query_where]
+    macro = np.asarray(index.macro)[index.macro_where]
+    drawn = np.concatenate([support, query])
+    assert len(set(drawn.tolist())) == len(drawn)
+    for rows in (support, query, macro):
+        assert held_out not in set(subject[rows].tolist())
+    np.testing.assert_array_equal(label[support], np.asarray(index.label)[index.support_where])
+    np.testing.assert_array_equal(label[query], np.asarray(index.label)[index.query_where])
+    np.testing.assert_array_equal(label[macro], np.asarray(index.macro_label)[index.macro_where])
+    # As many as the pool can give; where it is short, support takes half and the query the rest.
+    for c in range(3):
+        there = int(((label == c) & (subject != held_out)).sum())
+        assert (label[support] == c).sum() == min(4, there // 2)
+        assert (label[query] == c).sum() == min(4, there - min(4, there // 2))
+
+
+def test_support_and_query_have_different_subjects_where_the_pool_allows():
+    label, subject = np.tile([0, 1, 2], 40), np.repeat(np.arange(12), 10)
+    pool = make_pool(label, subject)
+    sides = set()
+    for seed in range(30):
+        index = DRAW(jax.random.key(seed), pool, pool, classes=3, config=TaskConfig(shots=3))
+        support, query = set(subject[np.asarray(index.support)]), set(subject[np.asarray(index.query)])
+        assert not support & query
+        sides.add(tuple(sorted(support)))
+    assert len(sides) > 10, "the split of the subjects must change from task to task"
+
+
+@pytest.mark.parametrize(
+    ("clips", "support", "query"), [(1, 0, 1), (2, 1, 1), (4, 2, 2), (7, 3, 4), (9, 4, 5), (12, 5, 5)]
+)
+def test_a_class_with_few_clips_is_shared_between_support_and_query(clips, support, query):
+    label = jnp.repeat(jnp.arange(3, dtype=jnp.int32), clips)
+    pool = Pool(jnp.zeros((3 * clips, 2, 2, 3)), label, jnp.arange(3 * clips), jnp.ones(3 * clips, bool))
+    index = draw_task(jax.random.key(clips), pool, pool, classes=3, config=TaskConfig(shots=5, macro_shots=1))
+    assert index.support_where.reshape(3, 5).sum(axis=1).tolist() == [support] * 3
+    assert index.query_where.reshape(3, 5).sum(axis=1).tolist() == [query] * 3
+
+
+def test_draws_depend_on_the_key_alone_and_carry_the_stated_arrays():
+    clips = make_clips(subjects=4, each=3)
+    number = {name: i for i, name in enumerate(sorted(set(clips.subject)))}
+    pool = make_pool(clips.label, [number[s] for s in clips.subject], side=16)
+    config = TaskConfig(shots=2, macro_shots=1, meta_batch_size=3)
+    first, again, other = (draw_task_batch(jax.random.key(k), pool, pool, classes=3, config=config) for k in (0, 0, 1))
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.any(first.support.image != other.support.image)
+    sizes = {"S": 6, "M": 3, "Q": 6, "H": 16, "W": 16, "C": 3}
+    for name, spec in ARRAYS.items():
+        if name.startswith("outputs"):
+            continue
+        part, field = name.split(".")
+        array = getattr(getattr(first, part), field)
+        assert array.shape == (3, *(sizes[letter] for letter in spec.shape.split())), name
+        assert array.dtype == spec.dtype, name
+
+
+def test_padded_rows_hold_zeros_and_are_marked():
+    pool = make_pool([0, 0, 1, 2, 2, 2], [0, 1, 0, 0, 1, 1])
+    task = draw_task_batch(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=4, meta_batch_size=1))
+    for clips in (task.support, task.query, task.macro):
+        assert not np.any(np.asarray(clips.image)[~np.asarray(clips.where)])
+    assert int(task.support.where.sum()) == 1 + 0 + 1
+    assert int(task.query.where.sum()) == 1 + 1 + 2
+
+
+def test_mirroring_turns_half_of_the_clips_and_negates_u():
+    pool = make_pool(np.tile([0, 1, 2], 30), np.repeat(np.arange(9), 10))
+    tasks = draw_task_batch(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=5, meta_batch_size=8))
+    turned = mirror_at_random(jax.random.key(1), tasks)
+    flipped = np.asarray((turned.support.image[..., 0] == -tasks.support.image[..., 0]).all((-1, -2)))
+    assert 0.3 < flipped.mean() < 0.7
+    np.testing.assert_array_equal(turned.support.image[..., 1:], tasks.support.image[..., 1:])
+
+
+def test_one_fold_a_subject_and_the_subject_leaves_both_pools():
+    subjects, macro = ["a/s1", "a/s2", "b/s1", "a/s1"], ["a/s1", "a/s9", "b/s1"]
+    folds = leave_one_subject_out(subjects, macro)
+    assert [fold.name for fold in folds] == ["a/s1", "a/s2", "b/s1"]
+    assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == [0, 1, 2, 3]
+    assert folds[0].train.tolist() == [False, True, True, False]
+    assert folds[0].macro_train.tolist() == [False, True, True]
+
+
+def test_leaking_folds_are_refused():
+    everything = np.ones(2, bool)
+    leak = Fold("s1", np.array([0]), train=everything, macro_train=everything)
+    with pytest.raises(ValueError, match="micro training pool"):
+        check_folds([leak], ["s1", "s2"], ["s3", "s4"])
+    leak = Fold("s1", np.array([0]), train=np.array([False, True]), macro_train=everything)
+    with pytest.raises(ValueError, match="macro training pool"):
+        check_folds([leak], ["s1", "s2"], ["s1", "s4"])
+    fair = Fold("s1", np.array([0]), train=np.array([False, True]), macro_train=np.array([False, True]))
+    with pytest.raises(ValueError, match="tested in another fold"):
+        check_folds([fair, fair], ["s1", "s2"], ["s1", "s4"])
+    with pytest.raises(ValueError, match="at least 2 subjects"):
+        leave_one_subject_out(["s1", "s1"])
+    with pytest.raises(ValueError, match="choose 1 or more"):
+        TaskConfig(shots=0)
