@@ -1,24 +1,24 @@
-"""`python -m experiments`: what there is to type, in the order in which it is usually wanted."""
+"""`python -m experiments`: list of the commands."""
 
 import importlib.util
 import sys
 
-_COMMANDS = (
+COMMANDS = (
     *("run", "predict", "export", "demo", "prepare", "html_report", "compare", "rerun", "select"),
-    *("claims", "simulated_training", "benchmark", "endurance"),
+    *("claims", "benchmark"),
 )
 
 
 def main() -> int:
-    """Print each command with the first line of its own text; 2, since none was named."""
+    """Print every command with its summary; returns 2, since no command was given."""
     print("python -m experiments.COMMAND --help explains a command:", file=sys.stderr)
-    for name in _COMMANDS:
+    for name in COMMANDS:
         print(f"  {name:<20}{_first_line(name)}", file=sys.stderr)
     return 2
 
 
 def _first_line(name: str) -> str:
-    """Of a module's text, without the command that it repeats and without importing it."""
+    """Summary of a command from its docstring, without importing the module."""
     spec = importlib.util.find_spec(f"experiments.{name}")
     assert spec is not None
     assert spec.origin is not None

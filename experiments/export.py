@@ -1,7 +1,7 @@
-"""`python -m experiments.export RUN [--out=FILE]`: all networks of a finished run in one file, which predicts without this package.
+"""`python -m experiments.export RUN [--out=FILE]`: write all networks of a finished run to one file that needs no further package.
 
-The file holds the programs for CPUs, CUDA GPUs and TPUs (`jax.export`), the weights, the names of the classes, and how a movement
-becomes an image. `experiments.predict` takes it as --model; elsewhere JAX and NumPy are enough: README, "A model in one file".
+The file contains the programs for CPUs, CUDA GPUs and TPUs (`jax.export`), the weights, the class names and the preprocessing
+settings. `experiments.predict` accepts it as --model; elsewhere JAX and NumPy are sufficient (experiments/README.md, "Exported models").
 """
 
 import sys
@@ -15,7 +15,7 @@ from lightman_jax.model.export import export_ensemble
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 2 with one paragraph on standard error if the run cannot be exported."""
+    """Run the command; status 2 with one paragraph on standard error if the run cannot be exported."""
     words = sys.argv[1:] if argv is None else list(argv)
     return run_command("experiments.export", words, lambda: _run(words), remedy=RUN_NEEDED)
 
@@ -23,12 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     parser = CommandParser("export", __doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="workdir of a finished run")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the file [RUN.lightman]")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="output file [RUN.lightman]")
     parser.add_argument(
-        "--seeds", type=int, metavar="COUNT", help="how many of the run's seeds; fewer are a smaller file [all]"
+        "--seeds", type=int, metavar="COUNT", help="number of seeds of the run to export; fewer seeds give a smaller file [all]"
     )
     parser.add_argument(
-        "--adapt_steps", type=int, metavar="STEPS", help="inner steps on labelled clips [those of the run]"
+        "--adapt_steps", type=int, metavar="STEPS", help="inner steps on labelled clips [as in the run]"
     )
     options = parser.parse_args(words)
     out = options.out or options.run.with_name(f"{options.run.name}.lightman")
@@ -36,7 +36,7 @@ def _run(words: Sequence[str]) -> int:
     export_ensemble(out, *found)
     size = out.stat().st_size / 1e6
     print(
-        f"{len(found.about['folds'])} folds, {found.about['seeds']} seed(s), trained on {found.about['data']['origin']}"
+        f"{len(set(found.card.folds))} folds, {found.card.seeds} seed(s), trained on {found.card.origin}"
     )
     print(f"{out}: {size:.1f} MB")
     return 0

@@ -1,81 +1,82 @@
-"""LightmanNet in JAX: dual branches, primary and alignment losses, and an exact bi-level update, as pure functions.
+"""LightmanNet in JAX: dual-branch networks, alignment losses and an exact bi-level update, as pure functions.
 
-An independent implementation of the method described in the abstract of arXiv 2404.12024.
+An independent implementation of the method described in the abstract of arXiv 2404.12024. This module exports what a first study
+needs; everything else is imported from its submodule.
 """
 
-from lightman_jax.losses.alignment import alignment_loss as alignment_loss
-from lightman_jax.losses.alignment import alignment_where as alignment_where
-from lightman_jax.losses.alignment import soft_dtw as soft_dtw
-from lightman_jax.losses.classification import balanced_weights as balanced_weights
-from lightman_jax.losses.classification import entropy_loss as entropy_loss
-from lightman_jax.losses.classification import focal_loss as focal_loss
-from lightman_jax.losses.classification import mean_where as mean_where
-from lightman_jax.losses.classification import primary_loss as primary_loss
-from lightman_jax.meta.adaptation import adapt_and_predict as adapt_and_predict
-from lightman_jax.meta.adaptation import make_adapter as make_adapter
-from lightman_jax.meta.adaptation import pad_clips as pad_clips
-from lightman_jax.meta.bilevel import displacement_loss as displacement_loss
-from lightman_jax.meta.bilevel import make_update as make_update
-from lightman_jax.meta.bilevel import meta_gradient as meta_gradient
-from lightman_jax.meta.bilevel import outer_objective as outer_objective
-from lightman_jax.meta.inner_loop import BilevelConfig as BilevelConfig
-from lightman_jax.meta.inner_loop import LearnedLRParams as LearnedLRParams
-from lightman_jax.meta.inner_loop import adapt as adapt
-from lightman_jax.meta.inner_loop import initial_params as initial_params
-from lightman_jax.meta.inner_loop import learn_inner_lr as learn_inner_lr
-from lightman_jax.meta.label_generator import GeneratorConfig as GeneratorConfig
-from lightman_jax.meta.label_generator import generate_labels as generate_labels
-from lightman_jax.meta.label_generator import generator_objective as generator_objective
-from lightman_jax.meta.label_generator import init_generated as init_generated
-from lightman_jax.meta.label_generator import init_generated_state as init_generated_state
-from lightman_jax.meta.label_generator import make_generator_update as make_generator_update
-from lightman_jax.meta.label_generator import published_optimizers as published_optimizers
-from lightman_jax.meta.methods import METHODS as METHODS
-from lightman_jax.meta.methods import MethodConfig as MethodConfig
-from lightman_jax.meta.methods import init_state as init_state
-from lightman_jax.meta.methods import make_method as make_method
-from lightman_jax.meta.methods import method_config as method_config
-from lightman_jax.meta.methods import method_losses as method_losses
-from lightman_jax.meta.methods import method_update as method_update
-from lightman_jax.meta.methods import prototype_head as prototype_head
-from lightman_jax.metrics import accuracy as accuracy
-from lightman_jax.metrics import bootstrap_interval as bootstrap_interval
-from lightman_jax.metrics import confusion_matrix as confusion_matrix
-from lightman_jax.metrics import paired_difference as paired_difference
-from lightman_jax.metrics import uar as uar
-from lightman_jax.metrics import uf1 as uf1
-from lightman_jax.model.ensemble import Ensemble as Ensemble
-from lightman_jax.model.ensemble import ensemble_programs as ensemble_programs
-from lightman_jax.model.export import export_ensemble as export_ensemble
-from lightman_jax.model.saved_model import load_model as load_model
-from lightman_jax.networks.backbones import BACKBONES as BACKBONES
-from lightman_jax.networks.backbones import VGG16 as VGG16
-from lightman_jax.networks.backbones import VGG19 as VGG19
-from lightman_jax.networks.backbones import Conv4 as Conv4
-from lightman_jax.networks.backbones import DenseNet as DenseNet
-from lightman_jax.networks.backbones import ResNet12 as ResNet12
-from lightman_jax.networks.backbones import ResNet18 as ResNet18
-from lightman_jax.networks.dual_branch import NetworkConfig as NetworkConfig
-from lightman_jax.networks.dual_branch import apply_branches as apply_branches
-from lightman_jax.networks.dual_branch import branch_statistics as branch_statistics
-from lightman_jax.networks.dual_branch import init_params as init_params
-from lightman_jax.preprocessing import magnify_flow as magnify_flow
-from lightman_jax.preprocessing import mirror_flow as mirror_flow
-from lightman_jax.preprocessing import scale_flow as scale_flow
-from lightman_jax.preprocessing import training_mean_square as training_mean_square
-from lightman_jax.training.config import TaskConfig as TaskConfig
-from lightman_jax.training.config import TrainConfig as TrainConfig
-from lightman_jax.training.cross_validation import TrainedFold as TrainedFold
-from lightman_jax.training.cross_validation import predict_folds as predict_folds
-from lightman_jax.training.cross_validation import train_folds as train_folds
-from lightman_jax.training.folds import Fold as Fold
-from lightman_jax.training.folds import leave_one_subject_out as leave_one_subject_out
-from lightman_jax.training.leakage import check_leaks as check_leaks
-from lightman_jax.training.tasks import Pool as Pool
-from lightman_jax.training.tasks import draw_task as draw_task
-from lightman_jax.training.tasks import draw_task_batch as draw_task_batch
-from lightman_jax.types import Clips as Clips
-from lightman_jax.types import ClipSet as ClipSet
-from lightman_jax.types import Outputs as Outputs
-from lightman_jax.types import Task as Task
-from lightman_jax.types import TrainState as TrainState
+from lightman_jax.losses import alignment as alignment_losses
+from lightman_jax.losses.alignment import alignment_loss
+from lightman_jax.losses.classification import entropy_loss, focal_loss, mean_where, primary_loss
+from lightman_jax.losses.pairs import alignment_where
+from lightman_jax.meta.adaptation import make_adapter
+from lightman_jax.meta.bilevel import displacement_loss, make_update, meta_gradient, outer_objective
+from lightman_jax.meta.inner_loop import BilevelConfig, LearnedLRParams, adapt, learn_inner_lr
+from lightman_jax.meta.method_functions import make_method
+from lightman_jax.meta.methods import METHODS, MethodConfig, method_config
+from lightman_jax.metrics import accuracy, bootstrap_interval, confusion_matrix, paired_difference, uar, uf1
+from lightman_jax.model.ensemble import Ensemble, ensemble_programs
+from lightman_jax.model.export import export_ensemble
+from lightman_jax.model.saved_model import load_model
+from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, init_params
+from lightman_jax.preprocessing import mirror_flow, scale_flow, training_mean_square
+from lightman_jax.training.config import TaskConfig, TrainConfig
+from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.folds import Fold, leave_one_subject_out
+from lightman_jax.training.leakage import check_leaks
+from lightman_jax.types import Clips, ClipSet, Task, TrainState
+
+__all__ = [  # noqa: RUF022
+    # data
+    "Clips",
+    "ClipSet",
+    "Task",
+    "scale_flow",
+    "mirror_flow",
+    "training_mean_square",
+    # losses, one value per clip
+    "primary_loss",
+    "focal_loss",
+    "entropy_loss",
+    "alignment_loss",
+    "alignment_losses",
+    "alignment_where",
+    "mean_where",
+    # bi-level update of any network
+    "BilevelConfig",
+    "LearnedLRParams",
+    "TrainState",
+    "adapt",
+    "outer_objective",
+    "meta_gradient",
+    "make_update",
+    "displacement_loss",
+    "learn_inner_lr",
+    # methods and networks for micro-expressions
+    "METHODS",
+    "MethodConfig",
+    "method_config",
+    "make_method",
+    "NetworkConfig",
+    "init_params",
+    "apply_branches",
+    # training and evaluation of folds
+    "TaskConfig",
+    "TrainConfig",
+    "Fold",
+    "leave_one_subject_out",
+    "check_leaks",
+    "train_folds",
+    "predict_folds",
+    "confusion_matrix",
+    "uf1",
+    "uar",
+    "accuracy",
+    "bootstrap_interval",
+    "paired_difference",
+    # trained models
+    "make_adapter",
+    "Ensemble",
+    "ensemble_programs",
+    "export_ensemble",
+    "load_model",
+]

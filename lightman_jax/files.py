@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and files that notice when one of their bits has changed."""
+"""Atomic writes, checksummed files, and errors for a full disk."""
 
 import contextlib
 import errno
@@ -13,109 +13,107 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_PART = ".part"
-_FULL = os.strerror(errno.ENOSPC)
+_SUFFIX = ".part"
+_DISK_FULL = os.strerror(errno.ENOSPC)
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file beside its place, onto the disk, and rename it: a process killed at any moment leaves the old one or the new.
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a temporary file in the same folder, flush it to the disk and rename it to `path`.
+
+    A process killed at any moment leaves either the old file or the new one, never a part of it.
 
     Args:
-      path: of the file; its folder is there.
-      content: text is written as UTF-8.
+      path: file to write, in an existing folder.
+      content: bytes, or text to be encoded as UTF-8.
 
     Raises:
-      OSError: it cannot be written; on a full disk with the bytes needed and free. Nothing is left beside its place.
+      OSError: the file cannot be written; on a full disk the message gives the bytes needed and free. The temporary file is
+        removed.
     """
     data = content.encode() if isinstance(content, str) else content
-    scratch = scratch_for(path)
+    temporary = temporary_path(path)
     try:
-        with scratch.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        scratch.replace(path)
+        temporary.replace(path)
     except BaseException as error:
-        scratch.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise no_space(path, len(data)) from error
+            raise disk_full_error(path, len(data)) from error
         raise
 
 
 def append_line(file: TextIO, line: str) -> None:
-    """Write a line to an open log, at once; errors as `write_whole`."""
+    """Write a line to an open log and flush it; errors as in `write_atomic`."""
     try:
         file.write(line + "\n")
         file.flush()
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise no_space(Path(file.name), len(line) + 1) from error
+            raise disk_full_error(Path(file.name), len(line) + 1) from error
         raise
 
 
-def no_space(path: Path, needed: int) -> OSError:
-    """The error of a full disk: what could not be written, the bytes it needs, and the bytes there are."""
+def disk_full_error(path: Path, needed: int) -> OSError:
+    """The error for a full disk, with the path, the bytes needed and the bytes free."""
     text = f"the disk is full: {needed:,} bytes are needed, {free_bytes(path):,} are free"
     return OSError(errno.ENOSPC, text, str(path))
 
 
 @contextlib.contextmanager
-def telling_space(path: Path, needed: int) -> Iterator[None]:
-    """Inside, whatever error another library makes of a full disk becomes that of `no_space`.
-
-    Args:
-      path: what is written.
-      needed: its bytes, about.
-    """
+def reporting_disk_full(path: Path, needed: int) -> Iterator[None]:
+    """Context manager that replaces any other library's error for a full disk by `disk_full_error(path, needed)`."""
     try:
         yield
     except Exception as error:
-        if _FULL in str(error):
-            raise no_space(path, needed) from error
+        if _DISK_FULL in str(error):
+            raise disk_full_error(path, needed) from error
         raise
 
 
 def require_space(path: Path, needed: int) -> None:
-    """Refuse to begin what the disk cannot hold.
+    """Check the free disk space before a long operation.
 
     Raises:
-      OSError: fewer than `needed` bytes are free where `path` lies, or will lie.
+      OSError: fewer than `needed` bytes are free on the disk of `path`.
     """
     if free_bytes(path) < needed:
-        raise no_space(path, needed)
+        raise disk_full_error(path, needed)
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes free on the disk that holds a path, which need not be there yet."""
-    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
-    return shutil.disk_usage(there).free
+    """Free bytes on the disk of a path, which may not exist yet."""
+    existing = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
 
 
-def scratch_for(path: Path) -> Path:
-    """Where this process writes a file or folder before it takes its place, beside it; what is there already is removed."""
-    scratch = path.with_name(f".{path.name}.{_host()}-{os.getpid()}{_PART}")
-    _remove(scratch)
-    return scratch
+def temporary_path(path: Path) -> Path:
+    """Temporary path for this process to write before it renames the result to `path`; a file or folder there is removed."""
+    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}{_SUFFIX}")
+    _remove(temporary)
+    return temporary
 
 
-def remove_parts(folder: Path, name: str = "*") -> None:
-    """Remove what killed processes of this machine have left half-written in a folder.
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove temporary files and folders that killed processes of this computer left in a folder.
 
     Args:
-      folder: may be missing.
-      name: of the file or folder that was being written; any by default.
+      folder: may not exist.
+      name: glob pattern of the final names.
     """
-    for part in folder.glob(f".{name}.{_host()}-*{_PART}"):
-        process = part.name.removesuffix(_PART).rsplit("-", 1)[-1]
-        if process.isdecimal() and not _runs(int(process)):
-            _remove(part)
+    for leftover in folder.glob(f".{name}.{_host()}-*{_SUFFIX}"):
+        process = leftover.name.removesuffix(_SUFFIX).rsplit("-", 1)[-1]
+        if process.isdecimal() and not _is_running(int(process)):
+            _remove(leftover)
 
 
 def _host() -> str:
     return re.sub(r"[^0-9A-Za-z_]", "_", platform.node())
 
 
-def _runs(process: int) -> bool:
+def _is_running(process: int) -> bool:
     if os.name != "posix":
         return True
     try:
@@ -134,35 +132,35 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_sealed(path: Path, content: bytes) -> None:
-    """Write a whole file whose first 32 bytes are the SHA-256 digest of the rest; errors as `write_whole`."""
-    write_whole(path, hashlib.sha256(content).digest() + content)
+def write_checksummed(path: Path, content: bytes) -> None:
+    """Write the SHA-256 digest of the content (32 bytes) followed by the content; errors as in `write_atomic`."""
+    write_atomic(path, hashlib.sha256(content).digest() + content)
 
 
-def read_sealed(path: Path) -> bytes | None:
-    """What `write_sealed` wrote, or None if there is no such file or it is not as it was written.
+def read_checksummed(path: Path) -> bytes | None:
+    """Content written by `write_checksummed`; None if the file is missing or does not match its digest.
 
     Raises:
-      OSError: it is there and cannot be read.
+      OSError: the file exists but cannot be read.
     """
     try:
-        held = path.read_bytes()
+        stored = path.read_bytes()
     except FileNotFoundError:
         return None
-    digest, content = held[:_DIGEST_BYTES], held[_DIGEST_BYTES:]
+    digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
     return content if hashlib.sha256(content).digest() == digest else None
 
 
-def write_sealed_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object as JSON with one more key, `digest`: the SHA-256 of the text without it; errors as `write_whole`."""
-    write_whole(path, _rendered(content | {"digest": _json_digest(content)}))
+def write_checksummed_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON with an added key `digest`, the SHA-256 of the text without that key; errors as in `write_atomic`."""
+    write_atomic(path, _json_text(content | {"digest": _json_digest(content)}))
 
 
-def read_sealed_json(path: Path) -> dict[str, Any]:
-    """What `write_sealed_json` wrote, without the digest.
+def read_checksummed_json(path: Path) -> dict[str, Any]:
+    """Content written by `write_checksummed_json`, without the digest.
 
     Raises:
-      ValueError: the file is missing, or one of its bytes is not as it was written; names it.
+      ValueError: the file is missing, is not JSON, or does not match its digest.
     """
     try:
         text = path.read_text()
@@ -170,14 +168,20 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         digest = content.pop("digest")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is missing or damaged ({error})") from error
-    if digest != _json_digest(content) or text != _rendered(content | {"digest": digest}):
-        raise ValueError(f"{path} is not as it was written")
+    if digest != _json_digest(content) or text != _json_text(content | {"digest": digest}):
+        raise ValueError(f"{path} does not match its checksum")
     return content
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _json_digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(_rendered(content).encode()).hexdigest()
+    return hashlib.sha256(_json_text(content).encode()).hexdigest()
 
 
-def _rendered(content: dict[str, Any]) -> str:
+def _json_text(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=1) + "\n"

@@ -1,7 +1,7 @@
-"""Scores of the field. Confusion matrices are summed first, rates derived once, all in float64 NumPy.
+"""Scores from pooled confusion matrices, and their statistics, in float64 NumPy.
 
-Rows are the truth, columns the prediction. A rate averaged over folds is not a score here: most subjects of the field's
-corpora lack a class, so the pooled matrix is the only thing a rate is taken from.
+Rows are true classes, columns are predicted classes. A score is computed once from the sum of all matrices instead of averaged over
+folds, because most subjects have no clips of some class.
 """
 
 from collections.abc import Callable
@@ -14,18 +14,18 @@ Rates = NDArray[np.float64]
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) -> Counts:
-    """Count clips by truth and prediction.
+    """Count clips by true and predicted class.
 
     Args:
       labels: `[n]` true class indices in `0..classes-1`.
       predictions: `[n]` predicted class indices in `0..classes-1`.
-      classes: N, the number of classes of the protocol, absent ones included.
+      classes: N, the number of classes of the protocol, including classes without clips.
 
     Returns:
-      `[N, N]` counts; entry `[i, j]` is the number of clips of class i predicted as j.
+      `[N, N]` counts; entry `[i, j]` is the number of clips of class i predicted as class j.
 
     Raises:
-      ValueError: lengths differ, or an index lies outside `0..classes-1`.
+      ValueError: the lengths differ, or an index is outside `0..classes-1`.
 
     >>> confusion_matrix([0, 0, 1], [0, 1, 1], classes=2)
     array([[1, 1],
@@ -33,7 +33,7 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
     """
     truth, guess = np.asarray(labels, dtype=np.int64).ravel(), np.asarray(predictions, dtype=np.int64).ravel()
     if truth.shape != guess.shape:
-        raise ValueError(f"{truth.size} labels but {guess.size} predictions; every clip needs one of each")
+        raise ValueError(f"{truth.size} labels but {guess.size} predictions; give one of each per clip")
     for name, values in (("label", truth), ("prediction", guess)):
         if values.size and (values.min() < 0 or values.max() >= classes):
             found = sorted(set(values[(values < 0) | (values >= classes)].tolist()))
@@ -42,23 +42,19 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
 
 
 def f1_per_class(confusion: ArrayLike) -> Rates:
-    """F1 of each class, `2 TP / (2 TP + FP + FN)`; 0 for a class with neither truth nor prediction.
-
-    Takes `[..., N, N]` counts, gives `[..., N]`.
+    """F1 of each class, `2 TP / (2 TP + FP + FN)`, from `[..., N, N]` counts; 0 for a class neither true nor predicted.
 
     >>> f1_per_class([[2, 0], [1, 1]]).round(4)
     array([0.8   , 0.6667])
     """
     matrix = np.asarray(confusion, dtype=np.float64)
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    marked = matrix.sum(axis=-1) + matrix.sum(axis=-2)
-    return np.divide(2 * hits, marked, out=np.zeros_like(marked), where=marked > 0)
+    total = matrix.sum(axis=-1) + matrix.sum(axis=-2)
+    return np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
 
 
 def recall_per_class(confusion: ArrayLike) -> Rates:
-    """Recall of each class, `TP / N_c`; `nan` for a class without a clip.
-
-    Takes `[..., N, N]` counts, gives `[..., N]`.
+    """Recall of each class, `TP / N_c`, from `[..., N, N]` counts; `nan` for a class without clips.
 
     >>> recall_per_class([[2, 0], [1, 1]])
     array([1. , 0.5])
@@ -69,17 +65,17 @@ def recall_per_class(confusion: ArrayLike) -> Rates:
 
 
 def uf1(confusion: ArrayLike) -> Rates:
-    """Unweighted F1: the mean over classes of `2 TP / (2 TP + FP + FN)`, from pooled counts.
+    """Unweighted F1 (UF1), the mean over classes of `2 TP / (2 TP + FP + FN)`.
 
-    A class of the protocol with neither truth nor prediction counts as 0, as in MEGC2019.
+    A class that is neither true nor predicted counts as 0, as in MEGC2019.
 
     Args:
-      confusion: `[..., N, N]` pooled counts, rows truth.
+      confusion: `[..., N, N]` pooled counts.
 
     Returns:
       `[...]` scores in 0..1.
 
-    Reference: MEGC 2019, See et al., "MEGC 2019 – The Second Facial Micro-Expressions Grand Challenge".
+    Reference: See et al. 2019, "MEGC 2019 – The Second Facial Micro-Expressions Grand Challenge".
 
     >>> float(uf1([[54, 10, 6], [17, 30, 4], [14, 1, 28]]).round(4))
     0.6801
@@ -88,16 +84,15 @@ def uf1(confusion: ArrayLike) -> Rates:
 
 
 def uar(confusion: ArrayLike) -> Rates:
-    """Unweighted average recall: the mean of `TP / N_c` over the classes that have clips.
+    """Unweighted average recall (UAR), the mean of `TP / N_c` over the classes with clips.
 
-    Classes without a clip have no recall and are left out (`absent_classes` names them); `nan` if there is no clip at all.
-    This is recall: the column of the same name published with STSTNet is macro-precision.
+    The column "UAR" published with STSTNet is macro-precision instead.
 
     Args:
-      confusion: `[..., N, N]` pooled counts, rows truth.
+      confusion: `[..., N, N]` pooled counts.
 
     Returns:
-      `[...]` scores in 0..1.
+      `[...]` scores in 0..1; `nan` without clips.
 
     >>> float(uar([[54, 10, 6], [17, 30, 4], [14, 1, 28]]).round(4))
     0.6703
@@ -110,7 +105,7 @@ def uar(confusion: ArrayLike) -> Rates:
 
 
 def accuracy(confusion: ArrayLike) -> Rates:
-    """Share of clips predicted right, `sum TP / n`; `nan` without clips. Takes `[..., N, N]`, gives `[...]`.
+    """Share of correctly predicted clips, `sum TP / n`, from `[..., N, N]` counts; `nan` without clips.
 
     >>> float(accuracy([[2, 0], [1, 1]]))
     0.75
@@ -121,7 +116,7 @@ def accuracy(confusion: ArrayLike) -> Rates:
 
 
 def absent_classes(confusion: ArrayLike) -> list[int]:
-    """Indices of the classes without a single true clip in `[N, N]` counts.
+    """Indices of the classes without clips in `[N, N]` counts.
 
     >>> absent_classes([[3, 1], [0, 0]])
     [1]
@@ -137,23 +132,23 @@ def bootstrap_interval(
     replicates: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of a pooled rate under resampling of subjects.
+    """Bootstrap percentile interval of a pooled score, resampling subjects.
 
-    Each replicate draws as many subjects as there are, with replacement, sums their matrices per training seed, takes the
-    rate, and averages it over training seeds. Subjects, not clips, are the independent units of these corpora.
+    Each replicate draws subjects with replacement, sums their matrices per training seed, computes the score, and averages it over
+    training seeds. Subjects, not clips, are the independent units.
 
     Args:
       confusions: `[seeds, subjects, N, N]` counts of each subject under each training seed.
-      rate: `uf1`, `uar` or `accuracy`.
-      level: coverage in 0..1.
-      replicates: bootstrap draws.
-      seed: of the draws.
+      rate: score, `uf1`, `uar` or `accuracy`.
+      level: coverage, in 0..1.
+      replicates: number of bootstrap samples.
+      seed: of the bootstrap samples.
 
     Returns:
       `(low, high)`.
 
     Raises:
-      ValueError: the array has not four axes, or no subject.
+      ValueError: the array does not have four axes, or has no subjects.
 
     >>> bootstrap_interval(np.ones((1, 4, 2, 2)), accuracy)
     (0.5, 0.5)
@@ -161,14 +156,9 @@ def bootstrap_interval(
     counts = np.asarray(confusions, dtype=np.float64)
     if counts.ndim != 4 or counts.shape[1] == 0:
         raise ValueError(
-            f"confusions have shape {counts.shape}; give [seeds, subjects, classes, classes] with a subject"
+            f"confusions have shape {counts.shape}; give [seeds, subjects, classes, classes] with subjects >= 1"
         )
-    subjects = counts.shape[1]
-    draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
-    pooled = np.einsum("bs,ksij->bkij", draws, counts)
-    values = np.nanmean(rate(pooled), axis=-1)
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return _interval(np.nanmean(_resampled(counts, rate, replicates, seed), axis=-1), level)
 
 
 def paired_difference(
@@ -180,34 +170,31 @@ def paired_difference(
     replicates: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Difference of two pooled rates on the same subjects and seeds, and its percentile interval under resampling of subjects.
+    """Paired difference of two pooled scores, with a bootstrap percentile interval over subjects.
 
-    Each replicate draws the same subjects for both, so what makes a subject hard for both cancels.
+    Each replicate draws the same subjects for both methods, so the difficulty of a subject affects both alike.
 
     Args:
-      first: `[seeds, subjects, N, N]` counts of one method.
-      second: the same of the other.
-      rate: `uf1`, `uar` or `accuracy`.
-      level: coverage in 0..1.
-      replicates: bootstrap draws.
-      seed: of the draws.
+      first: `[seeds, subjects, N, N]` counts of the first method.
+      second: counts of the second method on the same subjects and seeds.
+      rate: score, `uf1`, `uar` or `accuracy`.
+      level: coverage, in 0..1.
+      replicates: number of bootstrap samples.
+      seed: of the bootstrap samples.
 
     Returns:
-      `(difference, low, high)`, first minus second, averaged over seeds.
+      `(difference, low, high)`, first minus second, averaged over training seeds.
 
     Raises:
-      ValueError: the shapes differ or have not four axes, or there is no subject.
+      ValueError: the shapes differ, do not have four axes, or have no subjects.
 
     >>> paired_difference(np.ones((1, 4, 2, 2)), np.ones((1, 4, 2, 2)))
     (0.0, 0.0, 0.0)
     """
     one, two = _same_subjects(first, second)
-    subjects = one.shape[1]
-    draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
-    rates = [rate(np.einsum("bs,ksij->bkij", draws, counts)) for counts in (one, two)]
-    low, high = np.nanquantile(np.nanmean(rates[0] - rates[1], axis=-1), [(1 - level) / 2, (1 + level) / 2])
+    differences = _resampled(one, rate, replicates, seed) - _resampled(two, rate, replicates, seed)
     difference = np.mean(rate(one.sum(axis=1)) - rate(two.sum(axis=1)))
-    return float(difference), float(low), float(high)
+    return float(difference), *_interval(np.nanmean(differences, axis=-1), level)
 
 
 def sign_flip_p_value(
@@ -218,26 +205,25 @@ def sign_flip_p_value(
     replicates: int = 9999,
     seed: int = 0,
 ) -> float:
-    """Two-sided p value of a difference of pooled rates, by exchanging the two methods within subjects.
+    """Two-sided permutation test of a difference of pooled scores, exchanging the two methods within subjects.
 
-    If both methods were alike, a subject's two tables could have been the other way round. Each replicate exchanges them for a
-    random half of the subjects, all seeds of a subject together; p is the share of replicates, the real one included, whose
-    difference is at least as large.
+    Each replicate exchanges the two matrices of every subject with probability one half, for all training seeds together. p is the
+    share of replicates, including the observed data, with an absolute difference at least as large as the observed one.
 
     Args:
-      first: `[seeds, subjects, N, N]` counts of one method.
-      second: the same of the other.
-      rate: `uf1`, `uar` or `accuracy`.
-      replicates: random exchanges.
+      first: `[seeds, subjects, N, N]` counts of the first method.
+      second: counts of the second method on the same subjects and seeds.
+      rate: score, `uf1`, `uar` or `accuracy`.
+      replicates: number of random exchanges.
       seed: of the exchanges.
 
     Returns:
       p, at least `1 / (replicates + 1)`.
 
     Raises:
-      ValueError: the shapes differ or have not four axes, or there is no subject.
+      ValueError: the shapes differ, do not have four axes, or have no subjects.
 
-    Choice: an exchange test, since the sampling distribution of a pooled F1 over a few dozen unequal subjects is unknown.
+    Choice: a permutation test, because the distribution of a pooled F1 over a few dozen unequal subjects is unknown.
 
     >>> sign_flip_p_value(np.ones((1, 4, 2, 2)), np.ones((1, 4, 2, 2)))
     1.0
@@ -247,13 +233,13 @@ def sign_flip_p_value(
     signs = np.random.default_rng(seed).integers(0, 2, size=(replicates, one.shape[1])).astype(np.float64)
     both, moved = one.sum(axis=1), np.einsum("bs,ksij->bkij", signs, two - one)
     flipped = (rate(both + moved) - rate(two.sum(axis=1) - moved)).mean(axis=-1)
-    # Equal differences are computed in another order of summation.
+    # The tolerance covers rounding: equal differences may be summed in another order.
     as_large = np.abs(flipped) >= abs(observed) - 1e-12
     return float((1 + as_large.sum()) / (replicates + 1))
 
 
 def holm(p_values: ArrayLike) -> Rates:
-    """p values corrected for their number, `max over smaller ones of (m - rank) p`, at most 1: the family-wise error is kept.
+    """Holm correction of m p values for the family-wise error, `max over smaller or equal p of (m - rank) p`, at most 1.
 
     Reference: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
 
@@ -276,14 +262,14 @@ def chance_band(
     replicates: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Where a pooled rate falls if predictions have nothing to do with the labels: labels exchanged between clips at random.
+    """Percentile interval of a pooled score under random permutations of the labels (chance level).
 
     Args:
-      confusions: `[seeds, subjects, N, N]` counts; only how often each class is true and predicted matters.
-      rate: `uf1`, `uar` or `accuracy`.
-      level: share of the replicates inside the band.
-      replicates: random exchanges.
-      seed: of the exchanges.
+      confusions: `[seeds, subjects, N, N]` counts, of which the class frequencies of the first seed are used.
+      rate: score, `uf1`, `uar` or `accuracy`.
+      level: coverage, in 0..1.
+      replicates: number of permutations.
+      seed: of the permutations.
 
     Returns:
       `(low, high)`.
@@ -296,7 +282,18 @@ def chance_band(
     guess = np.repeat(np.arange(len(pooled)), pooled.sum(axis=0))
     rng = np.random.default_rng(seed)
     counts = np.stack([confusion_matrix(rng.permutation(truth), guess, len(pooled)) for _ in range(replicates)])
-    low, high = np.nanquantile(rate(counts), [(1 - level) / 2, (1 + level) / 2])
+    return _interval(rate(counts), level)
+
+
+def _resampled(counts: Rates, rate: Callable[[ArrayLike], Rates], replicates: int, seed: int) -> Rates:
+    """Scores `[replicates, seeds]` of subjects drawn with replacement; equal seeds draw equal subjects."""
+    subjects = counts.shape[1]
+    draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
+    return rate(np.einsum("bs,ksij->bkij", draws, counts))
+
+
+def _interval(values: Rates, level: float) -> tuple[float, float]:
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -304,6 +301,6 @@ def _same_subjects(first: ArrayLike, second: ArrayLike) -> tuple[Rates, Rates]:
     one, two = (np.asarray(counts, dtype=np.float64) for counts in (first, second))
     if one.shape != two.shape or one.ndim != 4 or one.shape[1] == 0:
         raise ValueError(
-            f"counts have shapes {one.shape} and {two.shape}; give both as [seeds, subjects, classes, classes] of the same clips"
+            f"counts have shapes {one.shape} and {two.shape}; give both as [seeds, subjects, classes, classes]"
         )
     return one, two

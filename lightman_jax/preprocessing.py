@@ -1,9 +1,10 @@
-"""Motion images `[..., H, W, C]`: one scale, one mirror, one magnifier.
+"""Scaling, mirroring and magnification of clip images `[n, (frames,) H, W, C]`.
 
-Three channels are flow (u right, v down, strain); one channel is a grey picture, or a difference or sum of such. Every statistic is
-taken per clip or from the clips named as training clips, so nothing of a test subject reaches a fold.
+Three channels are optical flow (u to the right, v down, strain); one channel is a grey image, or a sum or difference of such.
+Statistics are computed per clip or over the training clips of the fold, so test subjects never affect them.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import chex
@@ -14,7 +15,7 @@ Scaling = Literal["clip_rms", "fold_rms", "clip_minmax"]
 SCALINGS: tuple[Scaling, ...] = ("clip_rms", "fold_rms", "clip_minmax")
 
 _FLOW_CHANNELS = 3
-_FLAT_RMS = 1e-6
+_EPSILON = 1e-6
 
 
 def scale_flow(
@@ -24,53 +25,53 @@ def scale_flow(
     train: jax.Array | None = None,
     mean_square: jax.Array | None = None,
 ) -> jax.Array:
-    """Centre by the median and divide every channel by its root mean square; strain, which has no sign, is not centred.
+    """Subtract the median of each clip and divide each channel by its root mean square (RMS).
 
-    `clip_rms` takes the RMS over the clip's own pixels: amplitude is dropped, one clip never depends on another.
-    `fold_rms` takes it over all pixels of the training clips: amplitude is kept, test clips are scaled by training figures.
-    `clip_minmax` maps the clip's own least and largest value to -1 and 1, as the public flow release does to 0 and 255.
-    The median always belongs to the clip: it removes head motion and the offset of unsigned 8-bit flow.
-    A constant channel becomes zero instead of dividing by zero.
+    - `clip_rms`: RMS over the pixels of the clip. The amplitude is lost; clips do not depend on each other.
+    - `fold_rms`: RMS over all pixels of the training clips. The amplitude is kept.
+    - `clip_minmax`: maps the minimum and maximum of the clip to -1 and 1 (the public flow release maps them to 0 and 255).
+
+    The median is that of the clip, which removes head motion and the offset of unsigned 8-bit flow. Strain has no sign and is not
+    centred. A constant channel becomes zero.
 
     Args:
-      images: `[n, (frames,) H, W, C]`, C = 3 for flow in any linear unit (pixels, or 0..255), C = 1 for grey pictures.
+      images: `[n, (frames,) H, W, C]`; C = 3: flow in any linear unit (pixels, or 0..255), C = 1: grey images.
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
-      train: `[n]` bool, the fold's training clips among the images; needed by `fold_rms` alone.
-      mean_square: `[1, (1,) 1, 1, C]` from `training_mean_square`, in place of `train` where the training clips are not among the images.
+      train: `[n]` bool, marks the training clips; `fold_rms` needs this or `mean_square`.
+      mean_square: `[1, (1,) 1, 1, C]` from `training_mean_square`, for images that do not contain the training clips.
 
     Returns:
-      The same shape, in units of the RMS, or -1..1.
+      Array of the shape of `images`, in units of the RMS, or in -1..1.
 
     Raises:
-      ValueError: unknown scaling, or `fold_rms` without `train` and `power`.
+      ValueError: unknown scaling, or `fold_rms` without `train` and `mean_square`.
 
-    Choice: measured on the public flow of 309 SMIC and CASME II clips with an RBF support-vector machine, `clip_rms`
-    gave .785 pooled UF1, the global RMS .778, the raw 0..255 values .765.
+    Choice: with an RBF support-vector machine on the public flow of 309 SMIC and CASME II clips, `clip_rms` gave a pooled UF1
+    of .785, a global RMS .778, the unscaled 0..255 values .765.
+
+    >>> scale_flow(jnp.array([1.0, 2.0, 3.0, 2.0]).reshape(1, 2, 2, 1), scaling="clip_minmax").ravel().tolist()
+    [-1.0, 0.0, 1.0, 0.0]
     """
     chex.assert_rank(images, {4, 5})
     if scaling not in SCALINGS:
         raise ValueError(f"scaling {scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
     within = tuple(range(1, images.ndim - 1))
     if scaling == "clip_minmax":
-        least, most = images.min(axis=within, keepdims=True), images.max(axis=within, keepdims=True)
-        span = most - least
-        return jnp.where(span > _FLAT_RMS, 2 * (images - least) / jnp.maximum(span, _FLAT_RMS) - 1, 0)
+        low, high = images.min(axis=within, keepdims=True), images.max(axis=within, keepdims=True)
+        span = high - low
+        return jnp.where(span > _EPSILON, 2 * (images - low) / jnp.maximum(span, _EPSILON) - 1, 0)
     centred = _centred(images)
     if scaling == "clip_rms":
         mean_square = jnp.mean(jnp.square(centred), axis=within, keepdims=True)
-    elif mean_square is not None:
-        mean_square = mean_square
-    elif train is not None:
+    elif mean_square is None:
+        if train is None:
+            raise ValueError("scaling 'fold_rms' needs train= (mask of the training clips) or mean_square=")
         mean_square = training_mean_square(images, train)
-    else:
-        raise ValueError(
-            "scaling 'fold_rms' needs train=, a mask of the fold's training clips, or power=, their mean squares"
-        )
-    return centred / jnp.maximum(jnp.sqrt(mean_square), _FLAT_RMS)
+    return centred / jnp.maximum(jnp.sqrt(mean_square), _EPSILON)
 
 
 def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
-    """Mean square of each channel, centred as `scale_flow` does, over the training clips: what `fold_rms` divides by the root of.
+    """Mean square of each channel over the training clips, centred as in `scale_flow`; `fold_rms` divides by its root.
 
     Args:
       images: `[n, (frames,) H, W, C]`.
@@ -81,7 +82,7 @@ def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
     """
     mean_square = jnp.mean(jnp.square(_centred(images)), axis=tuple(range(1, images.ndim - 1)), keepdims=True)
     weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
-    # A where, not a product alone: a non-finite test clip must not reach the sum as nan * 0.
+    # jnp.where, because a non-finite test clip would enter a product as nan * 0.
     return jnp.sum(jnp.where(weight > 0, mean_square, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
 
 
@@ -92,13 +93,13 @@ def _centred(images: jax.Array) -> jax.Array:
 
 
 def mirror_flow(images: jax.Array) -> jax.Array:
-    """Mirror left and right: columns reversed, and in flow u negated, since a motion to the right becomes one to the left.
+    """Flip images left to right; for flow also negate u, because motion to the right becomes motion to the left.
 
     Args:
-      images: `[..., H, W, C]`, signed flow if C = 3, grey pictures if C = 1.
+      images: `[..., H, W, C]`; signed flow if C = 3, grey images if C = 1.
 
     Returns:
-      The same shape.
+      Array of the same shape.
 
     >>> x = jnp.arange(6.0).reshape(1, 2, 3)
     >>> mirror_flow(x)[0, 0].tolist()
@@ -108,17 +109,34 @@ def mirror_flow(images: jax.Array) -> jax.Array:
     return mirrored.at[..., 0].multiply(-1) if images.shape[-1] == _FLOW_CHANNELS else mirrored
 
 
+def mirror_average(fn: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
+    """Average a function over images and their mirror images, `(fn(x) + fn(mirror_flow(x))) / 2`, with one call of `fn`.
+
+    Args:
+      fn: maps `[2n, ...]` images to `[2n, ...]` values, each clip independently of the others.
+      images: `[n, (frames,) H, W, C]` scaled images.
+
+    Returns:
+      `[n, ...]`.
+
+    >>> mirror_average(lambda x: x[:, 0, 0, :2], jnp.array([[[[2.0, 3.0, 1.0], [6.0, 5.0, 1.0]]]])).tolist()
+    [[-2.0, 4.0]]
+    """
+    values = fn(jnp.concatenate([images, mirror_flow(images)]))
+    return 0.5 * (values[: images.shape[0]] + values[images.shape[0] :])
+
+
 def magnify_flow(images: jax.Array, gain: float) -> jax.Array:
-    """Stand in for a macro-expression where no macro corpus exists: `tanh(gain * x)`, magnified and saturated.
+    """Simulate macro-expressions by magnified, saturated micro-expressions, `tanh(gain * x)`.
 
     Args:
       images: `[..., H, W, 3]` scaled flow.
       gain: magnification, above 0.
 
     Returns:
-      Same shape, within -1..1.
+      Array of the same shape, within -1..1.
 
-    Choice: a macro-expression moves the same muscles further until the skin stops; it carries no new information, so
-    whatever is measured with it says nothing about real macro corpora.
+    Choice: a macro-expression moves the same muscles further, up to a limit set by the skin. The result contains no new information
+    and cannot replace results on a real macro-expression corpus.
     """
     return jnp.tanh(gain * images)

@@ -1,11 +1,13 @@
-"""Every array that walks through the package, in one table, and the frozen records that carry them.
+"""Array containers and callable types.
 
-Shape letters: `T` tasks, `S` support, `M` macro, `Q` query, `N` classes, `H W C` image, `E` embedding, `K` inner steps, `F` folds.
+Shape letters: `n` clips, `T` tasks, `S` support, `M` macro, `Q` query clips, `N` classes, `H W C` image, `E` embedding, `F` frames.
+Images are float32 flow, after `scale_flow` in units of their RMS; labels are int32 class indices.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,59 +16,25 @@ from flax import struct
 from numpy.typing import NDArray
 
 Params = Any
-"""A tree of arrays. The dual branch uses `{"backbone", "primary", "auxiliary"}`; the bi-level update takes any tree."""
+"""A pytree of arrays: `{"backbone", "primary", "auxiliary"}` for the dual branch; bi-level updates accept any pytree."""
 
 Metrics = dict[str, jax.Array]
-"""Scalars keyed `level/name`, for example `inner/primary_loss`."""
+"""Scalars by name, for example `inner/primary_loss`."""
 
 LossFn = Callable[[Params, Any], tuple[jax.Array, Metrics]]
 """`loss(params, task) -> (scalar, metrics)` for one task."""
 
 
-class ArraySpec(NamedTuple):
-    """What one array holds: shape letters, dtype, unit and meaning."""
-
-    shape: str
-    dtype: str
-    unit: str
-    meaning: str
-
-
-ARRAYS: dict[str, ArraySpec] = {
-    "support.image": ArraySpec(
-        "S H W C", "float32", "flow in units of its own RMS", "labelled clips of the inner steps"
-    ),
-    "support.label": ArraySpec(
-        "S", "int32", "class index", "0 negative, 1 positive, 2 surprise in the 3-class protocols"
-    ),
-    "support.where": ArraySpec("S", "bool", "", "False marks padding"),
-    "macro.image": ArraySpec(
-        "M H W C", "float32", "flow in units of its own RMS", "macro-expression clips of the same classes"
-    ),
-    "macro.label": ArraySpec("M", "int32", "class index", "same label space as the micro clips"),
-    "macro.where": ArraySpec("M", "bool", "", "False marks padding"),
-    "query.image": ArraySpec(
-        "Q H W C", "float32", "flow in units of its own RMS", "clips that judge the adapted parameters"
-    ),
-    "query.label": ArraySpec("Q", "int32", "class index", "as support.label"),
-    "query.where": ArraySpec("Q", "bool", "", "False marks padding"),
-    "outputs.logits": ArraySpec("n N", "float32", "nat", "primary branch, before the softmax"),
-    "outputs.embedding": ArraySpec("n E", "float32", "unit length", "auxiliary branch"),
-    "outputs.maps": ArraySpec("n h w E", "float32", "unit length", "auxiliary branch at each place of the last maps"),
-    "outputs.frames": ArraySpec("n frames E", "float32", "unit length", "auxiliary branch of each frame; 1 for images"),
-}
-
-
 @dataclasses.dataclass(frozen=True)
 class ClipSet:
-    """All clips of one pool on the host, as the shards hold them: the index beside the images.
+    """Labelled clips in host memory.
 
     Attributes:
-      image: `[n, H, W, C]` float32, unscaled flow.
+      image: `[n, (frames,) H, W, C]` float32, unscaled flow.
       label: `[n]` int32 class indices.
-      subject: `corpus/subject` of each clip: one person, one name, in every pool.
+      subject: `corpus/subject` of each clip; a person has the same name in the micro and the macro clips.
       clip: `corpus/subject/clip` of each clip, unique.
-      classes: names of the label space, in the order of the indices.
+      classes: class names in the order of the indices.
     """
 
     image: NDArray[np.float32]
@@ -78,6 +46,22 @@ class ClipSet:
     def __len__(self) -> int:
         return len(self.clip)
 
+    def join(self, other: "ClipSet") -> "ClipSet":
+        """The clips of this set followed by those of another set with the same classes.
+
+        Raises:
+          ValueError: the classes differ.
+        """
+        if self.classes != other.classes:
+            raise ValueError(f"clips of the classes {self.classes} cannot be joined with clips of {other.classes}")
+        return dataclasses.replace(
+            self,
+            image=np.concatenate([self.image, other.image]),
+            label=np.concatenate([self.label, other.label]),
+            subject=self.subject + other.subject,
+            clip=self.clip + other.clip,
+        )
+
     @property
     def dataset(self) -> tuple[str, ...]:
         """Corpus of each clip."""
@@ -86,7 +70,13 @@ class ClipSet:
 
 @struct.dataclass
 class Clips:
-    """A padded set of clips: `image [n,H,W,C]`, `label [n]`, `where [n]` (False marks padding)."""
+    """Padded clips on the device.
+
+    Attributes:
+      image: `[n, (frames,) H, W, C]` float32, scaled flow.
+      label: `[n]` int32 class indices.
+      where: `[n]` bool, False marks padding.
+    """
 
     image: jax.Array
     label: jax.Array
@@ -95,7 +85,13 @@ class Clips:
 
 @struct.dataclass
 class Task:
-    """One recognition task: adapt on `support` beside `macro`, judge on `query`."""
+    """One recognition task, or a batch of T tasks with a leading task axis.
+
+    Attributes:
+      support: S micro clips for the inner steps.
+      macro: M macro clips with labels of the same classes, for the alignment loss.
+      query: Q micro clips for the outer loss of the adapted parameters.
+    """
 
     support: Clips
     macro: Clips
@@ -104,7 +100,14 @@ class Task:
 
 @struct.dataclass
 class Outputs:
-    """What both branches say of n clips: `logits [n,N]` and unit-length `embedding [n,E]`, `maps [n,h,w,E]`, `frames [n,F,E]`."""
+    """Outputs of both branches for n clips.
+
+    Attributes:
+      logits: `[n, N]` of the primary branch.
+      embedding: `[n, E]` of the auxiliary branch, unit length.
+      maps: `[n, h, w, E]` embedding of each position of the last feature maps, unit length.
+      frames: `[n, F, E]` embedding of each frame, unit length; F = 1 for images.
+    """
 
     logits: jax.Array
     embedding: jax.Array
@@ -114,8 +117,17 @@ class Outputs:
 
 @struct.dataclass
 class TrainState:
-    """Parameters, the outer optimiser's state and the number of outer steps done."""
+    """State of the outer loop: parameters, optimiser state and number of completed outer steps."""
 
     params: Params
     opt_state: optax.OptState
     step: jax.Array
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sorting key that orders numbers inside names by value.
+
+    >>> sorted(["s11", "s2"], key=natural_order)
+    ['s2', 's11']
+    """
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -102,7 +102,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
         "--baselines=majority,rbf_svm,joint",
     ]
     patch = pytest.MonkeyPatch()
-    patch.setattr(run, "set_up_jax", lambda config: None)
+    patch.setattr(run, "set_up_jax", lambda *_, **__: None)
     assert run.main(flags) == 0
     patch.undo()
     return folder, flags

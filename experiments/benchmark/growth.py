@@ -1,6 +1,6 @@
-"""How time and memory grow with the work: one axis at a time, from a small base, with fitted exponents.
+"""Growth of time and memory with the work: one quantity at a time, from a small base, with fitted exponents.
 
-An image of side s has s^2 pixels, so that an exponent of 2 in `side` is linear in what is computed.
+An image of side s has s^2 pixels, so an exponent of 2 in `side` is linear in the number of pixels.
 """
 
 import dataclasses
@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from experiments.benchmark.measure import compile_call, time_call
 from experiments.benchmark.product import make_gradient, network_of, task_mesh
-from experiments.benchmark.work import Setting, draw_work
+from experiments.benchmark.work import Setting
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.training.config import TaskConfig, TrainConfig
@@ -31,7 +31,7 @@ _REPEATS = 5
 
 
 class Point(NamedTuple):
-    """One size: seconds a call, and bytes of temporary memory a device (0 where unknown)."""
+    """One size of one quantity: seconds per call, and bytes of temporary memory per device (0 if unknown)."""
 
     axis: str
     size: int
@@ -40,28 +40,21 @@ class Point(NamedTuple):
 
 
 def measure_growth() -> list[Point]:
-    """Every axis of `AXES`, and folds."""
+    """Measure every axis of `AXES`, and the number of folds."""
     mesh = task_mesh()
     points = []
     for axis, sizes in AXES.items():
         for size in sizes:
             change: dict[str, Any] = {axis: size}
             setting = dataclasses.replace(BASE, **change)
-            inputs = jax.device_put(draw_work(setting))
-            compiled = jax.jit(make_gradient(setting, network_of(setting), mesh)).lower(*inputs).compile()
-            jax.block_until_ready(compiled(*inputs))
-            seconds = []
-            for _ in range(_REPEATS):
-                started = time.perf_counter()
-                jax.block_until_ready(compiled(*inputs))
-                seconds.append(time.perf_counter() - started)
-            memory: Any = compiled.memory_analysis()
-            points.append(Point(axis, size, float(np.median(seconds)), int(memory.temp_size_in_bytes)))
+            compiled = compile_call(make_gradient(setting, network_of(setting), mesh), setting)
+            seconds = time_call(compiled.call, _REPEATS).median
+            points.append(Point(axis, size, seconds, compiled.temporary_bytes))
     return points + _folds()
 
 
 def exponent(points: Sequence[Point]) -> float:
-    """Slope of log seconds over log size between the two largest sizes: what growth comes to.
+    """Slope of log seconds over log size between the two largest sizes.
 
     >>> exponent([Point("side", 1, 9.0, 0), Point("side", 10, 10.0, 0), Point("side", 20, 40.0, 0)])
     2.0
@@ -71,7 +64,7 @@ def exponent(points: Sequence[Point]) -> float:
 
 
 def _folds() -> list[Point]:
-    """Leave-one-subject-out over more and more folds of one data set; the first call, which compiles, is not counted."""
+    """Leave-one-subject-out over a growing number of folds of one data set; the first call, which compiles, is not counted."""
     rng = np.random.default_rng(0)
     subjects, each = max(FOLDS), 3
     image = rng.normal(size=(subjects * each, 14, 14, 3)).astype(np.float32)

@@ -1,8 +1,7 @@
-"""Time contenders in interleaved rounds, and whole processes one at a time."""
+"""Timing: interleaved rounds of several contenders, compiled JAX calls, and whole processes."""
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.benchmark.work import Setting, draw_work
+
+# JAX is imported by the functions that need it: a process that measures PyTorch must not contain it.
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,14 +29,14 @@ class Timing(NamedTuple):
         return statistics.median(self.seconds)
 
     def speed_up(self, other: "Timing") -> float:
-        """How many times faster than `other`: the median of the ratios within rounds."""
+        """Ratio of the time of `other` to this one: the median of the ratios within rounds."""
         return statistics.median(b / a for a, b in zip(self.seconds, other.seconds, strict=True))
 
 
 def interleaved(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Timing]:
-    """Call every contender once a round, after one call that is not counted.
+    """Call every contender once per round, after one call that is not counted.
 
-    A round's neighbours share the machine's mood, so that ratios within rounds vary less than times do.
+    The load of the computer varies less within a round than between rounds, so ratios within rounds vary less than times do.
     """
     for call in contenders.values():
         call()
@@ -47,8 +49,40 @@ def interleaved(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[s
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
+def time_call(call: Callable[[], Any], repeats: int) -> Timing:
+    """Time `repeats` calls, after one call that is not counted."""
+    return interleaved({"": call}, repeats)[""]
+
+
+class CompiledCall(NamedTuple):
+    """A compiled JAX function with its inputs.
+
+    Attributes:
+      call: computes the result and waits for it.
+      compile_seconds: seconds of tracing and compiling.
+      temporary_bytes: temporary memory per device, 0 if unknown.
+    """
+
+    call: Callable[[], Any]
+    compile_seconds: float
+    temporary_bytes: int
+
+
+def compile_call(function: Callable[..., Any], setting: Setting) -> CompiledCall:
+    """Compile `function(params, tasks)` for the work of a setting."""
+    import jax
+
+    inputs = jax.device_put(draw_work(setting))
+    started = time.perf_counter()
+    compiled = jax.jit(function).lower(*inputs).compile()
+    seconds = time.perf_counter() - started
+    memory: Any = compiled.memory_analysis()
+    temporary = 0 if memory is None else int(memory.temp_size_in_bytes)
+    return CompiledCall(lambda: jax.block_until_ready(compiled(*inputs)), seconds, temporary)
+
+
 def difference(first: Any, second: Any) -> float:
-    """`|first - second| / |second|` over two trees of arrays, Euclidean norms of all entries."""
+    """`|first - second| / |second|` of two trees of arrays, Euclidean norms over all entries."""
     import jax
 
     pairs = list(zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True))
@@ -57,19 +91,17 @@ def difference(first: Any, second: Any) -> float:
 
 
 def fresh_process(module: str, *words: str, devices: int | None = None) -> dict[str, Any]:
-    """Run `python -m module words` and read the JSON of its last line.
+    """Run `python -m module words` and parse the last line of its output as JSON.
 
     Args:
-      module: its last printed line is a JSON object.
-      *words: command-line words.
-      devices: host devices that JAX is to have; None leaves it to the module.
+      module: name of the module.
+      *words: command-line arguments.
+      devices: number of JAX host devices; None leaves it to the module.
 
     Raises:
-      RuntimeError: the process failed; the message ends with what it said.
+      RuntimeError: the process failed; the message ends with its standard error.
     """
-    environment = dict(os.environ)
-    if devices is not None:
-        environment["JAX_NUM_CPU_DEVICES"] = str(devices)
+    environment = os.environ | ({} if devices is None else {"JAX_NUM_CPU_DEVICES": str(devices)})
     done = subprocess.run(
         [sys.executable, "-m", module, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -77,13 +109,3 @@ def fresh_process(module: str, *words: str, devices: int | None = None) -> dict[
         raise RuntimeError(f"{module} {' '.join(words)} ended with status {done.returncode}: {done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
-
-
-def peak_megabytes() -> float:
-    """Largest resident size of this process so far, in 1e6 bytes; on Linux without that of the process that started it."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

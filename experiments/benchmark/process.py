@@ -1,29 +1,28 @@
-"""One contender alone in its process: `python -m experiments.benchmark.process product a [CACHE]`; prints one line of JSON.
+"""One contender alone in its process: `python -m experiments.benchmark.process lightman_jax a [CACHE]` prints one line of JSON.
 
-`torch` in place of `product` times the PyTorch loop, which needs no cache. Times exclude imports.
+`torch` instead of `lightman_jax` measures the PyTorch loop, which needs no cache. Times exclude imports.
 """
 
 import json
-import statistics
 import sys
-import time
 from typing import Any
 
-from experiments.benchmark.measure import peak_megabytes
+from experiments.benchmark.measure import compile_call, time_call
 from experiments.benchmark.work import SETTINGS, draw_work
+from experiments.cli.memory import peak_megabytes
 
 _REPEATS = 7
 
 
-def main(who: str, name: str, cache: str | None = None) -> dict[str, Any]:
-    """Compile and run a setting; compile seconds, seconds a call, and the peak memory of the process."""
+def main(contender: str, name: str, cache: str | None = None) -> dict[str, Any]:
+    """Compile and run a setting; returns compile seconds, seconds per call, and the peak memory of the process."""
     setting = SETTINGS[name]
-    params, tasks = draw_work(setting)
     compile_seconds = 0.0
-    if who == "torch":
+    if contender == "torch":
         from experiments.benchmark.torch_peers import autograd_loop, from_numpy
 
-        gradient, inputs = autograd_loop(setting), from_numpy(params, tasks)
+        gradient, inputs = autograd_loop(setting), from_numpy(*draw_work(setting))
+        timing = time_call(lambda: gradient(*inputs), _REPEATS)
     else:
         import jax
 
@@ -31,22 +30,11 @@ def main(who: str, name: str, cache: str | None = None) -> dict[str, Any]:
             jax.config.update("jax_compilation_cache_dir", cache)
         from experiments.benchmark.product import make_gradient, network_of, task_mesh
 
-        inputs = jax.device_put((params, tasks))
-        started = time.perf_counter()
-        compiled = jax.jit(make_gradient(setting, network_of(setting), task_mesh())).lower(*inputs).compile()
-        compile_seconds = time.perf_counter() - started
-
-        def gradient(*inputs: Any) -> Any:
-            return jax.block_until_ready(compiled(*inputs))
-
-    seconds = []
-    for _ in range(1 + _REPEATS):
-        started = time.perf_counter()
-        gradient(*inputs)
-        seconds.append(time.perf_counter() - started)
+        compiled = compile_call(make_gradient(setting, network_of(setting), task_mesh()), setting)
+        compile_seconds, timing = compiled.compile_seconds, time_call(compiled.call, _REPEATS)
     return {
         "compile_seconds": compile_seconds,
-        "seconds": statistics.median(seconds[1:]),
+        "seconds": timing.median,
         "peak_megabytes": peak_megabytes(),
     }
 

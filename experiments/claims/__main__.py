@@ -1,4 +1,4 @@
-"""Run the experiments, print their tables, and keep each as `NAME.json` and `NAME.png`."""
+"""Run the studies, print their tables, and write each as `NAME.json` and `NAME.png`."""
 
 import dataclasses
 import json
@@ -6,97 +6,110 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 from rich.console import Console
 
 from experiments.claims import __doc__ as about
-from experiments.claims import ablations, efficiency, few_data, individuals, robustness, subtlety
-from experiments.claims.people import INVENTED, ROUNDS, real_people
+from experiments.claims import (
+    ablations,
+    efficiency,
+    few_data,
+    robustness,
+    simulated_training,
+    subject_differences,
+    subtlety,
+)
+from experiments.claims.subjects import INVENTED, ROUNDS, flow_subjects
 from experiments.cli.commands import run_command
-from experiments.cli.config import parse_config
-from experiments.cli.flags import CommandParser, as_config_error, refuse_unknown
+from experiments.cli.flags import CommandParser, ConfigError, as_config_error, refuse_unknown
+from experiments.cli.runtime import set_up_jax
 from experiments.reporting.console import make_console
-from experiments.run import set_up_jax
-from lightman_jax.files import write_whole
+from lightman_jax.files import write_atomic
 from lightman_jax.networks.dual_branch import NetworkConfig
 
-CLAIMS: dict[str, ModuleType] = {
-    module.__name__.rsplit(".", 1)[-1]: module
-    for module in (few_data, subtlety, individuals, robustness, efficiency, ablations)
-}
-ON_FLOW = ("few_data", "robustness", "ablations")
-FORMAT_VERSION = 1
-_SECONDS_A_LINE = 15
+_MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, ablations, simulated_training)
+STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
+FORMAT_VERSION = 2
+_SECONDS_PER_LINE = 15
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 with one line on standard error if the data cannot be used, 130 or 143 if it was stopped."""
     words = sys.argv[1:] if argv is None else list(argv)
     return run_command(
-        "experiments.claims", words, lambda: _run_all(words), remedy="Give a folder that can be written by --workdir"
+        "experiments.claims", words, lambda: _run_all(words), remedy="Give a writable folder by --workdir"
     )
 
 
 def _run_all(words: Sequence[str]) -> int:
     parser = CommandParser("claims", about)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(CLAIMS)}; none takes all")
-    parser.add_argument(
-        "--data_dir", type=Path, help="folder of the public flow release; without it people are invented"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(STUDIES)}; default: all")
+    parser.add_argument("--data_dir", type=Path, help="folder of the public flow release; default: invented subjects")
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "claims", help="folder of the results")
-    usual = NetworkConfig()
-    parser.add_argument("--backbone", default=usual.backbone, help=f"of the networks [{usual.backbone}]")
-    parser.add_argument("--normalisation", default=usual.normalisation, help=f"of the networks [{usual.normalisation}]")
-    parser.add_argument("--width", type=int, default=usual.width, help=f"of the networks [{usual.width}]")
+    default = NetworkConfig()
+    for name in ("backbone", "normalisation", "width"):
+        value = getattr(default, name)
+        parser.add_argument(f"--{name}", type=type(value), help=f"{name} of the networks [{value}]")
     options = parser.parse_args(words)
-    console = make_console()
-    set_up_jax(parse_config([]))
     for name in options.names:
-        refuse_unknown("experiment", name, CLAIMS)
+        refuse_unknown("study", name, STUDIES)
+    changes = {name: getattr(options, name) for name in ("backbone", "normalisation", "width")}
+    changes = {name: value for name, value in changes.items() if value is not None}
     with as_config_error():
-        network = NetworkConfig(backbone=options.backbone, normalisation=options.normalisation, width=options.width)
-    names = options.names or [name for name in CLAIMS if options.data_dir is None or name in ON_FLOW]
-    origin = _origin(options.data_dir)
+        networks = {name: dataclasses.replace(study.network, **changes) for name, study in STUDIES.items()}
+    usable = ("either", "invented", "random") if options.data_dir is None else ("either", "flow")
+    names = options.names or [name for name, study in STUDIES.items() if study.data in usable]
+    for name in names:
+        _check_data(name, options.data_dir)
+    console = make_console()
+    set_up_jax()
+    sources = {"random": "random clips", "either": f"{INVENTED}; {ROUNDS} populations"}
+    if options.data_dir is not None:
+        flow = flow_subjects(options.data_dir).data
+        sources["flow"] = f"{flow}; trained on {ROUNDS} simulated populations"
+        sources["either"] = f"{flow}; six groups of subjects tested in turn, {ROUNDS} rounds"
     options.workdir.mkdir(parents=True, exist_ok=True)
     for name in names:
-        _run(name, options.data_dir, network, origin, options.workdir, console)
+        source = sources.get(STUDIES[name].data, sources["either"])
+        _run(name, options.data_dir, networks[name], source, options.workdir / name, console)
     return 0
 
 
-def _run(
-    name: str, data_dir: Path | None, network: NetworkConfig, origin: str, workdir: Path, console: Console
-) -> None:
-    claim, started, rows = CLAIMS[name], time.monotonic(), []
-    data, told = "random clips" if claim is efficiency else origin, time.monotonic()
-    with console.status(f"{name}: the first trainings") as status:
-        for row in claim.run(data_dir, network):
+def _check_data(name: str, data_dir: Path | None) -> None:
+    kind = STUDIES[name].data
+    if kind == "flow" and data_dir is None:
+        raise ConfigError(f"{name} tests on the public flow release; give its folder by --data_dir")
+    if kind == "invented" and data_dir is not None:
+        raise ConfigError(
+            f"{name} varies properties of subjects or videos that the flow release does not have; leave --data_dir out"
+        )
+
+
+def _run(name: str, data_dir: Path | None, network: NetworkConfig, data: str, path: Path, console: Console) -> None:
+    study, rows = STUDIES[name], []
+    printed = started = time.monotonic()
+    with console.status(f"{name}: first trainings") as status:
+        for row in study.run(data_dir, network):
             rows.append(row)
             text = f"{name}: {len(rows)} rows, {time.monotonic() - started:.0f} s"
             if console.is_terminal:
                 status.update(text)
-            elif time.monotonic() - told > _SECONDS_A_LINE:
-                told = time.monotonic()
+            elif time.monotonic() - printed > _SECONDS_PER_LINE:
+                printed = time.monotonic()
                 console.print(text)
     seconds = time.monotonic() - started
-    claim.show(console, rows)
+    study.show(console, rows, study.title)
     content = {
         "format_version": FORMAT_VERSION,
-        "experiment": name,
+        "study": name,
         "data": data,
         "network": dataclasses.asdict(network),
         "seconds": round(seconds, 1),
         "rows": [row._asdict() for row in rows],
     }
-    write_whole(workdir / f"{name}.json", json.dumps(content, indent=1) + "\n")
-    claim.draw(workdir / f"{name}.png", rows, data)
-    console.print(f"{name}: {seconds:.0f} s on {data}; results: {workdir / name}.json, .png")
-
-
-def _origin(data_dir: Path | None) -> str:
-    if data_dir is None:
-        return f"{INVENTED}; {ROUNDS} populations"
-    return f"{real_people(data_dir).data}; six groups of people held out in turn, {ROUNDS} rounds"
+    write_atomic(path.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
+    study.draw(path.with_suffix(".png"), rows, study.title, data)
+    console.print(f"{name}: {seconds:.0f} s on {data}; results: {path}.json, {path}.png")
 
 
 if __name__ == "__main__":

@@ -1,32 +1,29 @@
-"""`python -m experiments.claims.simulated_training --data_dir=FLOW [--seeds=5] [--out=FILE]`: learn from simulated expressions alone.
+"""Training on simulated expressions only.
 
-A support-vector machine and the product's network are trained on the corpus `simulated_au`, which is simulated from action units, and
-tested on the public flow release. No clip of the release is trained on; but the sizes of the simulator's variations were chosen
-while looking at scores on these clips, so the figures are not blind.
+    python -m experiments.claims simulated_training --data_dir=FLOW
 
-Prints and keeps: the machine over the seeds; what remains without one action unit, without one variation; the network.
+An SVM and the network are trained on the corpus `simulated_au`, which is simulated from action units, and tested on the public flow
+release. No clip of the release is used for training; but the variations of the simulator were chosen by scores on these clips, so
+the figures are not blind. The rows are the SVM, the SVM without one action unit, without one variation, and the network.
 """
 
 import dataclasses
-import json
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sklearn.svm import SVC
 
-from experiments.cli.commands import run_command
-from experiments.cli.flags import CommandParser
-from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.catalog import PROTOCOLS
-from lightman_jax.data.corpora.labels import EMOTIONS_3
-from lightman_jax.data.corpora.records import DataError, RawClip
-from lightman_jax.data.preparation.representation import MotionConfig, motion_image
+from experiments.claims.subjects import MOTION, ROUNDS, Images, clip_set, read_flow_release
+from experiments.claims.sweep import Study, finish_figure
+from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.preparation.representation import motion_image
 from lightman_jax.data.synthetic.simulated_au import (
     COMBINATIONS,
     SimulatedAUConfig,
@@ -44,156 +41,127 @@ from lightman_jax.training.cross_validation import predict_folds, train_folds
 from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
-TRAINED_ON = "simulated_au: simulated from action units, no clip of a corpus"
-SIMULATED = SimulatedAUConfig(people=60, micro_clips=10, macro_clips=2)
+SIMULATED = SimulatedAUConfig(subjects=60, micro_clips=10, macro_clips=2)
+# Twice as wide and trained four times as long as by default.
 NETWORK = NetworkConfig(backbone="conv4", normalisation="group", width=32)
 NETWORK_STEPS = 400
-Images = NDArray[np.float32]
+Labels = NDArray[np.int32]
+
+
+class TransferRow(NamedTuple):
+    """Result of one training set and classifier.
+
+    Attributes:
+      table: what varies.
+      name: its value.
+      uf1: UF1 per simulated population, on all clips of the release and on those of each corpus.
+    """
+
+    table: str
+    name: str
+    uf1: dict[str, list[float]]
+
+
+def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[TransferRow]:
+    """Yield the rows."""
+    assert data_dir is not None
+    real = read_flow_release(data_dir)
+
+    def row(table: str, name: str, predicted: Sequence[Labels]) -> TransferRow:
+        scores = [scores_by_corpus(real, labels) for labels in predicted]
+        return TransferRow(table, name, {part: [score[part] for score in scores] for part in scores[0]})
+
+    def svm(micro: ClipSet, unit: int | None = None, clips: Sequence[RawClip] = ()) -> Labels:
+        rows = [number for number, clip in enumerate(clips) if unit not in clip.action_units] or slice(None)
+        return train_classical(micro.image[rows], micro.label[rows], real.image)
+
+    drawn = [simulate(seed) for seed in range(ROUNDS)]
+    yield row("classifiers", "SVM", [svm(micro) for micro, _, _ in drawn])
+    for unit in sorted({unit for units in COMBINATIONS.values() for choice in units for unit in choice}):
+        # Without a unit of every combination of a class, the class would have no clips.
+        if all(any(unit not in choice for choice in choices) for choices in COMBINATIONS.values()):
+            yield row("without one action unit", str(unit), [svm(micro, unit, clips) for micro, _, clips in drawn])
+    for field in dataclasses.fields(Variation):
+        if field.name != "noise_reach":
+            none = dataclasses.replace(Variation(), **{field.name: 0.0})
+            yield row("without one variation", field.name, [svm(simulate(seed, none)[0]) for seed in range(ROUNDS)])
+    for method in ("joint", "lightman"):
+        config = TrainConfig(method=method_config(method, MethodConfig()), network=network, steps=NETWORK_STEPS)
+        predicted = [train_network(micro, macro, real, config, seed) for seed, (micro, macro, _) in enumerate(drawn)]
+        yield row("classifiers", f"network, {method}", predicted)
 
 
 def simulate(seed: int, variation: Variation | None = None) -> tuple[ClipSet, ClipSet, list[RawClip]]:
-    """Micro and macro clips of one seed as the preparation would store them, and the records of the micro clips."""
+    """Micro and macro clips of one population, and the records of the micro clips.
+
+    Args:
+      seed: of the population.
+      variation: spread of the random draws; None prepares the corpus as it is.
+    """
+
+    def image(clip: RawClip) -> Images:
+        if variation is None:
+            return motion_image(clip, MOTION).image
+        field = simulated_field(clip, MOTION.image_side, variation)
+        return np.dstack([field, optical_strain(field)]).astype(np.float32)
+
     clips = simulated_au_reading(dataclasses.replace(SIMULATED, seed=seed)).clips
     pools = {pool: [clip for clip in clips if clip.pool == pool] for pool in ("micro", "macro")}
-    micro, macro = (_clip_set(own, variation) for own in pools.values())
+    micro, macro = (clip_set((image(c), c.emotion, c.subject, c.clip) for c in own) for own in pools.values())
     return micro, macro, pools["micro"]
 
 
-def train_classical(images: Images, labels: NDArray[np.int32], test: Images) -> NDArray[np.int32]:
-    """Classes of the test clips by an RBF machine on scaled flow, mean decision over a clip and its mirror image."""
-    from sklearn.svm import SVC
-
-    machine = SVC(C=3.0, decision_function_shape="ovr").fit(_flat(images), labels)
-    views = (test, np.asarray(mirror_flow(jnp.asarray(_centred(test)))))
-    return np.asarray(
-        np.mean([machine.decision_function(_flat(view)) for view in views], axis=0).argmax(axis=1), np.int32
-    )
+def train_classical(images: Images, labels: Labels, test: Images) -> Labels:
+    """Predicted classes of an RBF SVM on scaled flow; decisions are the mean over a clip and its mirror image."""
+    scaled, views = scale_flow(jnp.asarray(images)), scale_flow(jnp.asarray(test))
+    flat = lambda x: np.asarray(x).reshape(len(x), -1)  # noqa: E731
+    svm = SVC(C=3.0, decision_function_shape="ovr").fit(flat(scaled), labels)
+    decisions = [svm.decision_function(flat(scale_flow(view))) for view in (jnp.asarray(test), mirror_flow(views))]
+    return np.asarray(np.mean(decisions, axis=0).argmax(axis=1), np.int32)
 
 
-def train_network(micro: ClipSet, macro: ClipSet, real: ClipSet, method: str, seed: int) -> NDArray[np.int32]:
-    """Classes of the test clips by the product's network, twice as wide and trained four times as long as by default."""
-    both = ClipSet(
-        np.concatenate([micro.image, real.image]),
-        np.concatenate([micro.label, real.label]),
-        (*micro.subject, *real.subject),
-        (*micro.clip, *real.clip),
-        EMOTIONS_3,
-    )
+def train_network(micro: ClipSet, macro: ClipSet, real: ClipSet, config: TrainConfig, seed: int) -> Labels:
+    """Predicted classes of the real clips by a network that is trained on the simulated clips."""
+    both = micro.join(real)
     simulated = np.arange(len(both)) < len(micro)
     fold = Fold("real", np.flatnonzero(~simulated), simulated, np.ones(len(macro), bool))
-    config = TrainConfig(method=method_config(method, MethodConfig()), network=NETWORK, steps=NETWORK_STEPS)
     (job,) = train_folds(both, macro, [fold], [seed], config)
     (probabilities,) = predict_folds([(job.fold, job.params)], both.image, config)
     return np.asarray(probabilities.argmax(axis=1), np.int32)
 
 
-def run(real: ClipSet, seeds: int) -> Iterator[dict[str, Any]]:
-    """Every row of the three tables, as it is done."""
-
-    def row(table: str, name: str, predicted: Sequence[NDArray[np.int32]]) -> dict[str, Any]:
-        scores = [_scores(real, guess) for guess in predicted]
-        summary = {}
-        for part in scores[0]:
-            values = [score[part] for score in scores]
-            summary[part] = {
-                "mean": float(np.mean(values)),
-                "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-            }
-        return {"trained_on": TRAINED_ON, "table": table, "name": name, "seeds": len(predicted), "uf1": summary}
-
-    def machine(clips: ClipSet) -> NDArray[np.int32]:
-        return train_classical(clips.image, clips.label, real.image)
-
-    drawn = [simulate(seed) for seed in range(seeds)]
-    yield row("learners", "support-vector machine", [machine(micro) for micro, _, _ in drawn])
-    for unit in sorted({unit for units in COMBINATIONS.values() for choice in units for unit in choice}):
-        # Without a unit that every choice of a class has, the class would be gone.
-        if all(any(unit not in choice for choice in choices) for choices in COMBINATIONS.values()):
-            kept = [_rows(micro, [unit not in clip.action_units for clip in clips]) for micro, _, clips in drawn]
-            yield row("without the action unit", str(unit), [machine(micro) for micro in kept])
-    for field in dataclasses.fields(Variation):
-        if field.name != "noise_reach":
-            none = dataclasses.replace(Variation(), **{field.name: 0.0})
-            yield row("without the variation", field.name, [machine(simulate(seed, none)[0]) for seed in range(seeds)])
-    for method in ("joint", "lightman"):
-        guesses = [train_network(micro, macro, real, method, seed) for seed, (micro, macro, _) in enumerate(drawn)]
-        yield row("learners", f"network, {method}", guesses)
-
-
-def read_real(data_dir: Path) -> ClipSet:
-    """Every clip of the flow release that is there, with the labels of MEGC2019."""
-    reading = read_corpus("megc2019", data_dir)
-    if reading.layout != "flow_release":
-        raise DataError(f"{data_dir} holds no flow release; give the folder of the public 28x28 flow by --data_dir")
-    return _clip_set(list(reading.clips), None)
-
-
-def _clip_set(clips: Sequence[RawClip], variation: Variation | None) -> ClipSet:
-    config = MotionConfig()
-    images = []
-    for clip in clips:
-        if variation is None:
-            images.append(motion_image(clip, config).image)
-        else:
-            field = simulated_field(clip, config.image_side, variation)
-            images.append(np.dstack([field, optical_strain(field)]).astype(np.float32))
-    label = np.array([EMOTIONS_3.index(clip.emotion) for clip in clips], np.int32)
-    return ClipSet(np.stack(images), label, tuple(c.subject for c in clips), tuple(c.clip for c in clips), EMOTIONS_3)
-
-
-def _rows(clips: ClipSet, keep: Sequence[bool]) -> ClipSet:
-    index = np.flatnonzero(keep)
-    names = [tuple(field[row] for row in index) for field in (clips.subject, clips.clip)]
-    return ClipSet(clips.image[index], clips.label[index], names[0], names[1], clips.classes)
-
-
-def _centred(images: Images) -> Images:
-    return np.asarray(scale_flow(jnp.asarray(images)))
-
-
-def _flat(images: Images) -> Images:
-    return _centred(images).reshape(len(images), -1)
-
-
-def _scores(real: ClipSet, guess: NDArray[np.int32]) -> dict[str, float]:
+def scores_by_corpus(real: ClipSet, predicted: Labels) -> dict[str, float]:
+    """UF1 on all clips, and on the clips of each corpus."""
     corpora = np.array(real.dataset)
     parts = {"all": np.ones(len(real), bool), **{name: corpora == name for name in sorted(set(real.dataset))}}
     return {
-        name: float(uf1(confusion_matrix(real.label[rows], guess[rows], len(EMOTIONS_3))))
+        name: float(uf1(confusion_matrix(real.label[rows], predicted[rows], len(real.classes))))
         for name, rows in parts.items()
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 2 with one line on standard error if the folder holds no flow release."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    remedy = "Give a file that can be written by --out"
-    return run_command("experiments.claims.simulated_training", words, lambda: _run(words), remedy=remedy)
+def show(console: Console, rows: list[TransferRow], title: str) -> None:
+    """Print the table."""
+    table = Table("", "", *(f"UF1, {part}" for part in rows[0].uf1), title=title)
+    for row in rows:
+        table.add_row(row.table, row.name, *(f"{np.mean(x):.3f} ± {_sd(x):.3f}" for x in row.uf1.values()))
+    console.print(table)
 
 
-def _run(words: Sequence[str]) -> int:
-    parser = CommandParser("simulated_training", __doc__)
-    parser.add_argument("--data_dir", type=Path, required=True, help="folder of the public flow release")
-    parser.add_argument("--seeds", type=int, default=5, help="simulated populations and trainings")
-    parser.add_argument("--out", type=Path, default=Path("runs") / "simulated_training.jsonl", help="JSON lines")
-    options = parser.parse_args(words)
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    real = read_real(options.data_dir)
-    title = PROTOCOLS["megc2019"].title
-    print(f"trained on {TRAINED_ON}; tested on {len(real)} clips of {', '.join(sorted(set(real.dataset)))} ({title})")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.open("w", encoding="utf-8") as file:
-        for row in run(real, options.seeds):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            text = ", ".join(
-                f"{part} {value['mean']:.3f}" + ("" if value["sd"] is None else f" ± {value['sd']:.3f}")
-                for part, value in row["uf1"].items()
-            )
-            print(f"{row['table']} | {row['name']}: UF1 {text}", flush=True)
-    print(f"results: {options.out}")
-    return 0
+def draw(path: Path, rows: list[TransferRow], title: str, data: str) -> None:
+    """Draw UF1 on all clips: one bar per row, with its sd over populations."""
+    figure = Figure(figsize=(8, 0.28 * len(rows) + 1.7), layout="constrained")
+    axes = figure.subplots()
+    values = [row.uf1["all"] for row in rows]
+    names = [f"{row.table}: {row.name}" for row in rows]
+    axes.barh(names, [np.mean(x) for x in values], xerr=[_sd(x) for x in values], color="#2b6cb0")
+    axes.invert_yaxis()
+    axes.set_xlabel("UF1")
+    finish_figure(figure, None, path, title, data)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _sd(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=min(1, len(values) - 1)))
+
+
+STUDY = Study("Can simulated expressions replace real ones in training?", run, "flow", NETWORK, show, draw)

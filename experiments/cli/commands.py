@@ -1,8 +1,7 @@
-"""What all commands do alike: stop when told to, answer what goes wrong in one paragraph, and say how to go on."""
+"""What all commands share: clean interruption, errors as one paragraph, and the command to continue with."""
 
 import contextlib
 import errno
-import os
 import shlex
 import signal
 import sys
@@ -10,18 +9,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-import jax
-
 from experiments.cli.flags import ConfigError
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.training.numerics import PrecisionError
 
-WRITABLE = "Give folders that can be written by --workdir and --data_cache"
+WRITABLE = "Choose writable folders by --workdir and --data_cache"
 RUN_NEEDED = "Give the workdir of a finished run, such as runs/smic_stand_in-lightman"
 
 
 class Stopped(BaseException):
-    """SIGTERM or SIGINT (Ctrl-C) arrived; no `except Exception` on the way may take it for an error of its own."""
+    """SIGTERM or SIGINT (Ctrl-C) arrived. Not an `Exception`, so that no handler of errors catches it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -30,7 +27,7 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Inside, the first SIGTERM or SIGINT raises `Stopped` in the main thread; a second one ends the process at once."""
+    """Context in which the first SIGTERM or SIGINT raises `Stopped` in the main thread, and a second one ends the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -51,56 +48,35 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def require_device() -> None:
-    """Start JAX's devices.
-
-    Raises:
-      ConfigError: the platform that was asked for is not there.
-    """
-    try:
-        jax.devices()
-    except RuntimeError as error:
-        asked = (
-            f"JAX_PLATFORMS={os.environ['JAX_PLATFORMS']}" if os.environ.get("JAX_PLATFORMS") else "what is installed"
-        )
-        raise ConfigError(
-            f"JAX finds no device for {asked} ({str(error).splitlines()[0]}). Type `unset JAX_PLATFORMS` to take what there is; a "
-            "TPU needs pip install -r requirements-tpu.txt, a GPU pip install 'jax[cuda13]'"
-        ) from error
-
-
 def run_command(module: str, words: Sequence[str], work: Callable[[], int], *, remedy: str = WRITABLE) -> int:
-    """Do a command's work, which may be stopped, and answer what goes wrong.
+    """Run a command, and turn interruptions and errors into messages and an exit status.
 
     Args:
-      module: of the command, as it is typed after `python -m`.
+      module: name of the command, as typed after `python -m`.
       words: its arguments.
-      work: returns the exit status.
-      remedy: what to do about a file or folder that cannot be read or written.
+      work: the command; returns its exit status.
+      remedy: advice for a file or folder that cannot be read or written.
 
     Returns:
-      The work's status; 2 with one paragraph on standard error when its input cannot be used or the machine is too small; 130 for
-      SIGINT and 143 for SIGTERM. Where the same command goes on from what is kept, it is the last line.
+      The status of `work`; 2, with one paragraph on standard error, if the input cannot be used or a resource is missing; 130 after
+      SIGINT and 143 after SIGTERM. If repeating the command continues the work, the command is printed as the last line.
     """
-    same = shlex.join(["python", "-m", module, *words])
+    command = shlex.join(["python", "-m", module, *words])
+    resume = "Finished parts are stored"
     try:
         with stoppable():
             return work()
     except Stopped as stop:
-        print(f"stopped by {stop}: what has ended is kept, the same command goes on from there", file=sys.stderr)
-        print(same, file=sys.stderr, flush=True)
+        print(f"stopped by {stop}. {resume}; the same command continues:\n{command}", file=sys.stderr, flush=True)
         return 128 + stop.number
     except (ConfigError, DataError, PrecisionError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
     except MemoryError as error:
-        print(f"error: {error or 'out of memory'}. What has ended is kept; the same command goes on", file=sys.stderr)
-        print(same, file=sys.stderr)
+        print(f"error: {error or 'out of memory'}. {resume}; the same command continues:\n{command}", file=sys.stderr)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            print(
-                f"error: {error}. What has ended is kept; once there is space the same command goes on", file=sys.stderr
-            )
-            print(same, file=sys.stderr)
+            text = f"{resume}; once there is space, the same command continues:\n{command}"
+            print(f"error: {error}. {text}", file=sys.stderr)
         else:
             print(f"error: {error}. {remedy}", file=sys.stderr)
     return 2

@@ -1,4 +1,4 @@
-"""Frozen dataclasses are the truth about a run's settings; the command line is generated from them."""
+"""Settings of a run and of a preparation as frozen dataclasses, from which the command lines are generated."""
 
 import dataclasses
 import os
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from experiments.cli.baseline_names import chosen_baselines
 from experiments.cli.flags import ConfigError, as_config_error, own_values, parse_flags, refuse_unknown
-from experiments.evaluation.baselines import chosen_baselines
-from lightman_jax.data.corpora.catalog import MACRO_CORPORA, PROTOCOLS
+from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
 from lightman_jax.data.corpora.labels import check_labels
 from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.meta.inner_loop import BilevelConfig
@@ -20,27 +20,25 @@ from lightman_jax.training.config import TaskConfig, TrainConfig
 DATA_VARIABLE = "LIGHTMAN_DATA"
 
 ProtocolName = Literal["loso", "leave_one_dataset_out", "few_shot", "subject_calibration"]
-ADAPTED_PROTOCOLS = ("few_shot", "subject_calibration")
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which data, how they are labelled, and where prepared ones are kept.
+    """Data, labels, and the folder of prepared data.
 
     Attributes:
-      dataset: a corpus (smic, casme2, samm, ...), megc2019 or megc2018 (composites, as far as they are there) or table (one of
-        your own).
-      data_dir: folder of the corpus as downloaded; without it (and without LIGHTMAN_DATA) invented stand-in clips
-        are used.
-      labels: 3, 4, 5, 7, objective (by action units), au12 (is unit 12 there) or own (as they are); empty takes what is usual,
-        mostly 3.
-      macro: a macro-expression corpus beside it (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
+      dataset: a corpus (smic, casme2, samm, ...), a composite of the corpora that are present (megc2019, megc2018), or table (your
+        own clips).
+      data_dir: folder of the corpus as downloaded; without it (and without LIGHTMAN_DATA) synthetic stand-in clips are used.
+      labels: label space: 3, 4, 5 or 7 classes, objective (classes by action units), au12 (presence of action unit 12) or own
+        (labels as they are); empty means the default of the dataset, mostly 3.
+      macro: corpus of macro-expressions for the auxiliary branch (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
         samm_long, table, simulated_au).
-      macro_dir: folder of that corpus; without it invented stand-in clips are used.
-      corrections: a table of corrections, columns clip, field, old, new, source.
-      data_cache: folder in which prepared data are kept and found again.
-      skip_bad_clips: go on without the clips that cannot be used, instead of stopping and listing them.
-      motion: what is computed from a clip.
+      macro_dir: folder of that corpus; without it synthetic stand-in clips are used.
+      corrections: table of corrections to the annotations, with columns clip, field, old, new, source.
+      data_cache: folder of prepared data and compiled programs, reused by later runs.
+      skip_bad_clips: continue without unusable clips instead of stopping with a list of them.
+      motion: representation that is computed from a clip.
     """
 
     dataset: str = "smic"
@@ -54,7 +52,7 @@ class DataConfig:
     motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
 
     def __post_init__(self) -> None:
-        refuse_unknown("dataset", self.dataset, PROTOCOLS)
+        refuse_unknown("dataset", self.dataset, DATASETS)
         if self.macro is not None:
             refuse_unknown("macro", self.macro, MACRO_CORPORA)
         if self.labels:
@@ -65,33 +63,33 @@ class DataConfig:
 
     @property
     def label_name(self) -> str:
-        """The label space that is used."""
-        return self.labels or _USUAL_LABELS.get(self.dataset, "3")
+        """Label space: as set, else the default of the dataset."""
+        return self.labels or _DEFAULT_LABELS.get(self.dataset, "3")
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What to train, and where to write it.
+    """Method, protocol, repetitions and output folder of a run.
 
     Attributes:
-      data: which data.
-      workdir: folder of this run's results; by default runs/DATASET-METHOD.
-      protocol: loso (leave one subject out, over all corpora of the data), leave_one_dataset_out (leave one corpus out), few_shot (episodes
-        whose support and query are different people) or personal (labelled clips of the test subject are given).
-      shots_given: labelled clips a class at test time, of few_shot and personal.
-      adapt_steps: inner steps on them.
-      episodes: of few_shot, at least.
+      data: data and labels.
+      workdir: folder of the results; default runs/DATASET-METHOD.
+      protocol: loso (leave-one-subject-out over all corpora of the data), leave_one_dataset_out, few_shot (episodes whose support
+        and query subjects differ) or subject_calibration (some labelled clips of the test subject are given).
+      shots_given: labelled clips per class at test time, in few_shot and subject_calibration.
+      adapt_steps: inner steps on these clips.
+      episodes: minimum number of episodes in few_shot.
       method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
-      baselines: what stands beside the result: usual, relatives (the other methods), all, none, or some of majority, knn,
-        linear_svm, rbf_svm, perceptron, ststnet, offapexnet and the methods, with commas.
-      seeds: how many times all folds are trained and scored; 0 means 5 on a corpus and 1 on the stand-in.
-      ensemble_size: trainings of every fold and seed whose probabilities are averaged; 0 means 5 of the network mlp and 1 of others.
-      dry_run: every phase on two subjects and two steps, with a forecast of time, memory and disk; nothing is kept.
-      tensorboard: write TensorBoard's files to WORKDIR/tensorboard while training.
-      coordinator: HOST:PORT of the first of several processes that train together; on SLURM and TPU pods found by itself.
-      processes: how many there are.
-      process_id: which one this is, from 0.
-      train: settings of one fold's training.
+      baselines: baselines to compare with: default, meta (the other methods), all, none, or a comma-separated list of majority,
+        knn, linear_svm, rbf_svm, perceptron, ststnet, offapexnet and methods.
+      seeds: number of seeds, each with its own training of every fold and its own score; 0 means 5 on a corpus, 1 on a stand-in.
+      ensemble_size: networks per fold and seed whose probabilities are averaged; 0 means 5 for the backbone mlp and 1 for others.
+      dry_run: run every phase on two folds with two steps, and forecast time, memory and disk; no result is stored.
+      tensorboard: write TensorBoard files to WORKDIR/tensorboard during training.
+      coordinator: HOST:PORT of the first of several processes that train together; detected on SLURM and TPU pods.
+      processes: number of these processes.
+      process_id: index of this process, from 0.
+      train: settings of the training of one fold.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -101,7 +99,7 @@ class RunConfig:
     adapt_steps: int = 5
     episodes: int = 1000
     method_name: str = "lightman"
-    baselines: str = "usual"
+    baselines: str = "default"
     seeds: int = 0
     ensemble_size: int = 0
     dry_run: bool = False
@@ -114,45 +112,41 @@ class RunConfig:
     def __post_init__(self) -> None:
         refuse_unknown("protocol", self.protocol, get_args(ProtocolName))
         refuse_unknown("method", self.method_name, METHODS)
+        if self.train.method.name not in (MethodConfig.name, self.method_name):
+            raise ConfigError(f"train.method.name {self.train.method.name!r} contradicts the method {self.method_name!r}")
         if min(self.shots_given, self.adapt_steps, self.episodes) < 1:
             raise ConfigError("shots_given, adapt_steps and episodes must be 1 or more")
-        if self.protocol in ADAPTED_PROTOCOLS and self.method_name == "generated":
-            raise ConfigError(
-                f"method generated adapts to no task; {self.protocol} needs another method, such as --method=lightman"
-            )
         with as_config_error():
             chosen_baselines(self.baselines)
         if min(self.seeds, self.ensemble_size) < 0:
             raise ConfigError(
-                f"seeds {self.seeds} and members {self.ensemble_size} must be 1 or more, or 0 for the default; --seeds=5 is usual"
+                f"seeds {self.seeds} and ensemble_size {self.ensemble_size} must be 1 or more, or 0 for the default; for example --seeds=5"
             )
         if not 0 <= self.process_id < self.processes:
             raise ConfigError(f"process_id {self.process_id} is not one of 0 to processes - 1 = {self.processes - 1}")
         if self.processes > 1 and not self.coordinator:
-            raise ConfigError(f"{self.processes} processes need --coordinator=HOST:PORT of the first, the same for all")
+            raise ConfigError(f"{self.processes} processes need --coordinator=HOST:PORT of the first process, the same for all")
 
     @property
     def ensemble_size_used(self) -> int:
-        """How many trainings a prediction is the mean of; where a network adapts, it is one."""
-        if self.protocol in ADAPTED_PROTOCOLS:
-            return 1
+        """Number of networks per fold and seed."""
         return self.ensemble_size or (_DEFAULT_ENSEMBLE_SIZE if self.train.network.backbone == "mlp" else 1)
 
     @property
     def trained(self) -> TrainConfig:
-        """The training settings with the method's own changes applied: what is really run."""
+        """The training settings with the changes of the method applied."""
         return dataclasses.replace(self.train, method=method_config(self.method_name, self.train.method))
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
-    """What to prepare.
+    """Settings of a preparation.
 
     Attributes:
-      data: which data.
-      check: stop after the check and write it to --out.
-      out: file of the check's JSON; by default check.json.
-      workers: processes; 0 takes one a core.
+      data: data and labels.
+      check: only check the data, and write the findings to --out.
+      out: JSON file of the check; default check.json.
+      workers: number of processes; 0 means one per core.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -162,7 +156,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         if self.workers < 0:
-            raise ConfigError(f"workers {self.workers} is negative; choose 1 or more, or 0 for one a core")
+            raise ConfigError(f"workers {self.workers} is negative; choose 1 or more, or 0 for one per core")
 
 
 _DATA_GROUPS: tuple[tuple[str, type], ...] = (("data", DataConfig), ("motion", MotionConfig))
@@ -170,7 +164,7 @@ _RUN_GROUPS: tuple[tuple[str, type], ...] = (
     *_DATA_GROUPS[:1],
     ("run", RunConfig),
     ("training", TrainConfig),
-    ("level one", BilevelConfig),
+    ("inner loop", BilevelConfig),
     ("losses", MethodConfig),
     ("label generator", GeneratorConfig),
     ("tasks", TaskConfig),
@@ -183,19 +177,19 @@ _MAIN_OF_RUN = (
     *("seeds", "dry_run", "steps"),
 )
 _MAIN_OF_PREPARE = ("dataset", "data_dir", "labels", "macro", "check", "out", "representation", "apex_policy")
-# On inner subjects five dense networks together have 0.008 more UF1 than one; larger networks are too slow for it.
+# On inner subjects an ensemble of five dense networks has 0.008 more UF1 than one network; larger networks are too slow.
 _DEFAULT_ENSEMBLE_SIZE = 5
-_USUAL_LABELS = {"casme3_c": "objective", "megc2018": "objective", "table": "own"}
+_DEFAULT_LABELS = {"casme3_c": "objective", "megc2018": "objective", "table": "own"}
 
 
 def parse_config(argv: Sequence[str]) -> RunConfig:
-    """Build a run's settings from command-line words.
+    """Settings of a run from command-line words.
 
     Raises:
-      ConfigError: an unknown flag, a value of the wrong type, or settings that do not go together.
-      SystemExit: with status 0, after printing the help, if `--help` is among the words.
+      ConfigError: an unknown flag, a value of the wrong type, or settings that contradict each other.
+      SystemExit: with status 0 after printing the help, if `--help` is among the words.
     """
-    about = "Train and evaluate micro-expression recognition under leave-one-subject-out."
+    about = "Train and evaluate micro-expression recognition, by default leave-one-subject-out."
     values = parse_flags(argv, "run", about, _RUN_GROUPS, _MAIN_OF_RUN)
     with as_config_error():
         bilevel = BilevelConfig(**own_values(values, BilevelConfig))
@@ -211,8 +205,8 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
 
 
 def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
-    """Build a preparation's settings from command-line words; errors as `parse_config`."""
-    about = "Check a corpus as downloaded, and prepare it for training."
+    """Settings of a preparation from command-line words; errors as `parse_config`."""
+    about = "Check a downloaded corpus and prepare it for training."
     values = parse_flags(argv, "prepare", about, _PREPARE_GROUPS, _MAIN_OF_PREPARE)
     with as_config_error():
         return PrepareConfig(data=_data(values), **own_values(values, PrepareConfig))
@@ -224,7 +218,6 @@ def _data(values: dict[str, Any]) -> DataConfig:
 
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:
-    """Where a run of `dataset` is written unless `--workdir` says otherwise."""
-    usual = config.protocol == "loso"
-    name = f"{dataset}-{config.method_name}" if usual else f"{dataset}-{config.protocol}-{config.method_name}"
+    """Folder of a run: `--workdir`, else a name from the dataset, protocol and method below `runs`."""
+    name = f"{dataset}-{config.method_name}" if config.protocol == "loso" else f"{dataset}-{config.protocol}-{config.method_name}"
     return Path(config.workdir or Path("runs") / name).expanduser()

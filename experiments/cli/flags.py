@@ -1,4 +1,4 @@
-"""Command lines: flags made from dataclasses or written by hand, help that fits a screen, and answers to what is mistyped."""
+"""Command lines: flags from dataclasses, help of one screen, and corrections for unknown or renamed flags."""
 
 import argparse
 import contextlib
@@ -7,25 +7,48 @@ import difflib
 import inspect
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 Groups = Sequence[tuple[str, type]]
-"""Titles, and the dataclasses whose fields are the flags below them."""
+"""Group titles, each with the dataclass whose fields are the flags of the group."""
 
 _WIDEST, _NARROWEST, _INDENT = 110, 60, 19
 _FLAG_OF_FIELD = {"method_name": "method", "apex_policy": "apex"}
 _EVERYTHING = "all"
 
+RENAMED_FLAGS = {
+    "inner_rate": "inner_lr",
+    "outer_rate": "learning_rate",
+    "learnt_rate": "learned_lr",
+    "members": "ensemble_size",
+    "tasks": "meta_batch_size",
+    "repairs": "corrections",
+    "shards": "data_cache",
+    "rate": "fps",
+}
+"""Former spellings of flags; accepted for one more version, with a note."""
+
+RENAMED_VALUES = {
+    ("protocol", "cross_dataset"): "leave_one_dataset_out",
+    ("protocol", "personal"): "subject_calibration",
+    ("baselines", "usual"): "default",
+    ("baselines", "relatives"): "meta",
+    ("macro", "facs"): "simulated_au",
+    ("dataset", "facs"): "simulated_au",
+}
+"""Former spellings of values, by flag; accepted for one more version, with a note."""
+
 
 class ConfigError(ValueError):
-    """A flag or setting that cannot be used; the message says what is allowed."""
+    """A flag or setting that cannot be used; the message lists the allowed values."""
 
 
 @contextlib.contextmanager
 def as_config_error() -> Iterator[None]:
-    """Inside, a `ValueError` of a setting becomes a `ConfigError`."""
+    """Context in which a `ValueError` of a setting becomes a `ConfigError`."""
     try:
         yield
     except ConfigError:
@@ -35,21 +58,21 @@ def as_config_error() -> Iterator[None]:
 
 
 def refuse_unknown(name: str, value: str, allowed: Collection[str]) -> None:
-    """Refuse a name that is none of those there are.
+    """Refuse a value that is not allowed.
 
     Raises:
-      ConfigError: with all of them, and the one that was probably meant.
+      ConfigError: the value is unknown; lists the allowed values and suggests the closest one.
     """
     if value not in allowed:
         raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(allowed)}{_nearest(value, allowed)}")
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser of one command, which answers what it does not understand by a `ConfigError` with the nearest that it does.
+    """Parser of one command; unknown flags raise a `ConfigError` that suggests the closest flag.
 
     Args:
-      command: as typed after `python -m experiments.`.
-      about: the help's first paragraphs, usually the module's text.
+      command: name of the command, as typed after `python -m experiments.`.
+      about: first paragraphs of the help, usually the module's docstring.
     """
 
     def __init__(self, command: str, about: str | None) -> None:
@@ -63,46 +86,49 @@ class CommandParser(argparse.ArgumentParser):
         )
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
-        """The values of the flags; errors as the class says."""
-        known, unknown = self.parse_known_args(args, namespace)
+        """Values of the flags; former spellings are replaced with a note, errors raise `ConfigError`."""
+        options = {option for action in self._actions for option in action.option_strings}
+        known, unknown = self.parse_known_args([_renamed(word, options) for word in args or ()], namespace)
         if unknown:
             flag = unknown[0].split("=")[0]
-            names = [option for action in self._actions for option in action.option_strings]
             if not flag.startswith("-"):
-                self.error(f"unknown word {flag}: a flag begins with --, and its value follows after =")
-            self.error(f"unknown flag {flag}{_nearest(flag, names)}")
+                self.error(f"unexpected argument {flag}: flags start with --, and their value follows after =")
+            self.error(f"unknown flag {flag}{_nearest(flag, options)}")
         return known
 
     def error(self, message: str) -> NoReturn:
-        """Raise a `ConfigError`, in place of leaving the program."""
+        """Raise a `ConfigError` instead of exiting."""
         chosen = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         near = _nearest(chosen[1], re.findall(r"[\w.-]+", chosen[2])) if chosen else ""
         raise ConfigError(f"{message}{near}. {self.prog} --help lists all flags")
 
 
 def about_text(text: str) -> str:
-    """A module's text as the help shows it: its paragraphs, each as wide as the screen."""
+    """A module docstring for the help: its paragraphs, wrapped to the width of the terminal."""
     return "\n\n".join(
         textwrap.fill(" ".join(part.split()), _width(), break_on_hyphens=False) for part in text.split("\n\n")
     )
 
 
 def parse_flags(argv: Sequence[str], command: str, about: str, groups: Groups, main: Collection[str]) -> dict[str, Any]:
-    """Values of the flags that dataclasses stand for, by the names of their fields.
+    """Parse flags that are defined by dataclass fields.
 
-    A field's name is its flag, its type parses the value, its line under "Attributes:" is its help. Field names are unique over all
-    groups, so every flag is one plain word.
+    The name of a field is its flag, its type parses the value, and its entry under "Attributes:" is its help. Field names are unique
+    over all groups.
 
     Args:
       argv: command-line words.
-      command: as typed after `python -m experiments.`.
-      about: one line.
-      groups: what there is to set.
+      command: name of the command, as typed after `python -m experiments.`.
+      about: one line for the help.
+      groups: titles and dataclasses.
       main: fields that the first screen of the help explains.
+
+    Returns:
+      Values by field name.
 
     Raises:
       ConfigError: an unknown flag, or a value of the wrong type.
-      SystemExit: with status 0, after printing the help that was asked for.
+      SystemExit: with status 0, after printing the requested help.
     """
     parser = CommandParser(command, about)
     for _, kind in groups:
@@ -112,7 +138,7 @@ def parse_flags(argv: Sequence[str], command: str, about: str, groups: Groups, m
             if field.type is bool:
                 options |= {"type": _truth, "nargs": "?", "const": True}
             else:
-                # Literal types and `str | None` arrive as text; the dataclass itself refuses what it does not know.
+                # Literal types and `str | None` are parsed as text; the dataclass checks the value.
                 options |= {"type": field.type if field.type in (int, float) else str}
             parser.add_argument(f"--{name}", **options)
     asked = next((word for word in argv if word == "-h" or word.split("=")[0] == "--help"), None)
@@ -123,22 +149,23 @@ def parse_flags(argv: Sequence[str], command: str, about: str, groups: Groups, m
 
 
 def _width() -> int:
-    """Columns of the terminal, within reason."""
+    """Width of the terminal, within limits."""
     return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns))
 
 
 def plain_fields(kind: type) -> list[dataclasses.Field]:
-    """The fields that are flags; others are groups of their own."""
-    return [field for field in dataclasses.fields(kind) if not dataclasses.is_dataclass(field.type)]
+    """Fields that are flags; nested dataclasses are groups of their own, and `metadata={"flag": False}` marks internal fields."""
+    fields = [field for field in dataclasses.fields(kind) if field.metadata.get("flag", True)]
+    return [field for field in fields if not dataclasses.is_dataclass(field.type)]
 
 
 def own_values(values: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Those of the values that belong to a dataclass."""
+    """The values that belong to one dataclass."""
     return {field.name: values[field.name] for field in plain_fields(kind)}
 
 
 def _help(prog: str, about: str, groups: Groups, main: Collection[str], asked: str) -> str:
-    """The first screen, which explains the main flags and names all; or one group, or all groups, in full."""
+    """Help text: the main flags explained and all flags listed; or, if requested, one group or all groups explained."""
     titles = [title.replace(" ", "_") for title, _ in groups]
     if asked:
         refuse_unknown("help", asked, (*titles, _EVERYTHING))
@@ -147,7 +174,7 @@ def _help(prog: str, about: str, groups: Groups, main: Collection[str], asked: s
     lines = [f"{prog} [--dataset=NAME] [--data_dir=FOLDER] [--FLAG=VALUE ...]", about, ""]
     for _, kind in groups:
         lines += _explained(kind, main)
-    lines += ["", f"All flags with their defaults; --help=GROUP explains one group, --help={_EVERYTHING} everything:"]
+    lines += ["", f"All flags with their defaults; --help=GROUP explains one group, --help={_EVERYTHING} all of them:"]
     for title, (_, kind) in zip(titles, groups, strict=True):
         flags = " ".join(f"--{_FLAG_OF_FIELD.get(f.name, f.name)}={_default(f)}" for f in plain_fields(kind))
         indent = " " * _INDENT
@@ -174,6 +201,21 @@ def _explained(kind: type, chosen: Collection[str] | None = None) -> list[str]:
 
 def _default(field: dataclasses.Field) -> str:
     return "" if field.default is None else str(field.default).lower() if field.type is bool else str(field.default)
+
+
+def _renamed(word: str, options: Collection[str]) -> str:
+    """The current spelling of a command-line word; prints a note if it differs."""
+    flag, equals, value = word.partition("=")
+    name = flag.removeprefix("--")
+    if flag in options or not flag.startswith("--"):
+        new = name
+    else:
+        new = RENAMED_FLAGS.get(name, name) if f"--{RENAMED_FLAGS.get(name)}" in options else name
+    values = [RENAMED_VALUES.get((new, part), part) for part in value.split(",")]
+    current = f"--{new}{equals}{','.join(values)}" if flag.startswith("--") else word
+    if current != word:
+        print(f"note: {word} is now {current}; the former spelling works for one more version", file=sys.stderr)
+    return current
 
 
 def _truth(text: str) -> bool:

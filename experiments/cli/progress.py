@@ -1,4 +1,4 @@
-"""What a long training shows meanwhile: a table on the terminal, lines in `metrics.jsonl`, TensorBoard files if wanted."""
+"""Progress of a training: a live table on the terminal, lines in `metrics.jsonl`, and optional TensorBoard files."""
 
 import contextlib
 import json
@@ -25,16 +25,16 @@ _ROWS, _MARKS, _LOSSES = 8, "▁▂▃▄▅▆▇█", 40
 
 
 class TrainingProgress:
-    """Told of every chunk of steps by `train_folds`; used in a `with` block.
+    """Callback for `train_folds` that reports every chunk of steps; use it in a `with` block.
 
     Args:
       data: name of the data, for the log.
-      ensemble_size: trainings of each fold and seed.
-      steps: of each training.
-      trainings: how many are to be done.
-      workdir: gets `metrics.jsonl`.
-      console: a terminal gets the table, anything else a line now and then.
-      board: from `open_summary_writer`, or None.
+      ensemble_size: networks per fold and seed.
+      steps: steps of each training.
+      trainings: number of trainings to run.
+      workdir: folder of `metrics.jsonl`.
+      console: a terminal shows the live table, any other output one line per finished batch of trainings.
+      summary_writer: from `open_summary_writer`, or None.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class TrainingProgress:
         self._log.close()
 
     def __call__(self, progress: Progress) -> None:
-        """Take the news."""
+        """Report one chunk of steps."""
         elapsed = time.monotonic() - self._started
         done = progress.done + len(progress.jobs) * progress.step / self._steps
         self._losses.append(progress.loss)
@@ -79,11 +79,11 @@ class TrainingProgress:
         line = {"seconds": round(elapsed, 1), "step": progress.step, "loss": progress.loss}
         append_line(self._log, json.dumps({"data": self._data, **line, "folds": jobs}))
         if self._summary_writer is not None:
-            self._summary_writer.add_scalar("training/loss_in_flight", progress.loss, int(done * self._steps))
+            self._summary_writer.add_scalar("training/current_loss", progress.loss, int(done * self._steps))
             self._summary_writer.add_scalar("training/trainings_done", done, int(done * self._steps))
         if self._console.is_terminal:
             self._bar.update(self._task, completed=int(done * self._steps))
-            self._live.update(Group(watch_table(jobs, progress, self._steps, self._losses), self._bar))
+            self._live.update(Group(progress_table(jobs, progress, self._steps, self._losses), self._bar))
         elif progress.step == self._steps:
             remaining = elapsed * (progress.total - done) / done
             here = ", ".join(f"{job['fold']} seed {job['seed']}" for job in jobs[:2])
@@ -93,11 +93,11 @@ class TrainingProgress:
             )
 
 
-def watch_table(jobs: Sequence[Mapping[str, Any]], progress: Progress, steps: int, losses: Sequence[float]) -> Table:
-    """The trainings in flight, how far they are, and the course of their mean loss."""
+def progress_table(jobs: Sequence[Mapping[str, Any]], progress: Progress, steps: int, losses: Sequence[float]) -> Table:
+    """Table of the running trainings, their step, and a sparkline of their mean loss."""
     few, most = min(losses), max(losses)
     marks = "".join(_MARKS[round((loss - few) / max(most - few, 1e-9) * (len(_MARKS) - 1))] for loss in losses)
-    caption = f"{progress.done} of {progress.total} trainings ended; mean loss {progress.loss:.3f}  {marks}"
+    caption = f"{progress.done} of {progress.total} trainings finished; mean loss {progress.loss:.3f}  {marks}"
     table = Table("held out", "seed", "training", f"of {steps} steps", caption=caption, caption_justify="left")
     for job in jobs[:_ROWS]:
         bar = ProgressBar(total=steps, completed=progress.step, width=30)
@@ -109,7 +109,7 @@ def watch_table(jobs: Sequence[Mapping[str, Any]], progress: Progress, steps: in
 
 @contextlib.contextmanager
 def open_summary_writer(folder: Path | None) -> Iterator[Any]:
-    """A writer of TensorBoard's files in a folder; None where none is wanted.
+    """Context with a TensorBoard writer for a folder; None if `folder` is None.
 
     Raises:
       ConfigError: tensorboardX is not installed.
@@ -129,11 +129,11 @@ def open_summary_writer(folder: Path | None) -> Iterator[Any]:
 
 
 def write_curves(summary_writer: Any, histories: Sequence[Mapping[str, NDArray[np.float32]]]) -> None:
-    """Each metric's mean over all trainings, step by step.
+    """Write the mean of each metric over all trainings, step by step.
 
     Args:
-      board: from `open_summary_writer`.
-      histories: of the trainings, `[steps]` each.
+      summary_writer: from `open_summary_writer`.
+      histories: metrics of each training, `[steps]` each.
     """
     for name in histories[0]:
         for step, value in enumerate(np.mean([history[name] for history in histories], axis=0), start=1):

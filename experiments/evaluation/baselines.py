@@ -1,57 +1,98 @@
-"""What every result stands beside: simple learners and the field's shallow networks, on the same folds, clips and seeds.
+"""Baselines of a run: trained on the run's folds, clips and seeds, and compared with it.
 
-`majority`, `knn`, `linear_svm`, `rbf_svm` and `perceptron` are scikit-learn's (`experiments.evaluation.machines`). `ststnet`, `offapexnet` and
-`joint` are trained by the package as the run's own method is: same steps, optimiser, draws and seeds. So are the method's
-relatives, where they are asked for.
+The classical baselines are scikit-learn's (`experiments.evaluation.classical_baselines`). `ststnet`, `offapexnet` and `joint`, and
+the meta baselines (the other methods), are trained as the run's method is: same steps, optimiser, draws and seeds.
 """
 
 import dataclasses
+import shutil
+from pathlib import Path
 from typing import Any
 
-from lightman_jax.meta.methods import METHODS, method_config
+from rich.console import Console
+
+from experiments.cli.baseline_names import BASELINES, CLASSICAL_BASELINES, META_BASELINES, chosen_baselines
+from experiments.cli.config import RunConfig
+from experiments.evaluation.comparison import compare_runs
+from experiments.evaluation.cross_validation import Work, predict_jobs, prediction_rows, train_jobs
+from experiments.evaluation.run_result import BaselineResult
+from experiments.evaluation.scores import write_predictions
+from lightman_jax.meta.methods import method_config
 from lightman_jax.training.config import TrainConfig
 
-CLASSICAL_BASELINES = ("majority", "knn", "linear_svm", "rbf_svm", "perceptron")
-
-NETWORKS: dict[str, dict[str, Any]] = {
+NETWORK_CHANGES: dict[str, dict[str, Any]] = {
     "ststnet": {"backbone": "ststnet", "normalisation": "batch", "width": 16},
     "offapexnet": {"backbone": "offapexnet", "width": 16},
     "joint": {},
 }
-"""What each trained baseline changes in the run's network; all are trained jointly, without level one and alignment."""
-
-META_BASELINES = tuple(name for name in METHODS if name not in NETWORKS)
-"""Methods that may stand beside another: each with the run's network and its own losses and update."""
-
-BASELINES = (*CLASSICAL_BASELINES, *NETWORKS, *META_BASELINES)
-
-_USUAL = tuple(name for name in (*CLASSICAL_BASELINES, *NETWORKS) if name not in ("perceptron", "offapexnet"))
-"""Without the two slow ones: OFF-ApexNet's 2.7 million parameters alone take ten times as long to train as the default network."""
-
-
-def chosen_baselines(names: str) -> list[str]:
-    """Names of a comma-separated list; `usual`, `relatives` and `all` stand for several, `none` for none.
-
-    Raises:
-      ValueError: an unknown name.
-
-    >>> chosen_baselines("knn,joint")
-    ['knn', 'joint']
-    """
-    sets = {"all": BASELINES, "usual": _USUAL, "relatives": META_BASELINES, "none": ()}
-    found: dict[str, None] = {}
-    for name in (part.strip() for part in names.split(",")):
-        if name not in sets and name not in BASELINES:
-            raise ValueError(
-                f"baseline {name!r} is unknown; choose usual, relatives, all, none, or some of {','.join(BASELINES)}"
-            )
-        found |= dict.fromkeys(sets.get(name, (name,)))
-    return list(found)
+"""Changes of each network baseline to the run's network; all are trained jointly, without inner loop and alignment."""
 
 
 def trained_baseline(name: str, config: TrainConfig) -> TrainConfig:
-    """The run's training settings with a baseline's network and plain training, or with a relative's method."""
+    """Training settings of a network baseline or a meta baseline, from those of the run."""
     if name in META_BASELINES:
         return dataclasses.replace(config, method=method_config(name, config.method))
-    network = dataclasses.replace(config.network, **NETWORKS[name])
+    network = dataclasses.replace(config.network, **NETWORK_CHANGES[name])
     return dataclasses.replace(config, method=method_config("joint", config.method), network=network)
+
+
+def baseline_configs(config: RunConfig) -> dict[str, TrainConfig]:
+    """Training settings of the chosen network and meta baselines, without one that equals the run itself."""
+    chosen = [name for name in chosen_baselines(config.baselines) if name not in CLASSICAL_BASELINES]
+    found = {name: trained_baseline(name, config.train) for name in chosen}
+    return {name: trained for name, trained in found.items() if trained != config.trained}
+
+
+def baseline_work(work: Work, trained: TrainConfig, config: RunConfig) -> Work:
+    """Folds, seeds and ensemble size of a trained baseline: those of the run for the run's network, else a single network."""
+    return work if trained.network == config.train.network else work._replace(ensemble_size=1)
+
+
+def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console) -> tuple[BaselineResult, ...]:
+    """Predict with every chosen baseline, write `baselines/NAME.csv` into the workdir, and compare the run with each."""
+    # scikit-learn takes seconds to load, and cached results do not need it.
+    from experiments.evaluation.classical_baselines import fit_classical
+
+    folder = workdir / "baselines"
+    if folder.exists():
+        shutil.rmtree(folder)
+    trained = baseline_configs(config)
+    for name in chosen_baselines(config.baselines):
+        if name in CLASSICAL_BASELINES:
+            console.print(f"baseline {name}: fitting {len(work.folds)} folds")
+            predicted = fit_classical(name, work.micro, work.folds, work.seeds, config.train.scaling)
+            rows = [row for p in predicted for row in prediction_rows(work.micro, p.fold, p.seed, p.probabilities)]
+        elif name in trained:
+            own = baseline_work(work, trained[name], config)
+            console.print(f"baseline {name}: training {len(own.folds)} folds x {len(own.replicas)}")
+            jobs = train_jobs(own, trained[name], workdir, Console(quiet=not console.is_terminal)).jobs
+            rows = predict_jobs(own, jobs, trained[name])
+        else:
+            continue
+        folder.mkdir(exist_ok=True)
+        write_predictions(folder / f"{name}.csv", rows, work.micro.classes)
+    return compare_with_baselines(workdir, config.method_name)
+
+
+def compare_with_baselines(workdir: Path, method: str) -> tuple[BaselineResult, ...]:
+    """Compare a run with each baseline whose predictions are in its workdir."""
+    folder = workdir / "baselines"
+    names = [name for name in BASELINES if (folder / f"{name}.csv").exists()]
+    if not names:
+        return ()
+    tables = [workdir / "predictions.csv", *(folder / f"{name}.csv" for name in names)]
+    found = compare_runs(tables, [method, *names], with_first=True)
+    return tuple(
+        BaselineResult(
+            name=run.name,
+            uf1=run.uf1,
+            sd=run.sd,
+            difference=pair.difference,
+            difference_sd=pair.sd,
+            interval=pair.interval,
+            p=pair.p,
+            p_holm=pair.p_holm,
+            effect=pair.effect,
+        )
+        for run, pair in zip(found.runs[1:], found.pairs, strict=True)
+    )

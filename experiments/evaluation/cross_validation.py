@@ -1,4 +1,4 @@
-"""Train every fold under every seed, each kept as it ends, and let each predict its held-out clips."""
+"""Train every fold under every seed, store each job as it ends, and predict each fold's test clips."""
 
 import functools
 import time
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from experiments.cli.hosts import from_first
 from experiments.cli.progress import TrainingProgress
+from experiments.cli.runtime import from_first
 from experiments.evaluation.fold_store import FoldStore, StoredFolds
 from experiments.evaluation.scores import Prediction
 from lightman_jax.files import require_space
@@ -24,15 +24,15 @@ from lightman_jax.types import ClipSet, Params
 
 
 class Work(NamedTuple):
-    """What is trained on what.
+    """Clips, folds and repetitions of a run.
 
     Attributes:
-      data: the name that the log carries.
+      data: name of the data, for the log.
       micro: micro clips.
       macro: macro clips or None.
-      folds: what is held out.
-      seeds: repetitions of the whole, each with a score of its own.
-      ensemble_size: trainings of every fold and seed, whose probabilities are averaged.
+      folds: splits into training and test clips.
+      seeds: repetitions of the whole run, each scored separately.
+      ensemble_size: trainings per fold and seed, whose probabilities are averaged.
     """
 
     data: str
@@ -43,105 +43,109 @@ class Work(NamedTuple):
     ensemble_size: int = 1
 
     @property
-    def trainings(self) -> list[int]:
-        """Random numbers of every training of a fold: seed s has those from `ensemble_size * s` on."""
-        return [self.ensemble_size * seed + member for seed in self.seeds for member in range(self.ensemble_size)]
+    def replicas(self) -> list[int]:
+        """Random numbers of the trainings of each fold: seed s has the `ensemble_size` numbers from `ensemble_size * s` on."""
+        size = self.ensemble_size
+        return [size * seed + member for seed in self.seeds for member in range(size)]
 
-    def seed_of(self, training: int) -> int:
-        """The seed that a training belongs to."""
-        return training // self.ensemble_size
+    def seed_of(self, replica: int) -> int:
+        """The seed to which a replica belongs."""
+        return replica // self.ensemble_size
 
 
 class Trained(NamedTuple):
-    """Every lane, seed by seed in the order of the folds, the seconds it took, those of compiling, and how many were held."""
+    """All jobs, seed by seed in the order of the folds; seconds of training, of which compiling; number of jobs from the store."""
 
     jobs: Sequence[TrainedFold]
     seconds: float
     compile_seconds: float
-    held: int
+    cached: int
 
 
 def train_jobs(work: Work, config: TrainConfig, workdir: Path, console: Console, summary_writer: Any = None) -> Trained:
-    """Train what `workdir/lanes` does not hold yet, and store each lane as it ends.
+    """Train the jobs that `workdir/folds` does not contain yet, and store each one as it ends.
 
-    Appends its progress to `workdir/metrics.jsonl`, and to TensorBoard's files where `board` writes them.
+    Appends progress to `workdir/metrics.jsonl`, and to TensorBoard files if there is a `summary_writer`.
+
+    Raises:
+      FloatingPointError: a loss is not finite; says where, and how many jobs are stored.
+      OSError: the workdir cannot be written, or its disk is too small.
     """
     started = time.monotonic()
     store = FoldStore(workdir / "folds", work.micro, work.macro, config)
-    keys = [(fold, seed) for seed in work.trainings for fold in work.folds]
-    held = {(fold.name, seed): store.holds(fold, seed) for fold, seed in keys}
-    missing = [(fold, seed) for fold, seed in keys if not held[fold.name, seed]]
-    damaged = [path for path in (store.path(fold, seed) for fold, seed in missing) if path.exists()]
+    keys = [(fold, replica) for replica in work.replicas for fold in work.folds]
+    cached = {(fold.name, replica): store.contains(fold, replica) for fold, replica in keys}
+    missing = [(fold, replica) for fold, replica in keys if not cached[fold.name, replica]]
+    damaged = [path for path in (store.path(fold, replica) for fold, replica in missing) if path.exists()]
     if damaged:
-        console.print(f"{len(damaged)} trainings are damaged on disk, for example {damaged[0]}: they are done again")
+        console.print(f"{len(damaged)} stored trainings are damaged, for example {damaged[0]}: they are repeated")
     require_space(workdir, len(missing) * store.job_bytes)
-    # The other processes leave out what this one holds.
-    from_first(np.array(list(held.values())))
+    # Every process must leave out the same jobs; the first one has the store.
+    from_first(np.array(list(cached.values())))
     before = ended = len(keys) - len(missing)
-    watch = TrainingProgress(
+    progress = TrainingProgress(
         work.data, work.ensemble_size, config.steps, len(missing), workdir, console, summary_writer
     )
-    with CompileClock() as compiled, watch:
+    with CompileClock() as compiled, progress:
         jobs = train_folds(
             work.micro,
             work.macro,
             work.folds,
-            work.trainings,
+            work.replicas,
             config,
-            skip=lambda fold, seed: held[fold.name, seed],
-            on_progress=watch,
+            skip=lambda fold, replica: cached[fold.name, replica],
+            on_progress=progress,
         )
         try:
             for job in jobs:
                 store.save(job)
                 ended += 1
         except FloatingPointError as error:
-            kept = f"{ended} of {len(keys)} trainings are kept in {workdir / 'folds'}"
-            raise FloatingPointError(f"{error}. {kept}") from error
+            stored = f"{ended} of {len(keys)} trainings are stored in {workdir / 'folds'}"
+            raise FloatingPointError(f"{error}. {stored}") from error
     return Trained(StoredFolds(store, keys), time.monotonic() - started, compiled.seconds, before)
 
 
 def train_jobs_as_worker(work: Work, config: TrainConfig) -> None:
-    """What every process but the first does: train with it, and store nothing."""
-    jobs = [(fold.name, seed) for seed in work.trainings for fold in work.folds]
-    held = dict(zip(jobs, from_first(np.zeros(len(jobs), bool)).tolist(), strict=True))
-    skip = lambda fold, seed: held[fold.name, seed]  # noqa: E731
-    for _ in train_folds(work.micro, work.macro, work.folds, work.trainings, config, skip=skip):
+    """Take part in the training of the first process, and store nothing."""
+    keys = [(fold.name, replica) for replica in work.replicas for fold in work.folds]
+    cached = dict(zip(keys, from_first(np.zeros(len(keys), bool)).tolist(), strict=True))
+    skip = lambda fold, replica: cached[fold.name, replica]  # noqa: E731
+    for _ in train_folds(work.micro, work.macro, work.folds, work.replicas, config, skip=skip):
         pass
 
 
 def predict_jobs(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig) -> list[Prediction]:
-    """What each fold and seed says of its held-out clips, mean over its members.
+    """Predictions of each fold and seed for its test clips, averaged over the ensemble.
 
     Raises:
-      FloatingPointError: a lane's training diverged.
+      FloatingPointError: the training of a job diverged.
     """
-    together: dict[tuple[int, str], list[NDArray[np.float32]]] = defaultdict(list)
+    by_seed_and_fold: dict[tuple[int, str], list[NDArray[np.float32]]] = defaultdict(list)
     folds, keys = {}, []
 
     def each() -> Iterator[tuple[Fold, Params]]:
         for job in jobs:
             folds[job.fold.name] = job.fold
-            keys.append((work.seed_of(job.seed), job.fold.name))
+            keys.append((work.seed_of(job.replica), job.fold.name))
             yield job.fold, job.params
 
-    for (seed, subject), probabilities in zip(keys, predict_folds(each(), work.micro.image, config), strict=True):
+    for (seed, name), probabilities in zip(keys, predict_folds(each(), work.micro.image, config), strict=True):
         if not np.isfinite(probabilities).all():
-            where = f"fold {subject}, seed {seed}"
             raise FloatingPointError(
-                f"{where}: training diverged to non-finite numbers; lower --learning_rate or --inner_lr"
+                f"fold {name}, seed {seed}: training diverged to non-finite numbers; lower --learning_rate or --inner_lr"
             )
-        together[seed, subject].append(probabilities)
+        by_seed_and_fold[seed, name].append(probabilities)
     rows = []
-    for (seed, subject), ensemble_size in together.items():
-        rows += prediction_rows(work.micro, folds[subject], seed, np.mean(ensemble_size, axis=0))
+    for (seed, name), ensemble in by_seed_and_fold.items():
+        rows += prediction_rows(work.micro, folds[name], seed, np.mean(ensemble, axis=0))
     return rows
 
 
 def prediction_rows(
     micro: ClipSet, fold: Fold, seed: int, probabilities: NDArray[np.float32], clips: Sequence[int] | None = None
 ) -> list[Prediction]:
-    """Rows of the table for a fold's test clips, or for those of them that are named."""
+    """Rows of the table of predictions for a fold's test clips, or for the given ones of them."""
     tested = fold.test.tolist() if clips is None else clips
     return [
         Prediction(
@@ -159,7 +163,7 @@ def prediction_rows(
 
 
 class CompileClock:
-    """Seconds that JAX spends compiling, or reading compiled programs, inside the `with` block."""
+    """Seconds that JAX spends compiling, or loading compiled programs, inside the `with` block."""
 
     def __init__(self) -> None:
         self.seconds, self.programs = 0.0, 0
@@ -178,12 +182,12 @@ _running: list[CompileClock] = []
 
 @functools.cache
 def _listen() -> None:
-    """Once a process: JAX before 0.8 cannot forget a listener."""
+    """Register once per process: JAX before 0.8 cannot unregister a listener."""
 
-    def hear(event: str, duration_secs: float, **_: str | int) -> None:
+    def add(event: str, duration_secs: float, **_: str | int) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             for clock in _running:
                 clock.seconds += duration_secs
                 clock.programs += 1
 
-    jax.monitoring.register_event_duration_secs_listener(hear)
+    jax.monitoring.register_event_duration_secs_listener(add)

@@ -1,98 +1,175 @@
-"""Evaluation protocols: which folds there are, and which there should be."""
+"""Evaluation protocols: which clips each fold holds out, and how the held-out clips are evaluated."""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
-from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
+from experiments.cli.config import RunConfig
+from experiments.cli.flags import ConfigError
+from experiments.cli.runtime import is_first, wait_for_all
+from experiments.evaluation.baselines import baseline_configs, baseline_work
+from experiments.evaluation.cross_validation import Work, train_jobs_as_worker
+from experiments.evaluation.few_shot import evaluate_episodes
+from experiments.evaluation.groups import fold_without, group_of_subjects
+from experiments.evaluation.held_out import Evaluated, evaluate_held_out
+from experiments.evaluation.plan import Plan, PlannedRun
+from experiments.evaluation.data import check_data, prepare_checked, refuse_bad_clips
+from lightman_jax.data.corpora.registry import CORPORA
+from lightman_jax.data.corpora.registry import DATASETS
 from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.preparation.load import Prepared, load_clips
+from lightman_jax.meta.methods import METHODS
 from lightman_jax.training.folds import Fold, leave_one_subject_out
+from lightman_jax.training.leakage import check_leaks
 from lightman_jax.types import ClipSet
+
+_SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 1
+
+MakeFolds = Callable[[ClipSet, ClipSet | None], list[Fold]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """Folds to run and what a complete protocol has.
+class Protocol:
+    """One way to split the clips into folds and to evaluate them.
 
     Attributes:
-      title: how the protocol is printed.
-      folds: one a subject, or one a corpus.
-      folds_expected: of the complete protocol, over the corpora that are there.
-      missing: what the complete protocol has and the data have not, in words.
+      name: value of `--protocol`.
+      held_out: what a fold holds out, in one word.
+      make_folds: folds from micro clips and macro clips; raises `ValueError` if nothing can be held out.
+      gives_labels: whether some clips of the held-out subjects are given with their labels at test time.
     """
 
-    title: str
-    folds: list[Fold]
-    folds_expected: int
-    missing: list[str]
+    name: str
+    held_out: str
+    make_folds: MakeFolds
+    gives_labels: bool = False
+
+    def plan(self, dataset: str, prepared: Prepared) -> Plan:
+        """Folds of the data, and what the complete protocol has in addition.
+
+        Raises:
+          DataError: a class has no clip, or nothing can be held out.
+        """
+        micro, manifest, asked = prepared.micro, prepared.manifest, DATASETS[dataset]
+        absent = [name for index, name in enumerate(micro.classes) if not (micro.label == index).any()]
+        if absent:
+            raise DataError(
+                f"there is no clip of class {', '.join(absent)}; {asked.title} needs every class of {', '.join(micro.classes)}"
+            )
+        try:
+            folds = self.make_folds(micro, prepared.macro)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        by_corpus = self.held_out == "corpus"
+        suffix = ", one corpus left out" if by_corpus else ""
+        if manifest.stand_in:
+            return Plan(f"{asked.title} stand-in (invented clips){suffix}", folds, len(folds), [])
+        present = set(micro.dataset)
+        missing = [f"{CORPORA[name].title} is not there" for name in asked.corpora if name not in present]
+        subjects = 0
+        for count in manifest.counts:
+            if count.pool == "micro":
+                subjects += count.published_subjects or count.subjects
+                clips = sum(count.found.values())
+                if count.published and clips != sum(count.published.values()):
+                    missing.append(f"{count.title} has {clips} of {sum(count.published.values())} clips")
+        expected = len(asked.corpora) if by_corpus else subjects if self.held_out == "subject" else 0
+        labels = manifest.labels
+        title = asked.title if labels == "3" else f"{asked.title}, {len(micro.classes)} classes ({labels})"
+        return Plan(title + suffix, folds, max(expected, len(folds)), missing + list(manifest.notes))
+
+    def evaluate(self, run: PlannedRun, workdir: Path, console: Console, summary_writer: Any = None) -> Evaluated:
+        """Train, predict and score; writes into the workdir. See `evaluate_held_out` and `evaluate_episodes`."""
+        if self.gives_labels:
+            return Evaluated(evaluate_episodes(run, workdir, console))
+        return evaluate_held_out(run, self.held_out, workdir, console, summary_writer)
 
 
-def leave_one_corpus_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | None, manifest: dict[str, Any]) -> Plan:
-    """Plan one fold a corpus: trained on the others, tested on it; macro clips of the corpus leave with it.
+def _subject_folds(micro: ClipSet, macro: ClipSet | None) -> list[Fold]:
+    return leave_one_subject_out(micro.subject, macro.subject if macro is not None else ())
 
-    Two corpora with the classes by action units are the holdout-database evaluation of MEGC2018.
 
-    Args:
-      dataset: the protocol's name in the catalog.
-      micro: micro clips.
-      macro: macro clips or None.
-      manifest: of the prepared data.
-
-    Raises:
-      DataError: there is only one corpus, or a class is missing.
-    """
-    whole = leave_one_subject_out_plan(dataset, micro, macro, manifest)
+def _corpus_folds(micro: ClipSet, macro: ClipSet | None) -> list[Fold]:
+    """One fold per corpus; its macro clips are held out as well."""
     corpora = sorted(set(micro.dataset))
     if len(corpora) < 2:
-        raise DataError(
-            f"leave_one_dataset_out needs two corpora or more, found {', '.join(corpora)}; take --dataset=megc2019, or --protocol=loso"
+        raise ValueError(
+            f"leave_one_dataset_out needs at least two corpora, found {', '.join(corpora)}; choose --dataset=megc2019, or "
+            "--protocol=loso"
         )
     own, other = np.array(micro.dataset), np.array(micro.dataset if macro is None else macro.dataset)
-    folds = [
+    return [
         Fold(name=name, test=np.flatnonzero(own == name), train=own != name, macro_train=other != name)
         for name in corpora
     ]
-    expected = max(len(PROTOCOLS[dataset].corpora), len(folds))
-    return Plan(f"{whole.title}, one corpus left out", folds, expected, whole.missing)
 
 
-def leave_one_subject_out_plan(dataset: str, micro: ClipSet, macro: ClipSet | None, manifest: dict[str, Any]) -> Plan:
-    """Plan leave-one-subject-out over every corpus that is there, and name what is not.
+def _group_folds(micro: ClipSet, macro: ClipSet | None) -> list[Fold]:
+    """One fold per group of subjects."""
+    of_subject = group_of_subjects(micro.subject)
+    return [fold_without({g}, micro, macro, of_subject, name=f"group {g}") for g in sorted(set(of_subject.values()))]
 
-    Args:
-      dataset: the protocol's name in the catalog.
-      micro: micro clips.
-      macro: macro clips or None.
-      manifest: of the prepared data.
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("loso", "subject", _subject_folds),
+        Protocol("leave_one_dataset_out", "corpus", _corpus_folds),
+        Protocol("few_shot", "group", _group_folds, gives_labels=True),
+        Protocol("subject_calibration", "subject", _subject_folds, gives_labels=True),
+    )
+}
+"""What `--protocol` takes."""
+
+
+def plan_run(config: RunConfig, console: Console) -> PlannedRun:
+    """Prepare the data, on the first process before the others, and plan the folds and seeds of a run.
 
     Raises:
-      DataError: a class or all but one subject is missing, so that nothing can be held out.
+      ConfigError: the method cannot be evaluated under the protocol.
+      DataError: the data cannot be used as asked, or a fold would leak.
     """
-    protocol = PROTOCOLS[dataset]
-    absent = [name for index, name in enumerate(micro.classes) if not (micro.label == index).any()]
-    if absent:
-        raise DataError(
-            f"no clip of class {', '.join(absent)} is there; {protocol.title} needs every class of {', '.join(micro.classes)}"
+    protocol = PROTOCOLS[config.protocol]
+    if protocol.gives_labels and not METHODS[config.method_name].adapts:
+        raise ConfigError(
+            f"method {config.method_name} adapts to no task; {config.protocol} needs another method, such as --method=lightman"
         )
+    if not is_first():
+        wait_for_all("prepared")
+    prepared = _prepared(config, console)
+    if is_first():
+        wait_for_all("prepared")
+    plan = protocol.plan(config.data.dataset, prepared)
     try:
-        folds = leave_one_subject_out(micro.subject, macro.subject if macro is not None else ())
+        check_leaks(prepared.micro, prepared.macro, plan.folds, config.train.scaling)
     except ValueError as error:
         raise DataError(str(error)) from error
-    if manifest["stand_in"]:
-        return Plan(f"{protocol.title} stand-in (invented clips)", folds, len(folds), [])
-    present = set(micro.dataset)
-    missing = [f"{CORPORA[name].title} is not there" for name in protocol.corpora if name not in present]
-    expected = 0
-    for count in manifest["counts"]:
-        if count["pool"] == "micro":
-            expected += count["published_subjects"] or count["subjects"]
-            clips = sum(count["found"].values())
-            if count["published"] and clips != sum(count["published"].values()):
-                missing.append(f"{count['title']} has {clips} of {sum(count['published'].values())} clips")
-    title = (
-        protocol.title
-        if manifest["labels"] == "3"
-        else f"{protocol.title}, {len(micro.classes)} classes ({manifest['labels']})"
-    )
-    return Plan(title, folds, max(expected, len(folds)), missing + list(manifest["notes"]))
+    if config.dry_run:
+        plan = plan._replace(folds=plan.folds[:2])
+    manifest = prepared.manifest
+    seeds = config.seeds or (_SEEDS_ON_STAND_IN if manifest.stand_in else _SEEDS_ON_CORPUS)
+    # Where a network adapts to given clips, it is a single one.
+    size = 1 if protocol.gives_labels else config.ensemble_size_used
+    work = Work(manifest.dataset, prepared.micro, prepared.macro, plan.folds, range(seeds), size)
+    return PlannedRun(config, prepared, plan, work)
+
+
+def _prepared(config: RunConfig, console: Console) -> Prepared:
+    check = check_data(config.data, console.print)
+    prepared = load_clips(prepare_checked(config.data, check, console.print))
+    refuse_bad_clips(config.data, prepared.manifest.problems, check.reading.root, len(prepared.micro))
+    return prepared
+
+
+def train_as_worker(config: RunConfig) -> None:
+    """Take part in a run as a process other than the first: train with it, and write nothing."""
+    run = plan_run(config, Console(quiet=True))
+    configs = [config.trained]
+    if not PROTOCOLS[config.protocol].gives_labels:
+        configs += baseline_configs(config).values()
+    for trained in configs:
+        train_jobs_as_worker(baseline_work(run.work, trained, config), trained)

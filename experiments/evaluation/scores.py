@@ -1,16 +1,16 @@
-"""The table of predictions, and every score taken from it: pooled over folds, per seed, class, subject and corpus."""
+"""The table of predictions, and its scores: pooled over folds, per seed, class, subject and corpus."""
 
 import csv
 import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.files import write_whole
+from experiments.evaluation.run_result import ClassScore, CorpusScore, Estimate, Scores, SubjectScore
+from lightman_jax.files import write_atomic
 from lightman_jax.metrics import (
     absent_classes,
     accuracy,
@@ -21,18 +21,17 @@ from lightman_jax.metrics import (
     uar,
     uf1,
 )
-from lightman_jax.training.folds import natural_order
+from lightman_jax.types import natural_order
 
-RATES = {"uf1": uf1, "uar": uar, "accuracy": accuracy}
 _COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")
 _PROBABILITY, _VERSION = "p_", "format_version"
 FORMAT_VERSION = 1
-"""Of the table; a table of other programs need not have that column."""
+"""Of the table; a table of another program may omit that column."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One row of `predictions.csv`: one clip, tested in the fold that held its subject out, under one seed."""
+    """One row of `predictions.csv`: one clip, tested under one seed in the fold that holds out its subject."""
 
     clip: str
     dataset: str
@@ -45,21 +44,23 @@ class Prediction:
 
 
 def write_predictions(path: Path, rows: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """Write the table, probabilities in full float32 precision."""
+    """Write the table, with probabilities in full float32 precision."""
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow([*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION])
     for row in rows:
         numbers = [f"{value:.9g}" for value in row.probabilities]
         writer.writerow([*(getattr(row, name) for name in _COLUMNS), *numbers, FORMAT_VERSION])
-    write_whole(path, table.getvalue())
+    write_atomic(path, table.getvalue())
 
 
 def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:
-    """Read a table of predictions and its class names, the latter from its probability columns.
+    """Read a table of predictions, and its class names from the probability columns.
 
     Raises:
-      ValueError: no such table, a column or cell is missing, a cell is no number, or another format version; names the line.
+      ValueError: the file is not such a table, a column or cell is missing, a number cannot be read, or the format version differs;
+        names the line.
+      OSError: the file cannot be read.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -73,7 +74,7 @@ def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:
                 )
             rows = [_read_row(row, classes, f"{path}, line {reader.line_num}") for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no table of predictions ({error})") from error
+        raise ValueError(f"{path} is not a table of predictions ({error})") from error
     return rows, classes
 
 
@@ -85,7 +86,7 @@ def _read_row(row: dict[str, str | None], classes: Sequence[str], where: str) ->
     version = row.get(_VERSION, str(FORMAT_VERSION))
     if version != str(FORMAT_VERSION):
         raise ValueError(
-            f"{where} has format version {version}, this release reads {FORMAT_VERSION}; run that experiment anew"
+            f"{where} has format version {version}, this version of the package reads {FORMAT_VERSION}; run the experiment again"
         )
     cells = {name: str(row[name]) for name in names}
     try:
@@ -93,77 +94,75 @@ def _read_row(row: dict[str, str | None], classes: Sequence[str], where: str) ->
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     if not np.isfinite(probabilities).all():
-        raise ValueError(f"{where} has a probability that is not finite")
+        raise ValueError(f"{where} has a non-finite probability")
     return Prediction(
         **{name: cells[name] for name in _COLUMNS if name != "seed"}, seed=seed, probabilities=probabilities
     )
 
 
-def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_expected: int) -> dict[str, Any]:
-    """Score a table: confusion matrices pooled over folds, then rates, then mean and sd over seeds.
+def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_expected: int) -> Scores:
+    """Score a table of predictions: confusion matrices are pooled over folds, scores averaged over seeds.
 
     Args:
       rows: predictions of one or more seeds.
       classes: names of the label space, in the order of the matrices.
-      folds_expected: folds of the complete protocol; fewer in the table are counted, not filled in.
-
-    Returns:
-      A JSON-able dict; `interval` is the 95% subject bootstrap of the mean over seeds.
+      folds_expected: folds of the complete protocol; missing folds are reported, not filled in.
 
     Raises:
-      ValueError: no row, a clip predicted twice under a seed, seeds with different clips, or an unknown class.
+      ValueError: no row, a clip predicted twice under one seed, seeds with different clips, or an unknown class.
     """
     if not rows:
-        raise ValueError("the table has no prediction; nothing can be scored")
+        raise ValueError("the table has no prediction, so nothing can be scored")
     seeds = sorted({row.seed for row in rows})
-    first = check_seeds(rows)
+    clips = check_seeds(rows)
     subjects = sorted({row.subject for row in rows}, key=natural_order)
     counts = count_predictions(rows, classes, seeds, subjects)
     pooled = counts.sum(axis=1)
-    folds = sorted({row.fold for row in rows})
-    corpora = sorted({row.dataset for row in rows})
-    corpus_of = {row.subject: row.dataset for row in rows}
-    result: dict[str, Any] = {
-        "folds": len(folds),
-        "folds_expected": folds_expected,
-        "seeds": seeds,
-        "clips": len(first),
-        "subjects": len(subjects),
-        "classes": list(classes),
-        "class_counts": dict(zip(classes, pooled[0].sum(axis=1).tolist(), strict=True)),
-        "absent_classes": [classes[index] for index in absent_classes(pooled[0])],
-        **_rates(counts),
-        "per_class": {
-            name: {
-                "clips": int(pooled[0][index].sum()),
-                "f1": float(f1_per_class(pooled)[:, index].mean()),
-                "recall": _number(recall_per_class(pooled)[:, index].mean()),
-            }
-            for index, name in enumerate(classes)
+    sizes = pooled[0].sum(axis=1).tolist()
+    f1, recall = f1_per_class(pooled), recall_per_class(pooled)
+    return Scores(
+        folds=len({row.fold for row in rows}),
+        folds_expected=folds_expected,
+        seeds=tuple(seeds),
+        clips=len(clips),
+        subjects=len(subjects),
+        classes=tuple(classes),
+        class_counts=dict(zip(classes, sizes, strict=True)),
+        absent_classes=tuple(classes[index] for index in absent_classes(pooled[0])),
+        **_estimates(counts),
+        per_class={
+            name: ClassScore(sizes[k], float(f1[:, k].mean()), _number(recall[:, k].mean()))
+            for k, name in enumerate(classes)
         },
-        "per_subject": {
-            name: {
-                "clips": int(counts[0, index].sum()),
-                "class_counts": counts[0, index].sum(axis=1).tolist(),
-                "accuracy": float(accuracy(counts[:, index]).mean()),
-            }
+        per_subject={
+            name: SubjectScore(
+                clips=int(counts[0, index].sum()),
+                class_counts=tuple(counts[0, index].sum(axis=1).tolist()),
+                accuracy=float(accuracy(counts[:, index]).mean()),
+            )
             for index, name in enumerate(subjects)
         },
-        "confusion_per_seed": pooled.tolist(),
-    }
-    if len(corpora) > 1:
-        result["per_corpus"] = {}
-        for corpus in corpora:
-            part = counts[:, [index for index, name in enumerate(subjects) if corpus_of[name] == corpus]]
-            result["per_corpus"][corpus] = {"clips": int(part[0].sum()), "subjects": part.shape[1], **_rates(part)}
-    return result
+        confusion_per_seed=tuple(tuple(map(tuple, matrix)) for matrix in pooled.tolist()),
+        per_corpus=_score_corpora(counts, subjects, {row.subject: row.dataset for row in rows}),
+    )
+
+
+def _score_corpora(
+    counts: NDArray[np.int64], subjects: Sequence[str], corpus_of: dict[str, str]
+) -> dict[str, CorpusScore]:
+    found = {}
+    corpora = sorted(set(corpus_of.values()))
+    for corpus in corpora if len(corpora) > 1 else ():
+        part = counts[:, [index for index, name in enumerate(subjects) if corpus_of[name] == corpus]]
+        found[corpus] = CorpusScore(int(part[0].sum()), part.shape[1], **_estimates(part))
+    return found
 
 
 def check_seeds(rows: Sequence[Prediction]) -> dict[str, Prediction]:
-    """The first seed's rows by clip, once it is sure that every seed predicts the same clips, each once.
+    """Rows of the first seed by clip, after checking that every seed predicts the same clips, each once.
 
     Raises:
-      ValueError: a clip predicted twice under a seed, or seeds with different clips.
+      ValueError: a clip predicted twice under one seed, or seeds with different clips.
     """
     seeds = sorted({row.seed for row in rows})
     by_seed = {seed: _of_seed(rows, seed) for seed in seeds}
@@ -193,12 +192,12 @@ def count_predictions(
     """`[seeds, subjects, N, N]` confusion counts.
 
     Raises:
-      ValueError: a class that is not among `classes`.
+      ValueError: a label or prediction is not among `classes`.
     """
     number = {name: index for index, name in enumerate(classes)}
     unknown = sorted({name for row in rows for name in (row.label, row.prediction)} - set(number))
     if unknown:
-        raise ValueError(f"class {', '.join(unknown)} is not among the table's classes {', '.join(classes)}")
+        raise ValueError(f"class {', '.join(unknown)} is not a class of the table; it has {', '.join(classes)}")
     counts = np.zeros((len(seeds), len(subjects), len(classes), len(classes)), np.int64)
     for i, seed in enumerate(seeds):
         for j, subject in enumerate(subjects):
@@ -208,19 +207,14 @@ def count_predictions(
     return counts
 
 
-def _rates(counts: NDArray[np.int64]) -> dict[str, Any]:
+def _estimates(counts: NDArray[np.int64]) -> dict[str, Estimate]:
     pooled = counts.sum(axis=1)
-    result = {}
-    for name, rate in RATES.items():
-        values = rate(pooled)
-        low, high = bootstrap_interval(counts, rate)
-        result[name] = {
-            "mean": float(values.mean()),
-            "sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-            "interval": [low, high],
-            "per_seed": values.tolist(),
-        }
-    return result
+    found = {}
+    for name, score in {"uf1": uf1, "uar": uar, "accuracy": accuracy}.items():
+        values = score(pooled)
+        sd = float(values.std(ddof=1)) if len(values) > 1 else None
+        found[name] = Estimate(float(values.mean()), sd, bootstrap_interval(counts, score), tuple(values.tolist()))
+    return found
 
 
 def _number(value: float) -> float | None:

@@ -1,23 +1,27 @@
-"""From what a person points at to movements that networks can be asked about: found, or cut out where their frames are known."""
+"""Movements that a model predicts: found in a video, or cut out at known frame numbers; labelled clips that adapt the model."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from lightman_jax.data.vision.video import Unreadable, Video, find_videos, read_frames
 from numpy.typing import NDArray
 
 from experiments.cli.flags import ConfigError, refuse_unknown
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.tables import Row
+from lightman_jax.data.corpora.trees import list_frames
+from lightman_jax.data.corpora.user_table import read_rows, row_box, row_fps, row_path
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
-from lightman_jax.data.vision.faces import FaceBox
+from lightman_jax.data.vision.apex import middle_apex, spot_apex
+from lightman_jax.data.vision.faces import FaceBox, Whole
+from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted, cut_movement, search_movements
-from lightman_jax.data.vision.visibility import Whole
+from lightman_jax.data.vision.video import CONVERT, Unreadable, Video, find_videos, read_frames
 from lightman_jax.model.saved_model import Model
 
 Span = tuple[int, int, int]
-"""Numbers of onset, apex and offset frame, from 1."""
+"""Numbers of the onset, apex and offset frame, from 1."""
 
 SPAN = ("onset", "apex", "offset")
 
@@ -25,15 +29,23 @@ _PAIR = 2
 
 
 class Settings(NamedTuple):
-    """How recordings are read: what counts, the face if it is given, frames a second if they are given (else 0)."""
+    """How videos are read.
+
+    Attributes:
+      spot: thresholds of a movement.
+      box: box of the face; None searches for it.
+      fps: frames per second; 0 takes the number that the file states.
+      span: numbers of a known movement; None searches for movements.
+    """
 
     spot: SpotConfig
-    box: FaceBox | Whole | None
-    rate: float
+    box: FaceBox | Whole | None = None
+    fps: float = 0.0
+    span: Span | None = None
 
 
-class Labelled(NamedTuple):
-    """Clips of a person with their classes: images, class numbers, and a line to read on each."""
+class Support(NamedTuple):
+    """Labelled clips of a subject: images, class indices, and one printable line per clip."""
 
     images: NDArray[np.float32]
     label: NDArray[np.int32]
@@ -43,57 +55,58 @@ class Labelled(NamedTuple):
 def find_movements(
     video: Video,
     settings: Settings,
-    span: Span | None,
     on_frame: Callable[[int], None] | None = None,
     on_movement: Callable[[Spotted], None] | None = None,
 ) -> Search:
-    """Search a recording, or cut out the frames that are named; arguments and errors as `search_movements` and `cut_movement`."""
-    frames = read_frames(video)
-    if span is None and not video.is_video and len(video.paths) == _PAIR:
-        # Somebody has chosen an onset and an apex.
-        span = (1, 2, 2)
-    if span is not None:
-        one = cut_movement(frames, *span, config=settings.spot, box=settings.box)
-        if on_movement is not None:
-            on_movement(one)
-        return Search((one,), (), (), one.offset, whole=True)
-    rate = settings.rate or video.rate
-    return search_movements(frames, rate, settings.spot, box=settings.box, on_frame=on_frame, on_movement=on_movement)
+    """Search a video, or cut out a known movement; callbacks and errors as in `search_movements` and `cut_movement`.
+
+    Two images are an onset and an apex frame.
+    """
+    frames, spot, box = read_frames(video), settings.spot, settings.box
+    is_pair = not video.is_file and len(video.paths) == _PAIR
+    span = settings.span or ((1, 2, 2) if is_pair else None)
+    if span is None:
+        fps = settings.fps or video.fps
+        return search_movements(frames, fps, spot, box=box, on_frame=on_frame, on_movement=on_movement)
+    movement = cut_movement(frames, *span, config=spot, box=box)
+    if on_movement is not None:
+        on_movement(movement)
+    return Search((movement,), (), (), movement.offset, whole=True)
 
 
-def motion_for(model: Model, spotted: Spotted) -> NDArray[np.float32]:
-    """A movement as the image that a model takes."""
-    return motion_of_faces(spotted.faces, spotted.apex - spotted.onset, MotionConfig(**model.about["motion"]))
+def model_image(model: Model, movement: Spotted) -> NDArray[np.float32]:
+    """Represent a movement as an input image of a model."""
+    return motion_of_faces(movement.faces, movement.apex - movement.onset, MotionConfig(**model.about["motion"]))
 
 
-def why_nothing(search: Search, config: SpotConfig) -> str:
-    """Why there is no movement in a recording that could be read."""
+def no_movement_reason(search: Search, config: SpotConfig) -> str:
+    """Explain why a search found no movement."""
     if search.frames == 0:
-        return "no frame can be decoded; convert it, for example by ffmpeg -i FILE -c:v libx264 -crf 10 NEW.mp4"
+        return f"no frame can be decoded; {CONVERT}"
     if search.frames == 1:
-        return "a single picture has no movement; give onset and apex, or a film"
+        return "a single image has no movement; give onset and apex, or a video"
     if search.frames == _PAIR:
-        return "two frames of a film show no rise and fall; name them by --onset=1 --apex=2 if they are onset and apex"
-    if search.stretches and not search.curve:
-        longest = max(search.stretches, key=lambda stretch: stretch.last - stretch.first)
+        return "two frames of a video show no rise and fall; if they are onset and apex, give --onset=1 --apex=2"
+    if search.gaps and not search.curve:
+        longest = max(search.gaps, key=lambda gap: gap.last - gap.first)
         return f"{longest.reason} (frames {longest.first} to {longest.last} of {search.frames})"
-    most = max((pixels for _, pixels in search.curve), default=0.0)
-    if most >= config.least_pixels:
+    peak = max((pixels for _, pixels in search.curve), default=0.0)
+    if peak >= config.min_pixels:
         return (
-            "something moves, but nothing that plainly rises and falls within the recording; film from rest to rest, or name its "
+            "the face moves, but no movement clearly rises and falls within the video; record from rest to rest, or give its "
             "frames by --onset=N --apex=N"
         )
     return (
-        f"no movement that comes and goes stands out (the strongest has {most:.2f} pixels of a face 128 wide, at least "
-        f"{config.least_pixels:g} are needed); name its frames by --onset=N --apex=N if you see one"
+        f"no movement exceeds the noise: the strongest has {peak:.2f} pixels on a face 128 wide, at least "
+        f"{config.min_pixels:g} are needed; if you see one, give its frames by --onset=N --apex=N"
     )
 
 
-def named_span(onset: int | None, apex: int | None, offset: int | None) -> Span | None:
-    """Frames that somebody named; the offset is the apex where it is not.
+def check_span(onset: int | None, apex: int | None, offset: int | None) -> Span | None:
+    """Frame numbers given as flags; a missing offset is the apex.
 
     Raises:
-      ConfigError: one of onset and apex without the other.
+      ConfigError: the onset is given without the apex, or an offset without them.
     """
     if onset is None and apex is None and offset is None:
         return None
@@ -102,47 +115,68 @@ def named_span(onset: int | None, apex: int | None, offset: int | None) -> Span 
     return onset, apex, apex if offset is None else offset
 
 
-def read_labelled(table: Path, model: Model, settings: Settings) -> Labelled:
-    """Read labelled clips of a person.
+def read_support(table: Path, model: Model, settings: Settings) -> Support:
+    """Read labelled clips of a subject from a table in the format of `clips.csv`.
 
-    Args:
-      table: CSV with the columns path (from the table's folder), label and, as far as they are known, onset, apex, offset.
-      model: names the classes, and says what an image is.
-      settings: how recordings are read.
+    Columns `path` (relative to the table) and `label` (a class of the model); `onset`, `apex`, `offset`, `fps` and `box` where
+    known. Without frame numbers the strongest movement of the video is taken.
 
     Raises:
-      ConfigError: a method that adapts to nobody, no such table, or a row that cannot be used; names it.
-      OSError: it cannot be read.
+      ConfigError: the method does not adapt, or the table or one of its rows cannot be used.
     """
     if not model.adapts:
-        raise ConfigError(f"networks of method {model.about['method']} adapt to nobody; leave out --support")
+        raise ConfigError(f"networks of method {model.about['method']} do not adapt; leave out --support")
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{table} is no table ({error}); it needs the columns path and label") from error
-    if not rows or not {"path", "label"} <= rows[0].keys():
-        raise ConfigError(f"{table} needs the columns path and label, and a row a clip; give --support=TABLE.csv")
+        rows = read_rows(table, required=("path", "label")).rows
+    except DataError as error:
+        raise ConfigError(f"--support needs a table with the columns path and label: {error}") from error
+    if not rows:
+        raise ConfigError(f"{table} has no rows; --support needs the columns path and label, and one row per clip")
     images, labels, lines = [], [], []
-    for number, row in enumerate(rows, start=2):
-        where, word, label = f"{table}, line {number}", (row["path"] or "").strip(), (row["label"] or "").strip()
-        refuse_unknown(f"{where}: label", label, model.classes)
+    for row in rows:
+        path, label = row_path(row), row.text("label")
+        refuse_unknown(f"{row.where}: label", label, model.classes)
         try:
-            spotted = _strongest(table.parent / word, row, settings)
+            if not path:
+                raise ValueError("the path is missing")
+            movement = _row_movement(row, table.parent / path, settings, MotionConfig(**model.about["motion"]))
         except ValueError as error:
-            raise ConfigError(f"{where}: {word}: {error}. Mend or remove that row") from error
-        images.append(motion_for(model, spotted))
+            raise ConfigError(f"{row.where}: {path}: {error}. Correct or remove that row") from error
+        images.append(model_image(model, movement))
         labels.append(model.classes.index(label))
-        lines.append(f"{word} as {label}, frames {spotted.onset}-{spotted.apex}-{spotted.offset}")
-    return Labelled(np.stack(images), np.array(labels, np.int32), tuple(lines))
+        lines.append(f"{path} as {label}, frames {movement.onset}-{movement.apex}-{movement.offset}")
+    return Support(np.stack(images), np.array(labels, np.int32), tuple(lines))
 
 
-def _strongest(path: Path, row: dict[str, str], settings: Settings) -> Spotted:
+def _row_movement(row: Row, path: Path, settings: Settings, motion: MotionConfig) -> Spotted:
     video = find_videos([str(path)])[0]
     if isinstance(video, Unreadable):
         raise ValueError(video.reason)
-    cells = [(row.get(name) or "").strip() for name in SPAN]
-    search = find_movements(video, settings, named_span(*(int(cell) if cell else None for cell in cells)))
-    if not search.movements:
-        raise ValueError(why_nothing(search, settings.spot))
-    return max(search.movements, key=lambda one: -1.0 if np.isnan(one.pixels) else one.pixels)
+    box = row_box(row)
+    settings = settings._replace(
+        fps=row_fps(row) or settings.fps, box=settings.box if box is None else FaceBox(*box, "given")
+    )
+    onset, apex, offset = (row.number(name) for name in SPAN)
+    if onset is apex is offset is None:
+        search = find_movements(video, settings._replace(span=None))
+        if not search.movements:
+            raise ValueError(no_movement_reason(search, settings.spot))
+        return max(search.movements, key=lambda movement: -1.0 if np.isnan(movement.pixels) else movement.pixels)
+    last = apex if offset is None else offset
+    if onset is None or last is None:
+        raise ValueError("give the onset and the apex or offset, or leave all three cells empty")
+    span = (onset, last if apex is None else apex, last)
+    if path.is_dir():
+        # As in a corpus, the frame numbers are those in the names of the images.
+        frames = list_frames(path)
+        first, final = frames.numbers[0], frames.numbers[-1]
+        if not first <= min(span) <= max(span) <= final:
+            raise ValueError(f"the images are numbered {first} to {final}, so frames {span} do not exist")
+        video = video._replace(paths=frames.paths)
+        span = (frames.at(span[0]) + 1, frames.at(span[1]) + 1, frames.at(span[2]) + 1)
+    movement = find_movements(video, settings._replace(span=span)).movements[0]
+    if apex is None:
+        grey = [grey_image(face) for face in movement.faces]
+        index = spot_apex(grey) if motion.apex_policy == "spot" else max(1, middle_apex(len(grey)))
+        movement = movement._replace(apex=movement.onset + index)
+    return movement

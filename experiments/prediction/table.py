@@ -1,4 +1,4 @@
-"""What was predicted of recordings, one row each and one more for each further movement: on the terminal and as a table."""
+"""Predictions of videos, one row per movement: printed on the terminal and written as a table."""
 
 import csv
 import io
@@ -13,45 +13,45 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lightman_jax.files import write_whole
+from lightman_jax.files import write_atomic
 from lightman_jax.model.saved_model import Model
 
-FORMAT_VERSION = 1
-"""Of the table."""
+FORMAT_VERSION = 2
+"""Version of the table."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Row(NamedTuple):
-    """A movement and what the networks say of it, or why there is nothing to say.
+    """A movement and its prediction, or the reason why a video has none.
 
     Attributes:
-      name: of the recording.
-      reason: why nothing is predicted; empty if something is.
-      frames: of the recording; 0 if it cannot be read.
-      rate: frames a second; 0 is unknown.
-      span: numbers of onset, apex and offset frame, from 1.
-      pixels: peak displacement, pixels of a face 128 wide; not a number where frames were given by hand.
+      name: name of the video.
+      reason: why there is no prediction; empty if there is one.
+      frames: number of frames of the video; 0 if it cannot be read.
+      fps: frames per second; 0 if unknown.
+      span: numbers of the onset, apex and offset frame, from 1.
+      pixels: peak displacement in pixels of a face 128 wide; NaN if the frames were given.
       face: how and where the face was found.
       probabilities: `[networks, classes]`.
-      notes: what a reader must know.
-      sheet: the picture's name.
+      notes: doubts about the movement.
+      figure: path of the figure, relative to the table.
     """
 
     name: str
     reason: str = ""
     frames: int = 0
-    rate: float = 0.0
+    fps: float = 0.0
     span: tuple[int, int, int] | None = None
     pixels: float = np.nan
     face: str = ""
     probabilities: NDArray[np.floating] | None = None
     notes: tuple[str, ...] = ()
-    sheet: str = ""
+    figure: str = ""
 
 
-class Told(NamedTuple):
-    """Mean and sd of the networks' probabilities, the class with the largest mean, and the share of networks that choose it."""
+class Summary(NamedTuple):
+    """Mean and sd of the networks' probabilities, index of the largest mean, and share of the networks that predict this class."""
 
     mean: NDArray[np.floating]
     sd: NDArray[np.floating]
@@ -59,89 +59,77 @@ class Told(NamedTuple):
     agreement: float
 
 
-def told(probabilities: NDArray[np.floating]) -> Told:
-    """Sum up what networks say, `[networks, classes]`."""
+def summarize(probabilities: NDArray[np.floating]) -> Summary:
+    """Summarize the predictions `[networks, classes]` of all networks."""
     mean = probabilities.mean(axis=0)
     best = int(mean.argmax())
-    return Told(mean, probabilities.std(axis=0), best, float((probabilities.argmax(axis=1) == best).mean()))
-
-
-def trained_on(model: Model) -> str:
-    """One line on the clips that the networks have learned from."""
-    return str(model.about["data"]["origin"])
+    return Summary(mean, probabilities.std(axis=0), best, float((probabilities.argmax(axis=1) == best).mean()))
 
 
 def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> None:
-    """Write the rows as CSV; a cell that a spreadsheet would take for a formula gets an apostrophe; errors as `write_whole`.
+    """Write the rows as CSV; text that a spreadsheet would evaluate as a formula gets an apostrophe.
 
     Args:
-      path: of the table.
-      rows: in their order.
-      model: what has predicted.
-      adapted: labelled clips of the person that the networks were adapted to.
+      path: path of the table.
+      rows: in order.
+      model: the model that predicted.
+      adapted: number of labelled clips of the subject that the networks were adapted to.
+
+    Raises:
+      OSError: the table cannot be written.
     """
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
+    first = ("input", "status", "reason", "onset", "apex", "offset", "frames", "fps", "pixels", "face", "prediction")
     spread = [f"{part}_{name}" for part in ("p", "sd") for name in model.classes]
-    writer.writerow(
-        [
-            *("input", "status", "reason", "onset", "apex", "offset", "frames", "rate", "pixels", "face", "prediction"),
-            *spread,
-            *("agreement", "networks", "adapted", "notes", "sheet", "stand_in", "trained_on", "format_version"),
-        ]
-    )
+    last = ("agreement", "networks", "adapted", "notes", "figure", "stand_in", "trained_on", "format_version")
+    writer.writerow([*first, *spread, *last])
+    about = model.about
     for row in rows:
-        numbers: list[object] = [""] * (len(spread) + 1)
-        best = ""
+        prediction, numbers = "", [""] * (len(spread) + 1)
         if row.probabilities is not None:
-            said = told(row.probabilities)
-            best = model.classes[said.best]
-            numbers = [*(f"{value:.6g}" for value in (*said.mean, *said.sd)), f"{said.agreement:.3f}"]
+            mean, sd, best, agreement = summarize(row.probabilities)
+            prediction, numbers = model.classes[best], [*(f"{value:.6g}" for value in (*mean, *sd)), f"{agreement:.3f}"]
         cells = [
             *(row.name, "not predicted" if row.reason else "predicted", row.reason),
             *(row.span or ("", "", "")),
-            *(row.frames or "", f"{row.rate:g}" if row.rate else "", f"{row.pixels:.3f}" if row.pixels > 0 else ""),
-            *(row.face, best, *numbers, model.about["networks"], adapted, "; ".join(row.notes), row.sheet),
-            *(str(model.about["data"]["stand_in"]).lower(), trained_on(model), FORMAT_VERSION),
+            *(row.frames or "", f"{row.fps:g}" if row.fps else "", f"{row.pixels:.3f}" if row.pixels > 0 else ""),
+            *(row.face, prediction, *numbers, about["networks"], adapted, "; ".join(row.notes), row.figure),
+            *(str(about["stand_in"]).lower(), about["origin"], FORMAT_VERSION),
         ]
-        writer.writerow([_plain(cell) for cell in cells])
-    write_whole(path, table.getvalue())
+        writer.writerow([_escape_formula(cell) for cell in cells])
+    write_atomic(path, table.getvalue())
 
 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
-    """Print each row: what the networks say and how far they differ, or why there is nothing."""
-    heads = (*("frames (apex)", "moves", "prediction"), *model.classes, "agree")
+    """Print the prediction of each movement with the spread over the networks, or the reason why there is none."""
+    heads = (*("frames (apex)", "size", "prediction"), *model.classes, "agreement")
     table = Table(Column("input", overflow="fold"), *heads)
-    silent = []
     for row in rows:
         if row.probabilities is None or row.span is None:
-            silent.append((row.name, row.reason))
             continue
-        said = told(row.probabilities)
-        cells = [f"{mean:.2f} ± {sd:.2f}" for mean, sd in zip(said.mean, said.sd, strict=True)]
-        seconds = f" ({row.span[1] / row.rate:.2f} s)" if row.rate else ""
-        pixels = f"{row.pixels:.2f} px" if row.pixels > 0 else "-"
+        mean, sd, best, agreement = summarize(row.probabilities)
+        seconds = f" ({row.span[1] / row.fps:.2f} s)" if row.fps else ""
         table.add_row(
-            *(
-                escape(row.name),
-                "-".join(map(str, row.span)) + seconds,
-                pixels,
-                f"[bold]{escape(model.classes[said.best])}[/]",
-            ),
-            *(*cells, f"{100 * said.agreement:.0f}%"),
+            escape(row.name),
+            "-".join(map(str, row.span)) + seconds,
+            f"{row.pixels:.2f} px" if row.pixels > 0 else "-",
+            f"[bold]{escape(model.classes[best])}[/]",
+            *(f"{one:.2f} ± {spread:.2f}" for one, spread in zip(mean, sd, strict=True)),
+            f"{100 * agreement:.0f}%",
         )
     if table.row_count:
         console.print(table)
-    for name, reason in silent:
-        console.print(f"[yellow]nothing predicted[/] of {escape(name)}: {escape(reason)}")
-    notes = Counter(note for row in rows for note in row.notes)
-    for note, count in notes.items():
-        where = next(row.name for row in rows if note in row.notes)
+    for row in rows:
+        if row.reason:
+            console.print(f"[yellow]not predicted[/]: {escape(row.name)}: {escape(row.reason)}")
+    for note, count in Counter(note for row in rows for note in row.notes).items():
+        name = next(row.name for row in rows if note in row.notes)
         more = f" and {count - 1} more" if count > 1 else ""
-        console.print(escape(f"{where}{more}: {note}"), style="dim")
+        console.print(escape(f"{name}{more}: {note}"), style="dim")
 
 
-def _plain(cell: object) -> object:
+def _escape_formula(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
     text = cell.encode("utf-8", "backslashreplace").decode()

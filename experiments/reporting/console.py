@@ -1,143 +1,150 @@
-"""What a person reads: the box and tables on the terminal, and the two pictures in the workdir."""
+"""Tables on the terminal."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import matplotlib.pyplot as plt
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from experiments.reporting.pictures import save_figure
-from lightman_jax.data.corpora.catalog import PROTOCOLS
+from experiments.evaluation.comparison import Comparison
+from experiments.evaluation.run_result import Estimate, RunResult, Scores
+from lightman_jax.data.corpora.registry import DATASETS
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 
 STAND_IN_TEXT = (
-    "Invented stand-in clips, NOT a corpus. No number below says anything about {title} or about people.\n"
+    "Synthetic stand-in clips, NOT a corpus. The scores below are no result on {title} or on real faces.\n"
     "With real data: python -m experiments.run --dataset={dataset} --data_dir=FOLDER"
 )
 
 
 def make_console() -> Console:
-    """A terminal, or plain lines of fixed width when the output is piped."""
+    """A console for the terminal, or one of fixed width without styles when the output is piped."""
     console = Console(highlight=False, soft_wrap=False)
     return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def print_stand_in_box(console: Console, dataset: str) -> None:
-    """Say in a box that the data are invented."""
-    # A simulated corpus has no real data of its own.
-    text = STAND_IN_TEXT.format(title=PROTOCOLS[dataset].title, dataset="smic" if dataset == SIMULATED_AU else dataset)
+    """Print a box that states that the data are synthetic."""
+    # A simulated corpus has no real counterpart.
+    text = STAND_IN_TEXT.format(title=DATASETS[dataset].title, dataset="smic" if dataset == SIMULATED_AU else dataset)
     console.print(Panel(text, title="STAND-IN DATA", width=min(console.width, 110), style="yellow"))
 
 
-def headline(metrics: dict[str, Any]) -> str:
-    """One line: what was measured, on how many folds, seeds, clips and subjects."""
-    counts = "/".join(str(count) for count in metrics["class_counts"].values())
+def headline(result: RunResult) -> str:
+    """One line: method, data, and numbers of folds, seeds, clips and subjects."""
+    scores = scores_of(result)
+    counts = "/".join(str(count) for count in scores.class_counts.values())
     return (
-        f"{metrics['method']} on {metrics['title']}: {metrics['folds']}/{metrics['folds_expected']} folds, "
-        f"{_seeds(metrics)}, {metrics['clips']} clips ({counts}) of {metrics['subjects']} subjects"
+        f"{result.method} on {result.title}: {scores.folds}/{scores.folds_expected} folds, "
+        f"{seeds_text(scores)}, {scores.clips} clips ({counts}) of {scores.subjects} subjects"
     )
 
 
-def print_results(console: Console, metrics: dict[str, Any]) -> None:
-    """Print the headline, the pooled rates, the classes and the subjects."""
-    console.print()
-    console.print(headline(metrics), style="bold")
-    for line in (*metrics["missing"], *(f"class {name} has no clip" for name in metrics["absent_classes"])):
-        console.print(f"incomplete: {line}", style="yellow")
-    console.print(f"{metrics['rule']}; data: {metrics['data']['origin']}")
-    scores = Table(
-        "",
-        "UF1",
-        "UAR",
-        "accuracy",
-        title=f"Pooled over folds, mean ± sd of {_seeds(metrics)} [95% subject bootstrap]",
-    )
-    scores.add_row("all", *_rate_cells(metrics))
-    for name, part in metrics.get("per_corpus", {}).items():
-        scores.add_row(f"{name}, {part['clips']} clips", *_rate_cells(part))
-    console.print(scores)
-    classes = Table("class", "clips", "F1", "recall", title="Classes, mean over seeds")
-    for name, row in metrics["per_class"].items():
-        recall = "-" if row["recall"] is None else f"{row['recall']:.3f}"
-        classes.add_row(name, str(row["clips"]), f"{row['f1']:.3f}", recall)
-    console.print(classes)
-    subjects = Table("subject", "clips", "/".join(metrics["classes"]), "accuracy", title="Subjects, mean over seeds")
-    for name, row in metrics["per_subject"].items():
-        subjects.add_row(name, str(row["clips"]), "/".join(map(str, row["class_counts"])), f"{row['accuracy']:.3f}")
-    console.print(subjects)
+def scores_of(result: RunResult) -> Scores:
+    """The scores of a run that keeps predictions of folds.
+
+    Raises:
+      ValueError: the run keeps episodes.
+    """
+    if result.scores is None:
+        raise ValueError(f"a run of {result.protocol} keeps episodes, not predictions of folds")
+    return result.scores
 
 
-def print_baselines(console: Console, metrics: dict[str, Any]) -> None:
-    """Print each baseline's UF1 and how far the method is from it; without baselines, that they were left out."""
-    if not metrics["baselines"]:
-        console.print("baselines were left out: this result stands alone (--baselines=default)", style="yellow")
-        return
-    title = f"Beside it, and {metrics['method']} minus each"
-    table = Table("baseline", "UF1", "difference", "p, Holm", title=title)
-    for row in metrics["baselines"]:
-        spread = "" if row["sd"] is None else f" ± {row['sd']:.3f}"
-        low, high = row["interval"]
-        cells = (f"{row['uf1']:.3f}{spread}", f"{row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]")
-        table.add_row(row["name"], *cells, f"{row['p_holm']:.4f}")
-    console.print(table)
-
-
-def save_confusion_figure(path: Path, metrics: dict[str, Any]) -> None:
-    """Draw the confusion matrix pooled over folds, mean over seeds, with the recall of each cell's row."""
-    matrix = np.asarray(metrics["confusion_per_seed"], dtype=np.float64).mean(axis=0)
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    classes = metrics["classes"]
-    figure, axes = plt.subplots(figsize=(6.4, 5.4), layout="constrained")
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i in range(len(classes)):
-        for j in range(len(classes)):
-            colour = "white" if share[i, j] > 0.55 else "black"
-            axes.text(j, i, f"{matrix[i, j]:.1f}\n{share[i, j]:.0%}", ha="center", va="center", color=colour)
-    axes.set(xticks=range(len(classes)), yticks=range(len(classes)), xticklabels=classes, yticklabels=classes)
-    axes.set(xlabel="predicted", ylabel="true")
-    figure.colorbar(image, label="share of the true class", shrink=0.8)
-    rates = ", ".join(f"{label} {metrics[name]['mean']:.3f}" for label, name in (("UF1", "uf1"), ("UAR", "uar")))
-    _title(figure, metrics, f"clips, mean of {_seeds(metrics)}; {rates}")
-    save_figure(path, figure)
-
-
-def save_curves_figure(path: Path, metrics: dict[str, Any], histories: Sequence[dict[str, NDArray]]) -> None:
-    """Draw each loss over the outer steps: mean over folds and seeds, with the band from the 10th to the 90th percentile."""
-    names = [name for name in sorted(histories[0]) if name.endswith("_loss")]
-    figure, axes = plt.subplots(1, len(names), figsize=(3.2 * len(names), 3.6), layout="constrained", squeeze=False)
-    for panel, name in zip(axes[0], names, strict=True):
-        values = np.stack([history[name] for history in histories])
-        steps = np.arange(1, values.shape[1] + 1)
-        panel.fill_between(steps, *np.percentile(values, [10, 90], axis=0), alpha=0.25)
-        panel.plot(steps, values.mean(axis=0))
-        panel.set(title=name.replace("_", " "), xlabel="outer step", ylabel="nat")
-        panel.set_ylim(bottom=0)
-    _title(figure, metrics, f"training losses, {len(histories)} trainings, band 10 to 90%")
-    save_figure(path, figure)
-
-
-def _seeds(metrics: dict[str, Any]) -> str:
-    count = len(metrics["seeds"])
+def seeds_text(scores: Scores) -> str:
+    """`1 seed` or `5 seeds`."""
+    count = len(scores.seeds)
     return f"{count} seed{'s' if count > 1 else ''}"
 
 
-def _title(figure: Any, metrics: dict[str, Any], text: str) -> None:
-    figure.suptitle(f"{metrics['method']} on {metrics['title']}\n{text}", fontsize=10)
-    if metrics["data"]["stand_in"]:
-        figure.text(
-            0.5, 0.5, "STAND-IN DATA", fontsize=34, color="red", alpha=0.18, rotation=25, ha="center", va="center"
-        )
+def print_results(console: Console, result: RunResult) -> None:
+    """Print the headline, the pooled scores, and scores per class and per subject."""
+    scores = scores_of(result)
+    console.print()
+    console.print(headline(result), style="bold")
+    for line in (*result.missing, *(f"class {name} has no clip" for name in scores.absent_classes)):
+        console.print(f"incomplete: {line}", style="yellow")
+    console.print(f"{result.rule}; data: {result.data.origin}")
+    title = f"Pooled over folds, mean ± sd over {seeds_text(scores)} [95% subject bootstrap]"
+    table = Table("", "UF1", "UAR", "accuracy", title=title)
+    table.add_row("all", *map(_estimate, (scores.uf1, scores.uar, scores.accuracy)))
+    for name, part in scores.per_corpus.items():
+        table.add_row(f"{name}, {part.clips} clips", *map(_estimate, (part.uf1, part.uar, part.accuracy)))
+    console.print(table)
+    table = Table("class", "clips", "F1", "recall", title="Per class, mean over seeds")
+    for name, own in scores.per_class.items():
+        recall = "-" if own.recall is None else f"{own.recall:.3f}"
+        table.add_row(name, str(own.clips), f"{own.f1:.3f}", recall)
+    console.print(table)
+    table = Table("subject", "clips", "/".join(scores.classes), "accuracy", title="Per subject, mean over seeds")
+    for name, subject in scores.per_subject.items():
+        counts = "/".join(map(str, subject.class_counts))
+        table.add_row(name, str(subject.clips), counts, f"{subject.accuracy:.3f}")
+    console.print(table)
 
 
-def _rate_cells(part: dict[str, Any]) -> list[str]:
-    cells = []
-    for name in ("uf1", "uar", "accuracy"):
-        rate = part[name]
-        spread = "" if rate["sd"] is None else f" ± {rate['sd']:.3f}"
-        cells.append(f"{rate['mean']:.3f}{spread} [{rate['interval'][0]:.3f}, {rate['interval'][1]:.3f}]")
-    return cells
+def print_baselines(console: Console, result: RunResult) -> None:
+    """Print UF1 of each baseline and the difference between the run and it, or that no baseline was run."""
+    if not result.baselines:
+        console.print("no baseline was run: add --baselines=default for a comparison", style="yellow")
+        return
+    title = f"Baselines, and {result.method} minus each baseline"
+    table = Table("baseline", "UF1", "difference of UF1 [95%]", "p (Holm)", title=title)
+    for row in result.baselines:
+        difference = _difference(row.difference, None, row.interval)
+        table.add_row(row.name, _mean_sd(row.uf1, row.sd), difference, f"{row.p_holm:.4f}")
+    console.print(table)
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print UF1 of each run and the difference of each pair."""
+    runs = Table("run", "UF1", title="UF1, mean ± sd over seeds")
+    for run in comparison.runs:
+        runs.add_row(escape(run.name), _mean_sd(run.uf1, run.sd))
+    low, high = comparison.chance
+    runs.caption = f"95% of random predictions score between {low:.3f} and {high:.3f}"
+    console.print(runs)
+    table = Table(
+        title="First run minus second run",
+        caption="p: two-sided sign-flip test over subjects; Holm-corrected for all pairs of this table",
+    )
+    for column in ("first", "second", "difference of UF1 [95%]", "p", "p (Holm)", "effect"):
+        table.add_column(column, overflow="fold")
+    for pair in comparison.pairs:
+        difference = _difference(pair.difference, pair.sd, pair.interval)
+        effect = "" if pair.effect is None else f"{pair.effect:+.2f}"
+        p_values = (f"{pair.p:.4f}", f"{pair.p_holm:.4f}")
+        table.add_row(escape(pair.first), escape(pair.second), difference, *p_values, effect)
+    console.print(table)
+
+
+def print_episodes(console: Console, result: RunResult) -> None:
+    """Print the scores of a protocol with labelled test clips, one row per way to use these clips."""
+    episodes = result.episodes
+    assert episodes is not None
+    table = Table("way", episodes.measure, "minus not adapted", title=f"{result.protocol}, {result.rule}")
+    for name, row in episodes.ways.items():
+        difference = ""
+        if row.difference is not None and row.difference_interval is not None:
+            difference = _difference(row.difference, None, row.difference_interval)
+        if row.p is not None:
+            difference += f", p {row.p:.4f}"
+        table.add_row(name, f"{row.mean:.3f} {_interval(row.interval, '.3f')}", difference)
+    console.print(table)
+    if episodes.skipped:
+        console.print(f"too few clips for an episode: {', '.join(episodes.skipped)}", style="yellow")
+
+
+def _estimate(score: Estimate) -> str:
+    return f"{_mean_sd(score.mean, score.sd)} {_interval(score.interval, '.3f')}"
+
+
+def _difference(mean: float, sd: float | None, interval: tuple[float, float]) -> str:
+    return f"{mean:+.3f}{'' if sd is None else f' ± {sd:.3f}'} {_interval(interval, '+.3f')}"
+
+
+def _mean_sd(mean: float, sd: float | None) -> str:
+    return f"{mean:.3f}{'' if sd is None else f' ± {sd:.3f}'}"
+
+
+def _interval(interval: tuple[float, float], form: str) -> str:
+    return f"[{interval[0]:{form}}, {interval[1]:{form}}]"

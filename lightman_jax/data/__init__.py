@@ -1,8 +1,8 @@
-"""From a corpus as its licence holder downloads it to arrays: layouts, faces, motion, shards, and a stand-in."""
+"""From a corpus as downloaded to arrays: readers, faces and optical flow, simulated clips, preparation."""
 
 import os
 
-LARGEST_PICTURE = 1 << 26
-"""Pixels; a picture or film that claims more is refused before it is decoded. OpenCV reads the limit when it is loaded."""
+MAX_IMAGE_PIXELS = 1 << 26
+"""Larger images and video frames are refused before they are decoded. OpenCV reads the limit when it is loaded."""
 
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(LARGEST_PICTURE))
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_IMAGE_PIXELS))

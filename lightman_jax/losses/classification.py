@@ -1,4 +1,4 @@
-"""Pure losses of recognition: one value per clip, `where=` for padding, no reduction and no filtering in Python."""
+"""Classification losses: one value per clip, `where=` masks for padding, no reduction."""
 
 from typing import Literal, get_args
 
@@ -12,11 +12,11 @@ PRIMARY_FORMS: tuple[PrimaryForm, ...] = get_args(PrimaryForm)
 
 
 def mean_where(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
-    """Mean of the entries where `where` holds; 0 if it holds nowhere.
+    """Mean of the values under a mask; 0 if the mask is empty.
 
     Args:
       values: `[n]`.
-      where: `[n]` bool; None takes every entry.
+      where: `[n]` bool; None includes every value.
 
     Returns:
       Scalar.
@@ -32,14 +32,14 @@ def mean_where(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
 
 
 def keep_where(values: jax.Array, where: jax.Array | None) -> jax.Array:
-    """Zeros in the rows that are padding: whatever stood there, nan included, reaches neither value nor gradient.
+    """Set masked rows to zero, so that padding (nan included) affects neither values nor gradients.
 
     Args:
       values: `[n, ...]`.
-      where: `[n]` bool; None keeps every row.
+      where: `[n]` bool, False marks padding; None keeps every row.
 
     Returns:
-      Like `values`.
+      Array of the same shape.
 
     >>> keep_where(jnp.array([1.0, jnp.nan]), jnp.array([True, False])).tolist()
     [1.0, 0.0]
@@ -50,7 +50,7 @@ def keep_where(values: jax.Array, where: jax.Array | None) -> jax.Array:
 
 
 def at_least_single(dtype: jnp.dtype) -> jnp.dtype:
-    """The floating dtype to compute in: float32 for half precision, else the dtype itself.
+    """Floating-point dtype for computation: float32 for half precision, otherwise the dtype itself.
 
     >>> at_least_single(jnp.bfloat16).name, at_least_single(jnp.float32).name
     ('float32', 'float32')
@@ -64,15 +64,16 @@ def primary_loss(
     """Softmax cross-entropy of the micro-expression class, `-w_y log p_y`.
 
     Args:
-      logits: `[n, N]`, nats.
-      labels: `[n]` class indices.
-      where: `[n]` bool; padded clips give 0.
+      logits: `[n, N]`.
+      labels: `[n]` class indices y.
+      where: `[n]` bool, False marks padding.
       class_weights: `[N]` weights w, for example `balanced_weights`; None means 1.
 
     Returns:
-      `[n]`, nats.
+      `[n]` losses in nats; 0 for padding.
 
-    Reference: cross-entropy from optax. The abstract of arXiv 2404.12024 names no loss for the primary branch: Choice.
+    Reference: `optax.softmax_cross_entropy_with_integer_labels`. Choice: the abstract of arXiv 2404.12024 names no loss for the
+    primary branch.
 
     >>> print(primary_loss(jnp.array([[0.0, 0.0]]), jnp.array([1])))
     [0.6931472]
@@ -85,7 +86,7 @@ def primary_loss(
 
 
 def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None = None) -> jax.Array:
-    """Weights that make every class count alike, `w_c = n / (number of classes present * n_c)`.
+    """Class weights that give every class the same total weight, `w_c = n / (number of classes present * n_c)`.
 
     Args:
       labels: `[n]` class indices.
@@ -93,7 +94,7 @@ def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None
       where: `[n]` bool, False marks padding.
 
     Returns:
-      `[N]` float32; 0 for a class without a clip. Their mean over the clips is 1.
+      `[N]` float32; 0 for classes without clips. The mean weight per clip is 1.
 
     >>> balanced_weights(jnp.array([0, 0, 0, 1]), 3).tolist()
     [0.6666666865348816, 2.0, 0.0]
@@ -107,55 +108,54 @@ def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None
 def focal_loss(
     logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0, where: jax.Array | None = None
 ) -> jax.Array:
-    """Multi-class focal cross-entropy, `-sum_a y_a (1 - p_a)^gamma log p_a`; `gamma = 0` is `primary_loss`.
+    """Multi-class focal loss, `-sum_a y_a (1 - p_a)^gamma log p_a`; equal to `primary_loss` for `gamma = 0`.
 
-    `(1 - p)^gamma` is written as `exp(gamma log(1 - p))` with `log(1 - p)` held above a floor, so value and gradient
-    stay finite where p reaches 1.
+    Values and gradients are finite even where p reaches 1.
 
     Args:
-      logits: `[n, N]`, nats.
+      logits: `[n, N]`.
       labels: `[n]` class indices, or `[n, N]` soft labels y that sum to 1.
-      gamma: focus on hard clips, at least 0.
-      where: `[n]` bool; padded clips give 0.
+      gamma: focus on clips with small p, at least 0.
+      where: `[n]` bool, False marks padding.
 
     Returns:
-      `[n]`, nats.
+      `[n]` losses in nats; 0 for padding.
 
-    Reference: Lin et al. 2017, "Focal Loss for Dense Object Detection"; with soft labels as in Liu et al. 2019,
-    "Self-Supervised Generalisation with Meta Auxiliary Learning", where gamma is 2.
+    Reference: Lin et al. 2017, "Focal Loss for Dense Object Detection"; with soft labels and gamma 2 in Liu et al. 2019,
+    "Self-Supervised Generalisation with Meta Auxiliary Learning".
 
     >>> print(focal_loss(jnp.array([[0.0, 0.0]]), jnp.array([1]), gamma=2.0))
     [0.1732868]
     """
     chex.assert_rank([logits, labels], [2, {1, 2}])
     log_p = jax.nn.log_softmax(keep_where(logits, where), axis=1)
-    # Held strictly below 0, where 1 - p would lose every digit and its logarithm its gradient.
+    # log p is bounded below 0: at p = 1, the gradient of log(1 - p) would be infinite.
     tiny = jnp.asarray(jnp.finfo(logits.dtype).eps, logits.dtype)
     log_rest = jnp.log(-jnp.expm1(jnp.minimum(log_p, -tiny)))
     values = -jnp.exp(gamma * log_rest) * log_p
     if labels.ndim == 1:
         values = jnp.take_along_axis(values, labels[:, None], axis=1)[:, 0]
     else:
-        # A soft label of 0 beside a logit that overflows would otherwise be 0 times infinity.
+        # The inner where avoids 0 * inf for a soft label of 0 and an overflowing logit.
         soft = keep_where(labels, where)
         values = jnp.where(soft > 0, soft * jnp.where(soft > 0, values, 0), 0).sum(axis=1)
     return keep_where(values, where)
 
 
 def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
-    """How unevenly the clips together use the classes, `sum_a p_ia log q_a` with `q` the mean of `p` over the clips.
+    """Negative entropy of the class frequencies, `sum_a p_ia log q_a` with q the mean of p over the clips.
 
-    The mean over the clips is `sum_a q_a log q_a`, minus the entropy of q: lowest, `-log A`, where all classes are used
-    alike. It keeps generated labels from falling into one class.
+    The mean over the clips is `sum_a q_a log q_a`, with the minimum `-log A` where all classes are equally frequent. The loss
+    prevents generated labels from collapsing into one class.
 
     Args:
-      probabilities: `[n, A]`, rows that sum to 1; 0 and 1 are allowed.
-      where: `[n]` bool; padded clips give 0 and take no part in q.
+      probabilities: `[n, A]` rows p that sum to 1; 0 and 1 are allowed.
+      where: `[n]` bool, False marks padding.
 
     Returns:
-      `[n]`, nats.
+      `[n]` losses in nats; 0 for padding.
 
-    Reference: Liu et al. 2019, "Self-Supervised Generalisation with Meta Auxiliary Learning", the entropy term; its 1e-20
+    Reference: the entropy term of Liu et al. 2019, "Self-Supervised Generalisation with Meta Auxiliary Learning", with its 1e-20
     inside the logarithm.
 
     >>> print(entropy_loss(jnp.array([[1.0, 0.0], [0.0, 1.0]])))

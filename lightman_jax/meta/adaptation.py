@@ -1,7 +1,7 @@
-"""Adapt trained parameters to a few labelled clips, of one person for example, and predict others with them.
+"""Adapt trained parameters to a few labelled clips, for example of one subject, and predict other clips.
 
-Shots differ from task to task and change from call to call; clips are padded to the next power of two, so the compiled program is
-used again. Padding adds nothing: with no support clip at all the prediction is the one without adaptation.
+The number of labelled clips differs between tasks and calls. Clips are padded to the next power of two, so compiled programs are
+reused; padding does not change the result, and without labelled clips the prediction is that of the unadapted parameters.
 """
 
 import functools
@@ -14,59 +14,53 @@ from numpy.typing import ArrayLike, NDArray
 
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
-from lightman_jax.meta.methods import MethodConfig, adapted_parts, method_losses, prototype_head
+from lightman_jax.meta.methods import MethodConfig
+from lightman_jax.meta.objective import adapted_parts, classification_loss, prototype_head
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
-from lightman_jax.types import Clips, Params, Task
+from lightman_jax.types import Clips, Params
 
 Labelled = tuple[ArrayLike, ArrayLike]
 """Images `[n, H, W, C]` and their labels `[n]`."""
 
 
 def adapt_and_predict(
-    params: Params,
-    support: Clips,
-    images: jax.Array,
-    macro: Clips | None = None,
-    *,
-    config: MethodConfig,
-    network: NetworkConfig,
+    params: Params, support: Clips, images: jax.Array, *, config: MethodConfig, network: NetworkConfig
 ) -> jax.Array:
-    """Level one on a labelled support set, then the class probabilities of other clips, `softmax(logits(phi_K; images))`.
+    """Class probabilities of clips after adaptation to labelled clips, `softmax(logits(phi_K; images))`.
 
-    A pure function of one task, which sees no label of `images`. ProtoNet sets its head from the support instead.
+    The inner loop minimizes the primary loss of the support. ProtoNet computes its head from the support instead.
 
     Args:
-      params: trained, as `train_folds` yields them.
+      params: trained parameters from `train_folds`.
       support: labelled clips, scaled as in training; `where` False marks padding.
-      images: `[q, H, W, C]` clips to predict, scaled alike.
-      macro: macro-expression clips to align with; None leaves the alignment out of level one.
-      config: the method that trained `params`; its `bilevel` gives steps and rate (`LearnedLRParams` bring their rates).
+      images: `[q, H, W, C]` clips to predict, scaled in the same way.
+      config: the method that trained `params`; its `bilevel` gives steps and learning rate, unless `params` are
+        `LearnedLRParams`.
       network: sizes of the dual branch.
 
     Returns:
       `[q, N]` probabilities.
 
     Raises:
-      ValueError: the method `generated`, whose level one adapts to no task.
+      ValueError: the method `generated`, which has no inner loop over tasks.
     """
-    if config.variant == "generated":
-        raise ValueError("method 'generated' learns labels, not adaptation; choose lightman, maml, protonet, ...")
+    if not config.spec.adapts:
+        raise ValueError(
+            f"method {config.name!r} does not adapt to labelled clips; choose lightman, maml, protonet, ..."
+        )
     theta = initial_params(params)
+    if config.spec.prototypes:
+        head = prototype_head(theta, support, network=network)
+        # Without a labelled clip there is no prototype, and the trained head remains.
+        kept = jax.tree.map(functools.partial(jnp.where, support.where.any()), head, theta["primary"])
+        return jax.nn.softmax(apply_branches(theta | {"primary": kept}, images, config=network).logits)
     fixed = {name: part for name, part in theta.items() if name == "statistics"}
     branches = {name: part for name, part in theta.items() if name != "statistics"}
-    if config.variant == "prototype":
-        phi = theta | {"primary": prototype_head(theta, support, network=network)}
-        # Without a single clip there is no prototype: the trained head stays.
-        kept = jax.tree.map(functools.partial(jnp.where, support.where.any()), phi["primary"], theta["primary"])
-        return jax.nn.softmax(apply_branches(phi | {"primary": kept}, images, config=network).logits)
-    inner_loss = method_losses(config, network, align_inner=macro is not None).inner_loss
-    nothing = jax.tree.map(lambda x: x[:0], support)
-    task = Task(support=support, macro=nothing if macro is None else macro, query=nothing)
-    start = LearnedLRParams(branches, params.inner_lr) if isinstance(params, LearnedLRParams) else branches
+    loss = classification_loss(config, network)
     phi, _ = adapt(
-        start,
-        task,
-        inner_loss=lambda p, t: inner_loss(p | fixed, t),
+        LearnedLRParams(branches, params.inner_lr) if isinstance(params, LearnedLRParams) else branches,
+        support,
+        inner_loss=lambda p, clips: loss(p | fixed, clips),
         config=config.bilevel,
         adapted=adapted_parts(config),
     )
@@ -74,43 +68,40 @@ def adapt_and_predict(
 
 
 def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., list[NDArray[np.float32]]]:
-    """Build `adapter(params, supports, queries, macros=None) -> [probabilities]`, compiled, for any number of tasks and shots.
+    """Build a compiled function `adapter(params, supports, queries) -> [probabilities]` for any number of tasks and clips.
 
     Args:
       config: the method that trained the parameters.
       network: sizes of the dual branch.
 
     Returns:
-      A function of `params`, a sequence of labelled sets `(images [s,H,W,C], labels [s])`, a sequence of images `[q,H,W,C]`, and
-      None or a sequence of labelled macro sets, one each a task. It returns one `[q, N]` array a task.
+      A function of `params`, a sequence of labelled sets `(images [s,H,W,C], labels [s])` and a sequence of images `[q,H,W,C]`,
+      one each per task. It returns one `[q, N]` array per task.
 
     >>> from lightman_jax import init_params
     >>> network = NetworkConfig(width=8, embedding=4)
     >>> params = init_params(jax.random.key(0), config=network, image_shape=(8, 8, 3), classes=3)
     >>> adapter = make_adapter(MethodConfig(), network)
-    >>> two_people = [(np.ones((3, 8, 8, 3)), [0, 1, 2]), (np.ones((1, 8, 8, 3)), [2])]
-    >>> [p.shape for p in adapter(params, two_people, [np.ones((5, 8, 8, 3)), np.ones((2, 8, 8, 3))])]
+    >>> two_subjects = [(np.ones((3, 8, 8, 3)), [0, 1, 2]), (np.ones((1, 8, 8, 3)), [2])]
+    >>> [p.shape for p in adapter(params, two_subjects, [np.ones((5, 8, 8, 3)), np.ones((2, 8, 8, 3))])]
     [(5, 3), (2, 3)]
     """
     one = functools.partial(adapt_and_predict, config=config, network=network)
 
     @jax.jit
-    def program(params: Params, tasks: tuple[Clips, jax.Array, Clips | None]) -> jax.Array:
+    def program(params: Params, tasks: tuple[Clips, jax.Array]) -> jax.Array:
         return map_tasks(lambda task: one(params, *task), tasks, config.bilevel.task_mapping)
 
     def adapter(
-        params: Params,
-        supports: Sequence[Labelled],
-        queries: Sequence[ArrayLike],
-        macros: Sequence[Labelled] | None = None,
+        params: Params, supports: Sequence[Labelled], queries: Sequence[ArrayLike]
     ) -> list[NDArray[np.float32]]:
-        if len(supports) != len(queries) or (macros is not None and len(macros) != len(queries)):
-            counts = f"{len(supports)} supports, {len(queries)} queries" + (f", {len(macros)} macros" if macros else "")
-            raise ValueError(f"give one support set and one query set (and macro set) a task, got {counts}")
+        if len(supports) != len(queries):
+            raise ValueError(
+                f"give one support set and one query set per task, got {len(supports)} supports, {len(queries)} queries"
+            )
         images = [np.asarray(query, np.float32) for query in queries]
-        asked = pad_clips([(query, np.zeros(len(query), np.int32)) for query in images])
-        tasks = (pad_clips(supports), asked.image, None if macros is None else pad_clips(macros))
-        probabilities = np.asarray(program(params, tasks))
+        padded = pad_clips([(query, np.zeros(len(query), np.int32)) for query in images])
+        probabilities = np.asarray(program(params, (pad_clips(supports), padded.image)))
         return [p[: len(query)] for p, query in zip(probabilities, images, strict=False)]
 
     return adapter
@@ -126,7 +117,7 @@ def pad_clips(sets: Sequence[Labelled]) -> Clips:
       `Clips`: `image [T,n,H,W,C]` float32, `label [T,n]`, `where [T,n]`.
 
     Raises:
-      ValueError: no set, or images and labels of different number.
+      ValueError: no set, or a different number of images and labels.
 
     >>> pad_clips([(np.ones((3, 2, 2, 1)), [0, 1, 0])]).where.tolist()
     [[True, True, True, False]]
@@ -136,7 +127,7 @@ def pad_clips(sets: Sequence[Labelled]) -> Clips:
         raise ValueError("there is no task; give at least one labelled set, which may be empty")
     for images, labels in arrays:
         if len(images) != len(labels):
-            raise ValueError(f"{len(images)} images have {len(labels)} labels; give one label an image")
+            raise ValueError(f"{len(images)} images have {len(labels)} labels; give one label per image")
     longest, count = _power_of_two(max(len(labels) for _, labels in arrays)), _power_of_two(len(arrays))
     image = np.zeros((count, longest, *arrays[0][0].shape[1:]), np.float32)
     label, where = np.zeros((count, longest), np.int32), np.zeros((count, longest), bool)

@@ -1,13 +1,13 @@
-"""The generic two-level update. It knows no faces: any parameter tree, any task tree, any two losses.
+"""Bi-level update for any parameter tree, any task tree and any losses.
 
-    phi_K     = level one on inner_loss, from theta
+    phi_K     = inner loop on inner_loss, from theta
     J(theta)  = sum_T w_T [ outer_loss(phi_K, task) + initial_loss(theta, task) ] / sum_T w_T
-    theta     <- outer optimiser with grad J
+    theta     <- outer optimizer with grad J
 
-Losses are written for one task and return `(scalar, metrics)`; tasks carry a leading axis T here and nowhere else.
+Losses are written for one task and return `(scalar, metrics)`; trees of tasks have a leading axis T.
 """
 
-import functools
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -24,124 +24,82 @@ TASKS = "tasks"
 """Mesh axis over which the tasks of an outer step are split."""
 
 
-def outer_objective(
-    params: Params,
-    task: Any,
-    *,
-    inner_loss: LossFn,
-    outer_loss: LossFn,
-    initial_loss: LossFn | None = None,
-    config: BilevelConfig,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    adapted: Any = True,
-) -> tuple[jax.Array, Metrics]:
-    """Level two's objective on one task, `outer_loss(phi_K, task) + initial_loss(theta, task)`.
+@dataclasses.dataclass(frozen=True)
+class BilevelProblem:
+    """Losses and settings of a bi-level problem.
 
-    Args:
-      params: theta, or `LearnedLRParams`.
-      task: one task.
-      inner_loss: level one's loss.
-      outer_loss: judges the adapted parameters.
-      initial_loss: judges the parameters before adaptation; None leaves the term out.
+    Attributes:
+      inner_loss: loss of the inner loop.
+      outer_loss: loss of the adapted parameters.
       config: see `BilevelConfig`.
+      initial_loss: loss of the parameters before adaptation; None omits the term.
       inner_optimizer: see `adapt`.
       adapted: see `adapt`.
-
-    Returns:
-      `(scalar, metrics)` with scalars `inner/*` (of the last inner step), `outer/*` and `initial/*`.
-    """
-    phi, inner_metrics = adapt(
-        params, task, inner_loss=inner_loss, config=config, inner_optimizer=inner_optimizer, adapted=adapted
-    )
-    total, outer_metrics = outer_loss(phi, task)
-    metrics = {name: values[-1] for name, values in inner_metrics.items()}
-    metrics |= {"outer/loss": total, **{f"outer/{name}": v for name, v in outer_metrics.items()}}
-    if initial_loss is not None:
-        value, initial_metrics = initial_loss(initial_params(params), task)
-        metrics |= {"initial/loss": value, **{f"initial/{name}": v for name, v in initial_metrics.items()}}
-        total = total + value
-    return total, metrics
-
-
-def displacement_loss(inner_loss: LossFn, config: BilevelConfig, **settings: Any) -> LossFn:
-    """Reptile as a loss: `1/2 |theta - stop(phi_K)|^2`, whose gradient is `theta - phi_K`, the way that adaptation goes.
-
-    Args:
-      inner_loss: level one's loss.
-      config: level one's steps and rate.
-      **settings: `inner_optimizer` and `adapted`, see `adapt`.
-
-    Returns:
-      A loss for the update with `inner_steps=0`; its metrics are those of the last inner step.
-
-    Reference: Nichol et al. 2018, "On First-Order Meta-Learning Algorithms".
-
-    >>> pull = displacement_loss(lambda p, t: (0.5 * jnp.sum((p - t) ** 2), {}), BilevelConfig(inner_rate=0.5))
-    >>> jax.grad(lambda p: pull(p, jnp.array([0.0]))[0])(jnp.array([4.0])).tolist()
-    [2.0]
     """
 
-    def loss(params: Params, task: Any) -> tuple[jax.Array, Metrics]:
-        phi, metrics = adapt(lax.stop_gradient(params), task, inner_loss=inner_loss, config=config, **settings)
-        way = jax.tree.map(lambda p, q: p - lax.stop_gradient(q), params, phi)
-        squares = jnp.stack([jnp.sum(jnp.square(w)) for w in jax.tree.leaves(way)])
-        last = {name.removeprefix("inner/"): values[-1] for name, values in metrics.items() if name != "inner/loss"}
-        return 0.5 * squares.sum(), last
+    inner_loss: LossFn
+    outer_loss: LossFn
+    config: BilevelConfig
+    initial_loss: LossFn | None = None
+    inner_optimizer: optax.GradientTransformation | None = None
+    adapted: Any = True
 
-    return loss
+    def adapt(self, params: Params, task: Any) -> tuple[Params, Metrics]:
+        """Inner loop on one task, see `adapt`."""
+        return adapt(
+            params,
+            task,
+            inner_loss=self.inner_loss,
+            config=self.config,
+            inner_optimizer=self.inner_optimizer,
+            adapted=self.adapted,
+        )
 
+    def objective(self, params: Params, task: Any) -> tuple[jax.Array, Metrics]:
+        """Outer objective on one task, see `outer_objective`."""
+        phi, inner_metrics = self.adapt(params, task)
+        total, outer_metrics = self.outer_loss(phi, task)
+        metrics = {name: values[-1] for name, values in inner_metrics.items()}
+        metrics |= {"outer/loss": total, **{f"outer/{name}": v for name, v in outer_metrics.items()}}
+        if self.initial_loss is not None:
+            value, initial_metrics = self.initial_loss(initial_params(params), task)
+            metrics |= {"initial/loss": value, **{f"initial/{name}": v for name, v in initial_metrics.items()}}
+            total = total + value
+        return total, metrics
 
-def meta_gradient(
-    params: Params,
-    tasks: Any,
-    *,
-    inner_loss: LossFn,
-    outer_loss: LossFn,
-    initial_loss: LossFn | None = None,
-    config: BilevelConfig,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    adapted: Any = True,
-    task_weights: jax.Array | None = None,
-    mesh: Mesh | None = None,
-) -> tuple[Params, Metrics]:
-    """Gradient of `J(theta) = sum_T w_T outer_objective(theta, task_T) / sum_T w_T` through the inner steps.
+    def gradient(
+        self, params: Params, tasks: Any, *, task_weights: jax.Array | None = None, mesh: Mesh | None = None
+    ) -> tuple[Params, Metrics]:
+        """Gradient of the mean outer objective, see `meta_gradient`."""
+        count = jax.tree.leaves(tasks)[0].shape[0]
+        weights = jnp.ones(count) if task_weights is None else task_weights.astype(jnp.result_type(float))
+        shares = weights / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny)
+        if mesh is None or mesh.shape[TASKS] == 1:
+            return self._weighted_sum(params, tasks, shares)
 
-    Args:
-      params: theta, or `LearnedLRParams`.
-      tasks: a tree whose arrays all have the leading axis T.
-      inner_loss: level one's loss.
-      outer_loss: judges the adapted parameters.
-      initial_loss: judges theta itself, or None.
-      config: see `BilevelConfig`.
-      inner_optimizer: see `adapt`.
-      adapted: see `adapt`.
-      task_weights: `[T]` weights w, 0 or more; a task of weight 0 is padding and adds nothing, nan included. None means 1 each.
-      mesh: devices with an axis `tasks`, over which the tasks are split; None stays on one device. It may also be called inside
-        a `shard_map` that leaves this axis alone.
+        missing = -count % mesh.shape[TASKS]
+        # Copies of the first task with weight 0 fill up the last device.
+        filled = jax.tree.map(lambda x: jnp.concatenate([x, *[x[:1]] * missing]), tasks)
+        spread = jax.shard_map(
+            lambda *inputs: lax.psum(self._weighted_sum(*inputs), TASKS),
+            mesh=None if TASKS in jax.sharding.get_abstract_mesh().axis_names else mesh,
+            axis_names={TASKS},
+            in_specs=(PartitionSpec(), PartitionSpec(TASKS), PartitionSpec(TASKS)),
+            out_specs=PartitionSpec(),
+            check_vma=False,
+        )
+        return spread(params, filled, jnp.pad(shares, (0, missing)))
 
-    Returns:
-      `(gradient, metrics)`: a tree like `params`, and scalar weighted means over tasks with J itself as `loss`.
-    """
-    objective = functools.partial(
-        outer_objective,
-        inner_loss=inner_loss,
-        outer_loss=outer_loss,
-        initial_loss=initial_loss,
-        config=config,
-        inner_optimizer=inner_optimizer,
-        adapted=adapted,
-    )
+    def _weighted_sum(self, params: Params, tasks: Any, shares: jax.Array) -> tuple[Params, Metrics]:
+        def one_task(params: Params, task: Any) -> tuple[Params, Metrics]:
+            (value, metrics), gradient = jax.value_and_grad(self.objective, has_aux=True)(params, task)
+            return gradient, {"loss": value, **metrics}
 
-    def one_task(params: Params, task: Any) -> tuple[Params, Metrics]:
-        (value, metrics), gradient = jax.value_and_grad(objective, has_aux=True)(params, task)
-        return gradient, {"loss": value, **metrics}
+        def weigh(share: jax.Array, value: jax.Array) -> jax.Array:
+            share = jnp.expand_dims(share, range(share.ndim, value.ndim)).astype(value.dtype)
+            return jnp.where(share > 0, share * value, jnp.zeros_like(value))
 
-    def weigh(share: jax.Array, value: jax.Array) -> jax.Array:
-        share = jnp.expand_dims(share, range(share.ndim, value.ndim)).astype(value.dtype)
-        return jnp.where(share > 0, share * value, jnp.zeros_like(value))
-
-    def weighted_sum(params: Params, tasks: Any, shares: jax.Array) -> tuple[Params, Metrics]:
-        if side_by_side(config.task_mapping):
+        if uses_vmap(self.config.task_mapping):
             stacked = jax.vmap(one_task, in_axes=(None, 0))(params, tasks)
             return jax.tree.map(lambda x: weigh(shares, x).sum(axis=0), stacked)
         shapes = jax.eval_shape(one_task, params, jax.tree.map(lambda x: x[0], tasks))
@@ -153,88 +111,159 @@ def meta_gradient(
 
         return lax.scan(add, zeros, (tasks, shares))[0]
 
-    count = jax.tree.leaves(tasks)[0].shape[0]
-    weights = jnp.ones(count) if task_weights is None else task_weights.astype(jnp.result_type(float))
-    shares = weights / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny)
-    if mesh is None or mesh.shape[TASKS] == 1:
-        return weighted_sum(params, tasks, shares)
+    def make_update(
+        self, outer_optimizer: optax.GradientTransformation, mesh: Mesh | None = None
+    ) -> Callable[..., tuple[TrainState, Metrics]]:
+        """One outer step as a pure function, see `make_update`."""
 
-    missing = -count % mesh.shape[TASKS]
-    # What is missing to a whole number of tasks a device is filled with the first task, at weight 0.
-    filled = jax.tree.map(lambda x: jnp.concatenate([x, *[x[:1]] * missing]), tasks)
-    around = jax.sharding.get_abstract_mesh()
-    spread = jax.shard_map(
-        lambda *inputs: lax.psum(weighted_sum(*inputs), TASKS),
-        mesh=None if TASKS in around.axis_names else mesh,
-        axis_names={TASKS},
-        in_specs=(PartitionSpec(), PartitionSpec(TASKS), PartitionSpec(TASKS)),
-        out_specs=PartitionSpec(),
-        check_vma=False,
-    )
-    return spread(params, filled, jnp.pad(shares, (0, missing)))
+        def update(state: TrainState, tasks: Any, task_weights: jax.Array | None = None) -> tuple[TrainState, Metrics]:
+            gradient, metrics = self.gradient(state.params, tasks, task_weights=task_weights, mesh=mesh)
+            changes, opt_state = outer_optimizer.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, changes)
+            metrics |= {"gradient_norm": optax.tree.norm(gradient)}
+            return TrainState(params=params, opt_state=opt_state, step=state.step + 1), metrics
+
+        return update
+
+
+def outer_objective(
+    params: Params,
+    task: Any,
+    *,
+    inner_loss: LossFn,
+    outer_loss: LossFn,
+    config: BilevelConfig,
+    initial_loss: LossFn | None = None,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    adapted: Any = True,
+) -> tuple[jax.Array, Metrics]:
+    """Outer objective on one task, `outer_loss(phi_K, task) + initial_loss(theta, task)`.
+
+    Args:
+      params: theta, or `LearnedLRParams`.
+      task: one task.
+      inner_loss: loss of the inner loop.
+      outer_loss: loss of the adapted parameters.
+      config: see `BilevelConfig`.
+      initial_loss: loss of the parameters before adaptation; None omits the term.
+      inner_optimizer: see `adapt`.
+      adapted: see `adapt`.
+
+    Returns:
+      `(scalar, metrics)` with scalars `inner/*` (of the last inner step), `outer/*` and `initial/*`.
+    """
+    problem = BilevelProblem(inner_loss, outer_loss, config, initial_loss, inner_optimizer, adapted)
+    return problem.objective(params, task)
+
+
+def meta_gradient(
+    params: Params,
+    tasks: Any,
+    *,
+    inner_loss: LossFn,
+    outer_loss: LossFn,
+    config: BilevelConfig,
+    initial_loss: LossFn | None = None,
+    inner_optimizer: optax.GradientTransformation | None = None,
+    adapted: Any = True,
+    task_weights: jax.Array | None = None,
+    mesh: Mesh | None = None,
+) -> tuple[Params, Metrics]:
+    """Gradient of `J(theta) = sum_T w_T outer_objective(theta, task_T) / sum_T w_T` through the inner steps.
+
+    Args:
+      params: theta, or `LearnedLRParams`.
+      tasks: a tree whose arrays all have the leading axis T.
+      inner_loss: loss of the inner loop.
+      outer_loss: loss of the adapted parameters.
+      config: see `BilevelConfig`.
+      initial_loss: loss of the parameters before adaptation, or None.
+      inner_optimizer: see `adapt`.
+      adapted: see `adapt`.
+      task_weights: `[T]` weights w, 0 or more; a task of weight 0 is padding and contributes nothing, even if it contains nan.
+        None means 1 each.
+      mesh: devices with an axis `tasks`, over which the tasks are split; None uses one device. The call may also be inside a
+        `shard_map` that leaves this axis alone.
+
+    Returns:
+      `(gradient, metrics)`: a tree like `params`, and scalar weighted means over tasks, including J itself as `loss`.
+    """
+    problem = BilevelProblem(inner_loss, outer_loss, config, initial_loss, inner_optimizer, adapted)
+    return problem.gradient(params, tasks, task_weights=task_weights, mesh=mesh)
 
 
 def make_update(
     *,
     inner_loss: LossFn,
     outer_loss: LossFn,
-    initial_loss: LossFn | None = None,
     outer_optimizer: optax.GradientTransformation,
     config: BilevelConfig,
+    initial_loss: LossFn | None = None,
     inner_optimizer: optax.GradientTransformation | None = None,
     adapted: Any = True,
     mesh: Mesh | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Build one outer step, `update(state, tasks, task_weights=None) -> (state, metrics)`, pure and ready for `jax.jit`.
+    """Build one outer step, `update(state, tasks, task_weights=None) -> (state, metrics)`, a pure function for `jax.jit`.
 
     Args:
-      inner_loss: level one's loss.
-      outer_loss: judges the adapted parameters.
-      initial_loss: judges theta itself, or None.
+      inner_loss: loss of the inner loop.
+      outer_loss: loss of the adapted parameters.
       outer_optimizer: any optax transformation.
       config: see `BilevelConfig`.
+      initial_loss: loss of the parameters before adaptation, or None.
       inner_optimizer: see `adapt`.
       adapted: see `adapt`.
       mesh: see `meta_gradient`.
 
     Returns:
-      A function of a `TrainState` and a tree of tasks with leading axis T. Metrics are scalars, with `gradient_norm`.
+      A function of a `TrainState` and a tree of tasks with leading axis T. Metrics are scalars, including `gradient_norm`.
 
     >>> loss = lambda p, t: (0.5 * jnp.sum((p - t) ** 2), {})
     >>> optimizer = optax.sgd(1.0)
-    >>> update = make_update(inner_loss=loss, outer_loss=loss, outer_optimizer=optimizer, config=BilevelConfig(inner_rate=0.5))
+    >>> update = make_update(inner_loss=loss, outer_loss=loss, outer_optimizer=optimizer, config=BilevelConfig(inner_lr=0.5))
     >>> theta = jnp.array([4.0])
     >>> state = TrainState(params=theta, opt_state=optimizer.init(theta), step=jnp.int32(0))
     >>> state, metrics = update(state, jnp.zeros((2, 1)))
     >>> state.params.tolist()
     [3.0]
     """
-    gradient_of = functools.partial(
-        meta_gradient,
-        inner_loss=inner_loss,
-        outer_loss=outer_loss,
-        initial_loss=initial_loss,
-        config=config,
-        inner_optimizer=inner_optimizer,
-        adapted=adapted,
-        mesh=mesh,
-    )
+    problem = BilevelProblem(inner_loss, outer_loss, config, initial_loss, inner_optimizer, adapted)
+    return problem.make_update(outer_optimizer, mesh)
 
-    def update(state: TrainState, tasks: Any, task_weights: jax.Array | None = None) -> tuple[TrainState, Metrics]:
-        gradient, metrics = gradient_of(state.params, tasks, task_weights=task_weights)
-        changes, opt_state = outer_optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, changes)
-        metrics |= {"gradient_norm": optax.tree.norm(gradient)}
-        return TrainState(params=params, opt_state=opt_state, step=state.step + 1), metrics
 
-    return update
+def displacement_loss(inner_loss: LossFn, config: BilevelConfig, **settings: Any) -> LossFn:
+    """Reptile as a loss: `1/2 |theta - stop(phi_K)|^2`, whose gradient is the displacement `theta - phi_K`.
+
+    Args:
+      inner_loss: loss of the inner loop.
+      config: steps and learning rate of the inner loop.
+      **settings: `inner_optimizer` and `adapted`, see `adapt`.
+
+    Returns:
+      A loss for an update with `inner_steps=0`; its metrics are those of the last inner step.
+
+    Reference: Nichol et al. 2018, "On First-Order Meta-Learning Algorithms".
+
+    >>> reptile = displacement_loss(lambda p, t: (0.5 * jnp.sum((p - t) ** 2), {}), BilevelConfig(inner_lr=0.5))
+    >>> jax.grad(lambda p: reptile(p, jnp.array([0.0]))[0])(jnp.array([4.0])).tolist()
+    [2.0]
+    """
+
+    def loss(params: Params, task: Any) -> tuple[jax.Array, Metrics]:
+        phi, metrics = adapt(lax.stop_gradient(params), task, inner_loss=inner_loss, config=config, **settings)
+        displacement = jax.tree.map(lambda p, q: p - lax.stop_gradient(q), params, phi)
+        squares = jnp.stack([jnp.sum(jnp.square(d)) for d in jax.tree.leaves(displacement)])
+        last = {name.removeprefix("inner/"): values[-1] for name, values in metrics.items() if name != "inner/loss"}
+        return 0.5 * squares.sum(), last
+
+    return loss
 
 
 def map_tasks(fn: Callable[[Any], Any], tasks: Any, mapping: TaskMapping) -> Any:
-    """`fn` on each task of a tree with leading axis T, side by side or in turn as `mapping` says; results are stacked."""
-    return jax.vmap(fn)(tasks) if side_by_side(mapping) else lax.map(fn, tasks)
+    """Apply `fn` to each task of a tree with leading axis T, in parallel or in sequence; results are stacked."""
+    return jax.vmap(fn)(tasks) if uses_vmap(mapping) else lax.map(fn, tasks)
 
 
-def side_by_side(mapping: TaskMapping) -> bool:
-    """Whether tasks, or lanes, run side by side: asked for, or by `auto` on anything but a CPU."""
+def uses_vmap(mapping: TaskMapping) -> bool:
+    """Whether tasks, or training jobs, run in parallel: with `vmap`, and with `auto` on any backend but a CPU."""
     return mapping == "vmap" or (mapping == "auto" and jax.default_backend() != "cpu")

@@ -1,10 +1,4 @@
-"""Level one: what adapts parameters to one task, for any parameter tree, any task and any loss.
-
-    phi_0     = theta
-    phi_{k+1} = phi_k - alpha * grad inner_loss(phi_k, task)            k < K, on the adapted parameters
-
-alpha is a number, learnt beside theta (`LearnedLRParams`), or replaced by an optax transformation, which is differentiated through.
-"""
+"""Inner loop: adapt parameters to one task, for any parameter tree, task and loss."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -25,15 +19,16 @@ LRShape = Literal["scalar", "leaf", "entry"]
 
 @dataclasses.dataclass(frozen=True)
 class BilevelConfig:
-    """Settings of the two-level update.
+    """Settings of the bi-level update.
 
     Attributes:
-      inner_steps: K, 0 or more; 0 is plain training.
-      inner_lr: alpha, step size of level one; where alpha is learnt, its start.
-      first_order: stop the gradient through the inner gradients; a learnt alpha still gets its own.
-      task_mapping: vmap runs the tasks of a step, and the trainings of a device, side by side, scan one after the other; both
-        give the same gradient. auto is scan on a CPU, where side-by-side kernels become slow grouped convolutions, else vmap.
-      remat: recompute each inner step when differentiating, instead of storing it: less memory, more time.
+      inner_steps: K, number of inner steps, 0 or more; 0 is plain training.
+      inner_lr: alpha, step size of the inner loop, or its initial value if it is learned.
+      first_order: stop the gradient through the inner gradients; a learned alpha still receives its own gradient.
+      task_mapping: vmap computes the tasks of an outer step, and the training jobs of a device, in parallel; scan computes
+        them in sequence with the same gradient. auto is scan on a CPU, where parallel tasks become slow grouped
+        convolutions, and vmap elsewhere.
+      remat: recompute each inner step during differentiation instead of storing it; less memory, more time.
     """
 
     inner_steps: int = 1
@@ -44,20 +39,18 @@ class BilevelConfig:
 
     def __post_init__(self) -> None:
         if self.inner_steps < 0:
-            raise ValueError(f"inner steps {self.inner_steps} is negative; choose 0 (no adaptation), 1, 2, ...")
+            raise ValueError(f"inner_steps {self.inner_steps} is negative; choose 0 (no adaptation), 1, 2, ...")
         if self.inner_lr < 0:
-            raise ValueError(
-                f"inner rate {self.inner_lr} is negative; choose 0.02 to 0.1, or 0 to switch adaptation off"
-            )
+            raise ValueError(f"inner_lr {self.inner_lr} is negative; choose 0.02 to 0.1, or 0 to disable adaptation")
         if self.task_mapping not in TASK_MAPPINGS:
             raise ValueError(f"task_mapping {self.task_mapping!r} is unknown; choose one of {', '.join(TASK_MAPPINGS)}")
 
 
 @struct.dataclass
 class LearnedLRParams:
-    """Parameters and the inner rates that are learnt beside them; wherever `params` may stand, this may.
+    """Parameters together with learned inner learning rates; accepted wherever `params` is.
 
-    `inner_lr` is a tree like `params` or a prefix of it: one array of shape `()`, or one a leaf that broadcasts to the leaf.
+    `inner_lr` is a tree like `params` or a prefix of it: one array of shape `()`, or one array per leaf that broadcasts to it.
     """
 
     params: Params
@@ -65,26 +58,26 @@ class LearnedLRParams:
 
 
 def learn_inner_lr(params: Params, inner_lr: float, *, each: LRShape = "entry") -> LearnedLRParams:
-    """Put learnt inner rates beside parameters.
+    """Add learned inner learning rates to parameters.
 
     Args:
       params: any tree of arrays.
-      inner_lr: where every rate starts.
-      each: `scalar` learns one rate, `leaf` one for each array, `entry` one for each number (Meta-SGD).
+      inner_lr: initial value of every learning rate.
+      each: `scalar` learns one rate, `leaf` one per array, `entry` one per number (Meta-SGD).
 
     Returns:
-      `LearnedLRParams` for `adapt`, `meta_gradient` and the update; the outer optimiser then trains both.
+      `LearnedLRParams` for `adapt`, `meta_gradient` and the update; the outer optimizer then trains both.
 
     Raises:
       ValueError: unknown `each`.
 
     Reference: Li et al. 2017, "Meta-SGD" (`entry`); Antoniou et al. 2019, "How to train your MAML" (`leaf`).
 
-    >>> learn_inner_rate({"w": jnp.ones(2), "b": jnp.ones(1)}, 0.5, each="entry").inner_rate["w"].tolist()
+    >>> learn_inner_lr({"w": jnp.ones(2), "b": jnp.ones(1)}, 0.5, each="entry").inner_lr["w"].tolist()
     [0.5, 0.5]
     """
     if each not in get_args(LRShape):
-        raise ValueError(f"rates for each {each!r} are unknown; choose one of {', '.join(get_args(LRShape))}")
+        raise ValueError(f"each {each!r} is unknown; choose one of {', '.join(get_args(LRShape))}")
     if each == "scalar":
         return LearnedLRParams(params, jnp.asarray(inner_lr, jax.tree.leaves(params)[0].dtype))
     shape = (lambda p: p.shape) if each == "entry" else (lambda _: ())
@@ -100,86 +93,90 @@ def adapt(
     inner_optimizer: optax.GradientTransformation | None = None,
     adapted: Any = True,
 ) -> tuple[Params, Metrics]:
-    """Level one: K gradient steps on one task, `phi_{k+1} = phi_k - alpha grad inner_loss(phi_k, task)`.
+    """Take K gradient steps on one task, `phi_0 = theta`, `phi_{k+1} = phi_k - alpha grad inner_loss(phi_k, task)`.
 
     Differentiable with respect to `params` and `task`. With `first_order` the inner gradient is held constant.
 
     Args:
       params: theta, any tree of arrays, or `LearnedLRParams`.
-      task: whatever `inner_loss` takes, for one task.
+      task: one task, passed to `inner_loss`.
       inner_loss: `loss(params, task) -> (scalar, metrics)`.
-      config: steps, rate, order.
-      inner_optimizer: any optax transformation in place of `- alpha *`; its state starts anew with each task.
-        `config.inner_lr` is then not used; learnt rates multiply its updates.
-      adapted: which parameters move: a bool, or a tree of bools that is a prefix of `params`, for example
-        `{"backbone": False, "head": True}`. The others stay theta and cost no gradient.
+      config: inner steps, learning rate and order.
+      inner_optimizer: an optax transformation that replaces `- alpha *`, with a new state for each task. `config.inner_lr`
+        is then ignored; learned rates multiply its updates.
+      adapted: which parameters are adapted: a bool, or a tree of bools that is a prefix of `params`, for example
+        `{"backbone": False, "head": True}`. The others remain theta, without the cost of a gradient.
 
     Returns:
-      `(phi_K, metrics)`, phi without rates; metrics are `inner/loss` and the loss's own, each `[K]`, empty for K = 0.
+      `(phi_K, metrics)`, phi without learning rates; metrics are `inner/loss` and the loss's own, each `[K]`, empty for K = 0.
 
     Raises:
-      ValueError: an inner optimizer whose derivative is not finite where a gradient is 0 (Adam's square root), unless
-        `first_order`.
+      ValueError: the derivative of the inner optimizer is not finite at a zero gradient (Adam), unless `first_order`.
 
-    Reference: Finn et al. 2017, "Model-Agnostic Meta-Learning"; level one of arXiv 2404.12024.
+    Reference: Finn et al. 2017, "Model-Agnostic Meta-Learning"; the first level of arXiv 2404.12024.
 
     >>> loss = lambda p, t: (0.5 * jnp.sum((p - t) ** 2), {})
-    >>> phi, _ = adapt(jnp.array([4.0]), jnp.array([0.0]), inner_loss=loss, config=BilevelConfig(inner_rate=0.5))
+    >>> phi, _ = adapt(jnp.array([4.0]), jnp.array([0.0]), inner_loss=loss, config=BilevelConfig(inner_lr=0.5))
     >>> phi.tolist()
     [2.0]
     """
     theta = initial_params(params)
     if config.inner_steps == 0:
         return theta, {}
-    optimizer = optax.identity() if inner_optimizer is None else inner_optimizer
     if inner_optimizer is not None and not config.first_order:
         _refuse_infinite_derivative(inner_optimizer, theta)
-    # A prefix is spread over the leaves; what does not move is cut out of the tree and closed over.
+    # Parameters that are not adapted are removed from the tree and closed over.
     moves = jax.tree.map(lambda flag, part: jax.tree.map(lambda _: bool(flag), part), adapted, theta)
     moving = jax.tree.map(lambda flag, p: p if flag else None, moves, theta)
-    scale = _step_scale(params, moving, config, own_lr=inner_optimizer is not None)
+    whole = lambda part: jax.tree.map(  # noqa: E731
+        lambda flag, new, old: new if flag else old, moves, part, theta, is_leaf=lambda x: x is None
+    )
+    scale = _step_scale(params, moving, config, inner_optimizer)
+    phi, metrics = _inner_steps(moving, scale, lambda p: inner_loss(whole(p), task), config, inner_optimizer)
+    return whole(phi), metrics
 
-    def whole(part: Params) -> Params:
-        return jax.tree.map(
-            lambda flag, new, old: new if flag else old, moves, part, theta, is_leaf=lambda x: x is None
-        )
+
+def _inner_steps(
+    start: Params, scale: Params, loss: Any, config: BilevelConfig, optimizer: optax.GradientTransformation | None
+) -> tuple[Params, Metrics]:
+    """K steps on `loss(phi) -> (scalar, metrics)`; `scale` multiplies each step."""
+    transform = optax.identity() if optimizer is None else optimizer
 
     def step(carry: tuple[Params, Any], _: None) -> tuple[tuple[Params, Any], Metrics]:
         phi, state = carry
-        (value, metrics), gradient = jax.value_and_grad(lambda p: inner_loss(whole(p), task), has_aux=True)(phi)
+        (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(phi)
         if config.first_order:
             gradient = lax.stop_gradient(gradient)
-        direction, state = optimizer.update(gradient, state, phi)
+        direction, state = transform.update(gradient, state, phi)
         phi = jax.tree.map(lambda p, a, d: p + a * d, phi, scale, direction)
         return (phi, state), {"inner/loss": value, **{f"inner/{name}": v for name, v in metrics.items()}}
 
     if config.remat:
         step = jax.checkpoint(step, prevent_cse=False)
-    (phi, _), metrics = lax.scan(step, (moving, optimizer.init(moving)), None, length=config.inner_steps)
-    return whole(phi), metrics
+    (phi, _), metrics = lax.scan(step, (start, transform.init(start)), None, length=config.inner_steps)
+    return phi, metrics
 
 
 def initial_params(params: Params) -> Params:
-    """Theta itself, without the rates that may stand beside it."""
+    """Theta itself, without learned inner learning rates."""
     return params.params if isinstance(params, LearnedLRParams) else params
 
 
-def _step_scale(params: Params, moving: Params, config: BilevelConfig, *, own_lr: bool) -> Params:
-    """What multiplies a direction, for each moving leaf: minus alpha on gradients, plus on an optimiser's own updates."""
-    sign = 1.0 if own_lr else -1.0
+def _step_scale(
+    params: Params, moving: Params, config: BilevelConfig, optimizer: optax.GradientTransformation | None
+) -> Params:
+    """Factor of each adapted leaf's step: -alpha for gradients; +1, or the learned rate, for the updates of an optimizer."""
+    sign = -1.0 if optimizer is None else 1.0
     if not isinstance(params, LearnedLRParams):
-        constant = sign if own_lr else sign * config.inner_lr
+        constant = sign * config.inner_lr if optimizer is None else sign
         return jax.tree.map(lambda p: jnp.asarray(constant, p.dtype), moving)
-
-    def signed(rate: jax.Array, part: Params) -> Params:
-        shaped = lambda p: jnp.broadcast_to(sign * rate, p.shape)  # noqa: E731
-        return jax.tree.map(shaped, part)
-
-    return jax.tree.map(signed, params.inner_lr, moving)
+    return jax.tree.map(
+        lambda lr, part: jax.tree.map(lambda p: jnp.broadcast_to(sign * lr, p.shape), part), params.inner_lr, moving
+    )
 
 
 def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, theta: Params) -> None:
-    """Differentiate one step of the transformation where every gradient is 0, as a dead ReLU or a masked clip makes it."""
+    """Differentiate one step of the transformation at zero gradients, as a dead ReLU or a masked clip produces them."""
     with jax.ensure_compile_time_eval():
         zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), theta)
         state = optimizer.init(zeros)
@@ -189,11 +186,11 @@ def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, theta: 
             return jnp.stack([jnp.sum(u.astype(jnp.float32)) for u in jax.tree.leaves(updates)]).sum()
 
         slopes = jax.tree.leaves(jax.grad(total)(zeros))
-        # A transformation that holds traced numbers, a scheduled rate for example, cannot be looked at while tracing.
+        # A transformation that contains traced numbers, such as a scheduled rate, cannot be evaluated while tracing.
         finite = all(isinstance(s, jax.core.Tracer) or np.isfinite(np.asarray(s)).all() for s in slopes)
     if not finite:
         raise ValueError(
-            "the inner optimizer's derivative is not finite where a gradient is 0 (the square root in Adam's denominator), "
-            "so the second-order meta-gradient would be nan; give it eps_root, as in optax.adam(1e-2, eps_root=1e-8), "
-            "or set first_order=True"
+            "the inner optimizer's derivative is not finite at a zero gradient (the square root in Adam's denominator), "
+            "so the second-order meta-gradient would be nan; set eps_root, as in optax.adam(1e-2, eps_root=1e-8), "
+            "or first_order=True"
         )

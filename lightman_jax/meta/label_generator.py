@@ -1,14 +1,15 @@
-"""Variant "generated": a second network invents the auxiliary labels, and is trained so that learning them helps the first.
+"""MAXL-style label generator (Liu et al. 2019): a second network generates auxiliary labels that help the first to generalise.
 
 With theta the two-headed network, g the label generator, y the class and x the clips:
 
     fit(theta, g)  = mean [ focal(primary(theta; x), y) + focal(auxiliary(theta; x), labels(g; x, y)) ]
-    phase A        : theta <- network optimiser with the gradient of fit in theta
-    phase B        : theta+ = theta - alpha (grad_theta fit(theta, g) + decay theta)                  a virtual step, by `adapt`
-                     g <- generator optimiser with the gradient in g of  mean focal(primary(theta+; x), y) + weight entropy(labels)
+    phase A        : theta <- network optimizer with the gradient of fit in theta
+    phase B        : theta+ = theta - alpha (grad_theta fit(theta, g) + decay theta)                  virtual step, by `adapt`
+                     g <- generator optimizer with the gradient in g of  mean focal(primary(theta+; x), y) + weight entropy(labels)
 
-The gradient of phase B goes through the virtual step exactly. This is the mode of the authors' published code, which takes a finite
-difference there, and follows Liu et al. 2019, "Self-Supervised Generalisation with Meta Auxiliary Learning".
+The gradient of phase B passes exactly through the virtual step; the authors' published code approximates it by a finite difference.
+
+Reference: Liu et al. 2019, "Self-Supervised Generalisation with Meta Auxiliary Learning".
 """
 
 import dataclasses
@@ -34,16 +35,16 @@ _XAVIER = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
-    """The label generator of the method `generated`.
+    """Settings of the MAXL-style label generator (method `generated`; Liu et al. 2019).
 
     Attributes:
-      psi: auxiliary classes that each class is split into.
+      psi: auxiliary classes per class.
       entropy_weight: weight of the entropy of the generated labels.
-      entropy_in_gradient: train the generator on the entropy too, as the published text intends; false leaves it
-        out of every gradient, as the published code does in effect.
-      virtual_decay: weight decay inside the virtual step, biases and norms included.
+      entropy_in_gradient: train the generator on the entropy too, as the published text describes; false omits it
+        from every gradient, as the published code does in effect.
+      virtual_decay: weight decay in the virtual step, including biases and normalisation parameters.
       statistics_decay: decay of the running moments of batch normalisation.
-      published_optimizers: train by the published SGD schedule in place of AdamW, see `published_optimizers`.
+      published_optimizers: train with the published SGD schedule instead of AdamW.
     """
 
     psi: int = 5
@@ -55,13 +56,13 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         if self.psi < 1:
-            raise ValueError(f"psi {self.psi} leaves a class without auxiliary classes; choose 2 to 10, 5 is published")
+            raise ValueError(f"psi {self.psi} gives a class no auxiliary classes; choose 2 to 10 (published: 5)")
         if self.entropy_weight < 0 or self.virtual_decay < 0:
             raise ValueError(
                 f"entropy_weight {self.entropy_weight} and virtual_decay {self.virtual_decay} must be 0 or more"
             )
         if not 0 <= self.statistics_decay < 1:
-            raise ValueError(f"statistics_decay {self.statistics_decay} must lie in [0, 1); 0.9 is published")
+            raise ValueError(f"statistics_decay {self.statistics_decay} must be in [0, 1); published: 0.9")
 
 
 def init_generated(
@@ -73,25 +74,28 @@ def init_generated(
     classes: int,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
-    """Draw both networks; every kernel by (untruncated) Xavier normal, as published.
+    """Initialise both networks; every kernel by (untruncated) Xavier normal, as published.
 
-    A head is two dense layers, `D -> D -> outputs`, with ReLU between. At the published sizes (`vgg16`, width 64, 20 classes,
-    psi 5, 32x32x3) the network has 15,310,008 parameters and the generator 15,037,092.
+    A head is two dense layers, `D -> D -> outputs`, with a ReLU in between. At the published sizes (`vgg16`, width 64,
+    20 classes, psi 5, 32x32x3) the network has 15,310,008 parameters and the generator 15,037,092.
 
     Args:
       key: JAX random key.
-      network: backbone of both networks; published is `vgg16` of width 64 with `batch` normalisation.
+      network: backbone of both networks; published: `vgg16` of width 64 with `batch` normalisation.
       config: see `GeneratorConfig`.
       image_shape: `(H, W, C)`.
       classes: N.
       dtype: of the parameters.
 
     Returns:
-      `{"network": {"backbone", "primary", "auxiliary"}, "generator": {"backbone", "labels"}, "statistics": running moments}`; the
-      last is empty without batch normalisation.
+      `{"network": {"backbone", "primary", "auxiliary"}, "generator": {"backbone", "labels"}, "statistics": running moments}`;
+      the statistics are empty without batch normalisation.
     """
     images = jnp.zeros((1, *image_shape), dtype)
     backbone = _backbone(network)
+
+    def draw_dense(key: jax.Array, inputs: int, outputs: int) -> Params:
+        return {"kernel": _XAVIER(key, (inputs, outputs), dtype), "bias": jnp.zeros(outputs, dtype)}
 
     def draw(key: jax.Array, heads: dict[str, int]) -> tuple[Params, Params]:
         keys = jax.random.split(key, 1 + 2 * len(heads))
@@ -100,10 +104,12 @@ def init_generated(
         params = {"backbone": variables["params"]}
         for row, (name, outputs) in enumerate(heads.items()):
             params[name] = {
-                "hidden": _draw_dense(keys[1 + 2 * row], width, width, dtype),
-                "output": _draw_dense(keys[2 + 2 * row], width, outputs, dtype),
+                "hidden": draw_dense(keys[1 + 2 * row], width, width),
+                "output": draw_dense(keys[2 + 2 * row], width, outputs),
             }
-        stored = jax.tree.map(_fresh, variables.get(STATISTICS, {}), is_leaf=lambda x: isinstance(x, Moments))
+        # Running moments start with mean 0 and variance 1.
+        fresh = lambda m: Moments(jnp.zeros_like(m.mean), jnp.ones_like(m.variance), m.pixels)  # noqa: E731
+        stored = jax.tree.map(fresh, variables.get(STATISTICS, {}), is_leaf=lambda x: isinstance(x, Moments))
         return params, stored
 
     network_key, generator_key = jax.random.split(key)
@@ -122,17 +128,15 @@ def generate_labels(
     psi: int,
     where: jax.Array | None = None,
 ) -> jax.Array:
-    """Soft auxiliary labels inside the block of each clip's class, `softmax(logits + log mask)`.
-
-    The mask is 1 on the psi auxiliary classes of the clip's class and 1e-8 elsewhere, as published.
+    """Soft auxiliary labels within the block of each clip's class, see `masked_softmax`.
 
     Args:
-      generator: from `init_generated`.
+      generator: g, from `init_generated`.
       images: `[n, H, W, C]`.
       labels: `[n]` classes.
-      network: the backbone's sizes.
-      psi: auxiliary classes a class.
-      where: `[n]` bool, False marks padding; it matters to batch normalisation alone.
+      network: sizes of the backbone.
+      psi: auxiliary classes per class.
+      where: `[n]` bool, False marks padding.
 
     Returns:
       `[n, N psi]`, rows that sum to 1.
@@ -142,12 +146,12 @@ def generate_labels(
 
 
 def masked_softmax(logits: jax.Array, labels: jax.Array, *, psi: int) -> jax.Array:
-    """`softmax(logits + log mask)`, the mask 1 on entries `[y psi, (y + 1) psi)` and 1e-8 elsewhere.
+    """`softmax(logits + log mask)`, with mask 1 on entries `[y psi, (y + 1) psi)` and 1e-8 elsewhere, as published.
 
     Args:
       logits: `[n, N psi]`.
       labels: `[n]` classes y.
-      psi: auxiliary classes a class.
+      psi: auxiliary classes per class.
 
     Returns:
       `[n, N psi]`.
@@ -160,7 +164,7 @@ def masked_softmax(logits: jax.Array, labels: jax.Array, *, psi: int) -> jax.Arr
 
 
 def generated_logits(params: Params, images: jax.Array, *, network: NetworkConfig) -> jax.Array:
-    """Class logits `[n, N]` of the trained network, with its running moments if it uses batch normalisation."""
+    """Class logits `[n, N]` of the trained network; batch normalisation uses the running moments."""
     (features, _), _ = _apply(params["network"], images, network, None, params[STATISTICS])
     return _head(params["network"]["primary"], features)
 
@@ -168,14 +172,7 @@ def generated_logits(params: Params, images: jax.Array, *, network: NetworkConfi
 def generated_losses(
     params: Params, generator: Params, clips: Clips, *, network: NetworkConfig, config: GeneratorConfig
 ) -> tuple[jax.Array, dict[str, Any]]:
-    """`fit(theta, g)` on one batch, focal with exponent 2 for both heads.
-
-    Args:
-      params: the two-headed network theta.
-      generator: g.
-      clips: the batch.
-      network: the backbone's sizes.
-      config: see `GeneratorConfig`.
+    """`fit(theta, g)` on one batch, with focal losses of exponent 2 for both heads.
 
     Returns:
       `(fit, aux)`, aux with scalars `primary_loss`, `auxiliary_loss`, `entropy` and the batch's moments as `statistics`.
@@ -202,15 +199,7 @@ def generator_objective(
     config: GeneratorConfig,
     virtual_lr: jax.Array | float,
 ) -> tuple[jax.Array, Metrics]:
-    """Phase B's objective: the primary loss after a virtual step on the generated labels, plus the entropy term.
-
-    Args:
-      generator: g.
-      params: theta, from before or after phase A.
-      clips: the batch.
-      network: the backbone's sizes.
-      config: see `GeneratorConfig`.
-      virtual_rate: alpha, the network's current rate.
+    """Objective of phase B: the primary loss after a virtual step of size `virtual_lr`, plus the entropy term.
 
     Returns:
       `(scalar, metrics)` with the scalars `primary_loss` (after the step) and `entropy`.
@@ -220,7 +209,8 @@ def generator_objective(
         value, aux = generated_losses(theta, *task, network=network, config=config)
         return value, {"entropy": aux["entropy"]}
 
-    step = optax.chain(optax.add_decayed_weights(config.virtual_decay), _scaled(virtual_lr))
+    scaled = optax.stateless(lambda updates, _: jax.tree.map(lambda u: -jnp.asarray(virtual_lr, u.dtype) * u, updates))
+    step = optax.chain(optax.add_decayed_weights(config.virtual_decay), scaled)
     after, inner_metrics = adapt(
         params, (generator, clips), inner_loss=inner_loss, inner_optimizer=step, config=BilevelConfig(inner_steps=1)
     )
@@ -239,19 +229,19 @@ def make_generator_update(
     generator_optimizer: optax.GradientTransformation,
     virtual_lr: optax.Schedule | float,
 ) -> Callable[[TrainState, Clips], tuple[TrainState, Metrics]]:
-    """Build one step of both phases, `update(state, clips) -> (state, metrics)`, pure and ready for `jax.jit`.
+    """Build one step of both phases, `update(state, clips) -> (state, metrics)`, a pure function for `jax.jit`.
 
     Args:
-      network: sizes of both networks' backbone.
+      network: sizes of the backbone of both networks.
       config: see `GeneratorConfig`.
-      network_optimizer: of phase A.
-      generator_optimizer: of phase B.
-      virtual_rate: alpha, a number or a schedule over steps; published is the network's own current rate.
+      network_optimizer: optimizer of phase A.
+      generator_optimizer: optimizer of phase B.
+      virtual_lr: alpha, a number or a schedule over steps; published: the current learning rate of the network.
 
     Returns:
       A function of the `TrainState` from `init_generated_state` and one batch of clips.
 
-    Reference: Liu et al. 2019. Choice: one batch serves both phases and they alternate batch by batch; published code runs a
+    Reference: Liu et al. 2019. Choice: both phases use the same batch and alternate batch by batch; the published code runs a
     whole epoch of A, then one of B.
     """
 
@@ -262,9 +252,9 @@ def make_generator_update(
         )
         changes, network_state = network_optimizer.update(gradient, state.opt_state["network"], params)
         params = optax.apply_updates(params, changes)
-        rate = virtual_lr(state.step) if callable(virtual_lr) else virtual_lr
+        alpha = virtual_lr(state.step) if callable(virtual_lr) else virtual_lr
         (value, metrics), slope = jax.value_and_grad(generator_objective, has_aux=True)(
-            generator, params, clips, network=network, config=config, virtual_lr=rate
+            generator, params, clips, network=network, config=config, virtual_lr=alpha
         )
         changes, generator_state = generator_optimizer.update(slope, state.opt_state["generator"], generator)
         new = {
@@ -292,7 +282,7 @@ def init_generated_state(
     network_optimizer: optax.GradientTransformation,
     generator_optimizer: optax.GradientTransformation,
 ) -> TrainState:
-    """`TrainState` of the two phases at step 0, from the parameters of `init_generated`."""
+    """`TrainState` of both phases at step 0, from the parameters of `init_generated`."""
     opt_state = {
         "network": network_optimizer.init(params["network"]),
         "generator": generator_optimizer.init(params["generator"]),
@@ -303,20 +293,17 @@ def init_generated_state(
 def published_optimizers(
     steps: int,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation, optax.Schedule]:
-    """SGD with rates .01 (network) and .001 (generator), halved after each quarter of training, weight decay 5e-4 on all.
-
-    Args:
-      steps: of the whole training, published as 200 epochs.
+    """SGD with learning rates .01 (network) and .001 (generator), halved after each quarter of `steps`, weight decay 5e-4.
 
     Returns:
       `(network_optimizer, generator_optimizer, virtual_lr)` for `make_generator_update`.
 
-    Reference: Liu et al. 2019; decay on biases and norms too, as published code has it.
+    Reference: Liu et al. 2019; the decay includes biases and normalisation parameters, as in the published code.
     """
 
-    def halved(rate: float) -> optax.Schedule:
+    def halved(lr: float) -> optax.Schedule:
         quarter = max(steps // 4, 1)
-        return optax.piecewise_constant_schedule(rate, {quarter * k: 0.5 for k in (1, 2, 3)})
+        return optax.piecewise_constant_schedule(lr, {quarter * k: 0.5 for k in (1, 2, 3)})
 
     def descent(schedule: optax.Schedule) -> optax.GradientTransformation:
         return optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(schedule))
@@ -325,16 +312,7 @@ def published_optimizers(
 
 
 def running_moments(running: Params, batch: Params, decay: float) -> Params:
-    """`decay * running + (1 - decay) * batch` for mean and unbiased variance.
-
-    Args:
-      running: tree of `Moments`.
-      batch: tree of `Moments` of one batch, its variance biased.
-      decay: from 0 to below 1.
-
-    Returns:
-      A tree like `running`.
-    """
+    """`decay * running + (1 - decay) * batch` over trees of `Moments`, with the variance of `batch` made unbiased."""
 
     def blend(old: Moments, new: Moments) -> Moments:
         unbiased = new.variance * (new.pixels / jnp.maximum(new.pixels - 1, 1))
@@ -348,15 +326,6 @@ def _backbone(network: NetworkConfig) -> Backbone:
     return make_backbone(network).clone(kernel_init=_XAVIER)
 
 
-def _draw_dense(key: jax.Array, inputs: int, outputs: int, dtype: DTypeLike) -> Params:
-    return {"kernel": _XAVIER(key, (inputs, outputs), dtype), "bias": jnp.zeros(outputs, dtype)}
-
-
-def _fresh(moments: Moments) -> Moments:
-    """Running moments before the first batch: mean 0, variance 1."""
-    return Moments(jnp.zeros_like(moments.mean), jnp.ones_like(moments.variance), moments.pixels)
-
-
 def _head(params: Params, features: jax.Array) -> jax.Array:
     return dense(params["output"], nn.relu(dense(params["hidden"], features)))
 
@@ -364,7 +333,7 @@ def _head(params: Params, features: jax.Array) -> jax.Array:
 def _features(
     params: Params, images: jax.Array, network: NetworkConfig, where: jax.Array | None
 ) -> tuple[jax.Array, Params]:
-    """Features with the moments of this batch, and those moments."""
+    """Features normalised by the moments of this batch, and those moments."""
     (features, _), moments = _apply(params, keep_where(images, where), network, where, None)
     return features, moments
 
@@ -377,7 +346,3 @@ def _apply(
         return _backbone(network).apply(variables | {STATISTICS: statistics}, images, where), statistics
     outputs, stored = _backbone(network).apply(variables, images, where, mutable=[STATISTICS])
     return outputs, stored.get(STATISTICS, {})
-
-
-def _scaled(rate: jax.Array | float) -> optax.GradientTransformation:
-    return optax.stateless(lambda updates, _: jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, updates))

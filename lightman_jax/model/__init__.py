@@ -1,1 +1,1 @@
-"""."""
+"""Trained networks as ensembles, checkpoints and exported files."""

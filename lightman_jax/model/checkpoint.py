@@ -1,6 +1,6 @@
-"""Save and restore parameters with orbax, with free metadata and a digest of every file; a damaged step gives way to an older one.
+"""Save and restore parameters with orbax, with metadata and a digest of every file; an older step replaces a damaged one.
 
-Orbax itself restores other weights without a word when a bit of its files has changed.
+The digests are needed because orbax silently restores other weights when a bit of its files has changed.
 """
 
 import hashlib
@@ -13,17 +13,17 @@ import jax
 import orbax.checkpoint as ocp
 
 from lightman_jax.files import (
-    read_sealed_json,
-    remove_parts,
+    read_checksummed_json,
+    remove_leftovers,
+    reporting_disk_full,
     require_space,
-    scratch_for,
-    telling_space,
-    write_sealed_json,
+    temporary_path,
+    write_checksummed_json,
 )
 from lightman_jax.types import Params
 
-FORMAT_VERSION = 3
-"""Since 3 a folder keeps several steps."""
+FORMAT_VERSION = 4
+"""Since 3 a folder keeps several steps; since 4 the metadata of a run are a `ModelCard`."""
 
 _ABOUT = "checkpoint.json"
 _PARAMS = "params"
@@ -34,34 +34,34 @@ _SPARE = 1 << 20
 def save_params(folder: Path, step: int, params: Params, metadata: dict[str, Any], *, keep: int = 2) -> None:
     """Write parameters after `step` outer steps as `folder/step_N`; returns when they are on disk.
 
-    A process that is killed leaves the step whole or leaves it out. Choice: the newest steps are kept, and no best one: which step
-    is best would have to be asked of clips that training must not see.
+    If the process is killed, the step is complete or absent. Choice: the newest steps are kept, not the best one, because the best
+    step could only be selected on clips that training must not use.
 
     Args:
-      folder: of this training's checkpoints alone, with one writer at a time.
-      step: outer steps done.
+      folder: folder for the checkpoints of this training only, with one writer at a time.
+      step: number of outer steps taken.
       params: any tree of arrays.
-      metadata: JSON-able.
-      keep: how many of the newest steps stay; the older one is there for the day the newer is damaged.
+      metadata: JSON values.
+      keep: number of newest steps to keep; older ones are the fallback for a damaged newest step.
 
     Raises:
-      OSError: the folder cannot be written; on a full disk with the bytes needed and free.
+      OSError: the folder cannot be written; for a full disk the message has the bytes needed and free.
     """
     target = folder.absolute() / f"{_STEP}{step}"
-    remove_parts(folder)
+    remove_leftovers(folder)
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(params)) + _SPARE
     require_space(target, size)
-    scratch = scratch_for(target)
+    scratch = temporary_path(target)
     scratch.mkdir(parents=True)
     try:
         with (
-            telling_space(target, size),
+            reporting_disk_full(target, size),
             ocp.StandardCheckpointer(multiprocessing_options=_this_process_alone()) as checkpointer,
         ):
             checkpointer.save(scratch / _PARAMS, params)
             checkpointer.wait_until_finished()
         about = {"format_version": FORMAT_VERSION, "step": step, "metadata": metadata, "files": _digests(scratch)}
-        write_sealed_json(scratch / _ABOUT, about)
+        write_checksummed_json(scratch / _ABOUT, about)
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
@@ -72,7 +72,7 @@ def save_params(folder: Path, step: int, params: Params, metadata: dict[str, Any
 
 
 def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]]:
-    """Read the newest whole checkpoint of a folder; a damaged newer one is named in a warning.
+    """Read the newest intact checkpoint of a folder; a warning names damaged newer ones.
 
     Args:
       folder: written by `save_params`.
@@ -82,14 +82,14 @@ def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]
       `(step, params, metadata)`.
 
     Raises:
-      ValueError: no checkpoint there, or none that is whole and of this format version, or other shapes; names the file.
+      ValueError: no checkpoint, none that is intact and of this format version, or other shapes; the message names the file.
     """
     place, about = _newest(folder)
     return about["step"], _restore(place / _PARAMS, like), about["metadata"]
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """What the newest whole checkpoint of a folder says of itself, without its parameters; errors and warning as `load_params`."""
+    """Metadata of the newest intact checkpoint of a folder; errors and warning as in `load_params`."""
     return _newest(folder)[1]["metadata"]
 
 
@@ -97,7 +97,7 @@ def _newest(folder: Path) -> tuple[Path, dict[str, Any]]:
     steps = _steps(folder)
     if not steps:
         raise ValueError(
-            f"{folder} does not exist or holds no checkpoint; give the folder of one, for example WORKDIR/checkpoints/seed_0"
+            f"{folder} does not exist or has no checkpoint; give the folder of one, for example WORKDIR/checkpoints/seed_0"
         )
     damage = []
     for place in steps:
@@ -107,10 +107,11 @@ def _newest(folder: Path) -> tuple[Path, dict[str, Any]]:
             damage.append(str(error))
             continue
         if damage:
-            warnings.warn(f"{'; '.join(damage)}: the older step {about['step']} is used", stacklevel=3)
+            warnings.warn(f"{'; '.join(damage)}: using the older step {about['step']}", stacklevel=3)
         return place, about
     raise ValueError(
-        f"{'; '.join(damage)}; run the same command again: it is written anew from the trainings that are kept"
+        f"{'; '.join(damage)}; run the same `python -m experiments.run` command again: it rewrites the checkpoint from the "
+        "stored training jobs"
     )
 
 
@@ -121,8 +122,8 @@ def _restore(path: Path, like: Params) -> Params:
 
 
 def _checked(place: Path) -> dict[str, Any]:
-    """What a step's own list says, once every file is as the list has it."""
-    about = read_sealed_json(place / _ABOUT)
+    """Content of a step's `checkpoint.json`, after the digests of all files were checked."""
+    about = read_checksummed_json(place / _ABOUT)
     if about.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"{place} has format version {about.get('format_version')}, this release reads {FORMAT_VERSION}"
@@ -130,12 +131,12 @@ def _checked(place: Path) -> dict[str, Any]:
     found, expected = _digests(place), about["files"]
     differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if differing:
-        raise ValueError(f"{place / differing[0]} is not as it was written")
+        raise ValueError(f"{place / differing[0]} has changed since it was written")
     return about
 
 
 def _steps(folder: Path) -> list[Path]:
-    """Folders of steps, the newest first."""
+    """Folders of steps, newest first."""
     found = [path for path in folder.glob(f"{_STEP}*") if path.name.removeprefix(_STEP).isdecimal()]
     return sorted(found, key=lambda path: int(path.name.removeprefix(_STEP)), reverse=True)
 
@@ -146,7 +147,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _this_process_alone() -> ocp.options.MultiprocessingOptions:
-    """One of several processes reads or writes while the others go on; it must not wait for them."""
+    """Only this process reads or writes, so it must not wait for the others."""
     own = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"

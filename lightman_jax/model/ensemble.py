@@ -1,8 +1,4 @@
-"""All networks of a run as one predictor: what each says of a clip, where it looks, and what it says once it knows a person.
-
-The networks of all folds and seeds have seen different people and random numbers; how far they differ is the only spread there is.
-They share most of their clips, so it is smaller than the error on a person whom none has seen.
-"""
+"""Prediction, saliency and adaptation by all networks of a run."""
 
 import dataclasses
 import functools
@@ -14,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from lightman_jax.meta.adaptation import adapt_and_predict
-from lightman_jax.meta.methods import make_method
-from lightman_jax.preprocessing import mirror_flow, scale_flow
+from lightman_jax.meta.method_functions import make_method
+from lightman_jax.preprocessing import mirror_average, scale_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.types import Clips, Params
 
@@ -23,11 +19,14 @@ _SEQUENCE = 5
 
 
 class Ensemble(NamedTuple):
-    """Trained networks, one behind the other.
+    """Trained networks, stacked.
+
+    The networks of all folds and seeds differ in training subjects and random numbers. They share most of their clips, so their
+    spread is smaller than the error on an unseen subject.
 
     Attributes:
       params: as `train_folds` yields them, every leaf `[m, ...]`.
-      mean_square: `[m, 1, (1,) 1, 1, C]` from `training_mean_square` of each network's training clips; only `fold_rms` reads it.
+      mean_square: `[m, 1, (1,) 1, 1, C]`, `training_mean_square` of each network's training clips; used by `fold_rms` only.
     """
 
     params: Params
@@ -39,24 +38,41 @@ class EnsemblePrograms(NamedTuple):
 
     Attributes:
       predict: `(ensemble, images) -> [m, b, N]` probabilities, each network's mean over a clip and its mirror image.
-      look: `(ensemble, images) -> [b, H, W]`, where the class with the largest mean probability depends on the movement.
-      adapt: `(ensemble, support images [s, ...], labels [s], images) -> [m, b, N]`, each network adapted by level one to labelled
-        clips of the same person first; None for the method `generated`, which adapts to no task.
+      saliency: `(ensemble, images) -> [b, H, W]`, saliency of the class with the largest mean probability, averaged over networks
+        and frames.
+      adapt: `(ensemble, support images [s, ...], labels [s], images) -> [m, b, N]`, probabilities after the inner loop on labelled
+        clips of the same subject; None for `generated`, which does not adapt.
     """
 
     predict: Callable[[Ensemble, jax.Array], jax.Array]
-    look: Callable[[Ensemble, jax.Array], jax.Array]
+    saliency: Callable[[Ensemble, jax.Array], jax.Array]
     adapt: Callable[[Ensemble, jax.Array, jax.Array, jax.Array], jax.Array] | None
 
 
-def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsemblePrograms:
-    """Build the functions of networks that were trained by `config`.
-
-    Sensitivity is `|x * d logit_c / d x|` summed over channels, averaged over networks (and frames).
+def saliency(logits: Callable[[jax.Array], jax.Array], images: jax.Array, labels: jax.Array) -> jax.Array:
+    """Gradient times input, `|x * d logit_c(x) / d x|` summed over channels.
 
     Args:
-      config: the settings they were trained with.
-      adapt_steps: inner steps on the labelled clips of a person.
+      logits: `[b, ...] -> [b, N]`, each clip independently of the others.
+      images: `[b, (frames,) H, W, C]` scaled images x.
+      labels: `[b]` classes c.
+
+    Returns:
+      `[b, (frames,) H, W]`.
+    """
+
+    def score(x: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(logits(x), labels[:, None], axis=1).sum()
+
+    return jnp.abs(images * jax.grad(score)(images)).sum(axis=-1)
+
+
+def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsemblePrograms:
+    """Build the functions of networks trained with `config`.
+
+    Args:
+      config: settings of the training.
+      adapt_steps: inner steps on labelled clips.
 
     >>> from lightman_jax import NetworkConfig, init_params
     >>> config = TrainConfig(network=NetworkConfig(width=8, embedding=4))
@@ -67,46 +83,38 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
     (3, 5, 2)
     """
     logits = make_method(config.method, config.network, optax.sgd(0.0)).logits
-    level = dataclasses.replace(config.method.bilevel, inner_steps=adapt_steps)
+    bilevel = dataclasses.replace(config.method.bilevel, inner_steps=adapt_steps)
     adapted = functools.partial(
-        adapt_and_predict, config=dataclasses.replace(config.method, bilevel=level), network=config.network
+        adapt_and_predict, config=dataclasses.replace(config.method, bilevel=bilevel), network=config.network
     )
 
     def scaled(images: jax.Array, mean_square: jax.Array) -> jax.Array:
         return scale_flow(images, scaling=config.scaling, mean_square=mean_square)
 
     def each(ensemble: Ensemble, one: Callable[[Params, jax.Array], Any]) -> Any:
-        # One network after the other: side by side, convolutions with kernels of their own are slow.
+        # In sequence: convolutions with a different kernel per network are slow under vmap.
         return jax.lax.map(lambda network: one(*network), (ensemble.params, ensemble.mean_square))
 
     def predict(ensemble: Ensemble, images: jax.Array) -> jax.Array:
-        return each(
-            ensemble,
-            lambda params, mean_square: _both_ways(
-                lambda x: jax.nn.softmax(logits(params, x)), scaled(images, mean_square)
-            ),
-        )
-
-    def look(ensemble: Ensemble, images: jax.Array) -> jax.Array:
-        chosen = predict(ensemble, images).mean(axis=0).argmax(axis=-1)
-
-        def sensitivity(params: Params, mean_square: jax.Array) -> jax.Array:
-            x = scaled(images, mean_square)
-            own = lambda x: jnp.take_along_axis(logits(params, x), chosen[:, None], axis=1).sum()  # noqa: E731
-            return jnp.abs(x * jax.grad(own)(x)).sum(axis=-1)
-
-        found = each(ensemble, sensitivity).mean(axis=0)
-        return found.mean(axis=1) if images.ndim == _SEQUENCE else found
-
-    def adapt(ensemble: Ensemble, support: jax.Array, label: jax.Array, images: jax.Array) -> jax.Array:
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
-            given = Clips(image=scaled(support, mean_square), label=label, where=jnp.ones(label.shape, bool))
-            return _both_ways(lambda x: adapted(params, given, x), scaled(images, mean_square))
+            return mirror_average(lambda x: jax.nn.softmax(logits(params, x)), scaled(images, mean_square))
 
         return each(ensemble, one)
 
-    return EnsemblePrograms(predict, look, None if config.method.variant == "generated" else adapt)
+    def mean_saliency(ensemble: Ensemble, images: jax.Array) -> jax.Array:
+        predicted = predict(ensemble, images).mean(axis=0).argmax(axis=-1)
 
+        def one(params: Params, mean_square: jax.Array) -> jax.Array:
+            return saliency(functools.partial(logits, params), scaled(images, mean_square), predicted)
 
-def _both_ways(probabilities: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
-    return 0.5 * (probabilities(images) + probabilities(mirror_flow(images)))
+        maps = each(ensemble, one).mean(axis=0)
+        return maps.mean(axis=1) if images.ndim == _SEQUENCE else maps
+
+    def adapt(ensemble: Ensemble, support: jax.Array, label: jax.Array, images: jax.Array) -> jax.Array:
+        def one(params: Params, mean_square: jax.Array) -> jax.Array:
+            clips = Clips(image=scaled(support, mean_square), label=label, where=jnp.ones(label.shape, bool))
+            return mirror_average(lambda x: adapted(params, clips, x), scaled(images, mean_square))
+
+        return each(ensemble, one)
+
+    return EnsemblePrograms(predict, mean_saliency, adapt if config.method.spec.adapts else None)

@@ -1,4 +1,4 @@
-"""Write an ensemble as one file that predicts on a CPU, GPU or TPU without this package, by `jax.export`."""
+"""Export an ensemble with `jax.export` to one file that predicts on a CPU, GPU or TPU without this package."""
 
 import io
 import json
@@ -11,36 +11,36 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from lightman_jax.files import write_whole
+from lightman_jax.files import write_atomic
+from lightman_jax.model.card import ModelCard
 from lightman_jax.model.ensemble import Ensemble, EnsemblePrograms
-from lightman_jax.model.saved_model import ABOUT, FORMAT_VERSION, MODULE, PARAMS, SERIALISED, Program, sealed
+from lightman_jax.model.saved_model import ABOUT, MODULE, PARAMS, SERIALISED, Program, sealed
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 _READER = "lightman_exported.py"
-# The same content is the same file, whenever it is written.
+# A fixed time, so that the same content gives the same file.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, about: dict[str, Any]) -> None:
-    """Write a model file, which `exported.load_model` reads; batch size and number of labelled clips stay free.
+def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, card: ModelCard) -> None:
+    """Write a model file for `load_model`; the batch size and the number of labelled clips remain variable.
 
     Args:
-      path: of the file.
+      path: path of the file.
       ensemble: the networks.
-      programs: from `ensemble_programs`, of the settings they were trained with.
-      about: JSON-able; `classes`, `image_shape`, `motion` and what else a user of the file must know.
+      programs: from `ensemble_programs`, with the settings of the training.
+      card: description of the networks and of their inputs.
 
     Raises:
-      OSError: it cannot be written; on a full disk with the bytes needed and free.
+      OSError: the file cannot be written; for a full disk the message has the bytes needed and free.
     """
     leaves = jax.tree.leaves(ensemble)
-    modules = {name: _exported(name, program, ensemble, about) for name, program in _named(programs).items()}
-    content = about | {
-        "format_version": FORMAT_VERSION,
+    modules = {name: _exported(name, program, ensemble, card.image_shape) for name, program in _named(programs).items()}
+    content = card.to_json() | {
         "leaves": len(leaves),
         "jax": jax.__version__,
-        "programs": {name: _said(name, module) for name, module in modules.items()},
+        "programs": {name: _signature(name, module) for name, module in modules.items()},
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -57,11 +57,11 @@ def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, 
             array = io.BytesIO()
             np.save(array, np.asarray(leaf), allow_pickle=False)
             put(f"{PARAMS}/{row}.npy", array.getvalue())
-    write_whole(path, sealed(buffer.getvalue()))
+    write_atomic(path, sealed(buffer.getvalue()))
 
 
 def flat_programs(programs: EnsemblePrograms, ensemble: Ensemble) -> dict[str, Program]:
-    """The programs as a `Model` calls them, all weights one after the other first; compiled when they are called."""
+    """The programs as a `Model` calls them, with all leaves of the weights as first arguments; compiled when called."""
     tree = jax.tree.structure(ensemble)
     return {name: jax.jit(_flat(program, tree)) for name, program in _named(programs).items()}
 
@@ -79,9 +79,9 @@ def _flat(program: Any, tree: Any) -> Program:
     return call
 
 
-def _exported(name: str, program: Any, ensemble: Ensemble, about: dict[str, Any]) -> export.Exported:
+def _exported(name: str, program: Any, ensemble: Ensemble, image_shape: tuple[int, ...]) -> export.Exported:
     scope = export.SymbolicScope()
-    image = ", ".join(map(str, about["image_shape"]))
+    image = ", ".join(map(str, image_shape))
     images = jax.ShapeDtypeStruct(export.symbolic_shape(f"b, {image}", scope=scope), jnp.float32)
     inputs = [images]
     if name == "adapt":
@@ -92,7 +92,7 @@ def _exported(name: str, program: Any, ensemble: Ensemble, about: dict[str, Any]
     return export.export(jax.jit(_flat(program, tree)), platforms=PLATFORMS)(*abstract, *inputs)
 
 
-def _said(name: str, module: export.Exported) -> dict[str, Any]:
+def _signature(name: str, module: export.Exported) -> dict[str, Any]:
     def text(aval: Any) -> str:
         return f"{aval.dtype}[{', '.join(map(str, aval.shape))}]"
 

@@ -1,8 +1,6 @@
-"""Backbones by name: images to features, with any normalisation, for any image size and number of channels.
+"""Backbones for images of any size and number of channels.
 
-Halvings stop on an axis that has reached length 1, so small images pass through deep networks. `width` is the number of
-channels of the first stage (of DenseNet, the growth; of the MLP, a quarter of its units). Features are the mean over space; `maps`
-are what the last stage sees before its own pooling.
+Pooling skips an axis of length 1, so deep networks accept small images.
 """
 
 import math
@@ -32,21 +30,22 @@ Normalisation = Literal["group", "layer", "batch"]
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
 
 STATISTICS = "statistics"
-"""Collection of stored batch moments; see `Backbone`."""
+"""Flax collection of stored batch moments; see `Backbone`."""
 
 _GROUP_SIZE = 8
 
 
 class Backbone(nn.Module):
-    """What all backbones share: convolution and normalisation layers with named parameters.
+    """Base class of the backbones: convolution and normalisation layers with named parameters.
 
-    `normalisation` is `group` (groups of 8 channels, or 4 where 8 does not divide them), `layer` (one group) or `batch`. With
-    `batch` the moments of the current batch are used, unless the collection `statistics` is given: then the stored ones
-    are. Applying with `mutable=["statistics"]` stores the current batch's.
+    A backbone maps images `[n, H, W, C]` to features `[n, D]`, by default the mean over space of its last stage, and to the feature
+    maps `[n, h, w, D]` of that stage before pooling. The argument `where` `[n]` excludes padding from batch moments.
 
     Attributes:
-      width: channels of the first stage, a multiple of 4.
-      normalisation: `group`, `layer` or `batch`.
+      width: channels of the first stage (DenseNet: growth; MLP: a quarter of the units), a multiple of 4.
+      normalisation: `group` (groups of 8 channels, or of 4 where 8 does not divide their number), `layer` (one group) or `batch`.
+        `batch` uses the moments of the current batch, or those of the collection `statistics` if it is given; applying with
+        `mutable=["statistics"]` stores the moments of the current batch.
       conv_form: see `convolution.conv3x3`.
       precision: see `convolution.conv3x3`.
       kernel_init: initialiser of the convolutions.
@@ -75,27 +74,27 @@ class Backbone(nn.Module):
         moments: ClipMoments | None = None,
         bias: jax.Array | None = None,
     ) -> Normalised:
-        """Normalise `x + bias` as `normalisation` says, then scale and shift each channel; `moments` of x, if they are known."""
+        """Normalise `x + bias` according to `normalisation`, then scale and shift each channel; `moments` of x, if known."""
         channels = x.shape[-1]
         scale = self.param(f"norm_scale_{name}", nn.initializers.ones_init(), (channels,), x.dtype)
         shift = self.param(f"norm_bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
         moments = clip_moments(x) if moments is None else moments
         if self.normalisation == "batch":
-            of_batch = batch_moments(moments, x.shape[1] * x.shape[2], where, bias=bias)
-            return batch_norm(x, scale, shift, self._stored(name, of_batch), bias=bias)
+            current = batch_moments(moments, x.shape[1] * x.shape[2], where, bias=bias)
+            return batch_norm(x, scale, shift, self._stored(name, current), bias=bias)
         groups = 1 if self.normalisation == "layer" else channels // math.gcd(channels, _GROUP_SIZE)
         return group_norm(x, scale, shift, groups, moments=moments, bias=bias)
 
     def conv_norm(
         self, name: str, x: jax.Array, channels: int, where: jax.Array | None, *, stride: int = 1, bias: bool = False
     ) -> Normalised:
-        """3x3 convolution, normalised; of images, whose channels are few, the moments come from their patches."""
+        """3x3 convolution and normalisation; if x has few channels, the moments are computed from its patches."""
         y = self.conv(name, x, channels, stride=stride)
-        known = None
+        moments = None
         if self.conv_form != "plain" and has_few_channels(x):
-            known = patch_moments(x, self.get_variable("params", f"kernel_{name}"), stride=stride)
+            moments = patch_moments(x, self.get_variable("params", f"kernel_{name}"), stride=stride)
         added = self.param(f"bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype) if bias else None
-        return self.norm(name, y, where, moments=known, bias=added)
+        return self.norm(name, y, where, moments=moments, bias=added)
 
     def _stored(self, name: str, moments: Moments) -> Moments:
         if self.is_mutable_collection(STATISTICS):
@@ -106,16 +105,15 @@ class Backbone(nn.Module):
 
 
 class MLP(Backbone):
-    """2x2 means, one dense layer of all pixels, normalisation and ReLU.
+    """2x2 mean pooling, one dense layer on all pixels, normalisation and ReLU.
 
-    `[n, H, W, C] -> features [n, 4 width]`; maps have one place. Choice: faces are aligned, so where something moves says as much
-    as how. A convolution followed by a mean over space asks the same question everywhere; this asks another at every place, with
-    few inner products.
+    `[n, H, W, C] -> features [n, 4 width]`, one map position. Choice: faces are aligned, so the position of a movement is as
+    informative as its direction. A dense layer has separate weights for every position, unlike a convolution followed by a mean.
     """
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """As `Conv4.__call__`."""
+        """Features and maps; see `Backbone`."""
         pixels = mean_pool(x)
         pixels = pixels.reshape(x.shape[0], 1, 1, -1)
         y = self.conv("1", pixels, 4 * self.width, size=1)
@@ -127,18 +125,17 @@ class MLP(Backbone):
 class Conv4(Backbone):
     """Four blocks of 3x3 convolution, normalisation, ReLU and 2x2 max pooling.
 
-    `[n, H, W, C] -> features [n, width]`. The four-block network of few-shot learning (Vinyals et al. 2016). Choice: group
-    normalisation by default, since no statistic is shared between clips, so nothing leaks from one clip to another.
+    `[n, H, W, C] -> features [n, width]`. The four-block network of few-shot learning (Vinyals et al. 2016).
     """
 
     depth = 4
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """Features `[n, D]` and maps `[n, h, w, D]` of images `[n, H, W, C]`; `where [n]` marks padding for batch moments."""
+        """Features and maps; see `Backbone`."""
         for block in map(str, range(1, self.depth + 1)):
             maps = self.conv_norm(block, x, self.width, where, bias=True)
-            # Pooling first: it commutes with ReLU, which then works on a quarter of the pixels.
+            # Max pooling commutes with ReLU, which then has a quarter of the pixels to process.
             x = nn.relu(max_pool(maps))
         return x.mean(axis=(1, 2)), nn.relu(maps.values)
 
@@ -153,7 +150,7 @@ class ResNet12(Backbone):
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """As `Conv4.__call__`."""
+        """Features and maps; see `Backbone`."""
         maps = x
         for block in range(1, self.blocks + 1):
             channels = self.width * 2 ** (block - 1)
@@ -177,7 +174,7 @@ class ResNet18(Backbone):
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """As `Conv4.__call__`."""
+        """Features and maps; see `Backbone`."""
         x = nn.relu(self.conv_norm("stem", x, self.width, where).values)
         for stage in range(1, 5):
             for block in (1, 2):
@@ -202,7 +199,7 @@ class VGG16(Backbone):
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """As `Conv4.__call__`."""
+        """Features and maps; see `Backbone`."""
         for stage, depth in enumerate(self.depths, start=1):
             channels = self.width * min(2 ** (stage - 1), 8)
             for layer in range(1, depth):
@@ -219,16 +216,17 @@ class VGG19(VGG16):
 
 
 class DenseNet(Backbone):
-    """DenseNet-BC of depth 40: three blocks of six bottleneck layers, each adding `width` channels; transitions halve.
+    """DenseNet-BC of depth 40: three blocks of six bottleneck layers that add `width` channels each.
 
-    `[n, H, W, C] -> features [n, D]`. Huang et al. 2017, "Densely Connected Convolutional Networks" (growth 12 there).
+    Transitions halve the channels and both sides. `[n, H, W, C] -> features [n, D]`. Huang et al. 2017, "Densely Connected
+    Convolutional Networks" (growth 12).
     """
 
     layers = 6
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """As `Conv4.__call__`."""
+        """Features and maps; see `Backbone`."""
         x = self.conv("stem", x, 2 * self.width)
         for block in range(1, 4):
             for layer in range(1, self.layers + 1):
@@ -244,16 +242,17 @@ class DenseNet(Backbone):
 
 
 class STSTNet(Backbone):
-    """Three parallel 3x3 convolutions of 3, 5 and 8 channels, ReLU, 3x3 max pooling, together 2x2 mean pooling, all places kept.
+    """Three parallel 3x3 convolutions of 3, 5 and 8 channels, ReLU, 3x3 max pooling, and 2x2 mean pooling of all channels.
 
-    `[n, H, W, C] -> features [n, h w width]` with h = ceil(H/3) // 2, 400 of 28x28 images at the published width 16. Parallel
-    convolutions of one input are one convolution of 16 channels. Choice: `normalisation` stands where implementations have batch
-    normalisation; no dropout. Liong et al. 2019, "Shallow Triple Stream Three-dimensional CNN (STSTNet)".
+    `[n, H, W, C] -> features [n, h w width]` with h = ceil(H/3) // 2: all positions are features, 400 for 28x28 images at the
+    published width 16; one map position. The parallel convolutions are computed as one of 16 channels. Choice: `normalisation`
+    replaces the batch normalisation of other implementations; no dropout. Liong et al. 2019, "Shallow Triple Stream
+    Three-dimensional CNN (STSTNet)".
     """
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """As `Conv4.__call__`; maps have one place."""
+        """Features and maps; see `Backbone`."""
         y = nn.relu(self.conv_norm("1", x, self.width, where, bias=True).values)
         y = mean_pool(nn.max_pool(y, (3, 3), (3, 3), "SAME"))
         features = y.reshape(y.shape[0], -1)
@@ -261,19 +260,20 @@ class STSTNet(Backbone):
 
 
 class OffApexNet(Backbone):
-    """One stream for u, one for v: 5x5 convolution of 6 channels, 2x2 max pooling, 5x5 of 16, pooling; two layers of 1,024 units.
+    """One stream each for u and v, 5x5 convolutions of 6 and 16 channels with 2x2 max pooling, then two dense layers.
 
-    `[n, H, W, C] -> features [n, 64 width]`, 1,024 at the default width 16. Channels after the second are not looked at; an image
-    of one channel has one stream. Gan et al. 2019, "OFF-ApexNet on Micro-expression Recognition System".
+    `[n, H, W, C] -> features [n, 64 width]`, 1,024 at the published width 16; one map position. Channels after the second are not
+    used; an image of one channel has one stream. There is no normalisation. Gan et al. 2019, "OFF-ApexNet on Micro-expression
+    Recognition System".
     """
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-        """As `Conv4.__call__`; maps have one place. No normalisation, so `where` plays no part."""
+        """Features and maps; see `Backbone`."""
         streams = []
-        for row in range(min(2, x.shape[-1])):
-            y = self._block(f"{row}_1", x[..., row : row + 1], 6)
-            y = self._block(f"{row}_2", y, 16)
+        for channel in range(min(2, x.shape[-1])):
+            y = self._block(f"{channel}_1", x[..., channel : channel + 1], 6)
+            y = self._block(f"{channel}_2", y, 16)
             streams.append(y.reshape(y.shape[0], -1))
         features = jnp.concatenate(streams, axis=-1)
         for layer in ("1", "2"):

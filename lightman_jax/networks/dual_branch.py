@@ -1,4 +1,4 @@
-"""The dual branch: one backbone, a primary head that recognises, an auxiliary head that embeds for alignment."""
+"""The dual branch: a backbone, a primary head for classification, and an auxiliary head for alignment embeddings."""
 
 import dataclasses
 from typing import Any
@@ -16,16 +16,16 @@ from lightman_jax.types import Outputs, Params
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the dual branch.
+    """Architecture of the dual branch.
 
     Attributes:
       backbone: mlp, conv4, resnet12, resnet18, vgg16, vgg19, densenet, ststnet or offapexnet.
-      width: channels of the backbone's first stage (densenet: its growth), a multiple of 4; publications use 64 (12).
-      normalisation: group, layer or batch (moments of the current batch; of the training clips when predicting).
-      embedding: E, length of the auxiliary branch's embedding.
+      width: channels of the first stage of the backbone (densenet: growth), a multiple of 4; publications use 64 (densenet 12).
+      normalisation: group, layer or batch (moments of the current batch in training, of the training clips in prediction).
+      embedding: E, length of the embedding.
       conv_form: auto, tiled, closed or plain; see `convolution.conv3x3`.
-      precision: of the backbone's products: float32, or bfloat16 on a GPU or TPU. Parameters, statistics, heads and losses stay
-        float32.
+      precision: of the products in the backbone, float32 or bfloat16 (for a GPU or TPU). Parameters, statistics, heads and losses
+        are float32.
     """
 
     backbone: BackboneName = "mlp"
@@ -36,26 +36,24 @@ class NetworkConfig:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
-        if self.backbone not in BACKBONES:
-            raise ValueError(f"backbone {self.backbone!r} is unknown; choose one of {', '.join(BACKBONES)}")
+        for name, value, known in (
+            ("backbone", self.backbone, BACKBONES),
+            ("normalisation", self.normalisation, NORMALISATIONS),
+            ("conv_form", self.conv_form, CONV_FORMS),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
         if self.width < 4 or self.width % 4:
             raise ValueError(
-                f"network width {self.width} cannot be split into groups of 4 or 8; choose 8, 12, 16, 24, 32, ..."
-            )
-        if self.normalisation not in NORMALISATIONS:
-            raise ValueError(
-                f"normalisation {self.normalisation!r} is unknown; choose one of {', '.join(NORMALISATIONS)}"
+                f"network width {self.width} is not divisible into groups of 4 or 8; choose 8, 12, 16, 24, 32, ..."
             )
         if self.embedding < 1:
-            raise ValueError(f"embedding length {self.embedding} is too short; choose 1 or more, for example 32")
-        if self.conv_form not in CONV_FORMS:
-            raise ValueError(f"conv_form {self.conv_form!r} is unknown; choose one of {', '.join(CONV_FORMS)}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision {self.precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
+            raise ValueError(f"embedding length {self.embedding} is below 1; choose 1 or more, for example 32")
 
 
 def make_backbone(config: NetworkConfig) -> Backbone:
-    """The Flax module of a configuration."""
+    """Flax module of the backbone."""
     return BACKBONES[config.backbone](
         width=config.width,
         normalisation=config.normalisation,
@@ -72,12 +70,12 @@ def init_params(
     classes: int,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
-    """Draw the parameters of both branches.
+    """Initialise the parameters of both branches.
 
     Args:
       key: JAX random key.
-      config: network sizes.
-      image_shape: `(H, W, C)` of one clip's image, or `(frames, H, W, C)` of a sequence; any H, W, C from 1 up.
+      config: architecture.
+      image_shape: `(H, W, C)` of the image of a clip, or `(frames, H, W, C)` of a sequence.
       classes: N, the number of classes.
       dtype: of the parameters.
 
@@ -85,10 +83,10 @@ def init_params(
       `{"backbone": ..., "primary": {"kernel" [D,N], "bias" [N]}, "auxiliary": {"kernel" [D,E], "bias" [E]}}`.
 
     Raises:
-      ValueError: an image shape that is neither of the two.
+      ValueError: `image_shape` has another length, or a size below 1.
     """
     if len(image_shape) not in (3, 4) or min(image_shape) < 1:
-        raise ValueError(f"image shape {image_shape} is not (H, W, C) or (frames, H, W, C) with sides from 1 up")
+        raise ValueError(f"image shape {image_shape} is not (H, W, C) or (frames, H, W, C) with sizes of at least 1")
     backbone_key, primary_key, auxiliary_key = jax.random.split(key, 3)
     backbone = make_backbone(config)
     (features, _), variables = backbone.init_with_output(backbone_key, jnp.zeros((1, *image_shape[-3:]), dtype))
@@ -102,19 +100,19 @@ def init_params(
 def apply_branches(
     params: Params, images: jax.Array, *, config: NetworkConfig, where: jax.Array | None = None
 ) -> Outputs:
-    """Run both branches, `logits = primary(f(x))`, `embedding = auxiliary(f(x)) / |auxiliary(f(x))|`.
+    """Apply both branches, `logits = primary(f(x))`, `embedding = auxiliary(f(x)) / |auxiliary(f(x))|`.
 
-    A sequence is seen frame by frame; its features are the mean over its frames. The auxiliary head also embeds each
-    frame and each place of the last feature maps, for the alignment forms that compare those.
+    The backbone f is applied to each frame of a sequence; features are averaged over frames. The auxiliary head also embeds each
+    frame and each position of the last feature maps, for the alignment losses `temporal` and `spatial`.
 
     Args:
-      params: from `init_params`; with an entry `statistics` (`branch_statistics`), batch normalisation uses those moments.
-      images: `[n, H, W, C]` scaled flow, or `[n, frames, H, W, C]`.
-      config: the sizes the parameters were drawn with.
-      where: `[n]` bool, False marks padding. It matters to batch normalisation alone.
+      params: from `init_params`; an entry `statistics` (from `branch_statistics`) gives the moments of batch normalisation.
+      images: `[n, H, W, C]` or `[n, frames, H, W, C]` scaled flow.
+      config: as given to `init_params`.
+      where: `[n]` bool, False marks padding, which batch moments exclude.
 
     Returns:
-      `Outputs`; the embedding of zero features is zero, not nan.
+      `Outputs`; embeddings of zero features are zero.
 
     Reference: the dual branch of arXiv 2404.12024 (abstract).
     """
@@ -132,35 +130,32 @@ def apply_branches(
 def extract_features(
     params: Params, images: jax.Array, *, config: NetworkConfig, where: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Backbone features of each frame `[n, frames, D]` and maps `[n, frames, h, w, D]`; an image is one frame."""
-    chex.assert_rank(images, {4, 5})
-    sequences = images if images.ndim == 5 else images[:, None]
-    count, frames = sequences.shape[:2]
+    """Backbone features `[n, frames, D]` and maps `[n, frames, h, w, D]` of each frame; an image is a single frame."""
+    frames = images.shape[1] if images.ndim == 5 else 1
     variables = {"params": params["backbone"]}
-    if "statistics" in params:
-        variables[STATISTICS] = params["statistics"]
-    outputs: Any = make_backbone(config).apply(variables, *_as_images(sequences, where))
+    if STATISTICS in params:
+        variables[STATISTICS] = params[STATISTICS]
+    outputs: Any = make_backbone(config).apply(variables, *_as_images(images, where))
     features, maps = outputs
+    count = images.shape[0]
     return features.reshape(count, frames, -1), maps.reshape(count, frames, *maps.shape[1:])
 
 
 def branch_statistics(
     params: Params, images: jax.Array, *, config: NetworkConfig, where: jax.Array | None = None
 ) -> Params:
-    """Moments of every batch normalisation layer on these clips, to be put beside the parameters as `statistics`.
+    """Compute the moments of every batch normalisation layer; add them to the parameters as entry `statistics`.
 
     Args:
       params: from `init_params`.
-      images: `[n, H, W, C]` or `[n, frames, H, W, C]`.
-      config: the sizes the parameters were drawn with.
-      where: `[n]` bool, the clips that count, for example a fold's training clips.
+      images: `[n, H, W, C]` or `[n, frames, H, W, C]` scaled flow.
+      config: as given to `init_params`.
+      where: `[n]` bool, the clips to include, for example the training clips of a fold.
 
     Returns:
-      A tree of `Moments`; empty for other normalisations.
+      A tree of `Moments`; empty for group and layer normalisation.
     """
-    chex.assert_rank(images, {4, 5})
-    sequences = images if images.ndim == 5 else images[:, None]
-    inputs = _as_images(sequences, where)
+    inputs = _as_images(images, where)
     _, stored = make_backbone(config).apply({"params": params["backbone"]}, *inputs, mutable=[STATISTICS])
     return stored.get(STATISTICS, {})
 
@@ -170,7 +165,10 @@ def dense(params: Params, features: jax.Array) -> jax.Array:
     return features @ params["kernel"] + jnp.expand_dims(params["bias"], range(features.ndim - 1))
 
 
-def _as_images(sequences: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+def _as_images(images: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+    """Images `[n frames, H, W, C]` and their mask `[n frames]`."""
+    chex.assert_rank(images, {4, 5})
+    sequences = images if images.ndim == 5 else images[:, None]
     flat = sequences.reshape(-1, *sequences.shape[2:])
     return flat, None if where is None else jnp.repeat(where, sequences.shape[1])
 

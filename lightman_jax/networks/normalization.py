@@ -1,4 +1,4 @@
-"""Normalisation and pooling that stay cheap at second order: pure functions, no hidden state."""
+"""Normalisation and pooling as pure functions that are cheap to differentiate twice."""
 
 import functools
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from lightman_jax.networks.convolution import patches_of
 
 
 class Moments(NamedTuple):
-    """Mean `[C]` and biased variance `[C]` of a batch normalisation layer, and how many pixels they were taken over."""
+    """Batch moments: mean `[C]`, biased variance `[C]`, and the number of pixels they were computed from."""
 
     mean: jax.Array
     variance: jax.Array
@@ -19,9 +19,9 @@ class Moments(NamedTuple):
 
 
 class Normalised(NamedTuple):
-    """A normalised array `gain * raw + offset` before it is computed: `raw [n,H,W,C]`, the others `[n,C]` or `[1,C]`.
+    """A normalised array `gain * raw + offset` before the multiplication: `raw [n,H,W,C]`, `gain` and `offset` `[n,C]` or `[1,C]`.
 
-    Pooling before the one multiplication and addition spares three quarters of them, in every order of derivative.
+    Pooling `raw` first saves three quarters of the multiplications, in every order of derivative.
     """
 
     raw: jax.Array
@@ -42,28 +42,30 @@ class ClipMoments(NamedTuple):
 
 
 def clip_moments(x: jax.Array) -> ClipMoments:
-    """Moments of `[n, H, W, C]`.
+    """Moments over space of `[n, H, W, C]`.
 
-    Choice: `E[(x-c)^2] - E[x-c]^2` about the clip's middle pixel c, held fixed: one reading of the array, and no lost digits
-    where a channel is constant, as dead ones are.
+    Choice: `E[(x-c)^2] - E[x-c]^2` with c the middle pixel of the clip as a constant. This reads the array once and loses no
+    digits where a channel is constant.
     """
     centre = lax.stop_gradient(x[:, x.shape[1] // 2, x.shape[2] // 2, :])
     shifted = x - centre[:, None, None, :]
     offset = shifted.mean(axis=(1, 2))
     variance = jnp.square(shifted).mean(axis=(1, 2)) - jnp.square(offset)
-    return ClipMoments(centre + offset, _at_least_zero(variance))
+    mean = centre + offset
+    # Rounding may make the variance negative. The correction is a constant, so the curvature at 0 is kept.
+    return ClipMoments(mean, variance + lax.stop_gradient(jnp.maximum(variance, 0) - variance))
 
 
 def patch_moments(x: jax.Array, kernel: jax.Array, *, stride: int = 1) -> ClipMoments:
-    """Moments of `conv3x3(x, kernel)` without computing it: `mean = p k`, `variance = k' S k`.
+    """Moments of `conv3x3(x, kernel)` from the moments of its input patches, `mean = p k`, `variance = k' S k`.
 
-    p and S are the mean and covariance of a clip's patches, `[9C]` and `[9C, 9C]`: small where x has few channels, and the same
-    in every inner step, where x is the input image. The large array is then read for pooling alone, in every order.
+    p `[9C]` and S `[9C, 9C]` are the mean and covariance of the patches of a clip. They are small where x has few channels. If x is
+    the input image, they are the same in every inner step.
 
     Args:
       x: `[n, H, W, C]`.
-      kernel: `[3, 3, C, O]`.
-      stride: s, 1 or 2.
+      kernel: k, `[3, 3, C, O]`.
+      stride: 1 or 2.
     """
     patches = patches_of(x, stride).reshape(x.shape[0], -1, 9 * x.shape[-1])
     mean = patches.mean(axis=1)
@@ -83,27 +85,22 @@ def group_norm(
     bias: jax.Array | None = None,
     epsilon: float = 1e-5,
 ) -> Normalised:
-    """Normalise each clip over space and each group of channels, `(x + bias - mean) / sqrt(var + eps) * scale + shift`.
-
-    A group's moments are put together from those of its channels; one group is layer normalisation.
+    """Group normalisation per clip, `(x + bias - mean) / sqrt(var + eps) * scale + shift`; one group is layer normalisation.
 
     Args:
       x: `[n, H, W, C]`.
       scale: `[C]`.
       shift: `[C]`.
       groups: number of groups, a divisor of C.
-      moments: of x, where they are known; None computes them.
-      bias: `[C]`, added before the normalisation without touching the array; None is 0.
+      moments: of x; None computes them.
+      bias: `[C]`, added by its effect on the moments; None means 0.
       epsilon: added to the variance.
-
-    Returns:
-      `Normalised`.
 
     Reference: Wu and He 2018, "Group Normalization".
     """
     mean, variance = clip_moments(x) if moments is None else moments
-    own = jnp.zeros_like(scale) if bias is None else bias
-    mean = mean + own[None, :]
+    added = jnp.zeros_like(scale) if bias is None else bias
+    mean = mean + added[None, :]
 
     def per_group(values: jax.Array) -> jax.Array:
         sizes = (values.shape[0], groups, values.shape[1] // groups)
@@ -112,22 +109,19 @@ def group_norm(
 
     centre = per_group(mean)
     gain = lax.rsqrt(per_group(variance + jnp.square(mean - centre)) + epsilon) * scale[None, :]
-    return Normalised(x, gain, (own[None, :] - centre) * gain + shift[None, :])
+    return Normalised(x, gain, (added[None, :] - centre) * gain + shift[None, :])
 
 
 def batch_moments(
     clips: ClipMoments, pixels: int, where: jax.Array | None = None, *, bias: jax.Array | None = None
 ) -> Moments:
-    """Mean and (biased) variance of each channel over the clips of a batch and over space, from those of each clip.
+    """Moments of each channel over the clips of a batch and over space.
 
     Args:
       clips: moments of each clip.
-      pixels: of a clip.
-      where: `[n]` bool, False marks padding, which takes no part.
-      bias: `[C]`, added to the array; None is 0.
-
-    Returns:
-      `Moments`, each `[C]`.
+      pixels: number of pixels per clip.
+      where: `[n]` bool, False marks padding.
+      bias: `[C]`, added to the mean; None means 0.
     """
     kept = jnp.ones(clips.mean.shape[0], bool) if where is None else where
     count = jnp.maximum(kept.sum(), 1).astype(clips.mean.dtype)
@@ -149,87 +143,81 @@ def batch_norm(
     bias: jax.Array | None = None,
     epsilon: float = 1e-5,
 ) -> Normalised:
-    """Normalise each channel by given moments, `(x + bias - mean) / sqrt(variance + eps) * scale + shift`.
+    """Batch normalisation with given moments, `(x + bias - mean) / sqrt(variance + eps) * scale + shift`.
 
     Args:
       x: `[n, H, W, C]`.
       scale: `[C]`.
       shift: `[C]`.
-      moments: of this batch (`batch_moments`) or stored ones.
-      bias: `[C]`, added before the normalisation without touching the array; None is 0.
+      moments: of `x + bias`: of this batch (`batch_moments`), or stored.
+      bias: `[C]`; None means 0.
       epsilon: added to the variance.
-
-    Returns:
-      `Normalised`.
 
     Reference: Ioffe and Szegedy 2015, "Batch Normalization".
     """
     gain = lax.rsqrt(moments.variance + epsilon) * scale
-    middle = -moments.mean if bias is None else bias - moments.mean
-    return Normalised(x, gain[None, :], (middle * gain + shift)[None, :])
-
-
-def _at_least_zero(variance: jax.Array) -> jax.Array:
-    """Lift what rounding made negative, with the derivatives of the variance itself: its curvature counts at 0 too."""
-    return variance + lax.stop_gradient(jnp.maximum(variance, 0) - variance)
+    centre = -moments.mean if bias is None else bias - moments.mean
+    return Normalised(x, gain[None, :], (centre * gain + shift)[None, :])
 
 
 def max_pool(x: jax.Array | Normalised) -> jax.Array:
-    """2x2 maximum with stride 2; an odd last row or column is dropped, an axis of length 1 is left alone.
+    """2x2 maximum with stride 2, `[n,H,W,C] -> [n,H//2,W//2,C]`.
 
-    `[n,H,W,C] -> [n,H//2,W//2,C]`. One entry of each window is chosen (the first of equals) and held fixed, so every derivative is
-    a product with that choice; a maximum is piecewise linear, hence this is exact. A `Normalised` array is pooled by the sign of
-    its gain and multiplied after. Choice: the entry comes from order comparisons of the four quarters; `x == max(x)` over both
-    window axes is compiled to silently wrong gradients on a CPU at some small shapes (jax 0.10.2).
+    An odd last row or column is dropped; an axis of length 1 is not pooled. The first of equal entries is selected. The selection
+    is a constant for differentiation, which is exact for a piecewise linear function. A `Normalised` array is pooled according to
+    the sign of its gain, then multiplied.
+
+    Choice: the entries are compared in pairs, because XLA compiles `x == max(x)` over both window axes to wrong gradients on a CPU
+    at some small shapes (jax 0.10.2).
     """
     if isinstance(x, Normalised):
-        falling = lax.stop_gradient(x.gain)[:, None, None, :] < 0
+        negative = lax.stop_gradient(x.gain)[:, None, None, :] < 0
         raw = lax.stop_gradient(x.raw)
-        chosen = _chosen(x.raw, _first_largest(jnp.where(falling, -raw, raw)))
-        return Normalised(chosen, x.gain, x.offset).values
-    return _chosen(x, _first_largest(lax.stop_gradient(x)))
+        selected = _select(x.raw, _first_largest(jnp.where(negative, -raw, raw)))
+        return Normalised(selected, x.gain, x.offset).values
+    return _select(x, _first_largest(lax.stop_gradient(x)))
+
+
+def mean_pool(x: jax.Array) -> jax.Array:
+    """2x2 mean with stride 2, `[n,H,W,C] -> [n,H//2,W//2,C]`; edges as in `max_pool`."""
+    windows = _windows(x)
+    a, b = windows.shape[2], windows.shape[4]
+    # A sum of slices: on a CPU, a reduction over two axes separated by the channels is several times slower.
+    return sum(windows[:, :, i, :, j] for i in range(a) for j in range(b)) / (a * b)  # type: ignore[return-value]
 
 
 def _first_largest(x: jax.Array) -> jax.Array:
-    """`[n,h,w,C]` int8: which entry of each window is the largest, counted row by row."""
+    """Row-major index of the largest entry of each window, `[n,h,w,C]` int8."""
     rows = []
     for i in range(min(2, x.shape[1])):
         row = [x[:, i : _even(x.shape[1]) : 2, j : _even(x.shape[2]) : 2] for j in range(min(2, x.shape[2]))]
-        best, where = row[0], jnp.zeros(row[0].shape, jnp.int8)
+        largest, index = row[0], jnp.zeros(row[0].shape, jnp.int8)
         if len(row) == 2:
-            best, where = jnp.maximum(*row), jnp.where(row[0] >= row[1], jnp.int8(0), jnp.int8(1))
-        rows.append((best, where))
+            largest, index = jnp.maximum(*row), jnp.where(row[0] >= row[1], jnp.int8(0), jnp.int8(1))
+        rows.append((largest, index))
     if len(rows) == 1:
         return rows[0][1]
     (upper, first), (lower, second) = rows
     return jnp.where(upper >= lower, first, second + jnp.int8(min(2, x.shape[2])))
 
 
-# What is stored for the derivative is the index, not the four times larger mask.
+# With checkpoint, the index is stored for the derivative instead of the four times larger mask.
 @functools.partial(jax.checkpoint, prevent_cse=False)
-def _chosen(x: jax.Array, index: jax.Array) -> jax.Array:
+def _select(x: jax.Array, index: jax.Array) -> jax.Array:
     windows = _windows(x)
     a, b = windows.shape[2], windows.shape[4]
-    places = jnp.arange(a * b, dtype=jnp.int8).reshape(1, 1, a, 1, b, 1)
-    mask = index[:, :, None, :, None, :] == places
+    positions = jnp.arange(a * b, dtype=jnp.int8).reshape(1, 1, a, 1, b, 1)
+    mask = index[:, :, None, :, None, :] == positions
     return jnp.where(mask, windows, jnp.zeros_like(windows)).sum(axis=(2, 4))
 
 
 def _even(length: int) -> int:
-    """Length without an odd last entry, but at least 1."""
+    """Length without an odd last entry, at least 1."""
     return max(1, length // 2 * 2)
 
 
-def mean_pool(x: jax.Array) -> jax.Array:
-    """2x2 mean with stride 2, edges as in `max_pool`. `[n,H,W,C] -> [n,H//2,W//2,C]`."""
-    windows = _windows(x)
-    a, b = windows.shape[2], windows.shape[4]
-    # Sums of pictures: a reduction over two axes with the channels between takes a CPU several times as long.
-    return sum(windows[:, :, i, :, j] for i in range(a) for j in range(b)) / (a * b)  # type: ignore[return-value]
-
-
 def _windows(x: jax.Array) -> jax.Array:
-    """`[n, H//a, a, W//b, b, C]` with a, b = 2, or 1 on an axis of length 1."""
+    """`[n, H//a, a, W//b, b, C]` with a, b = 2, or 1 for an axis of length 1."""
     n, height, width, channels = x.shape
     a, b = min(2, height), min(2, width)
     return x[:, : height // a * a, : width // b * b].reshape(n, height // a, a, width // b, b, channels)

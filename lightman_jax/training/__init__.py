@@ -1,1 +1,1 @@
-"""."""
+"""Training of cross-validation folds on one or more devices."""

@@ -1,4 +1,4 @@
-"""Settings of a training: how tasks are drawn, and how one fold is trained."""
+"""Settings of the training of one fold."""
 
 import dataclasses
 from typing import Literal, get_args
@@ -12,11 +12,11 @@ MacroLabels = Literal["true", "shuffled"]
 
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
-    """How a task is drawn.
+    """Size of a task.
 
     Attributes:
-      shots: support clips a class, and as many query clips a class.
-      macro_shots: macro clips a class.
+      shots: support clips per class, and query clips per class.
+      macro_shots: macro clips per class.
       meta_batch_size: T, tasks per outer step.
     """
 
@@ -32,19 +32,19 @@ class TaskConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How one fold is trained.
+    """Settings of the training of one fold.
 
     Attributes:
-      method: what the two levels minimise.
+      method: losses and inner loop.
       network: sizes of the dual branch.
-      task: how tasks are drawn.
+      task: size of a task.
       steps: outer steps, fixed in advance (400 overfit on the public flow).
-      learning_rate: AdamW's rate, decayed by a cosine to 0.
-      weight_decay: AdamW's decay.
+      learning_rate: learning rate of AdamW in the outer loop, with a cosine decay to 0.
+      weight_decay: weight decay of AdamW.
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
-      macro_gain: magnification of the pseudo-macro clips, used where no macro corpus is given.
-      macro_labels: true, or shuffled over the fold's training macro clips: the control that shows what the labels add.
-      skip_nonfinite: leave out an update that is not finite, instead of stopping.
+      macro_gain: gain of the pseudo-macro clips that replace a missing macro corpus.
+      macro_labels: true, or shuffled over the fold's macro training clips, a control for the effect of the labels.
+      skip_nonfinite: skip an update that is not finite instead of stopping.
     """
 
     method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
@@ -60,7 +60,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"steps {self.steps} trains nothing; choose 1 or more, 100 is usual")
+            raise ValueError(f"steps {self.steps} trains nothing; choose 1 or more (default: 100)")
         if self.learning_rate <= 0 or self.macro_gain <= 0:
             raise ValueError(
                 f"learning_rate {self.learning_rate} and macro_gain {self.macro_gain} must both be above 0"

@@ -1,5 +1,9 @@
-"""Train and predict folds as one compiled program, as many lanes side by side as there are devices and room."""
+"""Train and predict cross-validation folds with one compiled program, with as many jobs in parallel as devices allow.
 
+A job is one (fold, replica). The replicas of a fold differ in their random numbers only.
+"""
+
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -7,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import NDArray
 
 from lightman_jax.training.config import TrainConfig
@@ -34,27 +38,30 @@ from lightman_jax.training.program import (
     prediction_program,
     training_data,
     training_program,
-    trains_side_by_side,
+    uses_vmap_over_jobs,
 )
 from lightman_jax.types import Clips, ClipSet, Params
+
+Job = tuple[Fold, int]
+"""A fold and a replica."""
 
 _LONGEST_CHUNK = 25
 _FEWEST_PREDICTED = 8
 
 
 class TrainedFold(NamedTuple):
-    """One finished lane: the fold, the seed, its last parameters and each metric's `[steps]` history."""
+    """A finished job: the fold, the replica, the final parameters and each metric's `[steps]` history."""
 
     fold: Fold
-    seed: int
+    replica: int
     params: Params
     history: dict[str, NDArray[np.float32]]
 
 
 class Progress(NamedTuple):
-    """Where training stands: lanes in flight, their step, lanes done and in all, and the mean loss of the last chunk."""
+    """Progress of training: jobs in progress, their step, jobs done and in total, and the mean loss of the last chunk of steps."""
 
-    jobs: Sequence[tuple[Fold, int]]
+    jobs: Sequence[Job]
     step: int
     done: int
     total: int
@@ -65,125 +72,162 @@ def train_folds(
     micro: ClipSet,
     macro: ClipSet | None,
     folds: Sequence[Fold],
-    seeds: Sequence[int],
+    replicas: Sequence[int],
     config: TrainConfig,
     *,
     skip: Callable[[Fold, int], bool] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[TrainedFold]:
-    """Train every fold under every seed with one compiled program, and yield each lane when it ends.
+    """Train every replica of every fold with one compiled program, and yield each job when it ends.
 
     Args:
       micro: micro-expression clips.
-      macro: macro-expression clips of the same label space; None makes pseudo-macro clips `tanh(gain * x)` from each
-        fold's own training clips.
-      folds: from `leave_one_subject_out`; checked here by `check_leaks`, so that a fold that leaks is refused.
-      seeds: one training a seed.
+      macro: macro-expression clips with the same classes; None uses pseudo-macro clips `tanh(gain * x)` of each fold's own
+        training clips.
+      folds: from `leave_one_subject_out`; folds that leak are refused by `check_leaks`.
+      replicas: seeds of the random numbers, one training of every fold each.
       config: see `TrainConfig`.
-      skip: says of a fold and a seed that they need no training; None trains all.
+      skip: `skip(fold, replica)` is true for jobs that need no training; None trains all.
       on_progress: called after every chunk of steps.
 
     Yields:
-      `TrainedFold`, seed by seed, in the order of the folds.
+      `TrainedFold`, replica by replica, in the order of the folds.
 
     Raises:
-      ValueError: a leaking fold, macro clips with other classes, or a precision that the backend or the gradient forbids.
-      FloatingPointError: a loss is not finite; names the fold, the seed, the step, the loss and a parameter.
-      OutOfMemoryError: a device cannot hold one training; says the bytes it needs. Several side by side become fewer first, with a
+      ValueError: a fold that leaks, macro clips with other classes, or a precision that the backend or the gradient forbids.
+      FloatingPointError: a loss is not finite; names the fold, the replica, the step, the loss and the parameters.
+      OutOfMemoryError: a device cannot hold one job; names the bytes it needs. Before that, fewer jobs run in parallel, with a
         warning.
     """
+    jobs = [(fold, replica) for replica in replicas for fold in folds if skip is None or not skip(fold, replica)]
+    session = _open_session(micro, macro, folds, len(replicas), config, jobs)
+    done = 0
+    while session is not None and done < len(jobs):
+        batch = jobs[done : done + session.jobs_at_once]
+
+        def report(step: int, loss: float, batch: Sequence[Job] = batch, done: int = done) -> None:
+            if on_progress is not None:
+                on_progress(Progress(batch, step, done, len(jobs), loss))
+
+        try:
+            yield from session.train(batch, report)
+        except jax.errors.JaxRuntimeError as error:
+            session = session.with_fewer_jobs(error, batch)
+            continue
+        done += len(batch)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Session:
+    """Everything the jobs of one training share."""
+
+    config: TrainConfig
+    mesh: Mesh
+    per_device: int
+    programs: Sequence[Programs]
+    data: TrainingData
+    has_macro: bool
+
+    @property
+    def jobs_at_once(self) -> int:
+        return self.mesh.shape[FOLDS] * self.per_device
+
+    def train(self, batch: Sequence[Job], report: Callable[[int, float], None]) -> Iterator[TrainedFold]:
+        """All steps of the jobs that train in parallel; none is yielded before the last step of all."""
+        job = self._inputs(batch)
+        state = self.programs[0].start(job, self.data)
+        chunks, step = [], 0
+        for program in self.programs:
+            state, metrics = program.advance(state, job, self.data)
+            chunks.append(fetch(metrics))
+            if not self.config.skip_nonfinite:
+                names = [(fold.name, replica) for fold, replica in batch]
+                refuse_nonfinite(names, step, chunks[-1], state.params)
+            step += chunks[-1]["loss"].shape[1]
+            report(step, float(np.mean(chunks[-1]["loss"][: len(batch)])))
+        history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
+        params = fetch(self.programs[0].finish(state, job, self.data))
+        for row, (fold, replica) in enumerate(batch):
+            own = jax.tree.map(lambda x, row=row: x[row], params)
+            yield TrainedFold(fold, replica, own, {name: values[row] for name, values in history.items()})
+
+    def with_fewer_jobs(self, error: jax.errors.JaxRuntimeError, batch: Sequence[Job]) -> "_Session":
+        """Half as many jobs per device after an out-of-memory error; any other error is raised again."""
+        if not is_out_of_memory(error):
+            raise error
+        if self.per_device == 1:
+            raise OutOfMemoryError(self._memory_text(error, self._inputs(batch))) from error
+        fewer = -(-self.per_device // 2)
+        warnings.warn(
+            f"out of memory: from now on {fewer} jobs per device in parallel, with the same results up to rounding",
+            stacklevel=3,
+        )
+        return dataclasses.replace(self, per_device=fewer)
+
+    def _inputs(self, batch: Sequence[Job]) -> JobInputs:
+        # Copies of the first job fill up the last batch; their results are dropped.
+        filled = [*batch, *[batch[0]] * (self.jobs_at_once - len(batch))]
+        inputs = (
+            [jax.random.key_data(fold_key(replica, fold.name)) for fold, replica in filled],
+            [fold.train for fold, _ in filled],
+            [fold.macro_train if self.has_macro else fold.train for fold, _ in filled],
+        )
+        return JobInputs(*place([np.stack(part) for part in inputs], self.mesh, PartitionSpec(FOLDS)))
+
+    def _memory_text(self, error: BaseException, job: JobInputs) -> str:
+        start, advance, _ = self.programs[0]
+        needed = program_bytes(advance, jax.eval_shape(start, job, self.data), job, self.data)
+        bytes_text = "" if needed is None else f": one job needs {needed:,} bytes of device memory"
+        return (
+            f"out of memory{bytes_text} ({str(error).splitlines()[0]}). Free memory, or add --task_mapping=scan, which gives the "
+            "same results; smaller --meta_batch_size, --shots, --width or --inner_steps need less memory but change the results"
+        )
+
+
+def _open_session(
+    micro: ClipSet,
+    macro: ClipSet | None,
+    folds: Sequence[Fold],
+    replicas: int,
+    config: TrainConfig,
+    jobs: Sequence[Job],
+) -> _Session | None:
+    """Check the data, compile nothing yet, and place the data on the devices; None without jobs."""
     if config.network.precision == "bfloat16":
         refuse_on_cpu()
     if macro is not None and macro.classes != micro.classes:
         raise ValueError(
-            f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same"
+            f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same classes"
         )
     check_leaks(micro, macro, folds, config.scaling)
-    jobs = [(fold, seed) for seed in seeds for fold in folds if skip is None or not skip(fold, seed)]
     if not jobs:
-        return
-    # By all lanes, not by those left: a run that was interrupted goes on with the arithmetic it began with.
-    count = len(folds) * len(seeds)
-    mesh = job_mesh(count, 1 if config.method.variant == "generated" else config.task.meta_batch_size)
-    of_row = jobs_per_device(count, mesh, side_by_side=trains_side_by_side(config))
-    chunk = max(n for n in range(1, min(config.steps, _LONGEST_CHUNK) + 1) if config.steps % n == 0)
-    programs = training_program(config, len(micro.classes), macro is None, chunk, mesh)
+        return None
+    # Counts all jobs, not only those left, so that a resumed run continues with the same arithmetic.
+    count = len(folds) * replicas
+    mesh = job_mesh(count, config.task.meta_batch_size if config.method.spec.splits_tasks else 1)
+    pseudo_macro, classes = macro is None, len(micro.classes)
+    lengths = chunk_lengths(config.steps)
+    programs = [training_program(config, classes, pseudo_macro, length, mesh) for length in lengths]
     shared = training_data(micro, macro, config)
     if config.network.precision == "bfloat16":
-        refuse_imprecise(job_gradient_error(jobs[0], shared, config, len(micro.classes), macro is None))
-    data = place(shared, mesh, PartitionSpec())
-    first = 0
-    while first < len(jobs):
-        at_once = mesh.shape[FOLDS] * of_row
-        batch = jobs[first : first + at_once]
-        # The last batch is filled with copies of its own first lane, whose results are dropped.
-        filled = [*batch, *[batch[0]] * (at_once - len(batch))]
-        inputs = (
-            [jax.random.key_data(fold_key(seed, fold.name)) for fold, seed in filled],
-            [fold.train for fold, _ in filled],
-            [fold.train if macro is None else fold.macro_train for fold, _ in filled],
-        )
-        job = JobInputs(*place([np.stack(part) for part in inputs], mesh, PartitionSpec(FOLDS)))
-
-        def tell(step: int, loss: float, batch: Sequence[tuple[Fold, int]] = batch, first: int = first) -> None:
-            if on_progress is not None:
-                on_progress(Progress(batch, step, first, len(jobs), loss))
-
-        try:
-            yield from _train_batch(batch, job, data, programs, config, chunk, tell)
-        except jax.errors.JaxRuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            if of_row == 1:
-                raise OutOfMemoryError(_memory_text(error, programs, job, data)) from error
-            of_row = -(-of_row // 2)
-            warnings.warn(
-                f"out of memory: from here on {of_row} trainings side by side on a device, with the same results up to rounding",
-                stacklevel=2,
-            )
-            continue
-        first += at_once
+        refuse_imprecise(job_gradient_error(jobs[0], shared, config, classes, pseudo_macro))
+    per_device = jobs_per_device(count, mesh, in_parallel=uses_vmap_over_jobs(config))
+    return _Session(config, mesh, per_device, programs, place(shared, mesh, PartitionSpec()), not pseudo_macro)
 
 
-def _train_batch(
-    batch: Sequence[tuple[Fold, int]],
-    job: JobInputs,
-    data: TrainingData,
-    programs: Programs,
-    config: TrainConfig,
-    chunk: int,
-    tell: Callable[[int, float], None],
-) -> Iterator[TrainedFold]:
-    """All steps of the lanes that train side by side; none is yielded before the last step of all."""
-    start, advance, finish = programs
-    state = start(job, data)
-    chunks = []
-    for step in range(0, config.steps, chunk):
-        state, metrics = advance(state, job, data)
-        chunks.append(fetch(metrics))
-        if not config.skip_nonfinite:
-            refuse_nonfinite([(fold.name, seed) for fold, seed in batch], step, chunks[-1], state.params)
-        tell(step + chunk, float(np.mean(chunks[-1]["loss"][: len(batch)])))
-    history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-    params = fetch(finish(state, job, data))
-    for row, (fold, seed) in enumerate(batch):
-        own = jax.tree.map(lambda x, row=row: x[row], params)
-        yield TrainedFold(fold, seed, own, {name: values[row] for name, values in history.items()})
+def chunk_lengths(steps: int) -> list[int]:
+    """Steps of each compiled call: as few calls as possible of at most 25 steps, all equally long but a shorter last one.
 
-
-def _memory_text(error: BaseException, programs: Programs, job: JobInputs, data: TrainingData) -> str:
-    """What a training needs, by the compiler, and which flags make it less."""
-    start, advance, _ = programs
-    needed = program_bytes(advance, jax.eval_shape(start, job, data), job, data)
-    bytes_told = "" if needed is None else f": one training needs {needed:,} bytes of a device"
-    return (
-        f"out of memory{bytes_told} ({str(error).splitlines()[0]}). Free memory, or type --task_mapping=scan, which gives the same "
-        "results; --meta_batch_size, --shots, --width and --inner_steps make other, smaller trainings"
-    )
+    >>> chunk_lengths(100), chunk_lengths(101)
+    ([25, 25, 25, 25], [21, 21, 21, 21, 17])
+    """
+    calls = -(-steps // _LONGEST_CHUNK)
+    length = -(-steps // calls)
+    return [*[length] * (calls - 1), steps - length * (calls - 1)]
 
 
 def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
-    """Shapes and dtypes of a lane's last parameters, without training: a tree of `jax.ShapeDtypeStruct`."""
+    """Shapes and dtypes of a job's final parameters, without training: a tree of `jax.ShapeDtypeStruct`."""
     method = method_of(config)
 
     def last(image: jax.Array, label: jax.Array, where: jax.Array) -> Params:
@@ -197,14 +241,14 @@ def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
 def predict_folds(
     trained: Iterable[tuple[Fold, Params]], images: NDArray[np.float32], config: TrainConfig
 ) -> list[NDArray[np.float32]]:
-    """Probabilities of each fold's test clips, without adaptation, averaged over the clip and its mirror image.
+    """Probabilities of each fold's test clips, without adaptation, averaged over each clip and its mirror image.
 
-    There are no labels among the arguments.
+    The arguments contain no labels.
 
     Args:
-      trained: folds with their parameters, taken one after the other.
-      images: `[n, H, W, C]` unscaled micro clips of the whole protocol.
-      config: the settings the parameters were trained with.
+      trained: folds and their parameters, used one at a time.
+      images: `[n, H, W, C]` unscaled micro clips of all folds.
+      config: settings of the training.
 
     Returns:
       One `[t, N]` array per fold, rows in the order of `fold.test`.
@@ -213,7 +257,7 @@ def predict_folds(
     everything = jnp.asarray(images)
     results = []
     for fold, params in trained:
-        # Filled up by the fold's own number of clips, so that its bits do not hang on which other folds are predicted with it.
+        # Padded by the fold's own number of clips, so that its bits do not depend on which other folds are predicted.
         rows = np.zeros(max(_FEWEST_PREDICTED, 1 << (len(fold.test) - 1).bit_length()), np.int64)
         rows[: len(fold.test)] = fold.test
         probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train))

@@ -1,7 +1,7 @@
-"""Where lanes run: the mesh of devices, and the way of arrays there and back. A lane is one (fold, seed).
+"""Device mesh of training jobs, placement of arrays, and device memory.
 
-Devices form a mesh of `folds` times `tasks`: each row of it runs lanes of its own, and where there are fewer lanes than devices,
-the tasks of a lane's outer step are split over its row.
+The mesh has the axes `folds` and `tasks`: its rows run different jobs, and with fewer jobs than devices the tasks of a job's outer
+step are split over its row.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from lightman_jax.meta.bilevel import TASKS
 
 FOLDS = "folds"
-"""Mesh axis over which lanes are spread."""
+"""Mesh axis over which jobs are spread."""
 
-_JOBS_SIDE_BY_SIDE = 64
+_MOST_JOBS_PER_DEVICE = 64
 
 
 def job_mesh(jobs: int, tasks: int) -> Mesh:
-    """As many rows of lanes as there are, in a number that divides the devices; the rest of a row shares a lane's tasks.
+    """Mesh with one row per job, as far as the number of rows divides the devices; the columns share a job's tasks.
 
-    With several processes every device takes part, if need be with a lane or a task that counts for nothing.
+    With several processes every device takes part, if necessary with a padding job or task.
 
     Args:
-      jobs: of the whole training.
-      tasks: of an outer step that may be split; 1 where they may not.
+      jobs: number of jobs of the whole training.
+      tasks: number of tasks of an outer step that may be split; 1 if they may not.
     """
     devices = jax.devices()
     alone = jax.process_count() == 1
@@ -39,28 +39,28 @@ def job_mesh(jobs: int, tasks: int) -> Mesh:
     return jax.make_mesh((rows, columns), (FOLDS, TASKS), axis_types=(AxisType.Auto, AxisType.Auto), devices=chosen)
 
 
-def jobs_per_device(jobs: int, mesh: Mesh, *, side_by_side: bool) -> int:
-    """How many lanes a row of the mesh trains at once.
+def jobs_per_device(jobs: int, mesh: Mesh, *, in_parallel: bool) -> int:
+    """Number of jobs that a row of the mesh trains in parallel.
 
-    Choice: one on a CPU, where side-by-side kernels are slow; elsewhere all up to 64, since one small network leaves a large device
-    idle. The number is not measured on a GPU or TPU.
+    Choice: one on a CPU, where parallel kernels are slow; elsewhere up to 64, because one small network leaves a large device
+    idle. The limit was not measured on a GPU or TPU.
     """
-    if not side_by_side or mesh.shape[TASKS] > 1:
+    if not in_parallel or mesh.shape[TASKS] > 1:
         return 1
-    return min(_JOBS_SIDE_BY_SIDE, -(-jobs // mesh.shape[FOLDS]))
+    return min(_MOST_JOBS_PER_DEVICE, -(-jobs // mesh.shape[FOLDS]))
 
 
 class OutOfMemoryError(MemoryError):
-    """A device has not the memory that a training needs; the message has the bytes and what to type."""
+    """A device has too little memory for one job; the message has the bytes needed and the flags that reduce them."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether JAX says that a device, or the host, had no memory left."""
+    """Whether JAX reports that a device, or the host, is out of memory."""
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 def program_bytes(program: Any, *arguments: Any) -> int | None:
-    """Bytes of a device that a jitted program needs for its arguments, results and temporaries; None if nobody can say.
+    """Device memory in bytes of a jitted program's arguments, results and temporaries; None if the backend does not report it.
 
     Args:
       program: from `jax.jit`.
@@ -77,23 +77,23 @@ def program_bytes(program: Any, *arguments: Any) -> int | None:
 
 
 def place(tree: Any, mesh: Mesh, spec: PartitionSpec) -> Any:
-    """Arrays that every process holds whole, spread over the devices of all processes."""
+    """Spread arrays, complete on every process, over the devices of all processes."""
     return jax.device_put(tree, NamedSharding(mesh, spec))
 
 
 def fetch(tree: Any) -> Any:
-    """Arrays of all devices on this host as NumPy arrays, whole on every process."""
+    """Gather arrays of all devices as NumPy arrays, complete on every process."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
     return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree, tiled=True))
 
 
-def map_jobs(fn: Callable[..., Any], job_arguments: int, *, side_by_side: bool) -> Callable[..., Any]:
-    """Run `fn` on the lanes of one device; the first arguments carry the lane axis, the others are shared."""
+def map_jobs(fn: Callable[..., Any], job_arguments: int, *, in_parallel: bool) -> Callable[..., Any]:
+    """Map `fn` over the jobs of one device; the first `job_arguments` arguments have a leading job axis, the others are shared."""
 
     def run(*arguments: Any) -> Any:
         shared = arguments[job_arguments:]
         one = lambda job: fn(*job, *shared)  # noqa: E731
-        return (jax.vmap(one) if side_by_side else lambda jobs: jax.lax.map(one, jobs))(arguments[:job_arguments])
+        return (jax.vmap(one) if in_parallel else lambda jobs: jax.lax.map(one, jobs))(arguments[:job_arguments])
 
     return run

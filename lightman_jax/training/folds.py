@@ -1,11 +1,12 @@
-"""Folds: which clips are tested and which are trained on."""
+"""Cross-validation folds."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lightman_jax.types import natural_order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,10 +14,10 @@ class Fold:
     """One split into training and test clips.
 
     Attributes:
-      name: what is held out: a subject (`corpus/subject`), a corpus, or a group of subjects.
+      name: the held-out subject (`corpus/subject`), corpus or group of subjects.
       test: `[t]` indices of the held-out micro clips.
-      train: `[n]` bool, the micro clips that are trained on.
-      macro_train: `[m]` bool, the macro clips that are trained on.
+      train: `[n]` bool mask of the micro training clips.
+      macro_train: `[m]` bool mask of the macro training clips.
     """
 
     name: str
@@ -26,14 +27,14 @@ class Fold:
 
 
 def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str] = ()) -> list[Fold]:
-    """One fold per subject with micro clips; the subject leaves the micro and the macro pool together.
+    """One fold per subject with micro clips; the subject is excluded from both the micro and the macro training clips.
 
     Args:
-      subjects: `[n]` subject of each micro clip, made unique over corpora (`corpus/subject`).
-      macro_subjects: `[m]` subject of each macro clip, named alike, so that a person in both pools is one person.
+      subjects: `[n]` subject of each micro clip, unique over corpora (`corpus/subject`).
+      macro_subjects: `[m]` subject of each macro clip, with the same name for a subject of both pools.
 
     Returns:
-      Folds in the order of their subjects, numbers by value.
+      Folds sorted by subject, numbers by value.
 
     Raises:
       ValueError: fewer than two subjects.
@@ -56,20 +57,11 @@ def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str]
     return folds
 
 
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """Sorting key that puts `s2` before `s11`.
-
-    >>> sorted(["s11", "s2"], key=natural_order)
-    ['s2', 's11']
-    """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
 def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: Sequence[str]) -> None:
-    """Refuse folds in which a subject stands on both sides, in the micro or in the macro pool, or a clip is tested twice.
+    """Refuse folds that train on a subject they test, micro or macro, and clips that are tested in two folds.
 
     Raises:
-      ValueError: names the fold and the subject.
+      ValueError: the message names the fold and the subject.
     """
     micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
     tested: set[int] = set()
@@ -78,7 +70,9 @@ def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: 
         for pool, mask, names in (("micro", fold.train, micro), ("macro", fold.macro_train, macro)):
             shared = held_out & set(names[mask].tolist())
             if shared:
-                raise ValueError(f"fold {fold.name}: test subject {sorted(shared)} is in its {pool} training pool")
+                raise ValueError(
+                    f"fold {fold.name}: test subject {sorted(shared)} has clips in its {pool} training pool"
+                )
         twice = tested & set(fold.test.tolist())
         if twice:
             raise ValueError(f"fold {fold.name}: clips {sorted(twice)} are tested in another fold too")

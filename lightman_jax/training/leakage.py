@@ -1,4 +1,4 @@
-"""Guards that every training passes: nothing of what is tested may be trained on, as a person, as a copy or through a statistic."""
+"""Leak checks before every training: test subjects, copies of test clips, and scaling statistics."""
 
 import hashlib
 from collections import defaultdict
@@ -17,17 +17,17 @@ _scaled = jax.jit(scale_flow, static_argnames="scaling")
 
 
 def check_leaks(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold], scaling: Scaling) -> None:
-    """Refuse folds in which anything of the tested clips is trained on.
+    """Refuse folds in which test clips affect the training.
 
     Args:
-      micro: micro clips of the protocol.
-      macro: macro clips, or None where they are made from the micro clips.
-      folds: what is held out.
-      scaling: of the training.
+      micro: micro clips of all folds.
+      macro: macro clips, or None if pseudo-macro clips are made from the micro clips.
+      folds: folds to check.
+      scaling: scaling of the training.
 
     Raises:
-      ValueError: a subject on both sides, a tested clip whose picture, or its mirror image, is trained on under another name, or
-        a scale of training clips that depends on tested ones.
+      ValueError: a test subject among the training clips; a test clip whose image, or its mirror image, is also a training clip; or
+        a scale of training clips that depends on test clips.
     """
     check_folds(folds, micro.subject, (micro if macro is None else macro).subject)
     check_copies(micro, macro, folds)
@@ -36,10 +36,10 @@ def check_leaks(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold], sc
 
 
 def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
-    """Refuse folds that train on a copy of a tested clip, mirrored or not, whoever is said to be in it.
+    """Refuse folds that train on a copy of a test clip, mirrored or not, whatever its subject.
 
     Raises:
-      ValueError: names the fold and both clips.
+      ValueError: the message names the fold and both clips.
     """
     pools = {"micro": micro} if macro is None else {"micro": micro, "macro": macro}
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
@@ -50,21 +50,21 @@ def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -
     for fold in folds if copies else ():
         tested, trained = np.isin(np.arange(len(micro)), fold.test), {"micro": fold.train, "macro": fold.macro_train}
         for group in copies:
-            asked = [row for name, row in group if name == "micro" and tested[row]]
-            known = [(name, row) for name, row in group if trained[name][row]]
-            if asked and known:
-                name, row = known[0]
+            test_rows = [row for name, row in group if name == "micro" and tested[row]]
+            train_rows = [(name, row) for name, row in group if trained[name][row]]
+            if test_rows and train_rows:
+                name, row = train_rows[0]
                 raise ValueError(
-                    f"fold {fold.name}: the tested clip {micro.clip[asked[0]]} has the same picture as {pools[name].clip[row]}, "
-                    f"which is in its {name} training pool; leave one of them out, or give both the same subject"
+                    f"fold {fold.name}: the test clip {micro.clip[test_rows[0]]} has the same image as {pools[name].clip[row]} "
+                    f"in its {name} training pool; remove one of them, or give both the same subject"
                 )
 
 
 def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> None:
-    """Refuse a scaling by which tested clips reach training clips: without any number in them nothing may change.
+    """Refuse a scaling by which test clips affect training clips: replacing test clips by nan must change nothing.
 
     Raises:
-      ValueError: the scale of a training clip depends on tested ones.
+      ValueError: the scale of a training clip depends on test clips.
     """
     poisoned = np.array(image)
     poisoned[fold.test] = np.nan
@@ -75,9 +75,9 @@ def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> N
 
 
 def _digest(image: NDArray[np.float32]) -> bytes:
-    """The same for a picture, its mirror image, and its mirror image as flow, whose first channel changes sign."""
+    """Digest that is equal for an image, its mirror image, and its mirror image as flow, whose first channel changes sign."""
     opposite = np.array(image)
     opposite[..., 0] *= -1
-    # Zero has two signs.
+    # Adding zero removes negative zeros.
     forms = [np.ascontiguousarray(form) + np.float32(0) for x in (image, opposite) for form in (x, x[..., ::-1, :])]
     return min(hashlib.blake2b(form.tobytes(), digest_size=16).digest() for form in forms)

@@ -1,4 +1,4 @@
-"""Whether numbers can be trusted: rounded products that still give the gradient that is meant, and losses that are numbers."""
+"""Checks of numerical precision and of non-finite losses."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from lightman_jax.meta.methods import MethodConfig, make_method
+from lightman_jax.meta.method_functions import make_method
+from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.training.devices import fetch
 from lightman_jax.types import Params, Task
@@ -18,22 +19,22 @@ LARGEST_ERROR = 0.1
 
 
 class PrecisionError(ValueError):
-    """A precision that the backend, or the gradient, forbids."""
+    """A precision that is unsuitable for the backend or the gradient."""
 
 
 def gradient_error(key: jax.Array, tasks: Task, *, method: MethodConfig, network: NetworkConfig, classes: int) -> float:
-    """How far the outer gradient is from that of float32, `|g - g32| / |g32|`, at parameters drawn from `key`.
+    """Relative error of the outer gradient, `|g - g32| / |g32|`, against float32 at random initial parameters.
 
     Args:
       key: JAX random key.
-      tasks: of one outer step, leading axis T.
-      method: what the two levels minimise.
-      network: with the precision in question.
+      tasks: tasks of one outer step, leading axis T.
+      method: settings of the method.
+      network: network with the precision to check.
       classes: N.
     """
 
     def gradient(precise: NetworkConfig) -> Params:
-        # A step of rate 1 down the gradient, undone.
+        # One step of SGD with learning rate 1 subtracts the gradient.
         plain = make_method(method, precise, optax.sgd(1.0))
         state = plain.init(key, tasks.support.image.shape[2:], classes, tasks.support.image.dtype)
         after, _ = jax.jit(plain.update)(state, tasks)
@@ -45,45 +46,45 @@ def gradient_error(key: jax.Array, tasks: Task, *, method: MethodConfig, network
 
 
 def refuse_imprecise(error: float) -> None:
-    """Refuse a precision whose gradient is too far from that of float32.
+    """Refuse a precision whose gradient differs too much from that of float32.
 
-    Choice: 0.1, five times what two right float32 programs differ by where rectifiers and maxima decide otherwise.
+    Choice: 0.1 is five times the difference of two correct float32 programs whose ReLUs and maxima select differently.
 
     Raises:
-      PrecisionError: the error is above 0.1, or not a number.
+      PrecisionError: the error is above 0.1, or nan.
     """
     if not error <= LARGEST_ERROR:
         raise PrecisionError(
-            f"precision bfloat16 moves this network's outer gradient by {error:.2g} of its length, more than {LARGEST_ERROR}; "
+            f"with precision bfloat16 the relative error of this network's outer gradient is {error:.2g}, above {LARGEST_ERROR}; "
             "use --precision=float32, or fewer inner steps"
         )
 
 
 def refuse_on_cpu() -> None:
-    """Refuse bfloat16 where it takes twice the time.
+    """Refuse bfloat16 on a CPU, where it takes twice the time.
 
     Raises:
       PrecisionError: the backend is a CPU.
     """
     if jax.default_backend() == "cpu":
-        raise PrecisionError("precision bfloat16 is for GPUs and TPUs, on a CPU it is slower; use --precision=float32")
+        raise PrecisionError("precision bfloat16 is slower on a CPU; use --precision=float32")
 
 
 def refuse_nonfinite(
     jobs: Sequence[tuple[str, int]], first: int, metrics: dict[str, NDArray[np.float32]], params: Params
 ) -> None:
-    """Stop at the first step of a chunk whose losses are no numbers.
+    """Stop at the first step of a chunk with a non-finite loss.
 
     Args:
-      jobs: fold and seed of each lane; further rows of the arrays are padding.
+      jobs: name of the fold and replica of each job; further rows of the arrays are padding.
       first: number of the chunk's first step.
-      metrics: `[lanes, steps]` each.
-      params: after the chunk, leaves with a leading axis of lanes.
+      metrics: `[jobs, steps]` each.
+      params: parameters after the chunk, leaves with a leading axis of jobs.
 
     Raises:
-      FloatingPointError: names fold, seed, step, loss, and the parameters that are lost.
+      FloatingPointError: the message names fold, replica, step, loss, and non-finite parameters.
     """
-    # What a gradient is taken of comes before the gradient.
+    # Losses come before gradients, because a non-finite loss is the cause.
     names = sorted(metrics, key=lambda name: "loss" not in name)
     bad = np.stack([~np.isfinite(metrics[name][: len(jobs)]) for name in names])
     if not bad.any():
@@ -91,13 +92,11 @@ def refuse_nonfinite(
     row = int(bad.any(axis=(0, 2)).argmax())
     step = int(bad[:, row].any(axis=0).argmax())
     name = names[int(bad[:, row, step].argmax())]
-    fold, seed = jobs[row]
+    fold, replica = jobs[row]
     leaves = jax.tree_util.tree_leaves_with_path(jax.tree.map(lambda x: np.asarray(x)[row], fetch(params)))
     lost = [jax.tree_util.keystr(path, simple=True, separator="/") for path, x in leaves if not np.isfinite(x).all()]
-    after = (
-        f"; parameters that are not finite after step {first + len(bad[0, row])}: {', '.join(lost[:3])}" if lost else ""
-    )
+    after = f"; non-finite parameters after step {first + len(bad[0, row])}: {', '.join(lost[:3])}" if lost else ""
     raise FloatingPointError(
-        f"fold {fold}, seed {seed}, step {first + step}: {name} is {metrics[name][row, step]}{after}. "
-        "Lower --learning_rate or --inner_lr, or add --skip_nonfinite to leave such updates out"
+        f"fold {fold}, replica {replica}, step {first + step}: {name} is {metrics[name][row, step]}{after}. "
+        "Lower --learning_rate or --inner_lr, or add --skip_nonfinite to skip such updates"
     )

@@ -1,7 +1,7 @@
-"""What one lane computes: how its data are scaled, its tasks drawn and mirrored, its steps taken, its test clips told.
+"""Compiled training and prediction of one (fold, replica) job.
 
-A lane is one (fold, seed). The data lie on each device once; a lane draws its tasks by index from its fold's training clips.
-Randomness is pure in (seed, fold, step): lanes may run in any order, on any number of devices, and draw the same tasks.
+Each device holds the data once; a job draws its tasks by index from the training clips of its fold. Random numbers depend on
+(replica, fold, step) only, so jobs draw the same tasks in any order and on any number of devices.
 """
 
 import functools
@@ -16,9 +16,9 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from lightman_jax.meta.bilevel import TASKS, side_by_side
-from lightman_jax.meta.methods import Method, make_method
-from lightman_jax.preprocessing import magnify_flow, mirror_flow, scale_flow
+from lightman_jax.meta.bilevel import TASKS, uses_vmap
+from lightman_jax.meta.method_functions import Method, make_method
+from lightman_jax.preprocessing import magnify_flow, mirror_average, mirror_flow, scale_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.devices import FOLDS, map_jobs
 from lightman_jax.training.folds import Fold
@@ -29,17 +29,17 @@ from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 _INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
 
 
-def fold_key(seed: int, subject: str) -> jax.Array:
-    """Key of one lane, `fold_in(key(seed), crc32(subject))`: it does not depend on which other subjects there are.
+def fold_key(replica: int, fold: str) -> jax.Array:
+    """Random key of one job, `fold_in(key(replica), crc32(fold name))`; independent of the other folds.
 
     >>> bool((fold_key(0, "smic/s1") == fold_key(0, "smic/s1")).all())
     True
     """
-    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(subject.encode()))
+    return jax.random.fold_in(jax.random.key(replica), zlib.crc32(fold.encode()))
 
 
 class JobInputs(NamedTuple):
-    """Per-lane inputs: the data of its key, `train [n]`, `macro_train [m]`."""
+    """Inputs of a job: data of its random key, `train [n]`, `macro_train [m]`."""
 
     key_data: jax.Array
     train: jax.Array
@@ -47,12 +47,12 @@ class JobInputs(NamedTuple):
 
     @property
     def key(self) -> jax.Array:
-        """The lane's random key."""
+        """Random key of the job."""
         return jax.random.wrap_key_data(self.key_data)
 
 
 class TrainingData(NamedTuple):
-    """What every lane shares; images scaled, unless that depends on the fold."""
+    """Arrays shared by all jobs; images are scaled, unless their scale depends on the fold."""
 
     image: jax.Array
     label: jax.Array
@@ -63,7 +63,7 @@ class TrainingData(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """A lane's first state, some steps, and its last parameters."""
+    """Initial state, a chunk of outer steps, and final parameters of jobs."""
 
     start: Callable[..., TrainState]
     advance: Callable[..., tuple[TrainState, Metrics]]
@@ -71,9 +71,9 @@ class Programs(NamedTuple):
 
 
 def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> TrainingData:
-    """Arrays that every lane shares, on the host; without a macro corpus the micro clips stand in the places of macro clips."""
+    """Arrays shared by all jobs, on the host; without a macro corpus the macro arrays are those of the micro clips."""
     second = micro if macro is None else macro
-    # Micro subjects first: their numbers then stay below the number of micro clips, as the draws expect.
+    # Micro subjects come first, so that their numbers are below the number of micro clips, as `Pool` requires.
     number = {name: row for row, name in enumerate(dict.fromkeys((*sorted(micro.subject), *sorted(second.subject))))}
 
     def part(clips: ClipSet) -> tuple[Any, Any, Any]:
@@ -81,7 +81,7 @@ def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) ->
         image = jnp.asarray(clips.image)
         if not _scaled_by_fold(config):
             image = scale_flow(image, scaling=config.scaling)
-        # On the host: what lies on one process's devices cannot be spread over those of another.
+        # On the host, because arrays on the devices of one process cannot be spread over those of another.
         return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
 
     return TrainingData(*part(micro), *part(second))
@@ -89,7 +89,7 @@ def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) ->
 
 @functools.lru_cache(maxsize=32)
 def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh) -> Programs:
-    """Programs of the lanes that train at once, spread over a mesh; `chunk` outer steps a call, compiled once a setting."""
+    """Programs of the jobs that train in parallel, spread over a mesh, with `chunk` outer steps per call."""
     method = method_of(config, mesh)
 
     def start(job: JobInputs, data: TrainingData) -> TrainState:
@@ -110,12 +110,12 @@ def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chun
         micro, _ = _pools(job, data, config, pseudo_macro)
         return method.finish(state, Clips(image=micro.image, label=micro.label, where=micro.train))
 
-    # check_vma off: the initial carries of the scans inside are constants, which the check takes for unvarying.
+    # check_vma is off because the initial carries of the inner scans are constants, which the check regards as unvarying.
     jobs, shared = PartitionSpec(FOLDS), PartitionSpec()
-    # The tasks' axis is left to the update inside, which splits over it where it is longer than 1.
+    # If the tasks axis is longer than 1, the update splits the tasks over it.
     own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
     each = functools.partial(jax.shard_map, mesh=mesh, out_specs=jobs, axis_names=own, check_vma=False)
-    of_row = functools.partial(map_jobs, side_by_side=trains_side_by_side(config))
+    of_row = functools.partial(map_jobs, in_parallel=uses_vmap_over_jobs(config))
     return Programs(
         jax.jit(each(of_row(start, 1), in_specs=(jobs, shared))),
         jax.jit(each(of_row(advance, 2), in_specs=(jobs, jobs, shared)), donate_argnums=0),
@@ -125,7 +125,7 @@ def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chun
 
 @functools.lru_cache(maxsize=32)
 def prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
-    """Probabilities of some rows of all images, mean over a clip and its mirror image; there are no labels among the arguments."""
+    """Probabilities of selected rows of all images, averaged over each clip and its mirror image."""
     logits = method_of(config).logits
 
     @jax.jit
@@ -134,9 +134,7 @@ def prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
             test = scale_flow(images, scaling=config.scaling, train=train)[rows]
         else:
             test = scale_flow(images[rows], scaling=config.scaling)
-        views = jnp.concatenate([test, mirror_flow(test)])
-        probabilities = jax.nn.softmax(logits(params, views))
-        return 0.5 * (probabilities[: rows.shape[0]] + probabilities[rows.shape[0] :])
+        return mirror_average(lambda views: jax.nn.softmax(logits(params, views)), test)
 
     return predict
 
@@ -144,9 +142,9 @@ def prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
 def job_gradient_error(
     job: tuple[Fold, int], data: TrainingData, config: TrainConfig, classes: int, pseudo_macro: bool
 ) -> float:
-    """How far the outer gradient of a lane's first step moves by the precision that is asked for; see `gradient_error`."""
-    fold, seed = job
-    key = fold_key(seed, fold.name)
+    """Relative error of a job's first outer gradient in the configured precision, see `gradient_error`."""
+    fold, replica = job
+    key = fold_key(replica, fold.name)
     macro_train = fold.train if pseudo_macro else fold.macro_train
     own = JobInputs(jax.random.key_data(key), jnp.asarray(fold.train), jnp.asarray(macro_train))
     micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, pseudo_macro)
@@ -154,13 +152,13 @@ def job_gradient_error(
     return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
 
 
-def trains_side_by_side(config: TrainConfig) -> bool:
-    """Whether the lanes of a device train side by side rather than one after the other."""
-    return side_by_side(config.method.bilevel.task_mapping)
+def uses_vmap_over_jobs(config: TrainConfig) -> bool:
+    """Whether the jobs of a device train in parallel rather than in sequence."""
+    return uses_vmap(config.method.bilevel.task_mapping)
 
 
 def method_of(config: TrainConfig, mesh: Mesh | None = None) -> Method:
-    """The method with the outer optimiser of these settings: AdamW whose rate a cosine takes to 0."""
+    """The method with its outer optimizer, AdamW with a cosine decay of the learning rate to 0."""
     optimizer = optax.adamw(
         optax.cosine_decay_schedule(config.learning_rate, config.steps), weight_decay=config.weight_decay
     )
@@ -186,7 +184,7 @@ def _pools(job: JobInputs, data: TrainingData, config: TrainConfig, pseudo_macro
 
 
 def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.Array:
-    """Permute the labels of the training clips among themselves; no other clip's label moves or is moved.
+    """Permute the labels of the training clips among themselves; other labels are unchanged.
 
     Args:
       key: JAX random key.
@@ -201,12 +199,12 @@ def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.A
     """
     chex.assert_equal_shape([labels, train])
     score = jnp.where(train, jax.random.uniform(key, labels.shape), jnp.inf)
-    # Stable sorts: training rows come first in both, the others keep their own order behind them.
+    # Both sorts are stable and put training rows first; the other rows keep their order after them.
     return labels.at[jnp.argsort(~train)].set(labels[jnp.argsort(score)])
 
 
 def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
-    """Mirror each clip of a task batch with probability one half, u negated.
+    """Mirror each clip of a task batch with probability one half, negating u.
 
     Args:
       key: JAX random key.
@@ -214,22 +212,15 @@ def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
     """
     chex.assert_rank(tasks.support.image, {5, 6})
 
-    def some(part_key: jax.Array, images: jax.Array) -> jax.Array:
-        heads = jax.random.bernoulli(part_key, 0.5, images.shape[:2])
-        return jnp.where(heads.reshape(*heads.shape, *[1] * (images.ndim - 2)), mirror_flow(images), images)
+    def mirrored(part_key: jax.Array, clips: Clips) -> Clips:
+        heads = jax.random.bernoulli(part_key, 0.5, clips.label.shape)
+        heads = heads.reshape(*heads.shape, *[1] * (clips.image.ndim - 2))
+        return clips.replace(image=jnp.where(heads, mirror_flow(clips.image), clips.image))
 
     keys = jax.random.split(key, 3)
-    return Task(
-        support=_with_image(tasks.support, some(keys[0], tasks.support.image)),
-        macro=_with_image(tasks.macro, some(keys[1], tasks.macro.image)),
-        query=_with_image(tasks.query, some(keys[2], tasks.query.image)),
-    )
-
-
-def _with_image(clips: Clips, image: jax.Array) -> Clips:
-    return Clips(image=image, label=clips.label, where=clips.where)
+    return Task(mirrored(keys[0], tasks.support), mirrored(keys[1], tasks.macro), mirrored(keys[2], tasks.query))
 
 
 def _scaled_by_fold(config: TrainConfig) -> bool:
-    """Whether a clip's scaled image depends on the fold's training clips; if not, it is scaled once for all lanes."""
+    """Whether the scale of an image depends on the fold's training clips; if not, images are scaled once for all jobs."""
     return config.scaling == "fold_rms"

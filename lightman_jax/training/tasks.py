@@ -1,4 +1,4 @@
-"""Tasks drawn from a fold's training clips, as a pure function of a random key."""
+"""Tasks drawn from the training clips of a fold, as pure functions of a random key."""
 
 import chex
 import jax
@@ -14,9 +14,9 @@ _PARTITIONS = 8
 
 @struct.dataclass
 class Pool:
-    """Clips a task may be drawn from: `image [n,H,W,C]`, `label [n]`, `subject [n]` numbers from 0 up, `train [n]` bool.
+    """Clips from which tasks are drawn: `image [n,H,W,C]`, `label [n]`, `subject [n]` numbers, `train [n]` bool.
 
-    In a micro pool subjects are numbered below n.
+    Subject numbers of a micro pool are in 0..n-1.
     """
 
     image: jax.Array
@@ -27,7 +27,7 @@ class Pool:
 
 @struct.dataclass
 class TaskIndex:
-    """Rows of the pools that make a task, and which of them are padding."""
+    """Rows of the pools that form a task; `*_where` is False for padding."""
 
     support: jax.Array
     support_where: jax.Array
@@ -40,20 +40,20 @@ class TaskIndex:
 
 
 def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig) -> TaskIndex:
-    """Draw one task, purely from `key`.
+    """Draw one task.
 
-    The training subjects are split at random into a support and a query side. Each class then takes `shots` clips from
-    either side; where a side has too few, the class is filled from the other side (never a clip twice in a task). Where
-    the pool itself has too few, support takes half of the class and the rest is padding, so that the query is never
-    empty. Choice: of 8 random splits the one that fills least is taken, so support and query have disjoint subjects
-    unless few splits of the pool allow it. Macro clips are drawn from all training subjects.
+    The training subjects are split at random into a support and a query side. Each class takes `shots` clips from either
+    side; if a side has too few, the class is filled from the other side, without drawing a clip twice. If the pool itself
+    has too few, the support takes half of the class and the rest is padding, so that the query is never empty. Choice: of
+    8 random splits the one that needs the least filling is used, so support and query have disjoint subjects if the pool
+    allows it. Macro clips are drawn from all training subjects.
 
     Args:
       key: JAX random key.
       micro: micro pool; only rows with `train` are drawn.
       macro: macro pool; only rows with `train` are drawn.
       classes: N.
-      config: shots.
+      config: clips per class.
 
     Returns:
       Row numbers `[N*shots]` (class by class) with their masks.
@@ -75,12 +75,12 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
 
 
 def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
-    """Turn row numbers into a `Task`; padded rows are zero, so they carry nothing.
+    """Turn row numbers into a `Task`; padded rows are zero.
 
     Args:
       index: from `draw_task`.
-      micro: the micro pool it was drawn from.
-      macro: the macro pool it was drawn from.
+      micro: the micro pool of the draw.
+      macro: the macro pool of the draw.
     """
 
     def clips(pool: Pool, rows: jax.Array, where: jax.Array, label: jax.Array) -> Clips:
@@ -94,7 +94,7 @@ def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
 
 
 def draw_task_batch(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig) -> Task:
-    """Draw the T tasks of one outer step, each from its own key.
+    """Draw the T tasks of one outer step with different keys.
 
     Returns:
       A `Task` whose arrays have the leading axis T.
@@ -107,15 +107,15 @@ def draw_task_batch(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, c
 
 
 def _subject_split(key: jax.Array, micro: Pool, of_class: jax.Array, shots: int) -> jax.Array:
-    """`[n]` bool: clips whose subject is on the support side of the best of a few random splits."""
+    """`[n]` bool: clips whose subject is on the support side of the best of 8 random splits."""
     rows = micro.subject.shape[0]
 
     def split(split_key: jax.Array) -> jax.Array:
-        # Subjects are numbered below n. Training subjects alone are ranked, else the held-out one would shift the halves.
+        # Only training subjects are ranked; the held-out one would shift the halves.
         score = jax.random.uniform(split_key, (rows,))
         training = jnp.zeros(rows, bool).at[micro.subject].max(micro.train)
         score = jnp.where(training, score, jnp.inf)
-        # One sort of the scores in place of two of their places: sorting is the slowest part of a draw.
+        # One sort of the scores instead of two argsorts, because sorting is the slowest part of a draw.
         half = (training.sum() + 1) // 2
         return ((score <= jnp.sort(score)[half - 1]) & training)[micro.subject]
 
@@ -130,7 +130,7 @@ def _subject_split(key: jax.Array, micro: Pool, of_class: jax.Array, shots: int)
 def _draw_rows(
     key: jax.Array, allowed: jax.Array, count: int, prefer: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Per class, `count` different allowed rows at random, preferred rows first: `[N*count]` rows and their mask."""
+    """`count` different random rows per class, preferred rows first: `[N*count]` row numbers and their mask."""
     score = jax.random.uniform(key, allowed.shape, jnp.float32)
     if prefer is not None:
         score = score + prefer[None, :].astype(jnp.float32)

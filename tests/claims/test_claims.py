@@ -216,7 +216,7 @@ def few(monkeypatch):
         monkeypatch.setattr(module, "ROUNDS", 1)
     simulated_au = tuple(make_clips(subjects=n, each=1, side=28, corpus="simulated_au") for n in (3, 2))
     monkeypatch.setattr(few_data, "simulate", lambda number: (*simulated_au, []))
-    monkeypatch.setattr(command, "set_up_jax", lambda config: None)
+    monkeypatch.setattr(command, "set_up_jax", lambda *_, **__: None)
 
 
 def test_every_experiment_leaves_a_table_and_a_picture(few, tmp_path):
@@ -243,7 +243,7 @@ def test_few_data_on_the_flow_release_has_three_panels(few, tmp_path):
 
 
 def test_wrong_uses_are_answered(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "set_up_jax", lambda config: None)
+    monkeypatch.setattr(command, "set_up_jax", lambda *_, **__: None)
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
     for words, answer in (
         (["robust"], "choose one of few_data"),

@@ -1,16 +1,17 @@
-"""Paired comparison of runs, on tables small enough to work out by hand."""
+"""Paired comparison of runs, on tables small enough for results by hand."""
 
 import numpy as np
 import pytest
 
-from experiments.compare import compare_runs, main
+from experiments.compare import main
+from experiments.evaluation.comparison import compare_runs
 from experiments.evaluation.scores import Prediction, write_predictions
 from lightman_jax.metrics import holm, paired_difference, sign_flip_p_value, uf1
 
 CLASSES = ("negative", "positive", "surprise")
 
 
-def table(path, wrong=(), seeds=(0, 1), labels=None):
+def write_table(path, wrong=(), seeds=(0, 1), labels=None):
     rows = []
     for seed in seeds:
         for subject in range(4):
@@ -27,29 +28,29 @@ def table(path, wrong=(), seeds=(0, 1), labels=None):
     return path
 
 
-def test_difference_and_its_interval(tmp_path):
-    right, poor = table(tmp_path / "a.csv"), table(tmp_path / "b.csv", wrong={(0, 0), (1, 0)})
+def test_difference_interval_p_value_and_effect_equal_those_by_hand(tmp_path):
+    right, poor = write_table(tmp_path / "a.csv"), write_table(tmp_path / "b.csv", wrong={(0, 0), (1, 0)})
     (first, _), (pair,), _ = compare_runs([right, poor])
     confusion = np.array([[2, 2, 0], [0, 4, 0], [0, 0, 4]])
     assert first.uf1 == 1
     assert pair.difference == pytest.approx(1 - float(uf1(confusion)))
     assert 0 <= pair.interval[0] < pair.difference < pair.interval[1]
     assert pair.sd == 0
-    # Two of four subjects differ: exchanging them leaves the size in one of two cases.
+    # Two of four subjects differ: half of their sign flips give a difference as large.
     assert pair.p == pytest.approx(0.5, abs=0.02)
     assert pair.effect == pytest.approx(np.mean([1 / 3, 1 / 3, 0, 0]) / np.std([1 / 3, 1 / 3, 0, 0], ddof=1))
 
 
-def test_the_interval_is_paired():
-    """Two methods that fail on the same people differ by nothing, however much people differ."""
+def test_interval_is_paired():
+    """Methods that fail on the same subjects have no difference, however much subjects differ."""
     counts = np.random.default_rng(0).integers(0, 5, size=(2, 6, 3, 3))
     assert paired_difference(counts, counts) == (0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="same clips"):
         paired_difference(counts, counts[:, :5])
 
 
-def test_p_values_are_corrected_for_all_pairs_and_the_first_alone_may_be_compared(tmp_path):
-    paths = [table(tmp_path / f"{k}.csv", wrong={(i, 0) for i in range(k)}) for k in range(4)]
+def test_p_values_are_holm_corrected_and_pairs_can_be_limited_to_the_first_run(tmp_path):
+    paths = [write_table(tmp_path / f"{k}.csv", wrong={(i, 0) for i in range(k)}) for k in range(4)]
     found = compare_runs(paths)
     assert len(found.pairs) == 6
     assert [pair.p_holm for pair in found.pairs] == holm([pair.p for pair in found.pairs]).tolist()
@@ -57,8 +58,9 @@ def test_p_values_are_corrected_for_all_pairs_and_the_first_alone_may_be_compare
     assert found.chance[0] < 1 / 3 < found.chance[1] < 0.8
 
 
-def test_the_sign_flip_test_holds_its_level_on_a_thousand_null_simulations():
-    """Two methods that are wrong on the same share of each subject's clips, subjects of very unequal size and difficulty."""
+@pytest.mark.slow
+def test_sign_flip_test_keeps_its_level_on_a_thousand_null_simulations():
+    """Two methods with equal expected accuracy on every subject; subjects differ in number of clips and in difficulty."""
     rng = np.random.default_rng(0)
     hits = 0
     for simulation in range(1000):
@@ -72,8 +74,8 @@ def test_the_sign_flip_test_holds_its_level_on_a_thousand_null_simulations():
                 np.add.at(matrices[0, row], (truth, guess), 1)
             counts.append(matrices)
         hits += sign_flip_p_value(*counts, replicates=199, seed=simulation) < 0.05
-    assert hits <= 60, "at most 6% false hits at level 5%"
-    assert hits >= 20, "and not by never hitting"
+    assert hits <= 60, "more than 6% false positives at level 5%"
+    assert hits >= 20, "the test is too conservative"
 
 
 @pytest.mark.parametrize(
@@ -83,14 +85,14 @@ def test_the_sign_flip_test_holds_its_level_on_a_thousand_null_simulations():
         ({"labels": {"smic/s0/c0": "surprise"}}, "for example smic/s0/c0"),
     ],
 )
-def test_runs_that_cannot_be_paired_are_refused(tmp_path, capsys, other, text):
-    runs = [str(table(tmp_path / "a.csv")), str(table(tmp_path / "b.csv", **other))]
+def test_runs_on_different_clips_labels_or_seeds_are_refused(tmp_path, capsys, other, text):
+    runs = [str(write_table(tmp_path / "a.csv")), str(write_table(tmp_path / "b.csv", **other))]
     assert main(runs) == 2
     assert text in capsys.readouterr().err
     assert main(runs[:1]) == 2
     assert main([str(tmp_path / "nowhere.csv"), runs[0]]) == 2
 
 
-def test_the_table_is_printed(tmp_path, capsys):
-    assert main([str(table(tmp_path / "a.csv")), str(table(tmp_path / "b.csv", wrong={(0, 0)}))]) == 0
+def test_command_prints_the_scores(tmp_path, capsys):
+    assert main([str(write_table(tmp_path / "a.csv")), str(write_table(tmp_path / "b.csv", wrong={(0, 0)}))]) == 0
     assert "1.000 ± 0.000" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A run among faults: full, slow and locked disks, a jumping clock, other devices, damaged files; the same bits in the end."""
+"""A run with faults (full, slow or locked disk, clock jumps, other devices, damaged files) ends with bit-identical results."""
 
 import errno
 import json
@@ -21,8 +21,8 @@ NAMES = ("predictions.csv", "baselines/joint.csv", "confusion.png", "saliency.pn
 
 @pytest.fixture
 def again(finished, tmp_path, monkeypatch):
-    """Flags of the finished run for a workdir of its own, and whether that holds the same results."""
-    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
+    """Flags of the finished run with a new workdir, and a check that this holds the same results."""
+    monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
     folder, flags = finished
     work = tmp_path / "work"
 
@@ -33,7 +33,7 @@ def again(finished, tmp_path, monkeypatch):
 
 
 def failing_fsync(monkeypatch, fails):
-    """From now on the n-th write that is forced onto the disk, counted from 1, meets `fails(n)`."""
+    """Call `fails(n)` at the n-th fsync from now on, counted from 1."""
     original, calls = os.fsync, []
 
     def fsync(descriptor):
@@ -45,7 +45,7 @@ def failing_fsync(monkeypatch, fails):
 
 
 @pytest.mark.parametrize(("place", "trained"), [(1, 0), (5, 2), (10, 6), (22, 12)])
-def test_a_disk_that_is_full_at_any_write_is_told_and_the_run_goes_on_when_there_is_space(
+def test_a_full_disk_at_any_write_is_reported_and_the_run_continues_once_there_is_space(
     again, place, trained, monkeypatch, capsys
 ):
     flags, work, same = again
@@ -57,18 +57,18 @@ def test_a_disk_that_is_full_at_any_write_is_told_and_the_run_goes_on_when_there
     with monkeypatch.context() as patch:
         failing_fsync(patch, full)
         assert run.main(flags) == 2
-    told = capsys.readouterr().err
-    assert re.search(r"disk is full: [\d,]+ bytes are needed, [\d,]+ are free: '", told)
-    assert told.splitlines()[-1].startswith("python -m experiments.run --dataset=smic")
+    printed = capsys.readouterr().err
+    assert re.search(r"disk is full: [\d,]+ bytes are needed, [\d,]+ are free: '", printed)
+    assert printed.splitlines()[-1].startswith("python -m experiments.run --dataset=smic")
     assert not [path for path in work.rglob("*") if path.name.endswith(".part")]
-    # Settings and environment are the first two writes; six trainings follow, predictions, two machines, six of the baseline.
+    # Settings and environment are the first two writes; then six trainings, predictions, two baselines, six trainings of the third.
     assert len(list(work.glob("folds/*.fold"))) == trained
     if place in {5, 22}:
         assert run.main(flags) == 0
         assert same()
 
 
-def test_a_signal_in_a_slow_write_ends_the_run_within_seconds_and_leaves_no_half_file(again, monkeypatch, capsys):
+def test_a_signal_during_a_slow_write_ends_the_run_within_seconds_without_partial_files(again, monkeypatch, capsys):
     flags, work, same = again
 
     def slow(number):
@@ -88,7 +88,7 @@ def test_a_signal_in_a_slow_write_ends_the_run_within_seconds_and_leaves_no_half
     assert same()
 
 
-def test_a_clock_that_jumps_back_changes_nothing(again, monkeypatch):
+def test_a_clock_that_jumps_back_changes_no_result(again, monkeypatch):
     flags, work, same = again
     days = iter(range(10**6, 0, -1))
     monkeypatch.setattr(time, "time", lambda: 86400.0 * next(days))
@@ -99,20 +99,20 @@ def test_a_clock_that_jumps_back_changes_nothing(again, monkeypatch):
     assert max(seconds) < 600
 
 
-def test_a_folder_that_may_not_be_written_is_named(again, monkeypatch, capsys):
+def test_a_folder_without_write_permission_is_named(again, monkeypatch, capsys):
     flags, work, _ = again
 
     def locked(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(files, "scratch_for", locked)
+    monkeypatch.setattr(files, "temporary_path", locked)
     assert run.main(flags) == 2
     assert re.search(
-        rf"Permission denied: '{work}.*Give folders that can be written by --workdir", capsys.readouterr().err
+        rf"Permission denied: '{work}.*Choose writable folders by --workdir", capsys.readouterr().err
     )
 
 
-def test_a_run_goes_on_with_another_number_of_devices(again, monkeypatch, capsys):
+def test_a_run_continues_with_another_number_of_devices(again, monkeypatch, capsys):
     flags, _, same = again
 
     def stop(number):
@@ -143,7 +143,7 @@ def test_a_run_goes_on_with_another_number_of_devices(again, monkeypatch, capsys
         "checkpoints/*/*/*.json",
     ],
 )
-def test_damage_is_named_and_made_good(finished, again, way, pattern, capsys, without_pictures):
+def test_a_damaged_file_is_named_and_written_again(finished, again, way, pattern, capsys, without_pictures):
     folder, _ = finished
     flags, work, _ = again
     shutil.copytree(folder / "work", work)
@@ -158,15 +158,15 @@ def test_damage_is_named_and_made_good(finished, again, way, pattern, capsys, wi
         flipped = whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :]
         path.write_bytes(cut if way == "cut" else flipped)
     assert run.main(flags) == 0
-    told = capsys.readouterr().out
-    assert "the results are written anew" in told or pattern == "results.json"
-    assert path.name in told or pattern == "results.json"
+    printed = capsys.readouterr().out
+    assert "the results are written again" in printed or pattern == "results.json"
+    assert path.name in printed or pattern == "results.json"
     for name in ("predictions.csv", "baselines/joint.csv", "baselines/rbf_svm.csv"):
         assert (work / name).read_bytes() == (folder / "work" / name).read_bytes()
 
 
-@pytest.mark.parametrize(("content", "text"), [(b"{", "is damaged"), (b"[1]", "other settings"), (None, None)])
-def test_the_settings_file_of_a_run_is_never_guessed(finished, again, content, text, capsys, without_pictures):
+@pytest.mark.parametrize(("content", "text"), [(b"{", "cannot be read"), (b"[1]", "cannot be read"), (None, None)])
+def test_a_changed_or_damaged_settings_file_stops_the_run(finished, again, content, text, capsys, without_pictures):
     flags, work, _ = again
     shutil.copytree(finished[0] / "work", work)
     path = work / "config.json"

@@ -1,4 +1,4 @@
-"""One fold of a finished run, trained again: the same bit by bit, and a difference is seen."""
+"""One fold of a finished run, trained again: bit-identical predictions, and any difference is reported."""
 
 import json
 import shutil
@@ -8,24 +8,24 @@ import pytest
 from experiments import rerun
 from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
-from experiments.evaluation.stored_config import restore_config
+from experiments.evaluation.records import from_json
 
 
 @pytest.fixture
-def ran(finished, monkeypatch):
-    monkeypatch.setattr(rerun, "set_up_jax", lambda config: None)
+def finished_run(finished, monkeypatch):
+    monkeypatch.setattr(rerun, "set_up_jax", lambda *_, **__: None)
     folder, _ = finished
     return folder
 
 
-def test_a_fold_predicts_the_same_again_and_a_changed_table_is_noticed(ran, tmp_path, capsys):
-    words = ["--fold=smic/s2", "--seed=1", f"--data_cache={ran / 'shards'}"]
-    before = {path.name: path.stat().st_mtime_ns for path in (ran / "work").iterdir()}
-    assert rerun.main([str(ran / "work"), *words]) == 0
-    assert "every probability is the same, bit by bit" in capsys.readouterr().out
-    assert {path.name: path.stat().st_mtime_ns for path in (ran / "work").iterdir()} == before
+def test_a_fold_is_reproduced_bit_by_bit_and_a_changed_table_is_reported(finished_run, tmp_path, capsys):
+    words = ["--fold=smic/s2", "--seed=1", f"--data_cache={finished_run / 'shards'}"]
+    before = {path.name: path.stat().st_mtime_ns for path in (finished_run / "work").iterdir()}
+    assert rerun.main([str(finished_run / "work"), *words]) == 0
+    assert "all probabilities are bit-identical" in capsys.readouterr().out
+    assert {path.name: path.stat().st_mtime_ns for path in (finished_run / "work").iterdir()} == before
     copy = tmp_path / "work"
-    shutil.copytree(ran / "work", copy)
+    shutil.copytree(finished_run / "work", copy)
     lines = (copy / "predictions.csv").read_text().splitlines()
     place = next(row for row, line in enumerate(lines) if ",smic/s2,1," in line)
     cells = lines[place].split(",")
@@ -33,38 +33,41 @@ def test_a_fold_predicts_the_same_again_and_a_changed_table_is_noticed(ran, tmp_
     lines[place] = ",".join(cells)
     (copy / "predictions.csv").write_text("\n".join(lines) + "\n")
     assert rerun.main([str(copy), *words]) == 2
-    assert "predictions.csv is missing or not as the run has left it" in capsys.readouterr().err
+    assert "predictions.csv is missing or has changed since the run wrote it" in capsys.readouterr().err
     (copy / "results.json").unlink()
     assert rerun.main([str(copy), *words]) == 1
     assert "probabilities differ by up to" in capsys.readouterr().out
 
 
-def test_wrong_uses_are_answered(ran, tmp_path, capsys):
+def test_wrong_arguments_are_answered_with_the_allowed_ones(finished_run, tmp_path, capsys):
     for words, answer in (
         ([str(tmp_path), "--fold=smic/s2"], "Give the workdir of a finished run"),
-        ([str(ran / "work"), "--fold=smic/s9", f"--data_cache={ran / 'shards'}"], "choose one of smic/s1, smic/s2"),
+        (
+            [str(finished_run / "work"), "--fold=smic/s9", f"--data_cache={finished_run / 'shards'}"],
+            "choose a fold from smic/s1, smic/s2",
+        ),
     ):
         assert rerun.main(words) == 2
         assert answer in capsys.readouterr().err
 
 
-def test_settings_come_back_from_their_file_and_unknown_ones_are_refused(ran):
-    settings = json.loads((ran / "work" / "config.json").read_text())["settings"]
-    config = restore_config(settings)
+def test_stored_settings_are_restored_and_unknown_ones_are_refused(finished_run):
+    settings = json.loads((finished_run / "work" / "config.json").read_text())["settings"]
+    config = from_json(RunConfig, settings)
     assert (config.train.network.width, config.train.task.shots, config.seeds) == (8, 1, 2)
-    assert restore_config({}) == RunConfig()
+    assert from_json(RunConfig, {}) == RunConfig()
     settings["train"]["network"]["depth"] = 3
-    with pytest.raises(ConfigError, match=r"train\.network\.depth is not one of this version"):
-        restore_config(settings)
+    with pytest.raises(ConfigError, match=r"train\.network\.depth is unknown to this version"):
+        from_json(RunConfig, settings)
     for name, value in (
         ("seeds", "2"),
         ("seeds", True),
-        ("members", 1.5),
+        ("ensemble_size", 1.5),
         ("workdir", 3),
         ("protocol", "few"),
         ("train", []),
     ):
         with pytest.raises(ConfigError, match=name):
-            restore_config({name: value})
+            from_json(RunConfig, {name: value})
     with pytest.raises(ConfigError, match="seeds -1"):
-        restore_config({"seeds": -1})
+        from_json(RunConfig, {"seeds": -1})

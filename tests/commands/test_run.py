@@ -1,4 +1,4 @@
-"""The command as its user types it: artefacts, second runs, and every wrong input answered in one paragraph."""
+"""The command `run`: its files, repeated runs, and one paragraph for every wrong input."""
 
 import contextlib
 import csv
@@ -14,10 +14,10 @@ import pytest
 from sklearn.metrics import f1_score
 
 from experiments import run
-from experiments.__main__ import _COMMANDS
+from experiments.__main__ import COMMANDS
 from experiments.cli.config import parse_config
 from experiments.cli.flags import ConfigError
-from experiments.compare import compare_runs
+from experiments.evaluation.comparison import compare_runs
 from tests.inputs import TINY_RUN as TINY
 from tests.inputs import write_flow_release
 
@@ -27,8 +27,8 @@ ALONE = "--baselines=none"
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
-    # The devices and the cache of the whole test process stay as they are.
-    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
+    # The devices and the cache of the test process stay unchanged.
+    monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
     monkeypatch.setattr(sys, "argv", ["run"])
 
 
@@ -36,7 +36,7 @@ def call(*flags):
     return run.main([str(flag) for flag in flags])
 
 
-def test_every_artefact_is_there_and_agrees(finished):
+def test_every_output_file_exists_and_agrees(finished):
     folder, _ = finished
     work = folder / "work"
     metrics = json.loads((work / "metrics.json").read_text())
@@ -69,7 +69,7 @@ def test_every_artefact_is_there_and_agrees(finished):
         assert (work / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_result_stands_beside_its_baselines_on_the_same_clips(finished):
+def test_every_baseline_is_compared_on_the_same_clips(finished):
     work = finished[0] / "work"
     metrics = json.loads((work / "metrics.json").read_text())
     rows = metrics["baselines"]
@@ -79,13 +79,13 @@ def test_every_result_stands_beside_its_baselines_on_the_same_clips(finished):
         assert (row["difference"], row["p"], row["p_holm"]) == (pair.difference, pair.p, pair.p_holm)
         assert row["uf1"] == pytest.approx(metrics["uf1"]["mean"] - pair.difference)
     assert [row["sd"] for row in rows] == [run.sd for run in compared.runs[1:]]
-    assert rows[0]["sd"] == 0, "the majority does not hang on a seed"
+    assert rows[0]["sd"] == 0, "the majority does not depend on the seed"
     assert [row["difference_sd"] for row in rows] == [pair.sd for pair in compared.pairs]
     majority = list(csv.DictReader((work / "baselines" / "majority.csv").read_text().splitlines()))
     assert len({row["prediction"] for row in majority if row["subject"] == "smic/s1"}) == 1
 
 
-def test_checkpoints_hold_the_last_step_of_every_fold(finished):
+def test_checkpoints_contain_the_last_step_of_every_fold(finished):
     import jax
 
     from lightman_jax.model.checkpoint import load_params
@@ -99,21 +99,21 @@ def test_checkpoints_hold_the_last_step_of_every_fold(finished):
     step, params, metadata = load_params(finished[0] / "work" / "checkpoints" / "seed_1", like)
     assert step == 2
     assert metadata["folds"] == ["smic/s1", "smic/s2", "smic/s3"]
-    assert metadata["data"] == "smic"
+    assert metadata["dataset"] == "smic"
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
     with pytest.raises(ValueError, match="does not exist"):
         load_params(finished[0] / "nowhere", like)
 
 
-def test_the_second_run_starts_from_the_shards_and_repeats_every_number(finished, capsys):
+def test_a_repeated_run_reuses_the_prepared_data_and_repeats_every_number(finished, capsys):
     folder, flags = finished
     before = (folder / "work" / "predictions.csv").read_bytes()
     data_cache = sorted(p.name for p in (folder / "shards").iterdir())
     assert call(*flags) == 0
-    said = capsys.readouterr().out
-    assert "prepared before" in said
-    assert "cached: nothing" in said
-    assert "Pooled over folds" in said
+    printed = capsys.readouterr().out
+    assert "prepared before" in printed
+    assert "cached: nothing" in printed
+    assert "Pooled over folds" in printed
     (folder / "work" / "report.html").write_text("damaged")
     assert call(*flags) == 0
     assert "trainings are taken from" in capsys.readouterr().out
@@ -130,7 +130,7 @@ def test_a_workdir_with_another_run_is_not_overwritten(finished, capsys):
     assert (folder / "work" / "metrics.json").read_bytes() == before
 
 
-def test_another_method_and_the_composite_run(finished, capsys, without_pictures):
+def test_another_method_runs_on_the_composite(finished, capsys, without_pictures):
     folder, _ = finished
     method = "maml"
     data = folder / f"composite_{method}"
@@ -148,12 +148,12 @@ def test_another_method_and_the_composite_run(finished, capsys, without_pictures
     assert set(json.loads((folder / method / "metrics.json").read_text())["per_corpus"]) == {"smic", "casme2"}
 
 
-def test_the_stand_in_says_so_everywhere(tmp_path, capsys, monkeypatch, without_pictures):
-    from experiments import prepare
+def test_every_output_file_is_marked_as_stand_in(tmp_path, capsys, monkeypatch, without_pictures):
+    from experiments.evaluation import data
     from lightman_jax.data.synthetic.faces import SimulatorConfig
 
     small = SimulatorConfig(subjects=2, micro_clips=1, macro_clips=1, frames=3, side=32)
-    monkeypatch.setattr(prepare, "stand_in_config", lambda dataset: small)
+    monkeypatch.setattr(data, "stand_in_config", lambda dataset: small)
     flags = [f"--data_cache={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}", "--method=joint", *TINY, ALONE]
     assert call("--dataset=smic", *flags) == 0
     printed = capsys.readouterr().out
@@ -178,11 +178,11 @@ def break_label(data: Path) -> None:
     table.write_text(table.read_text().replace(",2,,", ",3,,", 1))
 
 
-def break_picture(data: Path) -> None:
-    next((data / "STSNet_whole_norm_u_v_os").iterdir()).write_text("not a picture")
+def break_image(data: Path) -> None:
+    next((data / "STSNet_whole_norm_u_v_os").iterdir()).write_text("not an image")
 
 
-def remove_pictures(data: Path) -> None:
+def remove_images(data: Path) -> None:
     for path in (data / "STSNet_whole_norm_u_v_os").iterdir():
         path.unlink()
 
@@ -204,13 +204,13 @@ def keep_two_classes(data: Path) -> None:
         (break_table, "has no table combined_3_class2"),
         (break_column, "no row that names the columns dataset, sub, filenameo, label; found dataset, sub, file"),
         (break_label, r"found '3'.*expected label 0 negative, 1 positive or 2 surprise.*--skip_bad_clips"),
-        (break_picture, r"bytes that OpenCV cannot decode.*--skip_bad_clips"),
-        (remove_pictures, "holds no clip of SMIC-HS"),
+        (break_image, r"bytes that OpenCV cannot decode.*--skip_bad_clips"),
+        (remove_images, "holds no clip of SMIC-HS"),
         (keep_one_subject, "at least 2 subjects, found 1"),
         (keep_two_classes, "no clip of class surprise"),
     ],
 )
-def test_broken_data_end_in_one_paragraph_and_status_2(tmp_path, capsys, breakage, text):
+def test_broken_data_give_one_paragraph_and_status_2(tmp_path, capsys, breakage, text):
     data = write_flow_release(tmp_path / "data")
     breakage(data)
     flags = [f"--data_dir={data}", f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY, ALONE]
@@ -227,7 +227,7 @@ def assert_one_paragraph(printed, text):
 
 def test_bad_clips_can_be_left_out_on_request(tmp_path, capsys, without_pictures):
     data = write_flow_release(tmp_path / "data")
-    break_picture(data)
+    break_image(data)
     flags = [f"--data_dir={data}", f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", *TINY, ALONE]
     assert call("--dataset=smic", "--skip_bad_clips", "--method=joint", *flags) == 0
     assert "17 clips" in capsys.readouterr().out
@@ -248,16 +248,16 @@ def test_bad_clips_can_be_left_out_on_request(tmp_path, capsys, without_pictures
         (["--alignment=euclid"], "contrastive, cosine"),
         (["--first_order=perhaps"], "neither true nor false"),
         (["--seeds=-1"], "seeds -1 .* must be 1 or more"),
-        (["smic"], "unknown word smic: a flag begins with --"),
+        (["smic"], "unexpected argument smic: flags start with --"),
         (["--dataset=smic", "--data_dir=/nowhere/at/all"], "does not exist"),
     ],
 )
-def test_wrong_flags_end_in_one_paragraph_and_status_2(capsys, flags, text):
+def test_wrong_flags_give_one_paragraph_and_status_2(capsys, flags, text):
     assert call(*flags) == 2
     assert_one_paragraph(capsys.readouterr().err, text)
 
 
-def test_folders_that_cannot_be_written_are_named(tmp_path, capsys):
+def test_folders_without_write_permission_are_named(tmp_path, capsys):
     data = write_flow_release(tmp_path / "data")
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
@@ -268,7 +268,7 @@ def test_folders_that_cannot_be_written_are_named(tmp_path, capsys):
     assert_one_paragraph(capsys.readouterr().err, "Not a directory")
 
 
-def test_flags_reach_the_settings_and_the_environment_names_the_data(monkeypatch):
+def test_flags_set_the_settings_and_an_environment_variable_the_data(monkeypatch):
     config = parse_config(
         ["--inner_lr", "0.1", "--first_order", "--primary=focal", "--shots=3", "--width=24", "--stop_macro=false"]
     )
@@ -296,15 +296,15 @@ def test_help_lists_every_flag_with_its_default(capsys):
     assert "[smic]" in text
     assert "--inner_lr=0.05 " in text
     with pytest.raises(SystemExit):
-        parse_config(["--help=level_one"])
+        parse_config(["--help=inner_loop"])
     text = capsys.readouterr().out
     assert "--inner_lr" in text
     assert "[0.05]" in text
     assert "--dataset" not in text
 
 
-@pytest.mark.parametrize("name", _COMMANDS)
-def test_help_of_every_command_fits_a_screen(name, capsys, monkeypatch):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_fits_one_screen(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     module = importlib.import_module(f"experiments.{name}")
     main = module.main if hasattr(module, "main") else importlib.import_module(f"experiments.{name}.__main__").main
@@ -316,7 +316,7 @@ def test_help_of_every_command_fits_a_screen(name, capsys, monkeypatch):
     assert max(map(len, lines)) <= 120
 
 
-def test_a_dry_run_goes_through_every_phase_and_keeps_nothing(tmp_path, capsys):
+def test_a_dry_run_runs_every_phase_and_stores_nothing(tmp_path, capsys):
     flags = [
         f"--data_cache={tmp_path / 's'}",
         f"--workdir={tmp_path / 'w'}",
@@ -325,8 +325,8 @@ def test_a_dry_run_goes_through_every_phase_and_keeps_nothing(tmp_path, capsys):
         "--width=4",
     ]
     assert call("--dataset=smic", "--dry_run", *flags) == 0
-    said = capsys.readouterr().out
-    assert "its scores mean nothing" in said
-    assert "Forecast" in said
-    assert re.search(r"the whole run: about [\d.]+ minutes of training, \d+ MB on disk", said)
+    printed = capsys.readouterr().out
+    assert "its scores are meaningless" in printed
+    assert "Forecast" in printed
+    assert re.search(r"the whole run: about [\d.]+ minutes of training, \d+ MB on disk", printed)
     assert not (tmp_path / "w").exists()

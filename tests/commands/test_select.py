@@ -1,4 +1,4 @@
-"""Settings chosen on inner subjects: every pair of groups once, nothing of a group in its own choice."""
+"""Nested selection: every pair of groups is held out once; no clip of a group enters the choice of its settings."""
 
 import dataclasses
 import json
@@ -9,9 +9,10 @@ from rich.console import Console
 
 from experiments import select
 from experiments.cli.config import parse_config
+from experiments.evaluation import selection
 from experiments.evaluation.cross_validation import Work
 from experiments.evaluation.groups import GROUPS, group_of_subjects
-from experiments.select import inner_scores, rounds_of_pairs
+from experiments.evaluation.selection import inner_scores, rounds_of_pairs
 from lightman_jax.training.folds import leave_one_subject_out
 from tests.inputs import TINY_RUN, make_clips
 
@@ -26,7 +27,7 @@ def test_every_pair_of_groups_is_held_out_once():
     assert all(sorted(g for pair in one for g in pair) == list(range(GROUPS)) for one in rounds)
 
 
-def test_groups_deal_each_corpus_evenly():
+def test_groups_are_balanced_within_each_corpus():
     names = [f"smic/s{k}" for k in range(13)] + [f"samm/{k:03}" for k in range(12)]
     groups = group_of_subjects(names)
     for corpus in ("smic", "samm"):
@@ -34,12 +35,12 @@ def test_groups_deal_each_corpus_evenly():
         assert counts.max() - counts.min() <= 1
 
 
-def test_a_group_takes_no_part_in_the_choice_of_its_own_settings(tmp_path):
+def test_labels_of_a_group_do_not_change_its_own_scores(tmp_path):
     clips = make_clips(subjects=12, each=1)
     work = Work("smic", clips, None, leave_one_subject_out(clips.subject), range(1))
     of_subject = group_of_subjects(clips.subject)
     groups = np.array([of_subject[name] for name in clips.subject])
-    config = parse_config(TINY)
+    config = parse_config(TINY).trained
 
     def scores(content, folder):
         (tmp_path / folder).mkdir()
@@ -49,28 +50,28 @@ def test_a_group_takes_no_part_in_the_choice_of_its_own_settings(tmp_path):
     label = np.where(groups == 3, (clips.label + 1) % 3, clips.label).astype(np.int32)
     after = scores(dataclasses.replace(clips, label=label), "after")
     assert after[3] == before[3]
-    assert (after != before).any(), "the others' scores know group 3"
+    assert (after != before).any(), "scores of other groups depend on group 3"
 
 
-def test_the_command_tests_each_subject_under_the_choice_of_its_group(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(select, "set_up_jax", lambda config: None)
+def test_command_tests_each_subject_with_the_settings_of_its_group(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(select, "set_up_jax", lambda *_, **__: None)
     scores = iter([np.array([0.5, 0.5, 0.5, 0.6, 0.6, 0.6]), np.full(GROUPS, 0.55)])
-    monkeypatch.setattr(select, "inner_scores", lambda *_: next(scores))
+    monkeypatch.setattr(selection, "inner_scores", lambda *_: next(scores))
     flags = [*TINY, "--seeds=1", f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}"]
     assert select.main([*flags, "--candidate=--steps=1", "--candidate=--learning_rate=0.01"]) == 0
-    said = capsys.readouterr().out
-    assert "UF1 on inner subjects" in said
-    assert "STAND-IN" in said or "invented" in said
+    output = capsys.readouterr().out
+    assert "UF1 on the inner subjects" in output
+    assert "invented" in output
     found = json.loads((tmp_path / "w" / "selection.json").read_text())
     assert found["chosen"] == ["--learning_rate=0.01"] * 3 + ["--steps=1"] * 3
     table = (tmp_path / "w" / "predictions.csv").read_text().splitlines()
-    assert len({line.split(",")[2] for line in table[1:]}) == 16, "every subject is tested"
+    assert len({line.split(",")[2] for line in table[1:]}) == 16, "a subject was not tested"
     assert (tmp_path / "w" / "report.html").exists()
     assert select.main([*flags, "--candidate=--steps=1"]) == 2
-    assert "give two candidates" in capsys.readouterr().err
+    assert "give at least two candidates" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["--labels=5", "--dataset=casme2"])
-def test_candidates_share_their_data(text, capsys):
+def test_candidates_with_other_data_are_refused(text, capsys):
     assert select.main(["--dataset=smic", f"--candidate={text}", "--candidate=--steps=1"]) == 2
-    assert "candidates share them" in capsys.readouterr().err
+    assert "all candidates must use the same data" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Several processes train one run together: the first alone writes, and the numbers are those of one process."""
+"""Several processes train one run together: only the first writes, and the predictions are those of a single process."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import run
+from experiments.cli import runtime
 from experiments.cli.config import parse_config
 from experiments.cli.flags import ConfigError
 from tests.inputs import write_flow_release
@@ -48,22 +48,23 @@ def probabilities(folder):
     return {row["clip"]: [float(row[name]) for name in row if name.startswith("p_")] for row in rows}
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_predictions_of_one(tmp_path):
     data = write_flow_release(tmp_path / "data")
     port = free_port()
     several = [f"--coordinator=localhost:{port}", "--processes=2"]
     together = [start(tmp_path / "two", data, *several, f"--process_id={number}") for number in range(2)]
     try:
-        said = [process.communicate(timeout=200)[0] for process in together]
+        printed = [process.communicate(timeout=200)[0] for process in together]
     finally:
         for process in together:
             process.kill()
-    assert [process.returncode for process in together] == [0, 0], said
+    assert [process.returncode for process in together] == [0, 0], printed
     alone = start(tmp_path / "one", data)
     assert alone.communicate(timeout=300)[0]
     assert alone.returncode == 0
-    assert "2 devices" in said[0]
-    assert "training" not in said[1], "only the first process speaks"
+    assert "2 devices" in printed[0]
+    assert "training" not in printed[1], "only the first process prints"
     one, two = probabilities(tmp_path / "one"), probabilities(tmp_path / "two")
     assert one.keys() == two.keys()
     for clip, values in one.items():
@@ -77,23 +78,21 @@ def test_two_processes_give_the_predictions_of_one(tmp_path):
         (["--processes=2"], "need --coordinator=HOST:PORT"),
     ],
 )
-def test_processes_that_cannot_meet_are_refused(flags, text):
+def test_inconsistent_process_flags_are_refused(flags, text):
     with pytest.raises(ConfigError, match=text):
         parse_config(flags)
 
 
-def test_a_process_alone_joins_nobody(monkeypatch):
-    from experiments.cli import hosts
-
-    monkeypatch.setattr(hosts.jax.distributed, "initialize", lambda *_: pytest.fail("there is nobody to meet"))
+def test_processes_connect_only_where_there_are_several(monkeypatch, tmp_path):
+    monkeypatch.setattr(runtime.jax.config, "update", lambda *_: None)
+    monkeypatch.setattr(runtime.jax.distributed, "initialize", lambda *_: pytest.fail("there is only one process"))
     monkeypatch.setenv("SLURM_NTASKS", "1")
-    hosts.join_hosts(parse_config([]))
-    assert hosts.is_first()
-    assert hosts.from_first(np.array([True])).tolist() == [True]
-    met = []
-    monkeypatch.setattr(hosts.jax.distributed, "initialize", lambda *words: met.append(words))
+    runtime.set_up_jax(tmp_path)
+    assert runtime.is_first()
+    assert runtime.from_first(np.array([True])).tolist() == [True]
+    connected = []
+    monkeypatch.setattr(runtime.jax.distributed, "initialize", lambda *words: connected.append(words))
     monkeypatch.setenv("SLURM_NTASKS", "4")
-    hosts.join_hosts(parse_config([]))
-    hosts.join_hosts(parse_config(["--coordinator=a:1", "--processes=3", "--process_id=2"]))
-    assert met == [(), ("a:1", 3, 2)]
-    assert run.is_first is hosts.is_first
+    runtime.set_up_jax(tmp_path)
+    runtime.set_up_jax(tmp_path, coordinator="a:1", processes=3, process_id=2)
+    assert connected == [(), ("a:1", 3, 2)]

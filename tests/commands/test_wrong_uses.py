@@ -1,4 +1,4 @@
-"""Wrong uses of every command: each is answered in one paragraph that says what, where, and what to type."""
+"""Wrong uses of every command: each gives one paragraph with the cause, the place, and a correction to type."""
 
 import importlib
 import json
@@ -18,7 +18,7 @@ USES = [
     # A mistyped flag, name or value.
     ("run", "--datasett=smic", "unknown flag --datasett. Did you mean --dataset?"),
     ("run", "--step=3", "unknown flag --step. Did you mean --steps?"),
-    ("run", "smic", "unknown word smic: a flag begins with --"),
+    ("run", "smic", "unexpected argument smic: flags start with --"),
     ("run", "--dataset=smik", "dataset 'smik' is unknown.*Did you mean smic"),
     ("run", "--method=lightmann", "method 'lightmann' is unknown.*Did you mean lightman"),
     ("run", "--protocol=losoo", "protocol 'losoo' is unknown.*Did you mean loso"),
@@ -33,12 +33,12 @@ USES = [
     ("run", "--steps=0", "steps 0 trains nothing.*100 is usual"),
     ("run", "--seeds=-1", "seeds -1 .*1 or more"),
     ("run", "--dry_run=maybe", "'maybe' is neither true nor false"),
-    # Settings that do not go together, or not with this machine.
+    # Settings that contradict each other, or need other hardware.
     ("run", "--macro_dir=/data/CK+", "macro_dir is given without macro; add --macro=NAME"),
     ("run", "--protocol=few_shot --method=generated", "few_shot needs another method"),
     ("run", "--processes=2", "2 processes need --coordinator=HOST:PORT"),
     ("run", "--precision=bfloat16 {tiny}", "bfloat16.*--precision=float32|float32.*bfloat16"),
-    # Data that are not there, or not as they should be.
+    # Data that are missing or malformed.
     ("run", "--dataset=casme2 --data_dir=/nowhere", "/nowhere.*--data_dir"),
     ("run", "--dataset=casme2 --data_dir={here}/empty", "empty.*"),
     ("run", "--dataset=casme2 --data_dir={here}/file.txt", "file.txt.*"),
@@ -47,8 +47,8 @@ USES = [
     ("run", "--dataset=table --data_dir={here}/table", "clips.csv.*subject"),
     ("prepare", "--dataset=samm --data_dir={here}/empty --check", "empty"),
     ("prepare", "--checks", "unknown flag --checks. Did you mean --check"),
-    # Runs that are not there, not finished, or others than asked for.
-    ("run", "--workdir={work} {data} --steps=3", "is of a run with other settings.*another --workdir"),
+    # Runs that are missing, unfinished or different.
+    ("run", "--workdir={work} {data} --steps=3", "belongs to a run with other settings.*another --workdir"),
     ("rerun", "{here}/empty --fold=smic/s1", "empty.*workdir of a finished run"),
     ("rerun", "{work}", "required: --fold.*--help"),
     ("rerun", "{work} --fold=smic/s99", "no fold 'smic/s99' under seed 0; choose one of smic/s1, smic/s2"),
@@ -56,7 +56,7 @@ USES = [
     ("compare", "", "required: RUN.*--help"),
     ("compare", "{work} {here}/empty", "empty"),
     ("html_report", "{here}/empty", "empty.*workdir of a finished run"),
-    ("html_report", "{here}/old", "format version 0, this release reads 1; run that experiment anew"),
+    ("html_report", "{here}/old", "format version 0, this version of the package reads 2; run the experiment again with python -m experiments.run"),
     ("export", "{here}/empty", "holds no run.*runs/smic_stand_in-lightman"),
     ("export", "{here}/old", "format version 0"),
     ("select", "--dataset=smic --candidate=--meta_batch_size=2", "two candidates or more, such as --candidate="),
@@ -99,30 +99,30 @@ def test_there_are_more_than_forty():
     assert len({(command, words) for command, words, _ in USES}) > 40
 
 
-@pytest.mark.parametrize(("command", "words", "said"), USES)
-def test_it_is_answered(command, words, said, here, finished, monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(("command", "words", "message"), USES)
+def test_a_wrong_use_is_answered_with_a_correction(command, words, message, here, finished, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
     for name in ("run", "rerun", "select", "claims.__main__"):
-        monkeypatch.setattr(f"experiments.{name}.set_up_jax", lambda config: None, raising=False)
+        monkeypatch.setattr(f"experiments.{name}.set_up_jax", lambda *_, **__: None, raising=False)
     work, data = finished[0] / "work", " ".join(finished[1][:3])
     data_cache = f"--data_cache={tmp_path / 'shards'}" if command == "run" and "{data}" not in words else ""
     filled = words.format(here=here, work=work, data=data, tiny=" ".join(TINY_RUN))
     module = importlib.import_module(
-        f"experiments.{command}{'.__main__' * (command in ('claims', 'endurance', 'benchmark'))}"
+        f"experiments.{command}{'.__main__' * (command in ('claims', 'benchmark'))}"
     )
     assert module.main([*filled.split(), *data_cache.split()]) == 2
     answer = capsys.readouterr().err
     assert "Traceback" not in answer
-    assert re.search(said, answer, flags=re.DOTALL), answer
+    assert re.search(message, answer, flags=re.DOTALL), answer
     assert re.search(r"--\w|python -m|pip install|remove|choose|[Gg]ive|name|run ", answer), (
-        f"nothing to type in: {answer}"
+        f"no correction to type in: {answer}"
     )
     assert len(answer) < 1200
 
 
 @pytest.mark.parametrize("command", ["run", "predict film.avi --model=m"])
-def test_a_platform_that_is_not_there_is_told(command, tmp_path):
+def test_a_missing_platform_is_reported(command, tmp_path):
     words = [sys.executable, "-m", *f"experiments.{command}".split()]
     environment = os.environ | {"JAX_PLATFORMS": "tpu", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
@@ -133,16 +133,16 @@ def test_a_platform_that_is_not_there_is_told(command, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_command_all_are_named(capsys):
+def test_without_a_command_all_commands_are_listed(capsys):
     from experiments import __main__
 
     assert __main__.main() == 2
-    said = capsys.readouterr().err
-    for name in ("run ", "predict", "export", "endurance"):
-        assert re.search(rf"^  {name}", said, flags=re.MULTILINE)
+    printed = capsys.readouterr().err
+    for name in ("run ", "predict", "export", "claims"):
+        assert re.search(rf"^  {name}", printed, flags=re.MULTILINE)
 
 
-def test_every_command_is_in_that_list(capsys):
+def test_every_command_is_in_the_list(capsys):
     from experiments import __main__
 
     __main__.main()

@@ -14,7 +14,7 @@ from rich.console import Console
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, refuse_unknown
 from experiments.reporting.console import make_console
-from lightman_jax.files import write_whole
+from lightman_jax.files import write_atomic
 from tests.endurance import __doc__ as about
 from tests.endurance.damage import try_damage
 from tests.endurance.kills import try_kills
@@ -61,7 +61,7 @@ def _run(words: Sequence[str]) -> int:
             console.print(f"  WRONG: {text}", style="red", markup=False)
     path = options.workdir / "endurance.json"
     content = {"format_version": FORMAT_VERSION, "data": "invented people, not a corpus", "trials": found}
-    write_whole(path, json.dumps(content, indent=1) + "\n")
+    write_atomic(path, json.dumps(content, indent=1) + "\n")
     wrong = sum(len(result["wrong"]) for result in found.values())
     console.print(f"{wrong or 'nothing'} wrong; results: {path}")
     return 1 if wrong else 0

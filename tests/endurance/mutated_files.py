@@ -14,14 +14,14 @@ import numpy as np
 
 from experiments import compare, export, html_report, prepare, run
 from experiments.demo import DemoVideo, write_video
-from experiments.evaluation.stored_config import read_run
+from experiments.evaluation.run_record import read_run
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.data.synthetic.stand_in import write_stand_in
 from lightman_jax.data.vision.spotting import SpotConfig, search_movements
 from lightman_jax.data.vision.video import Unreadable, find_videos, read_frames
-from lightman_jax.data.vision.visibility import WHOLE
-from lightman_jax.files import read_sealed
+from lightman_jax.data.vision.faces import WHOLE
+from lightman_jax.files import read_checksummed
 from lightman_jax.model.checkpoint import load_params
 from lightman_jax.model.saved_model import load_model
 from tests.endurance.small_run import SMALL, Victim
@@ -90,14 +90,14 @@ def _prepared(victim: Victim) -> Iterator[Subject]:
 
     yield Subject("shards", sorted(folder.iterdir()), data_cache)
     results = sorted(victim.data_cache.glob("clips/*.*"))
-    contents = {path: read_sealed(path) for path in results}
+    contents = {path: read_checksummed(path) for path in results}
     yield Subject("stored results of clips", results, lambda path: _sealed(path, contents[path]))
 
 
 def _finished(victim: Victim) -> Iterator[Subject]:
     work = victim.work
     jobs = sorted((work / "folds").iterdir())
-    contents = {path: read_sealed(path) for path in jobs}
+    contents = {path: read_checksummed(path) for path in jobs}
     yield Subject("trainings", jobs, lambda path: _sealed(path, contents[path]))
 
     place = work / "checkpoints" / "seed_0"
@@ -193,7 +193,7 @@ def _same_clips(found: Prepared, whole: Prepared) -> bool:
 
 
 def _sealed(path: Path, whole: bytes | None) -> str:
-    content = read_sealed(path)
+    content = read_checksummed(path)
     return "refused" if content is None else "read" if content == whole else "another content passes"
 
 

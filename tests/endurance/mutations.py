@@ -112,7 +112,7 @@ def _mutate_inside(content: bytes, rng: random.Random) -> bytes:
 
 def _work(folder: str, first: int, last: int, pipe: Connection) -> None:
     jax.config.update("jax_num_cpu_devices", 1)
-    run.set_up_jax = lambda config: None
+    run.set_up_jax = lambda *_, **__: None
     base = Path(folder) / f"from{first}"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
         try:

@@ -30,7 +30,7 @@ _SETTINGS = (
 )
 _IMPORTED_FIRST = [
     "experiments.train",
-    "experiments.evaluation.machines",
+    "experiments.evaluation.classical_baselines",
     "skimage.feature",
     "array_record.python.array_record_data_source",
 ]

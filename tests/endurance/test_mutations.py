@@ -15,13 +15,13 @@ from experiments import compare
 from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
 from experiments.evaluation.scores import read_predictions, score_predictions
-from experiments.evaluation.stored_config import restore_config
+from experiments.evaluation.records import from_json
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.records import DataError, Reading
 from lightman_jax.data.corpora.tables import read_sheets
-from lightman_jax.data.synthetic.stand_in_files import write_xls, write_xlsx
+from lightman_jax.data.synthetic.stand_in_layouts.files import write_xls, write_xlsx
 from lightman_jax.data.vision.images import read_image
-from lightman_jax.files import read_sealed, read_sealed_json, write_sealed, write_sealed_json
+from lightman_jax.files import read_checksummed, read_checksummed_json, write_checksummed, write_checksummed_json
 from lightman_jax.model.checkpoint import load_params, save_params
 from tests.endurance.mutations import mutate
 from tests.inputs import write_flow_release
@@ -101,7 +101,7 @@ def test_a_number_beyond_all_measure_costs_its_row_at_most(tmp_path, column, cel
 )
 def test_settings_of_any_shape_are_restored_or_refused(name, value, inner):
     try:
-        restored = restore_config({name: {inner: value} if inner else value})
+        restored = from_json(RunConfig, {name: {inner: value} if inner else value})
     except ConfigError:
         return
     assert isinstance(restored, RunConfig)
@@ -161,7 +161,7 @@ def test_a_workbook_of_any_bytes_is_read_or_refused(tmp_path, write):
 def test_sealed_files_of_any_other_bytes_are_refused(tmp_path, kind):
     path = tmp_path / "sealed"
     content = {"a": [1, 2.5, "ß"], "b": {"c": None}}
-    write_sealed(path, json.dumps(content).encode()) if kind == "bytes" else write_sealed_json(path, content)
+    write_checksummed(path, json.dumps(content).encode()) if kind == "bytes" else write_checksummed_json(path, content)
     whole = path.read_bytes()
     for case in range(400):
         mutated = mutate(whole, random.Random(case))
@@ -169,10 +169,10 @@ def test_sealed_files_of_any_other_bytes_are_refused(tmp_path, kind):
         if mutated == whole:
             continue
         if kind == "bytes":
-            assert read_sealed(path) is None
+            assert read_checksummed(path) is None
         else:
             with pytest.raises(ValueError, match="sealed is"):
-                read_sealed_json(path)
+                read_checksummed_json(path)
 
 
 def test_a_checkpoint_of_any_other_bytes_is_refused_and_its_file_named(tmp_path):

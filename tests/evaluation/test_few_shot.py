@@ -1,4 +1,4 @@
-"""Episodes: nobody on both sides, nothing given is asked, every way tells the same clips, scores by hand."""
+"""Episodes: no subject on both sides, support and query disjoint, all ways predict the same clips, scores as by hand."""
 
 import json
 
@@ -8,7 +8,8 @@ import pytest
 from experiments import run
 from experiments.cli.config import parse_config
 from experiments.cli.flags import ConfigError
-from experiments.evaluation.few_shot import QUERIES, draw_few_shot, draw_personal
+from experiments.evaluation.few_shot import QUERIES, draw_few_shot, draw_subject_calibration
+from lightman_jax.training.folds import Fold
 from tests.inputs import TINY_RUN, make_clips, write_flow_release
 
 TINY = [*TINY_RUN, "--seeds=1"]
@@ -17,14 +18,19 @@ TINY = [*TINY_RUN, "--seeds=1"]
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
-    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
+    monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
 
 
-def test_a_few_shot_episode_has_nobody_on_both_sides():
+def fold_of(clips, subjects, name="group 0"):
+    test = np.isin(clips.subject, subjects)
+    return Fold(name=name, test=np.flatnonzero(test), train=~test, macro_train=~test)
+
+
+def test_support_and_query_of_a_few_shot_episode_share_no_subject():
     clips = make_clips(subjects=6, each=3)
-    rows = np.flatnonzero([name != "smic/s1" for name in clips.subject])
+    fold = fold_of(clips, [f"smic/s{number}" for number in range(2, 7)])
     for draw in range(50):
-        episode = draw_few_shot(np.random.default_rng(draw), clips, rows, 2, draw, "group 0")
+        episode = draw_few_shot(np.random.default_rng(draw), clips, fold, 2, draw)
         support, query = ({clips.subject[row] for row in part} for part in (episode.support, episode.query))
         assert not support & query
         assert "smic/s1" not in support | query
@@ -34,23 +40,23 @@ def test_a_few_shot_episode_has_nobody_on_both_sides():
         assert counts.max() <= QUERIES
 
 
-def test_an_episode_that_cannot_be_drawn_is_none():
+def test_too_few_clips_give_no_episode():
     clips = make_clips(subjects=2, each=1)
-    rows = np.arange(len(clips))
-    assert draw_few_shot(np.random.default_rng(0), clips, rows, 2, 0, "g") is None
-    assert draw_personal(np.random.default_rng(0), clips, rows[:3], 1, 0, "s") is None
+    both, one = fold_of(clips, ["smic/s1", "smic/s2"]), fold_of(clips, ["smic/s1"])
+    assert draw_few_shot(np.random.default_rng(0), clips, both, 2, 0) is None
+    assert draw_subject_calibration(np.random.default_rng(0), clips, one, 1, 0) is None
 
 
-def test_personal_gives_k_of_each_class_and_asks_all_others():
+def test_subject_calibration_gives_k_clips_per_class_and_predicts_the_others():
     clips = make_clips(subjects=2, each=4)
-    rows = np.flatnonzero([name == "smic/s1" for name in clips.subject])
-    episode = draw_personal(np.random.default_rng(0), clips, rows, 2, 0, "smic/s1")
+    fold = fold_of(clips, ["smic/s1"])
+    episode = draw_subject_calibration(np.random.default_rng(0), clips, fold, 2, 0)
     assert np.bincount(clips.label[episode.support]).tolist() == [2, 2, 2]
-    assert sorted([*episode.support, *episode.query]) == rows.tolist()
+    assert sorted([*episode.support, *episode.query]) == fold.test.tolist()
 
 
-@pytest.mark.parametrize(("protocol", "measure"), [("few_shot", "accuracy"), ("subject_calibration", "UF1")])
-def test_the_command_scores_every_way_on_the_same_clips(tmp_path, capsys, protocol, measure):
+@pytest.mark.parametrize(("protocol", "measure"), [("few_shot", "balanced accuracy"), ("subject_calibration", "UF1")])
+def test_command_scores_every_way_on_the_same_clips(tmp_path, capsys, protocol, measure):
     data = write_flow_release(tmp_path / "data", subjects=12, each=2)
     places = [f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}"]
     flags = [
@@ -73,24 +79,24 @@ def test_the_command_scores_every_way_on_the_same_clips(tmp_path, capsys, protoc
         if protocol == "subject_calibration":
             assert {name.rsplit("/", 1)[0] for name in line["support"] + line["query"]} == {line["fold"]}
     if protocol == "few_shot":
-        rates = []
+        accuracies = []
         for line in lines:
             own = [
                 [g == t for g, t in zip(line["adapted"], line["labels"], strict=True) if t == name]
                 for name in {*line["labels"]}
             ]
-            rates.append(np.mean([np.mean(part) for part in own]))
-        assert metrics["ways"]["adapted"]["mean"] == pytest.approx(np.mean(rates))
+            accuracies.append(np.mean([np.mean(part) for part in own]))
+        assert metrics["ways"]["adapted"]["mean"] == pytest.approx(np.mean(accuracies))
 
 
-def test_a_protocol_that_adapts_refuses_what_cannot():
+def test_methods_without_adaptation_and_unknown_protocols_are_refused():
     with pytest.raises(ConfigError, match="adapts to no task"):
-        parse_config(["--protocol=personal", "--method=generated"])
+        parse_config(["--protocol=subject_calibration", "--method=generated"])
     with pytest.raises(ConfigError, match="choose one of loso"):
         parse_config(["--protocol=loso2"])
 
 
-def test_leave_one_dataset_out_leaves_one_corpus_out(tmp_path, capsys, without_pictures):
+def test_leave_one_dataset_out_holds_out_each_corpus(tmp_path, capsys, without_pictures):
     data = write_flow_release(tmp_path / "data", subjects=2, each=1, corpora=("smic", "casme2"))
     places = [f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", "--baselines=majority"]
     flags = ["--protocol=leave_one_dataset_out", f"--data_dir={data}", *TINY, *places]
@@ -100,4 +106,4 @@ def test_leave_one_dataset_out_leaves_one_corpus_out(tmp_path, capsys, without_p
     assert folds == {("smic", "smic"), ("casme2", "casme2")}
     capsys.readouterr()
     assert run.main([*flags, "--dataset=smic", f"--workdir={tmp_path / 'v'}"]) == 2
-    assert "needs two corpora" in capsys.readouterr().err
+    assert "needs at least two corpora" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A finished training is found again when, and only when, the same would be trained."""
+"""A stored job is reused if and only if the same job would be trained."""
 
 import dataclasses
 
@@ -18,17 +18,17 @@ def trained(tmp_path, one_block):
     clips, config = make_clips(subjects=3, each=1), make_config("meta_sgd", steps=1)
     folds = leave_one_subject_out(clips.subject)
     store = FoldStore(tmp_path, clips, None, config)
-    (job,) = train_folds(clips, None, folds, [4], config, skip=lambda fold, seed: fold is not folds[1])
+    (job,) = train_folds(clips, None, folds, [4], config, skip=lambda fold, replica: fold is not folds[1])
     store.save(job)
     return store, clips, config, folds, job
 
 
-def test_a_lane_comes_back_bit_by_bit(trained):
+def test_a_stored_job_is_loaded_bit_for_bit(trained):
     store, _, _, folds, job = trained
-    held = store.load(folds[1], 4)
-    assert jax.tree.structure(held.params) == jax.tree.structure(job.params)
-    assert same(jax.tree.leaves(held.params), jax.tree.leaves(job.params))
-    assert held.history.keys() == job.history.keys()
+    loaded = store.load(folds[1], 4)
+    assert jax.tree.structure(loaded.params) == jax.tree.structure(job.params)
+    assert same(jax.tree.leaves(loaded.params), jax.tree.leaves(job.params))
+    assert loaded.history.keys() == job.history.keys()
     assert store.load(folds[0], 4) is store.load(folds[1], 5) is None
     assert [path.suffix for path in store.path(folds[1], 4).parent.iterdir()] == [".fold"]
 
@@ -37,27 +37,27 @@ def changed(clips, **parts):
     return dataclasses.replace(clips, **parts)
 
 
-def test_one_pixel_one_label_or_one_setting_of_the_training_makes_it_another(trained, tmp_path):
+def test_one_pixel_label_or_setting_of_the_training_makes_another_job(trained, tmp_path):
     _, clips, config, folds, _ = trained
-    own = [row for row, subject in enumerate(clips.subject) if subject == folds[1].subject]
+    own = [row for row, subject in enumerate(clips.subject) if subject == folds[1].name]
     other = next(row for row in range(len(clips)) if row not in own)
 
-    def found(clips, config, macro=None, seed=4):
-        return FoldStore(tmp_path, clips, macro, config).path(folds[1], seed).exists()
+    def found(clips, config, macro=None, replica=4):
+        return FoldStore(tmp_path, clips, macro, config).path(folds[1], replica).exists()
 
     assert found(clips, config)
     for row, kept in ((other, False), (own[0], True)):
         image, label = clips.image.copy(), clips.label.copy()
         image[row, 3, 3, 1] += 1e-3
         label[row] = (label[row] + 1) % 3
-        assert found(changed(clips, image=image), config) is kept, "what belongs to the test subject must not matter"
+        assert found(changed(clips, image=image), config) is kept, "the test subject's clips must not matter"
         assert found(changed(clips, label=label), config) is kept
     assert not found(clips, dataclasses.replace(config, learning_rate=0.5))
-    assert not found(clips, config, seed=5)
+    assert not found(clips, config, replica=5)
     assert not found(clips, config, macro=clips)
 
 
-def test_a_damaged_file_is_trained_again(trained):
+def test_a_damaged_file_is_not_loaded(trained):
     store, _, _, folds, _ = trained
     path = store.path(folds[1], 4)
     whole = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A run that is stopped keeps what has ended and goes on to the same end; one workdir has one writer; no run goes on with NaN."""
+"""An interrupted run continues to the same results; a workdir has one writer; training stops at a loss that is not finite."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from experiments import run
 from experiments.cli.commands import Stopped, run_command, stoppable
 from experiments.cli.flags import ConfigError
 from experiments.evaluation.fold_store import FoldStore
-from experiments.evaluation.locks import only_writer
+from experiments.evaluation.workdir import only_writer
 from lightman_jax.training import program as training
 from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import leave_one_subject_out
@@ -28,7 +28,7 @@ def send(number):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stop_gives_its_status_and_the_command_that_goes_on(number, status, capsys):
+def test_an_interrupted_command_returns_its_status_and_prints_the_command_to_continue(number, status, capsys):
     before = signal.getsignal(number)
     words = ["--dataset=smic", "--data_dir=/data/my clips"]
     assert run_command("experiments.run", words, lambda: send(number)) == status
@@ -38,26 +38,26 @@ def test_a_stop_gives_its_status_and_the_command_that_goes_on(number, status, ca
     assert signal.getsignal(number) is before
 
 
-def test_no_except_exception_swallows_a_stop():
+def test_except_exception_does_not_catch_an_interruption():
     def careless():
         try:
             send(signal.SIGTERM)
         except Exception:
-            return "a stop is no error"
+            return "an interruption is not an error"
 
     with pytest.raises(Stopped), stoppable():
         careless()
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(finished, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_run_continues_to_bit_identical_results(finished, tmp_path, monkeypatch, capsys):
     folder, flags = finished
-    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
+    monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
     own = [*flags, f"--workdir={tmp_path / 'work'}"]
     original, saved = FoldStore.save, []
 
     def save(store, job):
         original(store, job)
-        saved.append((job.fold.name, job.seed))
+        saved.append((job.fold.name, job.replica))
         if len(saved) == 2:
             send(signal.SIGTERM)
 
@@ -72,17 +72,17 @@ def test_a_stopped_run_goes_on_to_the_same_bits(finished, tmp_path, monkeypatch,
         assert (tmp_path / "work" / name).read_bytes() == (folder / "work" / name).read_bytes()
 
 
-def test_a_second_writer_is_refused_with_the_first_ones_process_id(tmp_path):
-    asked = rf"written by process {os.getpid()}, started \d{{4}}-.*another --workdir"
-    with only_writer(tmp_path), pytest.raises(ConfigError, match=asked), only_writer(tmp_path):
+def test_a_second_writer_is_refused_with_the_process_id_of_the_first(tmp_path):
+    message = rf"written by process {os.getpid()}, started \d{{4}}-.*another --workdir"
+    with only_writer(tmp_path), pytest.raises(ConfigError, match=message), only_writer(tmp_path):
         pytest.fail("two writers")
     with only_writer(tmp_path):
         pass
 
 
-def test_a_run_in_a_workdir_that_is_being_written_ends_in_one_line(finished, monkeypatch, capsys):
+def test_a_run_in_a_locked_workdir_fails_with_one_line(finished, monkeypatch, capsys):
     folder, flags = finished
-    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
+    monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
     with only_writer(folder / "work"):
         assert run.main(flags) == 2
     assert "is being written by process" in capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_a_run_in_a_workdir_that_is_being_written_ends_in_one_line(finished, mon
 
 @pytest.fixture
 def planted(monkeypatch):
-    """Not-a-number in the images of step 3 of the second fold alone."""
+    """NaN in the images of step 3 of the second fold only."""
     key = jax.random.split(jax.random.fold_in(fold_key(0, "smic/s2"), 3))[1]
     target, original = np.asarray(jax.random.key_data(key)), training.mirror_at_random
 
@@ -106,7 +106,7 @@ def planted(monkeypatch):
     training.training_program.cache_clear()
 
 
-def test_a_planted_nan_is_reported_with_fold_step_loss_and_parameter_or_left_out(planted):
+def test_a_planted_nan_is_reported_with_fold_step_loss_and_parameter_or_skipped(planted):
     clips = make_clips(subjects=3, each=1)
     folds, config = leave_one_subject_out(clips.subject), make_config("joint", steps=6)
     jobs = train_folds(clips, None, folds, [0], config)

@@ -1,10 +1,11 @@
-"""The table of predictions and what is taken from it."""
+"""The table of predictions and its scores."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
+from experiments.evaluation.run_result import DataSource, RunResult
 from experiments.evaluation.scores import Prediction, read_predictions, score_predictions, write_predictions
 from experiments.reporting.console import headline
 
@@ -28,7 +29,7 @@ def make_rows(seeds=(0, 1), subjects=4, each=5, seed=0):
     return rows
 
 
-def test_table_survives_the_disk(tmp_path):
+def test_table_is_read_back_exactly(tmp_path):
     rows = make_rows()
     write_predictions(tmp_path / "p.csv", rows, CLASSES)
     back, classes = read_predictions(tmp_path / "p.csv")
@@ -40,35 +41,44 @@ def test_table_survives_the_disk(tmp_path):
         assert np.array_equal(np.float32(a.probabilities), np.float32(b.probabilities))
 
 
-def test_scores_are_pooled_over_folds_and_averaged_over_seeds_alone():
+def test_scores_are_pooled_over_folds_and_averaged_over_seeds():
     from sklearn.metrics import balanced_accuracy_score, f1_score
 
     rows = make_rows()
     result = score_predictions(rows, CLASSES, folds_expected=4)
     for index, seed in enumerate((0, 1)):
         truth, guess = zip(*[(r.label, r.prediction) for r in rows if r.seed == seed], strict=True)
-        assert result["uf1"]["per_seed"][index] == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-12)
-        assert result["uar"]["per_seed"][index] == pytest.approx(balanced_accuracy_score(truth, guess), abs=1e-12)
-    assert result["uf1"]["mean"] == pytest.approx(np.mean(result["uf1"]["per_seed"]), abs=1e-12)
-    assert result["uf1"]["sd"] == pytest.approx(np.std(result["uf1"]["per_seed"], ddof=1), abs=1e-12)
-    assert result["uf1"]["interval"][0] <= result["uf1"]["mean"] <= result["uf1"]["interval"][1]
-    assert set(result["per_corpus"]) == {"smic", "casme2"}
-    assert sum(part["clips"] for part in result["per_corpus"].values()) == result["clips"] == 20
+        assert result.uf1.per_seed[index] == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-12)
+        assert result.uar.per_seed[index] == pytest.approx(balanced_accuracy_score(truth, guess), abs=1e-12)
+    assert result.uf1.mean == pytest.approx(np.mean(result.uf1.per_seed), abs=1e-12)
+    assert result.uf1.sd == pytest.approx(np.std(result.uf1.per_seed, ddof=1), abs=1e-12)
+    assert result.uf1.interval[0] <= result.uf1.mean <= result.uf1.interval[1]
+    assert set(result.per_corpus) == {"smic", "casme2"}
+    assert sum(part.clips for part in result.per_corpus.values()) == result.clips == 20
 
 
-def test_a_missing_fold_is_in_the_headline():
+def test_headline_reports_missing_folds():
     rows = [row for row in make_rows() if row.subject != "smic/s3"]
-    metrics = score_predictions(rows, CLASSES, folds_expected=4) | {"method": "lightman", "title": "SMIC-HS"}
-    assert "3/4 folds" in headline(metrics)
-    assert "15 clips" in headline(metrics)
+    result = RunResult(
+        data=DataSource("smic", stand_in=False, origin=""),
+        method="lightman",
+        protocol="loso",
+        title="SMIC-HS",
+        macro="",
+        missing=(),
+        rule="",
+        scores=score_predictions(rows, CLASSES, folds_expected=4),
+    )
+    assert "3/4 folds" in headline(result)
+    assert "15 clips" in headline(result)
 
 
-def test_absent_classes_are_named_and_have_no_recall():
+def test_absent_classes_are_listed_and_have_no_recall():
     rows = [row for row in make_rows() if row.label != "surprise"]
     result = score_predictions(rows, CLASSES, folds_expected=4)
-    assert result["absent_classes"] == ["surprise"]
-    assert result["per_class"]["surprise"]["recall"] is None
-    assert result["per_class"]["surprise"]["clips"] == 0
+    assert result.absent_classes == ("surprise",)
+    assert result.per_class["surprise"].recall is None
+    assert result.per_class["surprise"].clips == 0
 
 
 def test_faulty_tables_are_refused(tmp_path):

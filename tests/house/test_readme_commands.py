@@ -1,4 +1,4 @@
-"""Every command of the README is run: those of the first hour in their order, those on data of one's own on invented trees."""
+"""Every shell command of the READMEs runs: the first hour in order, and the commands on data on synthetic trees."""
 
 import dataclasses
 import importlib
@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 from experiments import demo, prepare
-from experiments.demo import DemoVideo, Moved
+from experiments.evaluation import data
+from experiments.claims.__main__ import STUDIES
+from experiments.cli.config import parse_config
+from experiments.demo import DemoVideo, Movement
 from lightman_jax.data.synthetic.faces import SimulatorConfig
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 from lightman_jax.data.vision.images import write_image
 from tests.inputs import TINY_RUN
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README, EXPERIMENTS = (ROOT / "README.md").read_text(), (ROOT / "experiments" / "README.md").read_text()
 FEW = dataclasses.replace(SimulatorConfig(), subjects=3, micro_clips=1, macro_clips=1, side=48)
 SHORT = (
-    DemoVideo("positive.avi", 50, 40, (Moved("positive", 12, 20, 29),)),
-    DemoVideo("long.avi", 25, 80, (Moved("surprise", 52, 56, 61),)),
+    DemoVideo("positive.avi", 50, 40, (Movement("positive", 12, 20, 29),)),
+    DemoVideo("long.avi", 25, 80, (Movement("surprise", 52, 56, 61),)),
 )
 TREES = {
     "/data/CASME2": "casme2",
@@ -32,30 +36,30 @@ TREES = {
 }
 
 
-def commands():
-    """All lines of the shell blocks; of the two that set everything up, what comes after the installation."""
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL):
+def commands(text):
+    """All lines of the shell blocks; of the two that install the package, the part after the installation."""
+    for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL):
         for line in block.strip().replace("\\\n", " ").splitlines():
             yield line.split(" && ")[-1]
 
 
-# Two take minutes on any data: `test_claims.py` and `test_select.py` run them in small.
-COMMANDS = [line for line in commands() if "experiments.claims" not in line and "experiments.select" not in line]
-ON_DATA = [line for line in COMMANDS if "/data" in line]
-FIRST_HOUR = [line for line in COMMANDS if line not in ON_DATA and line != "python -m pytest"]
+# These take minutes on any data: `test_claims.py`, `test_select.py` and `test_baselines.py` run them on less.
+LONG = re.compile(r"experiments\.(claims|select)|megc2019_flow")
+COMMANDS = [*commands(README), *commands(EXPERIMENTS)]
+ON_DATA = [line for line in COMMANDS if "/data" in line and not LONG.search(line)]
+FIRST_HOUR = [line for line in COMMANDS if line not in ON_DATA and line != "python -m pytest" and not LONG.search(line)]
 
 
 @pytest.fixture
 def typed(tmp_path, monkeypatch):
-    """Type a command in an empty folder, with a home of its own, and get its status; trainings are short and clips few."""
+    """Run a command in an empty folder with an empty home, and return its exit status; trainings are short and clips few."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
-    monkeypatch.setattr(prepare, "stand_in_config", lambda dataset: FEW)
-    monkeypatch.setattr(demo, "FILMS", SHORT)
-    for name in ("run", "select"):
-        monkeypatch.setattr(f"experiments.{name}.set_up_jax", lambda config: None)
-    monkeypatch.setattr("experiments.predict.jax.config", type("Config", (), {"update": staticmethod(lambda *_: None)}))
+    monkeypatch.setattr(data, "stand_in_config", lambda dataset: FEW)
+    monkeypatch.setattr(demo, "VIDEOS", SHORT)
+    for name in ("run", "predict"):
+        monkeypatch.setattr(f"experiments.{name}.set_up_jax", lambda *_, **__: None)
 
     def type_in(line, **places):
         words = shlex.split(line, comments=True)
@@ -63,7 +67,7 @@ def typed(tmp_path, monkeypatch):
         for old, new in places.items():
             words = [word.replace(old, new) for word in words]
         name = words[2].removeprefix("experiments.")
-        short = [*TINY_RUN, "--seeds=1"] if name in ("run", "select") else []
+        short = [*TINY_RUN, "--seeds=1"] if name == "run" else []
         if short and not any(word.startswith("--baselines") for word in words):
             short.append("--baselines=none")
         return importlib.import_module(f"experiments.{name}").main([*words[3:], *short])
@@ -71,13 +75,13 @@ def typed(tmp_path, monkeypatch):
     return type_in
 
 
-def test_the_first_hour_runs_in_its_order(typed, tmp_path, capsys):
-    assert len(FIRST_HOUR) >= 8
+@pytest.mark.slow
+def test_the_first_hour_runs_in_order(typed, tmp_path, capsys):
+    assert len(FIRST_HOUR) >= 10
     for line in FIRST_HOUR:
         assert typed(line) == 0, line
-    said = capsys.readouterr().out
-    # Each step says where its results are, and the pictures and tables are there.
-    assert said.count("results: ") >= 4
+    # Each step prints the path of its results, and the figures and tables exist.
+    assert capsys.readouterr().out.count("results: ") >= 4
     for name in (
         *("runs/smic_stand_in-lightman/report.html", "runs/smic_stand_in-protonet/predictions.csv", "smic.lightman"),
         *("predictions/predictions.csv", "predictions/timelines", "predictions_adapted/sheets", "predictions_exported"),
@@ -85,8 +89,9 @@ def test_the_first_hour_runs_in_its_order(typed, tmp_path, capsys):
         assert (tmp_path / name).exists(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ON_DATA)
-def test_a_command_on_data_of_ones_own_runs(line, typed, tmp_path, without_pictures):
+def test_a_command_on_data_runs(line, typed, tmp_path, without_pictures):
     places = {}
     for word in sorted(set(re.findall(r"=(/data\S*)", line)), key=len, reverse=True):
         name = TREES[word]
@@ -96,28 +101,43 @@ def test_a_command_on_data_of_ones_own_runs(line, typed, tmp_path, without_pictu
     assert typed(line, **places) == 0
 
 
-def test_the_model_file_is_read_as_the_readme_says(finished, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("line", [line for line in COMMANDS if LONG.search(line)])
+def test_a_long_command_has_valid_flags(line):
+    words = shlex.split(line, comments=True)
+    if words[2] == "experiments.claims":
+        names = [word for word in words[3:] if not word.startswith("--")]
+        assert set(names) <= set(STUDIES)
+        return
+    candidates = [word.removeprefix("--candidate=") for word in words[3:] if word.startswith("--candidate=")]
+    shared = [word for word in words[3:] if not word.startswith("--candidate=")]
+    for candidate in candidates or [""]:
+        parse_config([*shared, *candidate.split()])
+
+
+@pytest.mark.slow
+def test_the_exported_model_is_read_as_documented(finished, tmp_path, monkeypatch, capsys):
     from experiments import export
 
     monkeypatch.chdir(tmp_path)
     assert export.main([str(finished[0] / "work"), "--out=smic.lightman"]) == 0
     example = next(
-        text for text in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "lightman_exported" in text
+        text for text in re.findall(r"```python\n(.*?)```", EXPERIMENTS, flags=re.DOTALL) if "lightman_exported" in text
     )
     monkeypatch.setattr(sys, "path", [*sys.path])
     exec(compile(example, "README.md", "exec"), {})
     assert "(6, 5, 3)" in capsys.readouterr().out
 
 
-def test_the_table_of_ones_own_is_read_as_it_stands_there(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_the_example_of_a_user_table_is_read(tmp_path, monkeypatch, capsys):
     (tmp_path / "clips.csv").write_text(re.search(r"```csv\n(.*?)```", README, flags=re.DOTALL)[1])
-    (tmp_path / "films").mkdir()
-    (tmp_path / "pictures" / "ben_1").mkdir(parents=True)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "images" / "ben_1").mkdir(parents=True)
     for name in ("anna_1.avi", "anna_2.avi"):
-        demo.write_video(tmp_path / "films" / name, SHORT[0])
+        demo.write_video(tmp_path / "videos" / name, SHORT[0])
     for number, frame in enumerate(demo.video_frames(DemoVideo("b", 50, 5, ())), start=1):
-        write_image(tmp_path / "pictures" / "ben_1" / f"{number}.jpg", frame)
-    flags = ["--dataset=table", f"--data_dir={tmp_path}", f"--data_cache={tmp_path / 'shards'}"]
+        write_image(tmp_path / "images" / "ben_1" / f"{number}.jpg", frame)
+    flags = ["--dataset=table", f"--data_dir={tmp_path}", f"--data_cache={tmp_path / 'cache'}"]
     assert prepare.main([*flags, "--check", f"--out={tmp_path / 'check.json'}"]) == 0
     found = json.loads((tmp_path / "check.json").read_text())
     assert {problem["expected"] for problem in found["problems"]} == {"an apex frame"}

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from lightman_jax.losses.alignment import ALIGNMENT_FORMS, alignment_loss, alignment_where, soft_dtw
+from lightman_jax.losses.alignment import ALIGNMENT_LOSSES, alignment_loss
+from lightman_jax.losses.pairs import alignment_where
+from lightman_jax.losses.soft_dtw import soft_dtw
 
-VECTOR_FORMS = tuple(form for form in ALIGNMENT_FORMS if form not in ("spatial", "temporal"))
+VECTOR_FORMS = tuple(form for form in ALIGNMENT_LOSSES if form not in ("spatial", "temporal"))
 T, MARGIN = 0.3, 0.4
 
 
@@ -80,7 +82,7 @@ def loss(u, yu, v, yv, form, **settings):
     )
 
 
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+@pytest.mark.parametrize("form", ALIGNMENT_LOSSES)
 def test_every_form_equals_its_formula_pair_by_pair(x64, form):
     rng = np.random.default_rng(0)
     yu, yv = np.array([0, 1, 2, 3, 0]), np.array([0, 0, 1, 1, 2, 2, 0])
@@ -101,7 +103,7 @@ def test_mmd_averages_to_the_discrepancy_of_the_class(x64):
     np.testing.assert_allclose(loss(u, np.zeros(4), v, np.zeros(6), "mmd").mean(), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+@pytest.mark.parametrize("form", ALIGNMENT_LOSSES)
 def test_padding_and_order_change_nothing(x64, form):
     rng = np.random.default_rng(1)
     u, v = embeddings(rng, form, 4), embeddings(rng, form, 5)
@@ -127,7 +129,7 @@ def test_padding_and_order_change_nothing(x64, form):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+@pytest.mark.parametrize("form", ALIGNMENT_LOSSES)
 def test_edges_are_zero_or_finite_in_every_precision(form, dtype):
     rng = np.random.default_rng(3)
     u, v = (jnp.asarray(embeddings(rng, form, 3), dtype) for _ in range(2))
@@ -157,7 +159,7 @@ def test_edges_are_zero_or_finite_in_every_precision(form, dtype):
     assert not np.any(np.asarray(nothing, np.float32))
 
 
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+@pytest.mark.parametrize("form", ALIGNMENT_LOSSES)
 def test_stop_macro_cuts_one_side_only(form):
     rng = np.random.default_rng(2)
     u, v = (jnp.asarray(embeddings(rng, form, 3), jnp.float32) for _ in range(2))
@@ -166,7 +168,7 @@ def test_stop_macro_cuts_one_side_only(form):
     assert np.abs(dv).max() == 0
 
 
-@pytest.mark.parametrize("form", ALIGNMENT_FORMS)
+@pytest.mark.parametrize("form", ALIGNMENT_LOSSES)
 def test_derivatives_of_order_two_and_vmap_and_jit(x64, form):
     rng = np.random.default_rng(4)
     u, v = (jnp.asarray(embeddings(rng, form, 3)) for _ in range(2))
@@ -193,7 +195,7 @@ def test_soft_dtw_equals_the_recursion_cell_by_cell(rows, columns, gamma):
         ((2, 3), (2, 3), "temporal", "frames, E"),
         ((2, 5, 3), (2, 4, 3), "spatial", "places"),
         ((2, 5, 3), (2, 5, 3), "l2", r"got micro \(2, 5, 3\)"),
-        ((3, 3), (2, 3), "cosine", "one label a clip"),
+        ((3, 3), (2, 3), "cosine", "one label per clip"),
     ],
 )
 def test_what_a_form_cannot_compare_is_named(micro, macro, form, text):

@@ -76,8 +76,8 @@ def test_missing_added_and_foreign_files_are_refused(saved):
     with pytest.raises(ValueError, match="more is not as it was written; run the same command again"):
         load_params(saved, PARAMS)
     (place / "more").unlink()
-    about = files.read_sealed_json(place / checkpoint._ABOUT)
-    files.write_sealed_json(place / checkpoint._ABOUT, about | {"format_version": 2})
+    about = files.read_checksummed_json(place / checkpoint._ABOUT)
+    files.write_checksummed_json(place / checkpoint._ABOUT, about | {"format_version": 2})
     with pytest.raises(ValueError, match="format version 2, this release reads 3; run the same command again"):
         load_params(saved, PARAMS)
     for content in ("{", json.dumps(about), "[1]", "[" * 100_000):

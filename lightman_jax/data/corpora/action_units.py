@@ -1,45 +1,31 @@
-"""Action units as annotators write them, and the objective classes that are defined by them."""
+"""Parsing of action units as annotators write them, and the objective classes that they define."""
 
 import re
 
 OBJECTIVE_CLASSES = ("I", "II", "III", "IV", "V", "VI", "VII")
 
-CD6ME_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17)
-"""Units of the cross-dataset protocol of six micro-expression corpora."""
-
 _SEPARATORS = "+,;\N{FULLWIDTH COMMA}\N{FULLWIDTH SEMICOLON}\N{IDEOGRAPHIC COMMA}"
 
-_CLASS_OF_UNITS: dict[frozenset[int], str] = {
-    frozenset(units): name
-    for name, sets in {
-        "I": ((6,), (12,), (6, 12), (6, 7, 12), (7, 12)),
-        "II": ((1, 2), (5,), (25,), (1, 2, 25), (25, 26), (5, 24)),
-        "III": ((23,), (4,), (4, 7), (4, 5), (4, 5, 7), (17, 24), (4, 6, 7), (4, 38)),
-        "IV": (
-            (10,),
-            (9,),
-            (4, 9),
-            (4, 40),
-            (4, 5, 40),
-            (4, 7, 9),
-            (4, 9, 17),
-            (4, 7, 10),
-            (4, 5, 7, 9),
-            (7, 10),
-        ),
-        "V": ((1,), (15,), (1, 4), (6, 15), (15, 17)),
-        "VI": ((1, 2, 4), (20,)),
-    }.items()
-    for units in sets
+_UNITS_OF_CLASS = {
+    "I": "6, 12, 6+12, 6+7+12, 7+12",
+    "II": "1+2, 5, 25, 1+2+25, 25+26, 5+24",
+    "III": "23, 4, 4+7, 4+5, 4+5+7, 17+24, 4+6+7, 4+38",
+    "IV": "10, 9, 4+9, 4+40, 4+5+40, 4+7+9, 4+9+17, 4+7+10, 4+5+7+9, 7+10",
+    "V": "1, 15, 1+4, 6+15, 15+17",
+    "VI": "1+2+4, 20",
+}
+_CLASS_OF_UNITS = {
+    frozenset(map(int, units.split("+"))): name
+    for name, listed in _UNITS_OF_CLASS.items()
+    for units in listed.split(", ")
 }
 
 
 def parse_action_units(text: str) -> tuple[int, ...]:
-    """Numbers of the units in an annotator's cell, without side, intensity or other marks.
+    """Numbers of the action units in a table cell.
 
-    Sides and ranges (`L R T B`), intensities (`A` to `E`), the mark `(k)` of a kept unit, a leading `AU`, and the
-    separators `+ , ;` with their Chinese forms are understood. A unit written as doubtful (`12 or 14`, `4?`) is
-    left out.
+    Accepts sides and ranges (`L R T B`), intensities (`A` to `E`), the mark `(k)` of a kept unit, a leading `AU`, and the
+    separators `+ , ;` and their Chinese forms. Units marked as doubtful (`12 or 14`, `4?`) are left out.
 
     >>> parse_action_units("4+L10"), parse_action_units("R2+15")
     ((4, 10), (2, 15))
@@ -50,7 +36,7 @@ def parse_action_units(text: str) -> tuple[int, ...]:
     for part in re.split(f"[{_SEPARATORS}]", text):
         if "?" in part or re.search(r"\bor\b", part, flags=re.IGNORECASE):
             continue
-        # Intensity letters stand behind the number; anything longer is a remark and no unit.
+        # Intensity letters follow the number; longer text is a remark, not a unit.
         found = re.fullmatch(
             r"\s*(?:AU)?\s*[A-Z]{0,2}\s*(\d{1,2})\s*[A-Z]{0,2}\s*(?:\(\w*\))?\s*", part, flags=re.IGNORECASE
         )
@@ -60,7 +46,7 @@ def parse_action_units(text: str) -> tuple[int, ...]:
 
 
 def objective_class(units: tuple[int, ...]) -> str:
-    """Objective class `I` to `VII` of a set of action units; VII holds every set that the first six do not name.
+    """Objective class `I` to `VII` of a set of action units; VII contains every set not listed for the first six.
 
     Reference: Davison, Merghani, Yap 2018, "Objective Classes for Micro-Facial Expression Recognition", table 1.
 

@@ -1,74 +1,66 @@
-"""CASME and CASME II: `sub01/EP01_12/` folders of pictures and a coding table.
+"""CASME: `sub01/EP01_12/[reg_]EP01_12-73.jpg` and the table `CASME-coded-*.xls`.
 
-CASME: pictures `[reg_]EP01_12-73.jpg`, table `CASME-coded-*.xls` with two apex columns, durations in milliseconds
-  and unnamed columns. CASME II: pictures `[reg_]img46.jpg`, numbered as the table counts, table
-  `CASME2-coding-*.xlsx`; the subject is `1` in one copy and `01` in another, clip names are not all padded
-  (`EP01_2`). A copy of cropped faces comes before the selected frames, those before all frames.
+The table has two apex columns, durations in milliseconds and unnamed columns. A copy of cropped faces is preferred to the
+selected frames, those to all frames.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from lightman_jax.data.corpora.catalog import normal_subject
-from lightman_jax.data.corpora.coding import coding_table
-from lightman_jax.data.corpora.reader import Collector, Source
+from lightman_jax.data.corpora.base import ASK_CAS, BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Reading
-from lightman_jax.data.corpora.tables import read_table
-from lightman_jax.data.corpora.trees import TABLES, find_files, find_folders, first_picture, folders, name_key
+from lightman_jax.data.corpora.tables import Table
+from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
 
-NAME = "casme"
-LOOKED_FOR = (
-    "CASME's own folders (sub01/EP01_12/*.jpg below Cropped or a RAW folder) and its coding table (CASME-coded-*.xls, "
-    "CASME2-coding-*.xlsx)"
-)
+WANTED = ("onset", "apex", "offset", "action_units", "emotion")
 
-_TABLE = {"casme": r"casme(?![ _-]?(2|ii)).*", "casme2": r"casme[ _-]?(2|ii).*(coding|label).*"}
-_CASME2_PICTURE = re.compile(r"(reg_)?img\d+\.")
+_CASME2_IMAGE = re.compile(r"(reg_)?img\d+\.")
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """Folders that hold subject folders of one of the two corpora, told apart by the names of their pictures."""
+def find_trees(data_dir: Path, *, casme2: bool) -> list[Path]:
+    """Folders with subject folders of CASME or of CASME II, which differ in the names of their images."""
 
-    def is_it(folder: Path) -> bool:
-        pictures = (
+    def matches(folder: Path) -> bool:
+        images = (
             name
             for subject in folders(folder)
             if re.fullmatch(r"sub\d+", subject.name, re.IGNORECASE)
             for clip in folders(subject)
-            if (name := first_picture(clip))
+            if (name := first_image(clip))
         )
-        name = next(pictures, "")
-        return bool(name) and (corpus == "casme2") == bool(_CASME2_PICTURE.match(name))
+        name = next(images, "")
+        return bool(name) and casme2 == bool(_CASME2_IMAGE.match(name))
 
     def preference(folder: Path) -> tuple[bool, bool, str]:
         name = str(folder.relative_to(data_dir)).lower()
         return ("crop" not in name, "selected" not in name, name)
 
-    return sorted(find_folders(data_dir, is_it), key=preference)
+    return sorted(find_folders(data_dir, matches), key=preference)
 
 
-def read_clips(source: Source) -> Reading:
-    """Read every row of the coding table."""
-    collector = Collector(NAME, source)
-    wanted = ("onset", "apex", "offset", "action_units", "emotion")
-    table = coding_table(collector, source, _TABLE[source.corpus], ("subject", "clip"), wanted)
-    extra = read_table(table.path, ("subject", "clip"), ("total",)) if source.corpus == "casme" else None
-    seconds = {row.line: _seconds(row.text("total")) for row in extra.rows} if extra else {}
-    objective = _objective_classes(source)
-    trees = {
-        (normal_subject(source.corpus, subject.name), name_key(clip.name)): clip
-        for subject in folders(source.tree)
-        for clip in folders(subject)
-    }
+def read_rows(
+    source: Source, collector: Collector, table: Table, objective: Mapping[tuple[str, str], str] | None = None
+) -> Reading:
+    """Read every row of a coding table.
+
+    Args:
+      source: as of the reader.
+      collector: of the same source.
+      table: rows with the columns subject, clip and those of `WANTED`, and total (milliseconds) if it is known.
+      objective: objective class by subject id and `name_key` of the clip.
+    """
+    trees = source.clip_folders()
     for row in table.rows:
-        key = (normal_subject(source.corpus, row.text("subject")), name_key(row.text("clip")))
+        key = (source.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
         if not key[1] or not re.search(r"\d", key[0]):
             continue
         collector.add_row(
             row,
             trees.get(key),
-            objective=objective.get(key, ""),
-            seconds=seconds.get(row.line),
+            objective=(objective or {}).get(key, ""),
+            seconds=_seconds(row.text("total")),
             cropped="crop" in source.tree.name.lower(),
             expected_folder=f"{key[0]}/{row.text('clip')}",
         )
@@ -76,17 +68,26 @@ def read_clips(source: Source) -> Reading:
     return collector.reading()
 
 
+def _read(source: Source) -> Reading:
+    collector = Collector(source)
+    table = collector.coding_table(r"casme(?![ _-]?(2|ii)).*", ("subject", "clip"), WANTED, ("total",))
+    return read_rows(source, collector, table)
+
+
 def _seconds(text: str) -> float | None:
     return float(text) / 1000 if re.fullmatch(r"\d{1,9}(\.\d+)?", text) and float(text) > 0 else None
 
 
-def _objective_classes(source: Source) -> dict[tuple[str, str], str]:
-    """Objective classes of CASME II, which come as a table of their own."""
-    files = find_files(source.data_dir, r"casme[ _-]?(2|ii).*objective.*", TABLES) if source.corpus == "casme2" else []
-    if not files:
-        return {}
-    table = read_table(files[0], ("subject", "clip", "objective"))
-    return {
-        (normal_subject("casme2", row.text("subject")), name_key(row.text("clip"))): row.text("objective")
-        for row in table.rows
-    }
+CASME = Corpus(
+    name="casme",
+    title="CASME",
+    obtain=ASK_CAS,
+    looked_for="CASME's own folders (sub01/EP01_12/*.jpg below Cropped or a RAW folder) and its coding table "
+    "(CASME-coded-*.xls)",
+    find=lambda data_dir: find_trees(data_dir, casme2=False),
+    read=_read,
+    subject_format="sub{:02d}",
+    fps=60,
+    emotions=dict.fromkeys((*BASIC_EMOTIONS[1:], "repression", "tense"), 0),
+    subjects=19,
+)

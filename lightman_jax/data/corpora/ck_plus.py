@@ -1,7 +1,7 @@
-"""CK+: `cohn-kanade-images/S005/001/S005_001_00000001.png`, with `Emotion`, `SIMULATED_AU` and `Landmarks` trees of the same shape.
+"""CK+: `cohn-kanade-images/S005/001/S005_001_00000001.png`, with `Emotion`, `FACS` and `Landmarks` trees of the same shape.
 
-A sequence runs from a neutral face to the apex, its last picture. Many emotion folders are empty: those sequences
-have action units alone. The landmarks of the first picture give the face.
+A sequence runs from a neutral face to the apex, its last image. Many emotion folders are empty: those sequences have only
+action units. The landmarks of the first image give the face.
 """
 
 import re
@@ -9,39 +9,34 @@ from pathlib import Path
 
 import numpy as np
 
-from lightman_jax.data.corpora.reader import Collector, Movement, Source
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Reading
-from lightman_jax.data.corpora.trees import child, entries, find_folders, first_picture, folders
-
-NAME = "ck_plus"
-LOOKED_FOR = "CK+'s own folders (cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt)"
-
-_EMOTIONS = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+from lightman_jax.data.corpora.trees import child, entries, find_folders, first_image, folders
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
+def _find(data_dir: Path) -> list[Path]:
     """Folders that hold subject folders `S005` of sequences `001`."""
 
-    def is_it(folder: Path) -> bool:
+    def matches(folder: Path) -> bool:
         return any(
             re.fullmatch(r"S\d{3}", subject.name, re.IGNORECASE)
-            and any(re.fullmatch(r"\d{3}", sequence.name) and first_picture(sequence) for sequence in folders(subject))
+            and any(re.fullmatch(r"\d{3}", sequence.name) and first_image(sequence) for sequence in folders(subject))
             for subject in folders(folder)
         )
 
-    return find_folders(data_dir, is_it)
+    return find_folders(data_dir, matches)
 
 
-def read_clips(source: Source) -> Reading:
-    """Read every sequence; those without an emotion file keep their action units."""
-    collector = Collector(NAME, source)
+def _read(source: Source) -> Reading:
+    collector = Collector(source)
     for subject in folders(source.tree):
         for sequence in folders(subject):
             frames = collector.frames(sequence)
             label = _file(source, "emotion", sequence)
             landmarks = _file(source, "landmarks", sequence, first=True)
             number = re.match(r"\s*(\d+)", label.read_text(errors="replace")) if label else None
-            if label is not None and (number is None or not 1 <= int(number[1]) < len(_EMOTIONS)):
+            if label is not None and (number is None or not 1 <= int(number[1]) <= len(BASIC_EMOTIONS)):
                 collector.problem(
                     str(label.relative_to(source.data_dir)),
                     "an emotion number from 1 to 7",
@@ -49,19 +44,16 @@ def read_clips(source: Source) -> Reading:
                     "take the file from the release again; the sequence is left out",
                 )
                 continue
-            collector.add_movement(
-                Movement(
-                    where=str(sequence.relative_to(source.data_dir)),
-                    subject=subject.name,
-                    name=f"{subject.name}_{sequence.name}",
-                    folder=sequence,
-                    pool="macro",
-                    apex=frames.numbers[-1] if frames.numbers else None,
-                    emotion=_EMOTIONS[int(number[1])] if number else "",
-                    action_units=_units(_file(source, "simulated_au", sequence)),
-                    labelled=number is not None,
-                    box=_box(landmarks) if landmarks else None,
-                )
+            collector.add_folder(
+                sequence,
+                subject.name,
+                name=f"{subject.name}_{sequence.name}",
+                pool="macro",
+                apex=frames.numbers[-1] if frames.numbers else None,
+                emotion=BASIC_EMOTIONS[int(number[1]) - 1] if number else "",
+                action_units=_units(_file(source, "facs", sequence)),
+                labelled=number is not None,
+                box=_box(landmarks) if landmarks else None,
             )
     return collector.reading()
 
@@ -92,3 +84,20 @@ def _box(file: Path) -> tuple[int, int, int] | None:
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     side = 1.25 * max(right - left, bottom - top)
     return round(bottom + 0.02 * side - side), round((left + right - side) / 2), round(side)
+
+
+CK_PLUS = Corpus(
+    name="ck_plus",
+    title="CK+",
+    obtain="ask its makers (jeffcohn.net) for it; a signed form is needed",
+    looked_for="CK+'s own folders (cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt)",
+    find=_find,
+    read=_read,
+    subject_format="S{:03d}",
+    pools=("macro",),
+    fps=30,
+    emotions=dict(zip(BASIC_EMOTIONS, (45, 18, 59, 25, 69, 28, 83), strict=True)),
+    subjects=118,
+    unverified=True,
+    classes={"7": BASIC_EMOTIONS},
+)

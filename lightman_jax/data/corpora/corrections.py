@@ -1,8 +1,7 @@
-"""Corrections of published annotation tables: keyed by clip, applied only where the old value stands, all switchable.
+"""Corrections of published annotation tables, by clip; each applies only if the table still holds the old value.
 
-The frame numbers that loaders of the field correct are given there by row and without the value they replace, which
-cannot be checked against another copy of a table. None of them is built in for that reason; a table of one's own is
-read by `--corrections`.
+None is built in: public loaders list corrected frame numbers by row and without the replaced value, so that they cannot be
+checked against another copy of the table. `--corrections` reads a table of corrections.
 """
 
 import dataclasses
@@ -23,8 +22,8 @@ class Correction:
     Attributes:
       clip: `corpus/subject/clip`.
       field: one of `FIELDS`.
-      old: what the table says, as text; empty for a missing value. Where it says something else nothing is changed.
-      new: what is taken instead.
+      old: value in the table, as text; empty if missing. The correction is skipped if the table has another value.
+      new: value that replaces it.
       source: who found it.
     """
 
@@ -36,7 +35,7 @@ class Correction:
 
 
 def read_corrections(path: Path) -> tuple[Correction, ...]:
-    """Read corrections from a table with the columns `clip, field, old, new, source`.
+    """Read a table with the columns `clip, field, old, new, source`.
 
     Raises:
       DataError: the table cannot be read, or a row names a field that cannot be corrected.
@@ -55,25 +54,27 @@ def read_corrections(path: Path) -> tuple[Correction, ...]:
 def corrected(
     corrections: Sequence[Correction], clip: str, values: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The changes that corrections make to a clip's values, and a sentence on each.
+    """Changed values of a clip, and one sentence per correction.
 
     Args:
-      corrections: all that are switched on.
+      corrections: of all clips.
       clip: `corpus/subject/clip`.
       values: by field, as read.
     """
     changes: dict[str, Any] = {}
-    said = []
+    sentences = []
     for correction in corrections:
         if correction.clip != clip:
             continue
-        standing = values[correction.field]
-        if ("" if standing is None else str(standing)) != correction.old:
-            said.append(f"{clip}: {correction.field} is {standing!r}, not {correction.old!r}; correction not applied")
+        current = values[correction.field]
+        if ("" if current is None else str(current)) != correction.old:
+            sentences.append(
+                f"{clip}: {correction.field} is {current!r}, not {correction.old!r}; correction not applied"
+            )
             continue
         numeric = correction.field in ("onset", "apex", "offset")
         changes[correction.field] = (int(correction.new) if correction.new else None) if numeric else correction.new
-        said.append(
+        sentences.append(
             f"{clip}: {correction.field} {correction.old or 'missing'} -> {correction.new or 'missing'} {correction.source}".strip()
         )
-    return changes, said
+    return changes, sentences

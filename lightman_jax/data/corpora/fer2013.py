@@ -1,62 +1,72 @@
-"""FER-2013: `fer2013.csv` with the columns `emotion,pixels,Usage`, a 48x48 grey still a row.
+"""FER-2013: `fer2013.csv` with the columns `emotion,pixels,Usage`, one 48x48 grey still image per row.
 
-Who is shown is not known, so every picture counts as a person of its own, and near duplicates lie across its
-splits: usable as a macro corpus beside other people, not to test on.
+Its subjects are unknown, so every image counts as a subject, and its splits contain near duplicates: it can serve as a
+macro corpus next to a corpus of other subjects, but not for testing.
 """
 
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from lightman_jax.data.corpora.reader import Collector, Source
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import DataError, RawClip, Reading
 from lightman_jax.data.corpora.trees import find_files
 
-NAME = "fer2013"
-LOOKED_FOR = "fer2013.csv (columns emotion,pixels,Usage)"
-
-_EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 SIDE = 48
+_EMOTIONS = (*(name for name in BASIC_EMOTIONS if name != "contempt"), "neutral")
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """The table itself."""
+def _find(data_dir: Path) -> list[Path]:
     return find_files(data_dir, r"fer2013", {".csv"})
 
 
-def read_clips(source: Source) -> Reading:
-    """Read every row; its pixels stay in the table until they are needed."""
-    collector = Collector(NAME, source)
-    csv.field_size_limit(min(sys.maxsize, 1 << 24))
-    collector.note("nobody is named in FER-2013: every picture counts as a person of its own")
+def _read(source: Source) -> Reading:
+    collector = Collector(source)
+    collector.note("FER-2013 identifies no subjects: every image counts as a subject")
     try:
-        with source.tree.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            reader = csv.DictReader(file)
-            missing = {"emotion", "pixels"} - set(reader.fieldnames or ())
-            if missing:
-                raise DataError(
-                    f"{source.tree} lacks the column {', '.join(sorted(missing))}; take it from the release again"
+        for line, emotion, pixels in _rows(source.tree):
+            where = f"{source.tree.name} line {line}"
+            if emotion not in map(str, range(len(_EMOTIONS))):
+                collector.problem(where, "an emotion from 0 to 6", repr(emotion), "correct or remove the row")
+            elif pixels.count(" ") != SIDE * SIDE - 1:
+                found = str(len(pixels.split()))
+                collector.problem(where, f"{SIDE * SIDE} pixels", found, "take the table from the release again")
+            else:
+                # Numbered by line, as blank lines are passed over.
+                number = line - 2
+                subject, label = f"fer2013/{number}", _EMOTIONS[int(emotion)]
+                collector.add(
+                    RawClip(
+                        f"{subject}/{number}", subject, "macro", "pixels", (source.tree,), (number,), emotion=label
+                    ),
+                    where,
                 )
-            for row in reader:
-                # By line and not by row: blank lines are passed over.
-                number = reader.line_num - 2
-                where = f"{source.tree.name} line {reader.line_num}"
-                if row["emotion"] not in map(str, range(len(_EMOTIONS))):
-                    collector.problem(
-                        where, "an emotion from 0 to 6", repr(row["emotion"]), "correct or remove the row"
-                    )
-                elif (row["pixels"] or "").count(" ") != SIDE * SIDE - 1:
-                    count = len((row["pixels"] or "").split())
-                    collector.problem(
-                        where, f"{SIDE * SIDE} pixels", f"{count}", "take the table from the release again"
-                    )
-                else:
-                    name = f"fer2013/{number}"
-                    emotion = _EMOTIONS[int(row["emotion"])]
-                    still = RawClip(
-                        f"{name}/{number}", name, "macro", "pixels", (source.tree,), (number,), emotion=emotion
-                    )
-                    collector.add(still, where)
     except (OSError, csv.Error) as error:
         raise DataError(f"{source.tree} cannot be read ({error}); take it from the release again") from error
     return collector.reading()
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line number, emotion and pixels of each row."""
+    csv.field_size_limit(min(sys.maxsize, 1 << 24))
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.DictReader(file)
+        missing = {"emotion", "pixels"} - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} lacks the column {', '.join(sorted(missing))}; take it from the release again")
+        for row in reader:
+            yield reader.line_num, row["emotion"], row["pixels"] or ""
+
+
+FER2013 = Corpus(
+    name="fer2013",
+    title="FER-2013",
+    obtain="take fer2013.csv from the Kaggle challenge of 2013",
+    looked_for="fer2013.csv (columns emotion,pixels,Usage)",
+    find=_find,
+    read=_read,
+    pools=("macro",),
+    emotions=dict.fromkeys(_EMOTIONS, 0),
+)

@@ -1,52 +1,50 @@
-"""The public flow release of MEGC2019: one 28x28 picture of u, v and strain per clip, and one label table.
+"""The public flow release of MEGC2019: one 28x28 image of u, v and strain per clip, and one table of labels.
 
-Quirks read from the release: a blank may stand before `.png`; the clip's picture is `{sub}_{filename_o}`, while the
-table's own `imagename` column names another file; any part of the release may be there.
+A blank may precede `.png`. The image of a clip is `{sub}_{filename_o}`; the column `imagename` of the table names another file.
+Any part of the release may be there.
 """
 
+import dataclasses
 from pathlib import Path
 
-from lightman_jax.data.corpora.catalog import CORPORA, normal_clip, normal_subject
-from lightman_jax.data.corpora.reader import Collector, Source
+from lightman_jax.data.corpora.base import Corpus, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import DataError, RawClip, Reading
 from lightman_jax.data.corpora.tables import read_table
 from lightman_jax.data.corpora.trees import child, entries, find_folders
 
-NAME = "flow_release"
-TABLE = "combined_3_class2_for_optical_flow.csv"
-PICTURES = "STSNet_whole_norm_u_v_os"
-LOOKED_FOR = f"the public flow release (table {TABLE} beside a folder {PICTURES} of 28x28 pictures)"
+CORPORA = ("smic", "casme2", "samm")
+"""The corpora of which the release has flow images."""
 
+_TABLE = "combined_3_class2_for_optical_flow.csv"
+_IMAGES = "STSNet_whole_norm_u_v_os"
 _CLASSES = {"0": "negative", "1": "positive", "2": "surprise"}
 _COLUMNS = {"corpus": ("dataset",), "subject": ("sub",), "clip": ("filenameo",), "emotion": ("label",)}
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """Folders that hold the table or the pictures of the release."""
-    return find_folders(data_dir, lambda folder: bool(child(folder, TABLE) or child(folder, PICTURES)), depth=1)
+def released(corpus: Corpus) -> Corpus:
+    """A corpus in `CORPORA` that is read from the flow release."""
+    looked_for = f"the public flow release (table {_TABLE} and folder {_IMAGES} of 28x28 images)"
+    return dataclasses.replace(corpus, find=_find, read=_read, looked_for=looked_for)
 
 
-def read_clips(source: Source) -> Reading:
-    """Read the clips of one corpus.
+def _find(data_dir: Path) -> list[Path]:
+    return find_folders(data_dir, lambda folder: bool(child(folder, _TABLE) or child(folder, _IMAGES)), depth=1)
 
-    Raises:
-      DataError: no table, no picture folder, or a column is missing.
-    """
-    collector = Collector(NAME, source)
-    table, pictures = child(source.tree, TABLE), child(source.tree, PICTURES)
-    if table is None or pictures is None:
-        missing, kind = (TABLE, "table") if table is None else (PICTURES, "picture folder")
-        raise DataError(
-            f"{source.tree} has no {kind} {missing}; put the file of the flow release back beside the rest of it"
-        )
-    files = {path.stem.strip().lower(): path for path in entries(pictures) if path.suffix.lower() == ".png"}
-    absent = []
+
+def _read(source: Source) -> Reading:
+    corpus, collector = source.corpus, Collector(source, "flow_release")
+    table, images = child(source.tree, _TABLE), child(source.tree, _IMAGES)
+    if table is None or images is None:
+        missing = f"table {_TABLE}" if table is None else f"image folder {_IMAGES}"
+        raise DataError(f"{source.tree} has no {missing}; restore it from the flow release")
+    files = {path.stem.strip().lower(): path for path in entries(images) if path.suffix.lower() == ".png"}
+    absent, found = [], False
     for row in read_table(table, tuple(_COLUMNS), **_COLUMNS).rows:
-        if row.text("corpus").lower() != source.corpus:
+        if row.text("corpus").lower() != corpus.name:
             continue
-        people = CORPORA[source.corpus].people
-        subject = normal_subject(people, row.text("subject"))
-        clip = f"{source.corpus}/{subject}/{normal_clip(people, row.text('clip'))}"
+        subject = corpus.normal_subject(row.text("subject"))
+        clip = f"{corpus.name}/{subject}/{corpus.normal_clip(row.text('clip'))}"
         path = files.get(f"{row.text('subject')}_{row.text('clip')}".lower())
         emotion = _CLASSES.get(row.text("emotion"))
         if emotion is None:
@@ -55,11 +53,10 @@ def read_clips(source: Source) -> Reading:
         elif path is None:
             absent.append(clip)
         else:
-            collector.add(
-                RawClip(clip, f"{people}/{subject}", "micro", "flow", (path,), emotion=emotion, cropped=True), row.where
-            )
-    reading = collector.reading()
-    if absent and reading.clips:
+            found = True
+            subject = f"{corpus.subject_pool}/{subject}"
+            collector.add(RawClip(clip, subject, "micro", "flow", (path,), emotion=emotion, cropped=True), row.where)
+    if absent and found:
         listed = f"{', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}"
-        collector.note(f"{len(absent)} listed clips of {source.corpus} have no picture: {listed}")
+        collector.note(f"{len(absent)} listed clips of {corpus.name} have no image: {listed}")
     return collector.reading()

@@ -1,40 +1,28 @@
 """4DME, grey micro clips: `gray_micro[_crop]/{subject}/{fold_name}/*` and `4DME_Labelling_Micro_release v1.xlsx`.
 
-Emotions may be compound (`Surprise+Positive`); action units may carry a mark for a kept one (`4(k)`).
+Emotions may be compound (`Surprise+Positive`); action units may be marked as kept (`4(k)`).
 """
 
 from pathlib import Path
 
-from lightman_jax.data.corpora.catalog import normal_subject
-from lightman_jax.data.corpora.coding import coding_table
-from lightman_jax.data.corpora.reader import Collector, Source
+from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Reading
-from lightman_jax.data.corpora.trees import find_folders, folders, name_key
-
-NAME = "fourdme"
-LOOKED_FOR = "4DME's own folders (gray_micro/{subject}/{clip}/*) and its table (4DME_Labelling_Micro_release v1.xlsx)"
+from lightman_jax.data.corpora.trees import find_folders, name_key
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """Folders named `gray_micro`; cropped ones first."""
+def _find(data_dir: Path) -> list[Path]:
     found = find_folders(data_dir, lambda folder: folder.name.lower().startswith(("gray_micro", "grey_micro")))
     return sorted(found, key=lambda folder: ("crop" not in folder.name.lower(), str(folder)))
 
 
-def read_clips(source: Source) -> Reading:
-    """Read every row of the table of micro-expressions."""
-    collector = Collector(NAME, source)
+def _read(source: Source) -> Reading:
+    collector = Collector(source)
     wanted = ("onset", "apex", "offset", "action_units", "emotion")
-    table = coding_table(
-        collector, source, r"4dme.*micro.*", ("subject", "clip"), wanted, clip=("foldname", "filename")
-    )
-    trees = {
-        (normal_subject("4dme", subject.name), name_key(clip.name)): clip
-        for subject in folders(source.tree)
-        for clip in folders(subject)
-    }
+    table = collector.coding_table(r"4dme.*micro.*", ("subject", "clip"), wanted, clip=("foldname", "filename"))
+    trees = source.clip_folders()
     for row in table.rows:
-        key = (normal_subject("4dme", row.text("subject")), name_key(row.text("clip")))
+        key = (source.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
         if key[1]:
             collector.add_row(
                 row,
@@ -44,3 +32,17 @@ def read_clips(source: Source) -> Reading:
             )
     collector.unused(list(trees.values()))
     return collector.reading()
+
+
+FOURDME = Corpus(
+    name="4dme",
+    title="4DME (grey micro)",
+    obtain=ASK_OULU,
+    looked_for="4DME's own folders (gray_micro/{subject}/{clip}/*) and its table (4DME_Labelling_Micro_release v1.xlsx)",
+    find=_find,
+    read=_read,
+    subject_format="{}",
+    fps=60,
+    emotions=dict.fromkeys(("negative", "others", "positive", "repression", "surprise"), 0),
+    subjects=41,
+)

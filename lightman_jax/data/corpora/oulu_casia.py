@@ -1,24 +1,22 @@
-"""Oulu-CASIA: `B_OriginalImg/VL/Strong/P001/Anger/000.jpeg`; a sequence runs from a neutral face to the apex, its last picture.
+"""Oulu-CASIA: `B_OriginalImg/VL/Strong/P001/Anger/000.jpeg`; a sequence runs from a neutral face to the apex, its last image.
 
-Two cameras (`VL` visible, `NI` infrared) filmed three lights (`Strong`, `Weak`, `Dark`) one after another. The
-first of visible and strong, as most work uses it, is read; the others show the same people and classes again.
+The corpus was recorded with two cameras (`VL` visible, `NI` infrared) under three lights (`Strong`, `Weak`, `Dark`). Visible and
+strong is read, as in most work; the other conditions repeat the same subjects and classes.
 """
 
 from itertools import product
 from pathlib import Path
 
-from lightman_jax.data.corpora.reader import Collector, Movement, Source
+from lightman_jax.data.corpora.base import ASK_OULU, BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.trees import child, find_folders, folders
-
-NAME = "oulu_casia"
-LOOKED_FOR = "Oulu-CASIA's own folders (B_OriginalImg/VL/Strong/P001/Anger/000.jpeg)"
 
 _CAMERAS, _LIGHTS = ("VL", "NI"), ("Strong", "Weak", "Dark")
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """Folders of one camera and light, visible and strong before the rest; original pictures before the makers' crops."""
+def _find(data_dir: Path) -> list[Path]:
+    """The folder of one camera and light: visible and strong if it is there, original images rather than crops."""
     tops = find_folders(data_dir, lambda folder: any(child(folder, camera) for camera in _CAMERAS))
     tops.sort(key=lambda folder: ("original" not in str(folder.relative_to(data_dir)).lower(), str(folder)))
     conditions = [
@@ -29,22 +27,28 @@ def find(data_dir: Path, corpus: str) -> list[Path]:
     return conditions[:1]
 
 
-def read_clips(source: Source) -> Reading:
-    """Read the sequences of one camera and light."""
-    collector = Collector(NAME, source)
+def _read(source: Source) -> Reading:
+    collector = Collector(source)
     collector.note(f"camera and light: {source.tree.parent.name} {source.tree.name}")
     for subject in folders(source.tree):
         for label in folders(subject):
-            frames = collector.frames(label)
-            collector.add_movement(
-                Movement(
-                    where=str(label.relative_to(source.data_dir)),
-                    subject=subject.name,
-                    name=label.name.lower(),
-                    folder=label,
-                    pool="macro",
-                    apex=frames.numbers[-1] if frames.numbers else None,
-                    emotion=label.name,
-                )
-            )
+            numbers = collector.frames(label).numbers
+            fields = {"name": label.name.lower(), "pool": "macro", "emotion": label.name}
+            collector.add_folder(label, subject.name, apex=numbers[-1] if numbers else None, **fields)
     return collector.reading()
+
+
+OULU_CASIA = Corpus(
+    name="oulu_casia",
+    title="Oulu-CASIA",
+    obtain=ASK_OULU,
+    looked_for="Oulu-CASIA's own folders (B_OriginalImg/VL/Strong/P001/Anger/000.jpeg)",
+    find=_find,
+    read=_read,
+    subject_format="P{:03d}",
+    pools=("macro",),
+    fps=25,
+    emotions={name: 80 for name in BASIC_EMOTIONS if name != "contempt"},
+    subjects=80,
+    unverified=True,
+)

@@ -1,84 +1,37 @@
-"""From an annotated movement and its folder of pictures to a clip, with every way in which the two may disagree named."""
+"""From annotated movements and their folders of images to clips; every disagreement between the two becomes a problem."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_action_units
-from lightman_jax.data.corpora.catalog import CORPORA, normal_emotion, normal_subject
-from lightman_jax.data.corpora.corrections import Correction, corrected
-from lightman_jax.data.corpora.records import Pool, Problem, RawClip, Reading
-from lightman_jax.data.corpora.tables import Row, Table
-from lightman_jax.data.corpora.trees import Frames, list_frames
+from lightman_jax.data.corpora.base import Source, normal_emotion
+from lightman_jax.data.corpora.corrections import corrected
+from lightman_jax.data.corpora.records import POOLS, DataError, Movement, Pool, Problem, RawClip, Reading
+from lightman_jax.data.corpora.tables import Row, Table, read_table
+from lightman_jax.data.corpora.trees import TABLE_SUFFIXES, Frames, find_files, list_frames
 
-_RATE_TOLERANCE = 0.25
+_DURATION_TOLERANCE = 0.25
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Movement:
-    """What a table row, or a folder's name where there is no table, says of one movement.
-
-    Attributes:
-      where: the row or folder, for messages.
-      subject: as written.
-      name: last part of the clip's id.
-      folder: of its pictures; None if none is there.
-      pool: `micro` or `macro`.
-      onset: frame number, as `apex` and `offset`; None where it is missing.
-      apex: frame number.
-      offset: frame number.
-      emotion: as written.
-      action_units: as written.
-      objective: as written.
-      rate: pictures a second; None takes the catalogue's.
-      seconds: how long the movement lasts as the table says.
-      cropped: the pictures show the face alone.
-      labelled: an emotion is expected.
-      has_apex: an apex is expected.
-      expected_folder: what the folder should be called, for messages.
-      box: given face.
-    """
-
-    where: str
-    subject: str
-    name: str
-    folder: Path | None
-    pool: Pool = "micro"
-    onset: int | None = None
-    apex: int | None = None
-    offset: int | None = None
-    emotion: str = ""
-    action_units: str = ""
-    objective: str = ""
-    rate: float | None = None
-    seconds: float | None = None
-    cropped: bool = False
-    labelled: bool = True
-    has_apex: bool = False
-    expected_folder: str = ""
-    box: tuple[int, int, int] | None = None
-
-
-class Source(NamedTuple):
-    """What a layout reads: the folder given, the tree found below it, the corpus and the corrections that are switched on."""
-
-    data_dir: Path
-    tree: Path
-    corpus: str
-    corrections: tuple[Correction, ...] = ()
+class LostClipError(Exception):
+    """A clip that cannot be used; arguments as `Problem`."""
 
 
 class Collector:
-    """Gathers the clips of one corpus while its tree is read, and everything that is wrong with it."""
+    """Collects the clips and problems of one corpus while its tree is read.
 
-    def __init__(self, layout: str, source: Source) -> None:
-        self._layout, self._corpus, self._root, self._corrections = (
-            layout,
-            source.corpus,
-            source.data_dir,
-            source.corrections,
-        )
+    Args:
+      source: arguments of the reader.
+      layout: name of the layout; by default that of the corpus.
+    """
+
+    def __init__(self, source: Source, layout: str = "") -> None:
+        self._source, self._corpus = source, source.corpus
+        self._layout = layout or source.corpus.name
         self._clips: dict[tuple[str, str], RawClip] = {}
         self._first: dict[tuple[str, str], str] = {}
         self._problems: list[Problem] = []
@@ -87,237 +40,273 @@ class Collector:
         self._frames: dict[Path, Frames] = {}
         self._used: set[Path] = set()
         self._apex_column = False
-        self._strangers: set[str] = set()
+        self._unknown_subjects: set[str] = set()
+
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Turn a `LostClipError` raised in this context into a problem."""
+        try:
+            yield
+        except LostClipError as lost:
+            self._problems.append(Problem(*lost.args))
 
     def problem(self, where: str, expected: str, found: str, remedy: str, *, lost: bool = True) -> None:
-        """Write down something that is not as it should be."""
+        """Add a problem; arguments as `Problem`."""
         self._problems.append(Problem(where, expected, found, remedy, lost))
 
     def note(self, text: str) -> None:
-        """Write down something that a reader of the results should know."""
+        """Add a remark that concerns the results."""
         if text not in self._notes:
             self._notes.append(text)
 
+    def table_files(self, pattern: str) -> list[Path]:
+        """Tables whose names match a pattern, in the given folder or next to the images.
+
+        Raises:
+          DataError: there is none.
+        """
+        source = self._source
+        files = find_files(source.data_dir, pattern, TABLE_SUFFIXES)
+        files = files or find_files(source.tree.parent, pattern, TABLE_SUFFIXES, depth=0)
+        if not files:
+            raise DataError(
+                f"{source.data_dir} has no annotation table of {self._corpus.title}; looked for {pattern} as xlsx, xls or csv. "
+                "Put the table of the release next to its images"
+            )
+        return files
+
+    def coding_table(
+        self,
+        pattern: str,
+        needed: Sequence[str],
+        wanted: Sequence[str] = (),
+        optional: Sequence[str] = (),
+        **aliases: tuple[str, ...],
+    ) -> Table:
+        """The annotation table whose file name matches a pattern; missing columns become problems, further copies a note.
+
+        Raises:
+          DataError: no such file, or none of them has the needed columns.
+        """
+        files = self.table_files(pattern)
+        errors = []
+        for file in files:
+            try:
+                table = read_table(file, needed, wanted, optional, **aliases)
+            except DataError as error:
+                errors.append(str(error))
+                continue
+            self.missing_columns(table)
+            if len(files) > 1:
+                self.note(f"of {', '.join(f.name for f in files)} the table {file.name} was read")
+            return table
+        raise DataError("; ".join(errors))
+
     def missing_columns(self, table: Table) -> None:
-        """Say which wanted columns a table lacks; what they hold is then taken as missing."""
+        """Report wanted columns that a table lacks; their values count as missing."""
         for field in table.absent:
             self.problem(
                 table.path.name,
                 f"a column for {field.replace('_', ' ')}",
                 f"the columns {', '.join(table.header)}",
-                "name it as the release does; until then it counts as missing in every row",
+                "name it as in the release; until then it counts as missing in every row",
                 lost=False,
             )
 
-    def numbers(self, row: Row, *fields: str) -> list[int | None] | None:
-        """Whole numbers of a row; None, and a problem, if a cell is something else."""
-        try:
-            return [row.number(field) for field in fields]
-        except ValueError as error:
-            self.problem(row.where, "frame numbers", str(error), "correct the cell; the clip is left out")
-            return None
+    def numbers(self, row: Row, *more: str, zero_is_missing: bool = False) -> dict[str, int | None]:
+        """Onset, apex, offset and further frame numbers of a row.
 
-    def add_row(self, row: Row, folder: Path | None, **more: Any) -> None:
-        """Take up the movement of a table row; `more` are fields of `Movement` that the row does not hold as they are."""
-        fields = ("onset", "apex", "offset")
-        numbers = self.numbers(row, *fields)
-        if numbers is not None:
+        Args:
+          row: of the table.
+          *more: further fields.
+          zero_is_missing: apex and offset of 0 mark a missing value.
+
+        Raises:
+          LostClipError: a cell is not a whole number.
+        """
+        try:
+            numbers = {field: row.number(field) for field in ("onset", "apex", "offset", *more)}
+        except ValueError as error:
+            raise LostClipError(
+                row.where, "frame numbers", str(error), "correct the cell; the clip is left out"
+            ) from error
+        return numbers | {field: numbers[field] or None for field in ("apex", "offset") if zero_is_missing}
+
+    def pool(self, row: Row) -> Pool:
+        """Pool of a row by its field `type`.
+
+        Raises:
+          LostClipError: it is neither micro nor macro.
+        """
+        text = row.text("type")
+        for pool in POOLS:
+            if text.lower().startswith(pool):
+                return pool
+        raise LostClipError(row.where, "type micro or macro", repr(text), "correct the cell; the row is left out")
+
+    def add_row(self, row: Row, folder: Path | None, **fields: Any) -> None:
+        """Add the movement of a table row; `fields` are those of `Movement` that differ from the cells."""
+        with self.reporting():
+            numbers = {} if "onset" in fields else self.numbers(row)
             texts = {field: row.text(field) for field in ("subject", "emotion", "action_units", "objective")}
-            read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts}
-            read["has_apex"] = "apex" in row.cells
-            self.add_movement(Movement(**{**read, **dict(zip(fields, numbers, strict=True)), **more}))
+            read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts, **numbers}
+            self.add_movement(Movement(**{**read, "has_apex": "apex" in row.cells, **fields}))
 
     def frames(self, folder: Path) -> Frames:
-        """Pictures of a folder, listed once."""
+        """Images of a folder; cached."""
         if folder not in self._frames:
             self._frames[folder] = list_frames(folder)
         return self._frames[folder]
 
     def add(self, clip: RawClip, where: str) -> None:
-        """Take a clip up, unless one of its name is there already."""
+        """Add a clip; a second clip of the same id becomes a problem."""
         key = (clip.pool, clip.clip)
         if key in self._clips:
             self.problem(
                 where,
-                f"one entry a clip; {clip.clip} is {self._first[key]} already",
+                f"one entry per clip; {clip.clip} is {self._first[key]} already",
                 f"clip {clip.clip} a second time",
                 "remove one of the two; the first is used",
             )
         else:
             self._clips[key], self._first[key] = clip, where
 
+    def add_folder(self, folder: Path, subject: str, **fields: Any) -> None:
+        """Add the movement of a folder that no table describes; `fields` are those of `Movement`."""
+        read = {"where": self._short(folder), "subject": subject, "name": folder.name, "folder": folder}
+        self.add_movement(Movement(**{**read, **fields}))
+
     def add_movement(self, movement: Movement) -> None:
-        """Take up an annotated movement, or write down why that cannot be."""
-        movement = self._correct(movement)
-        subject = normal_subject(CORPORA[self._corpus].people, movement.subject)
-        clip = f"{self._corpus}/{subject}/{movement.name}"
-        if "line" in movement.where:
-            movement = dataclasses.replace(movement, where=f"{movement.where} ({clip})")
-        emotion = normal_emotion(movement.emotion)
-        known = dict(CORPORA[self._corpus].emotions)
-        self._check_person(movement, subject)
+        """Add an annotated movement; a movement that cannot be used becomes a problem."""
+        subject = self._corpus.normal_subject(movement.subject)
+        clip = f"{self._corpus.name}/{subject}/{movement.name}"
+        changes, sentences = corrected(self._source.corrections, clip, dataclasses.asdict(movement))
+        self._corrected.extend(sentences)
+        where = f"{movement.where} ({clip})" if "line" in movement.where else movement.where
+        movement = dataclasses.replace(movement, **changes, where=where)
+        self._check_subject(movement, subject)
+        with self.reporting():
+            self._add_movement(movement, clip, f"{self._corpus.subject_pool}/{subject}")
+
+    def _add_movement(self, movement: Movement, clip: str, subject: str) -> None:
         if movement.folder is None:
-            return self.problem(
-                movement.where,
-                f"a folder {movement.expected_folder or clip}",
-                "none of that name",
-                "rename the folder or unpack it again; the clip is left out",
-            )
+            expected, remedy = f"a folder {movement.expected_folder or clip}", "rename the folder or unpack it again"
+            raise LostClipError(movement.where, expected, "none of that name", f"{remedy}; the clip is left out")
         self._used.add(movement.folder)
-        frames = self.frames(movement.folder)
-        place = self._short(movement.folder)
-        strange = movement.labelled and known and not set(emotion.split("+")) <= set(known)
-        if strange:
-            expected = f"an emotion of {', '.join(sorted(known))}"
-            self.problem(movement.where, expected, repr(movement.emotion), "correct the label; the clip is left out")
+        place, frames = self._short(movement.folder), self.frames(movement.folder)
+        self._check_emotion(movement)
         if not frames.paths:
-            self.problem(place, "pictures", "an empty folder", "unpack it again; the clip is left out")
-        if strange or not frames.paths:
-            return None
-        span = self._span(movement, frames, place)
-        if span is None:
-            return None
-        onset, apex, offset = span
+            raise LostClipError(place, "images", "an empty folder", "unpack it again; the clip is left out")
+        onset, apex, offset = self._span(movement, frames, place)
         numbers = frames.numbers[onset : offset + 1]
-        full = numbers[-1] - numbers[0] + 1
-        if len(numbers) < full:
-            self.problem(
-                place,
-                f"{full} pictures numbered {numbers[0]} to {numbers[-1]}",
-                f"{len(numbers)}",
-                "unpack the folder again if the release has them; the picture before stands in for a dropped one",
-                lost=False,
-            )
-        self._apex_column |= movement.has_apex
-        if movement.has_apex and apex is None:
-            self.problem(
-                movement.where,
-                "an apex frame",
-                "none",
-                "give one by --corrections, or choose --apex=spot; until then the middle frame is used",
-                lost=False,
-            )
-        self._check_rate(movement, len(numbers))
-        self.add(
-            RawClip(
-                clip=clip,
-                subject=f"{CORPORA[self._corpus].people}/{subject}",
-                pool=movement.pool,
-                kind="frames",
-                paths=frames.paths[onset : offset + 1],
-                numbers=numbers,
-                apex=None if apex is None else apex - onset,
-                rate=CORPORA[self._corpus].rate if movement.rate is None else movement.rate,
-                emotion=emotion,
-                action_units=parse_action_units(movement.action_units),
-                objective=_OBJECTIVE.get(movement.objective, movement.objective),
-                cropped=movement.cropped,
-                box=movement.box,
-            ),
-            movement.where,
+        self._check_frames(movement, numbers, place)
+        self._check_fps(movement, len(numbers))
+        clip_record = RawClip(
+            clip=clip,
+            subject=subject,
+            pool=movement.pool,
+            kind="frames",
+            paths=frames.paths[onset : offset + 1],
+            numbers=numbers,
+            apex=None if apex is None else apex - onset,
+            fps=self._corpus.fps if movement.fps is None else movement.fps,
+            emotion=normal_emotion(movement.emotion),
+            action_units=parse_action_units(movement.action_units),
+            objective=_OBJECTIVE.get(movement.objective, movement.objective),
+            cropped=movement.cropped,
+            box=movement.box,
         )
-        return None
+        self.add(clip_record, movement.where)
 
     def unused(self, folders: list[Path]) -> None:
-        """Write down folders of pictures that no row of the table names."""
+        """Report folders of images without a table row."""
         for folder in folders:
             if folder not in self._used:
                 self.problem(
                     self._short(folder),
-                    "a row in the table for every folder of pictures",
-                    "a folder that no row names",
+                    "a row in the table for every folder of images",
+                    "a folder without a row",
                     "add the row, or rename or remove the folder; it is not used",
                 )
 
     def reading(self) -> Reading:
-        """All that was gathered."""
+        """Everything collected, with the clips in the order of their ids."""
         clips = tuple(sorted(self._clips.values(), key=lambda clip: (clip.clip, clip.pool)))
         notes = list(self._notes)
         without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
         if without and not self._apex_column:
-            notes.append(f"{without} clips of {CORPORA[self._corpus].title} have no apex in the release")
-        return Reading(self._layout, self._root, clips, tuple(self._problems), tuple(notes), tuple(self._corrected))
+            notes.append(f"{without} clips of {self._corpus.title} have no apex in the release")
+        root = self._source.data_dir
+        return Reading(self._layout, root, clips, tuple(self._problems), tuple(notes), tuple(self._corrected))
 
-    def _correct(self, movement: Movement) -> Movement:
-        key = f"{self._corpus}/{normal_subject(CORPORA[self._corpus].people, movement.subject)}/{movement.name}"
-        changes, said = corrected(self._corrections, key, dataclasses.asdict(movement))
-        self._corrected.extend(said)
-        return dataclasses.replace(movement, **changes) if changes else movement
+    def _check_emotion(self, movement: Movement) -> None:
+        known = set(self._corpus.emotions)
+        if movement.labelled and known and not set(normal_emotion(movement.emotion).split("+")) <= known:
+            expected, remedy = f"an emotion of {', '.join(sorted(known))}", "correct the label; the clip is left out"
+            raise LostClipError(movement.where, expected, repr(movement.emotion), remedy)
 
-    def _span(self, movement: Movement, frames: Frames, place: str) -> tuple[int, int | None, int] | None:
-        """Positions of onset, apex and offset among the pictures, or None and a problem."""
+    def _span(self, movement: Movement, frames: Frames, place: str) -> tuple[int, int | None, int]:
+        """Positions of onset, apex and offset among the images."""
         first, last = frames.numbers[0], frames.numbers[-1]
         onset = first if movement.onset is None else movement.onset
         apex = movement.apex
         offset = movement.offset if movement.offset is not None else apex if apex is not None else last
         named = f"onset {onset}, apex {'-' if apex is None else apex}, offset {offset}"
         if onset >= offset:
-            self.problem(
-                movement.where, "an onset before the offset", named, "swap or correct the two; the clip is left out"
-            )
-            return None
+            remedy = "swap or correct the two; the clip is left out"
+            raise LostClipError(movement.where, "an onset before the offset", named, remedy)
         if apex is not None and not onset <= apex <= offset:
-            self.problem(
+            raise LostClipError(
                 movement.where, "an apex from onset to offset", named, "correct the apex; the clip is left out"
             )
-            return None
-        furthest = offset if apex is None else apex
-        if onset < first or onset > last or furthest > last:
-            self.problem(
-                place,
-                f"pictures {onset} to {offset} ({movement.where})",
-                f"{len(frames.paths)} pictures numbered {first} to {last}",
-                "unpack the folder again or correct the row; the clip is left out",
+        if onset < first or onset > last or (offset if apex is None else apex) > last:
+            expected = f"images {onset} to {offset} ({movement.where})"
+            found = f"{len(frames.paths)} images numbered {first} to {last}"
+            raise LostClipError(
+                place, expected, found, "unpack the folder again or correct the row; the clip is left out"
             )
-            return None
         if offset > last:
-            self.problem(
-                place,
-                f"pictures to the offset {offset} ({movement.where})",
-                f"{len(frames.paths)} pictures, the last one {last}",
-                "unpack the folder again; the clip ends at its last picture",
-                lost=False,
+            expected, found = (
+                f"images to the offset {offset} ({movement.where})",
+                f"{len(frames.paths)} images, the last one {last}",
             )
+            self.problem(place, expected, found, "unpack the folder again; the clip ends at its last image", lost=False)
         start, end = frames.at(onset), frames.at(min(offset, last))
         if start == end:
-            self.problem(place, "two pictures or more", f"one ({named})", "unpack the folder again")
-            return None
+            raise LostClipError(place, "two images or more", f"one ({named})", "unpack the folder again")
         return start, None if apex is None else frames.at(apex), end
 
-    def _check_person(self, movement: Movement, subject: str) -> None:
-        numbers = CORPORA[self._corpus].subject_numbers
-        if (
-            numbers
-            and subject not in self._strangers
-            and int("".join(filter(str.isdecimal, subject)) or -1) not in numbers
-        ):
-            self._strangers.add(subject)
-            self.problem(
-                movement.where,
-                f"one of {CORPORA[self._corpus].title}'s {len(numbers)} people, numbers {numbers[0]} to {numbers[-1]}",
-                f"subject {subject}, who is not known in it",
-                "rename the folder, or take the subject out if it is not of this corpus; it is used",
-                lost=False,
-            )
+    def _check_frames(self, movement: Movement, numbers: tuple[int, ...], place: str) -> None:
+        full = numbers[-1] - numbers[0] + 1
+        if len(numbers) < full:
+            remedy = "unpack the folder again if the release has them; the previous image replaces a dropped one"
+            expected = f"{full} images numbered {numbers[0]} to {numbers[-1]}"
+            self.problem(place, expected, str(len(numbers)), remedy, lost=False)
+        self._apex_column |= movement.has_apex
+        if movement.has_apex and movement.apex is None:
+            remedy = "give one with --corrections, or choose --apex=spot; until then the middle frame is used"
+            self.problem(movement.where, "an apex frame", "none", remedy, lost=False)
 
-    def _check_rate(self, movement: Movement, count: int) -> None:
-        rate = CORPORA[self._corpus].rate if movement.rate is None else movement.rate
-        if movement.rate is not None and not 1 <= movement.rate <= 2000:
-            self.problem(
-                movement.where,
-                "a rate of 1 to 2000 pictures a second",
-                f"{movement.rate:g}",
-                "correct the cell; nothing but interpolation in time depends on it",
-                lost=False,
-            )
-        elif movement.seconds and rate and abs(count / rate / movement.seconds - 1) > _RATE_TOLERANCE:
-            self.problem(
-                movement.where,
-                f"{movement.seconds * 1000:.0f} ms as the table says",
-                f"{count} pictures, {1000 * count / rate:.0f} ms at {rate:g} a second",
-                "correct the duration or the frame numbers; the clip is used as its frames say",
-                lost=False,
-            )
+    def _check_subject(self, movement: Movement, subject: str) -> None:
+        numbers = self._corpus.subject_numbers
+        number = int("".join(filter(str.isdecimal, subject)) or -1)
+        if numbers and number not in numbers and subject not in self._unknown_subjects:
+            self._unknown_subjects.add(subject)
+            known = f"one of the {len(numbers)} subjects of {self._corpus.title}, numbers {numbers[0]} to {numbers[-1]}"
+            remedy = "rename the folder, or remove the subject if it is not of this corpus; it is used"
+            self.problem(movement.where, known, f"unknown subject {subject}", remedy, lost=False)
+
+    def _check_fps(self, movement: Movement, count: int) -> None:
+        fps = self._corpus.fps if movement.fps is None else movement.fps
+        if movement.fps is not None and not 1 <= movement.fps <= 2000:
+            remedy = "correct the cell; it affects only interpolation in time"
+            self.problem(movement.where, "1 to 2000 frames per second", f"{movement.fps:g}", remedy, lost=False)
+        elif movement.seconds and fps and abs(count / fps / movement.seconds - 1) > _DURATION_TOLERANCE:
+            expected = f"{movement.seconds * 1000:.0f} ms, the duration in the table"
+            found = f"{count} images, {1000 * count / fps:.0f} ms at {fps:g} frames per second"
+            remedy = "correct the duration or the frame numbers; the clip is used from onset to offset"
+            self.problem(movement.where, expected, found, remedy, lost=False)
 
     def _short(self, path: Path) -> str:
-        return str(path.relative_to(self._root)) if path.is_relative_to(self._root) else str(path)
+        root = self._source.data_dir
+        return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

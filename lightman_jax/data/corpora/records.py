@@ -1,37 +1,82 @@
-"""What a layout hands on: one record per clip, everything that failed with its reason, and where it came from."""
+"""Records of the readers of all corpora: annotated movements, clips, problems, and the reading of a folder."""
 
 import dataclasses
 from pathlib import Path
 from typing import Literal
 
 Pool = Literal["micro", "macro"]
+POOLS: tuple[Pool, ...] = ("micro", "macro")
 Kind = Literal["frames", "video", "pixels", "flow", "simulated"]
+
+MARKER = "STAND_IN.txt"
+"""A file of this name at the root of a tree marks its clips as invented."""
 
 
 class DataError(ValueError):
-    """The data cannot be used as asked; the message says what was found and what to do next."""
+    """The data cannot be used as requested; the message states what was found and what to do next."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Movement:
+    """Annotation of one movement, from a table row or, without a table, from the name of its folder.
+
+    Attributes:
+      where: the row or folder, for messages.
+      subject: as written.
+      name: last part of the clip id.
+      folder: folder of its images; None if it was not found.
+      pool: `micro` or `macro`.
+      onset, apex, offset: frame numbers; None if missing.
+      emotion, action_units, objective: as written.
+      fps: frames per second; None for that of the corpus.
+      seconds: duration in the table.
+      cropped: whether the images show the face only.
+      labelled: whether an emotion is expected.
+      has_apex: whether an apex is expected.
+      expected_folder: expected name of the folder, for messages.
+      box: given face.
+    """
+
+    where: str
+    subject: str
+    name: str
+    folder: Path | None
+    pool: Pool = "micro"
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    emotion: str = ""
+    action_units: str = ""
+    objective: str = ""
+    fps: float | None = None
+    seconds: float | None = None
+    cropped: bool = False
+    labelled: bool = True
+    has_apex: bool = False
+    expected_folder: str = ""
+    box: tuple[int, int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class RawClip:
-    """One annotated movement of a real download, from onset to offset, not yet decoded.
+    """One annotated movement of a download, from onset to offset, not yet decoded.
 
     Attributes:
       clip: `corpus/subject/clip`, unique within a pool.
-      subject: `people/subject`: one person, one name, in every corpus that filmed them.
+      subject: `subject_pool/subject`; a subject has the same id in every corpus of its subject pool.
       pool: `micro` or `macro`.
-      kind: `frames` (pictures), `video` (one film), `pixels` (one still in a table's cell), `flow` (one picture of
-        u, v, strain) or `simulated` (no files; `numbers` seed it).
-      paths: files of the clip: its pictures from onset to offset in time order, or the one film, table or flow picture.
-      numbers: frame number of each picture (of a film: of each frame from onset to offset; of a cell: its table row).
-      apex: position in `numbers` of the strongest frame; None where the corpus names none.
-      rate: pictures a second; 0 is unknown.
-      emotion: as the corpus says, in the spelling of `normal_emotion`; empty where it names none.
-      action_units: numbers of the facial action coding system.
-      objective: objective class as the corpus says; empty where it names none.
-      label: class name in the label space asked for; empty until `assign_labels`.
-      cropped: the pictures show the face alone.
-      box: the face in the onset frame as the corpus gives it, `(top, left, side)` pixels; None where it gives none.
+      kind: `frames` (image files), `video` (one video file), `pixels` (one still image in a table cell), `flow` (one
+        image of u, v, strain) or `simulated` (no files; `numbers` seed the simulation).
+      paths: the images from onset to offset in time order, or the one video, table or flow image.
+      numbers: frame number of each image; of a video, of each frame from onset to offset; of a table cell, its row.
+      apex: position of the apex frame in `numbers`; None if the corpus gives none.
+      fps: frames per second; 0 if unknown.
+      emotion: label of the corpus in the spelling of `normal_emotion`; empty if it gives none.
+      action_units: numbers of the Facial Action Coding System.
+      objective: objective class given by the corpus; empty if it gives none.
+      label: class name in the label space; empty until `assign_labels`.
+      cropped: whether the images show the face only.
+      box: face in the onset frame as given by the corpus, `(top, left, side)` in pixels; None if it gives none.
     """
 
     clip: str
@@ -41,7 +86,7 @@ class RawClip:
     paths: tuple[Path, ...]
     numbers: tuple[int, ...] = (0,)
     apex: int | None = None
-    rate: float = 0.0
+    fps: float = 0.0
     emotion: str = ""
     action_units: tuple[int, ...] = ()
     objective: str = ""
@@ -51,20 +96,20 @@ class RawClip:
 
     @property
     def corpus(self) -> str:
-        """Name of the corpus in the catalogue."""
+        """Name of the corpus."""
         return self.clip.split("/", 1)[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Something in a download that is not as it should be.
+    """A fault of a download.
 
     Attributes:
       where: the file, table row or clip.
       expected: what should be there.
       found: what is there.
       remedy: what to do about it.
-      lost: the clip cannot be used; False where it is used all the same, as `remedy` says.
+      lost: whether the clip is left out; otherwise it is used as `remedy` states.
     """
 
     where: str
@@ -75,22 +120,22 @@ class Problem:
 
     @property
     def reason(self) -> str:
-        """All but the place, as one sentence."""
+        """All fields but `where` in one sentence."""
         return f"found {self.found}; expected {self.expected}; {self.remedy}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """All that a layout found below a folder.
+    """The content of a folder as read by one or more corpora.
 
     Attributes:
-      layout: name of the layout.
-      root: the folder it was found in.
+      layout: name of the corpus, or `flow_release`; several are joined by `+`.
+      root: the folder.
       clips: usable clips of both pools.
-      problems: rows and clips that failed, or are used with a change.
-      notes: what a reader of the result should know, for example listed clips that are not there.
-      corrections: corrections of the table that were applied.
-      stand_in: the tree is marked as invented.
+      problems: rows and clips that cannot be used, or are used with a change.
+      notes: remarks that concern the results, for example listed clips without files.
+      corrections: one sentence per correction of the annotation table.
+      stand_in: whether the clips are marked as invented.
     """
 
     layout: str

@@ -1,38 +1,33 @@
-"""SAMM: `006/006_1_2/006_05562.jpg` in grey and `SAMM_Micro_FACS_Codes_v2.xlsx`, whose header stands below a dozen rows of notes.
+"""SAMM: `006/006_1_2/006_05562.jpg` in grey and `SAMM_Micro_FACS_Codes_v2.xlsx`, whose header follows a dozen rows of notes.
 
-Subjects are zero-padded text that spreadsheets turn into numbers. Clips hold about onset to offset, numbered as the
-table counts.
+Subjects are zero-padded text that spreadsheets turn into numbers. Clips run from about onset to offset, numbered as in the
+table.
 """
 
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.catalog import normal_subject
-from lightman_jax.data.corpora.coding import coding_table
-from lightman_jax.data.corpora.reader import Collector, Source
+from lightman_jax.data.corpora.base import Corpus, Published, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.trees import find_folders, folders, name_key
 
-NAME = "samm"
-TABLE = r"samm.*micro.*(simulated_au|code).*"
-LOOKED_FOR = "SAMM's own folders (006/006_1_2/006_05562.jpg) and its table (SAMM_Micro_FACS_Codes_v2.xlsx)"
+TABLE = r"samm.*micro.*(facs|code).*"
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """Folders that hold subject folders `006` of clip folders `006_1_2`."""
-    return find_folders(data_dir, lambda folder: any(True for _ in _clips(folder)))
+def _find(data_dir: Path) -> list[Path]:
+    return find_folders(data_dir, lambda folder: bool(_clips(folder)))
 
 
-def read_clips(source: Source) -> Reading:
-    """Read every row of the table of micro-movements."""
-    collector = Collector(NAME, source)
+def _read(source: Source) -> Reading:
+    collector = Collector(source)
     wanted = ("onset", "apex", "offset", "action_units", "emotion", "objective")
-    table = coding_table(collector, source, TABLE, ("subject", "clip"), wanted)
+    table = collector.coding_table(TABLE, ("subject", "clip"), wanted)
     trees = {name_key(folder.name): folder for folder in _clips(source.tree)}
     for row in table.rows:
-        subject, clip = row.text("subject"), row.text("clip")
+        clip = row.text("clip")
         if re.fullmatch(r"\d+(_\d+)+", clip):
-            expected = f"{normal_subject('samm', subject)}/{clip}"
+            expected = f"{source.corpus.normal_subject(row.text('subject'))}/{clip}"
             collector.add_row(row, trees.get(name_key(clip)), expected_folder=expected)
     collector.unused(list(trees.values()))
     return collector.reading()
@@ -46,3 +41,32 @@ def _clips(tree: Path) -> list[Path]:
         for clip in folders(subject)
         if re.fullmatch(r"\d+(_\d+)+", clip.name)
     ]
+
+
+SAMM = Corpus(
+    name="samm",
+    title="SAMM",
+    obtain="ask Manchester Metropolitan University for it; a signed form is needed",
+    looked_for="SAMM's own folders (006/006_1_2/006_05562.jpg) and its table (SAMM_Micro_FACS_Codes_v2.xlsx)",
+    find=_find,
+    read=_read,
+    subject_format="{:03d}",
+    fps=200,
+    emotions={
+        "anger": 57,
+        "contempt": 12,
+        "disgust": 9,
+        "fear": 8,
+        "happiness": 26,
+        "others": 26,
+        "sadness": 6,
+        "surprise": 15,
+    },
+    subjects=29,
+    classes={
+        "5": ("anger", "contempt", "happiness", "others", "surprise"),
+        "7": ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
+    },
+    # Objective classes: see CASME II.
+    published={"3": Published(None, 28), "objective": Published((24, 13, 20, 8, 3), 21)},
+)

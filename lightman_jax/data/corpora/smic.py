@@ -1,57 +1,54 @@
-"""SMIC as downloaded: `{HS|VIS|NIR}/s{N}/micro/{negative|positive|surprise}/{clip}/[reg_]image{NNNNNN}.bmp`.
+"""SMIC (HS, VIS, NIR): `{HS|VIS|NIR}/s{N}/micro/{negative|positive|surprise}/{clip}/[reg_]image{NNNNNN}.bmp`.
 
-A cropped copy (`SMIC_all_cropped`) comes before a raw one. Subject folders and clip names are padded in some copies
-and not in others. There is no table and no apex. A folder `macro` beside `micro`, which SMIC itself does not have,
-is read as the subject's macro-expressions.
+A cropped copy (`SMIC_all_cropped`) is preferred to a raw one. Only some copies pad the numbers in the names of subjects and
+clips. The release has no table and no apex frames. A folder `macro` next to `micro`, which SMIC itself does not have, is
+read as macro-expressions of the subject.
 """
 
+import dataclasses
+import functools
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.catalog import normal_clip
-from lightman_jax.data.corpora.reader import Collector, Movement, Source
-from lightman_jax.data.corpora.records import Pool, Reading
+from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Published, Source
+from lightman_jax.data.corpora.reader import Collector
+from lightman_jax.data.corpora.records import POOLS, Reading
 from lightman_jax.data.corpora.trees import child, find_folders, folders
 
-NAME = "smic"
-LOOKED_FOR = "SMIC's own folders (HS/s1/micro/negative/s1_ne_01/image*.bmp, below SMIC_all_cropped or SMIC_all_raw)"
-
-_CAMERAS = {"smic": "hs", "smic_vis": "vis", "smic_nir": "nir"}
-_POOLS: tuple[Pool, ...] = ("micro", "macro")
+_CAMERAS = ("hs", "vis", "nir")
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
+def normal_clip(text: str) -> str:
+    """One spelling of a clip name.
+
+    >>> normal_clip("s03_PO_2")
+    's3_po_02'
+    """
+    parts = re.fullmatch(r"s0*(\d+)_(ne|po|sur)_0*(\d+)", text.strip(), flags=re.IGNORECASE)
+    return f"s{int(parts[1])}_{parts[2].lower()}_{int(parts[3]):02d}" if parts else text.strip()
+
+
+def _find(data_dir: Path, camera: str) -> list[Path]:
     """Folders of the camera that hold subject folders; cropped copies first."""
-    camera = _CAMERAS[corpus]
-    others = set(_CAMERAS.values()) - {camera}
+    others = set(_CAMERAS) - {camera}
 
-    def is_it(folder: Path) -> bool:
+    def matches(folder: Path) -> bool:
         names = {part.lower() for part in (folder.name, folder.parent.name)}
-        mine = camera in names or (camera == "hs" and not names & others)
-        return mine and any(True for _ in _subjects(folder))
+        named = camera in names or (camera == "hs" and not names & others)
+        return named and bool(_subjects(folder))
 
-    return sorted(find_folders(data_dir, is_it), key=lambda folder: (not _is_cropped(folder), str(folder)))
+    return sorted(find_folders(data_dir, matches), key=lambda folder: (not _is_cropped(folder), str(folder)))
 
 
-def read_clips(source: Source) -> Reading:
-    """Read the micro clips of every subject, and macro clips where there are any."""
-    collector = Collector(NAME, source)
+def _read(source: Source) -> Reading:
+    collector, cropped = Collector(source), _is_cropped(source.tree)
     for subject in _subjects(source.tree):
-        for pool in _POOLS:
+        for pool in POOLS:
             pool_folder = child(subject, pool)
             for label in folders(pool_folder) if pool_folder else ():
                 for clip in folders(label):
-                    collector.add_movement(
-                        Movement(
-                            where=str(clip.relative_to(source.data_dir)),
-                            subject=subject.name,
-                            name=normal_clip("smic", clip.name),
-                            folder=clip,
-                            pool=pool,
-                            emotion=label.name,
-                            cropped=_is_cropped(source.tree),
-                        )
-                    )
+                    fields = {"pool": pool, "emotion": label.name, "cropped": cropped}
+                    collector.add_folder(clip, subject.name, name=normal_clip(clip.name), **fields)
     return collector.reading()
 
 
@@ -63,3 +60,35 @@ def _subjects(folder: Path) -> list[Path]:
     return [
         path for path in folders(folder) if re.fullmatch(r"s\d+", path.name, re.IGNORECASE) and child(path, "micro")
     ]
+
+
+SMIC = Corpus(
+    name="smic",
+    title="SMIC-HS",
+    obtain=ASK_OULU,
+    looked_for="SMIC's own folders (HS/s1/micro/negative/s1_ne_01/image*.bmp, below SMIC_all_cropped or SMIC_all_raw)",
+    find=functools.partial(_find, camera="hs"),
+    read=_read,
+    subject_format="s{}",
+    normal_clip=normal_clip,
+    fps=100,
+    emotions={"negative": 70, "positive": 51, "surprise": 43},
+    subjects=16,
+    subject_numbers=(1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20),
+    published={"4": Published(None, 16)},
+)
+
+SMIC_VIS = dataclasses.replace(
+    SMIC,
+    name="smic_vis",
+    title="SMIC-VIS",
+    find=functools.partial(_find, camera="vis"),
+    fps=25,
+    emotions={"negative": 23, "positive": 28, "surprise": 20},
+    subjects=8,
+    subject_numbers=(),
+    unverified=True,
+    published={"4": Published(None, 8)},
+)
+
+SMIC_NIR = dataclasses.replace(SMIC_VIS, name="smic_nir", title="SMIC-NIR", find=functools.partial(_find, camera="nir"))

@@ -1,32 +1,25 @@
 """SMIC-E, the long videos: `HS_long/SMIC-HS-E/[HS/]s01/s01_ne_01/image{NNNNNN}.jpg` and `SMIC-HS-E_annotation[_2019].xlsx`.
 
-`VIS_long/SMIC-VIS-E` and `NIR_long/SMIC-NIR-E` are alike. Frame numbers of the table count from `FirstF`, the
-number of the film's first picture, where a copy has numbered its pictures anew; rows of text follow the last clip.
+`VIS_long/SMIC-VIS-E` and `NIR_long/SMIC-NIR-E` have the same layout. Frame numbers of the table count from `FirstF`, the number
+of the first image of the video; some copies have renumbered images. Rows of text follow the last clip.
 """
 
+import dataclasses
+import functools
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.catalog import normal_clip, normal_subject
-from lightman_jax.data.corpora.coding import coding_table
-from lightman_jax.data.corpora.reader import Collector, Source
+from lightman_jax.data.corpora.base import Corpus, Source
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Reading
+from lightman_jax.data.corpora.smic import SMIC, SMIC_VIS, normal_clip
 from lightman_jax.data.corpora.trees import clip_folders, find_folders, folders
 
-NAME = "smic_e"
-LOOKED_FOR = (
-    "SMIC-E's own folders (HS_long/SMIC-HS-E/s01/s01_ne_01/image*.jpg) and its table (SMIC-HS-E_annotation.xlsx)"
-)
-
-_CAMERAS = {"smic_e": "hs", "smic_e_vis": "vis", "smic_e_nir": "nir"}
 _CLIP = r"s\d+_(ne|po|sur)_\d+"
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """Folders that hold subject folders of long clips, below one named after the camera."""
-    camera = _CAMERAS[corpus]
-
-    def is_it(folder: Path) -> bool:
+def _find(data_dir: Path, camera: str) -> list[Path]:
+    def matches(folder: Path) -> bool:
         named = any(camera in re.split(r"[^a-z]+", part.lower()) for part in folder.parts[-4:])
         return named and any(
             re.fullmatch(r"s\d+", subject.name, re.IGNORECASE)
@@ -34,16 +27,12 @@ def find(data_dir: Path, corpus: str) -> list[Path]:
             for subject in folders(folder)
         )
 
-    return find_folders(data_dir, is_it, depth=5)
+    return find_folders(data_dir, matches, depth=5)
 
 
-def read_clips(source: Source) -> Reading:
-    """Read the annotated micro-expression of every long clip."""
-    collector = Collector(NAME, source)
-    camera = _CAMERAS[source.corpus]
-    table = coding_table(
-        collector,
-        source,
+def _read(source: Source, camera: str) -> Reading:
+    collector = Collector(source)
+    table = collector.coding_table(
         rf"smic[-_ ]?{camera}[-_ ]?e.*",
         ("clip", "onset"),
         ("offset", "emotion"),
@@ -52,30 +41,38 @@ def read_clips(source: Source) -> Reading:
         offset=("offsetf", "offset", "offsetframe", f"offsetf{camera}", f"offset{camera}", f"{camera}offset"),
         first=("firstf", "firstframe", "first"),
     )
-    trees = {normal_clip("smic", folder.name): folder for folder in clip_folders(source.tree, 2)}
+    trees = {normal_clip(folder.name): folder for folder in clip_folders(source.tree, 2)}
     for row in table.rows:
-        name = normal_clip("smic", row.text("clip"))
+        name = normal_clip(row.text("clip"))
         if not re.fullmatch(_CLIP, name):
             continue
-        code = name.split("_")
-        numbers = collector.numbers(row, "onset", "apex", "offset", "first")
-        if numbers is None:
-            continue
-        onset, apex, offset, first = numbers
-        held = collector.frames(trees[name]).numbers if name in trees else ()
-        if held and first and onset and not held[0] <= onset <= held[-1]:
-            # A copy whose pictures were numbered anew.
-            onset, apex, offset = (value and value - first + held[0] for value in (onset, apex, offset))
-        collector.add_row(
-            row,
-            trees.get(name),
-            subject=normal_subject("smic", code[0]),
-            name=name,
-            onset=onset,
-            apex=apex,
-            offset=offset,
-            emotion=row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code[1]],
-            expected_folder=f"{code[0]}/{name}",
-        )
+        subject, code, _ = name.split("_")
+        emotion = row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code]
+        there = collector.frames(trees[name]).numbers if name in trees else ()
+        expected = f"{subject}/{name}"
+        with collector.reporting():
+            numbers = collector.numbers(row, "first")
+            first, onset = numbers.pop("first"), numbers["onset"]
+            if there and first and onset and not there[0] <= onset <= there[-1]:
+                # A copy with renumbered images.
+                numbers = {field: value and value - first + there[0] for field, value in numbers.items()}
+            movement = {"subject": subject, "name": name, "emotion": emotion, **numbers}
+            collector.add_row(row, trees.get(name), expected_folder=expected, **movement)
     collector.unused([folder for name, folder in trees.items() if re.fullmatch(_CLIP, name)])
     return collector.reading()
+
+
+def _long(corpus: Corpus, camera: str) -> Corpus:
+    return dataclasses.replace(
+        corpus,
+        name="smic_e" if camera == "hs" else f"smic_e_{camera}",
+        title=f"SMIC-{camera.upper()}-E",
+        looked_for="SMIC-E's own folders (HS_long/SMIC-HS-E/s01/s01_ne_01/image*.jpg) and its table "
+        "(SMIC-HS-E_annotation.xlsx)",
+        find=functools.partial(_find, camera=camera),
+        read=functools.partial(_read, camera=camera),
+        published={},
+    )
+
+
+SMIC_E, SMIC_E_VIS, SMIC_E_NIR = _long(SMIC, "hs"), _long(SMIC_VIS, "vis"), _long(SMIC_VIS, "nir")

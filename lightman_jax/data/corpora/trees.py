@@ -1,48 +1,55 @@
-"""Folders of a download: names in any case, pictures in the order of their numbers, stray files and link loops passed over."""
+"""Folders of a download: case-insensitive names, images in the order of their numbers; stray files and link loops are skipped."""
 
 import bisect
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-PICTURES = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff"}
-TABLES = {".xlsx", ".xls", ".csv"}
-DEPTH = 4
-"""How many folders below the one given a corpus is looked for."""
+IMAGE_SUFFIXES = frozenset([".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+"""Image files that are read, in corpora and in prediction."""
+
+VIDEO_SUFFIXES = frozenset(
+    [".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv", ".y4m"]
+)
+"""Video files that are read, in corpora and in prediction."""
+
+TABLE_SUFFIXES = frozenset([".csv", ".xls", ".xlsx"])
+
+_DEPTH = 4
 
 
 class Frames(NamedTuple):
-    """Pictures of a folder in time order and the number each of them has in its name."""
+    """Images of a folder in time order, and the number in the name of each."""
 
     paths: tuple[Path, ...]
     numbers: tuple[int, ...]
 
     def at(self, number: int) -> int:
-        """Position of a frame number, or of the last picture before it where that one was dropped."""
+        """Position of a frame number, or of the last image before it if that frame was dropped."""
         return max(0, bisect.bisect_right(self.numbers, number) - 1)
 
 
 def entries(folder: Path) -> list[Path]:
-    """What a folder holds, in order, without hidden files; nothing if it cannot be read."""
+    """Entries of a folder in order, without hidden files; none if it cannot be read."""
     return [Path(entry.path) for entry in _scan(folder)]
 
 
 def folders(folder: Path) -> list[Path]:
     """Folders in a folder, in order."""
-    # The directory's own listing says what is a folder: no call for each of a million pictures.
+    # The listing of the directory marks folders: no system call per image.
     return [Path(entry.path) for entry in _scan(folder) if entry.is_dir()]
 
 
 def child(folder: Path, name: str) -> Path | None:
-    """The entry of that name in any case; an exact one comes first."""
+    """The entry of that name, ignoring case; an exact match is preferred."""
     same = [path for path in entries(folder) if path.name.lower() == name.lower()]
     return next((path for path in same if path.name == name), same[0] if same else None)
 
 
-def walk(top: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """A folder and those below it, the upper ones first; no folder twice, whatever links there are."""
+def walk(top: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """A folder and those below it, breadth first; each folder once, whatever links there are."""
     seen: set[str] = set()
     level = [top]
     for _ in range(depth + 1):
@@ -56,17 +63,17 @@ def walk(top: Path, depth: int = DEPTH) -> Iterator[Path]:
         level = below
 
 
-def find_folders(top: Path, is_it: Callable[[Path], bool], depth: int = DEPTH) -> list[Path]:
-    """Folders of which something holds, the upper ones first, without those that lie in another of them."""
+def find_folders(top: Path, matches: Callable[[Path], bool], depth: int = _DEPTH) -> list[Path]:
+    """Matching folders, breadth first, without those inside another matching folder."""
     found: list[Path] = []
     for folder in walk(top, depth):
-        if not any(folder.is_relative_to(other) for other in found) and is_it(folder):
+        if not any(folder.is_relative_to(other) for other in found) and matches(folder):
             found.append(folder)
     return found
 
 
-def find_files(top: Path, pattern: str, suffixes: set[str], depth: int = 2) -> list[Path]:
-    """Files whose name without suffix matches a pattern in any case, the upper ones first."""
+def find_files(top: Path, pattern: str, suffixes: Collection[str], depth: int = 2) -> list[Path]:
+    """Files whose name without suffix matches a pattern, ignoring case, breadth first."""
     return [
         path
         for folder in walk(top, depth)
@@ -76,10 +83,10 @@ def find_files(top: Path, pattern: str, suffixes: set[str], depth: int = 2) -> l
 
 
 def list_frames(folder: Path) -> Frames:
-    """Pictures of a folder, ordered by the last number in their names; of two with the same number the first name counts."""
+    """Images of a folder, ordered by the last number in their names; of equal numbers the first name counts."""
     numbered: dict[int, Path] = {}
     for path in entries(folder):
-        if path.suffix.lower() in PICTURES:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             digits = re.findall(r"\d+", path.stem)
             numbered.setdefault(int(digits[-1]) if digits else -1, path)
     order = sorted(numbered)
@@ -87,20 +94,22 @@ def list_frames(folder: Path) -> Frames:
 
 
 def clip_folders(root: Path, depth: int = 3) -> Iterator[Path]:
-    """Folders below a root that hold pictures, or nothing at all."""
+    """Folders below a root that hold images or are empty."""
     for folder in walk(root, depth):
         inside = entries(folder)
-        if folder != root and (not inside or first_picture(folder)):
+        if folder != root and (not inside or first_image(folder)):
             yield folder
 
 
-def first_picture(folder: Path) -> str:
-    """Name of a picture in a folder, lower case; empty if it holds none."""
-    return next((entry.name.lower() for entry in _scan(folder) if Path(entry.name).suffix.lower() in PICTURES), "")
+def first_image(folder: Path) -> str:
+    """Lower-case name of the first image of a folder; empty if it holds none."""
+    return next(
+        (entry.name.lower() for entry in _scan(folder) if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES), ""
+    )
 
 
 def name_key(name: str) -> str:
-    """What two spellings of a folder's or clip's name have in common: case, padding of numbers and outer blanks are dropped.
+    """A name without case, padding of numbers and outer blanks, equal for all spellings of a folder or clip.
 
     >>> name_key("spNO.1") == name_key(" spNo.01")
     True

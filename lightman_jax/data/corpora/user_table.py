@@ -1,133 +1,176 @@
-"""Any other corpus: a table of one's own with the columns `clip, subject, label, onset, apex, offset, path`, csv or xlsx.
+"""Any other corpus, such as MMI: a table (csv, xls, xlsx) with the columns `clip, subject, label, onset, apex, offset, path`.
 
-`clip, subject, label, path` are needed. `path`, relative to the table, is a folder of pictures, one picture, or a
-film. Frame numbers are those in the pictures' names, and without them a clip is all of its pictures; in a film they
-are counted from 1, and its onset and offset are needed. Further columns: `pool` (micro or macro, micro by default),
-`action_units`, `fps`, and `box` (`top left side` of the face in the onset frame, pixels). MMI goes through this door.
+`clip, subject, label, path` are required. `path`, relative to the table, is a folder of images, one image, or a video. Frame
+numbers are those in the names of the images; without them a clip consists of all its images. In a video they count from 1, and
+onset and offset are required. Further columns: `pool` (micro or macro; default micro), `action_units`, `fps`, and `box` (`top left
+side` of the face in the onset frame, in pixels).
 """
 
+import dataclasses
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import parse_action_units
-from lightman_jax.data.corpora.catalog import normal_emotion
-from lightman_jax.data.corpora.reader import Collector, Source
-from lightman_jax.data.corpora.records import Pool, RawClip, Reading
-from lightman_jax.data.corpora.tables import COLUMNS, Row, read_table
-from lightman_jax.data.corpora.trees import PICTURES, TABLES, entries, walk
+from lightman_jax.data.corpora.base import Corpus, Source, normal_emotion
+from lightman_jax.data.corpora.reader import Collector, LostClipError
+from lightman_jax.data.corpora.records import POOLS, Pool, RawClip, Reading
+from lightman_jax.data.corpora.tables import COLUMNS as ALL_COLUMNS
+from lightman_jax.data.corpora.tables import Row, Table, cell_text, column_key, read_table
+from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, TABLE_SUFFIXES, VIDEO_SUFFIXES, entries, walk
 
-NAME = "table"
-LOOKED_FOR = "a table of your own (csv or xlsx: clip, subject, label, path, and as they are known onset, apex, offset)"
+T = TypeVar("T")
 
-_NEEDED = ("clip", "subject", "emotion", "path")
-_WANTED = ("onset", "apex", "offset", "action_units", "rate", "pool", "face")
+REQUIRED = ("clip", "subject", "label", "path")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "clip": ("clip", "filename"),
+    "subject": ALL_COLUMNS["subject"],
+    "label": ("label", "emotion"),
+    "path": ALL_COLUMNS["path"],
+    **{name: ALL_COLUMNS[name] for name in ("onset", "apex", "offset", "pool", "action_units", "fps", "box")},
+}
+"""Columns of a user table and the spellings accepted for each: lower case, letters and digits only, the preferred one first."""
+
+_MAX_PATH, _MAX_PATH_PART, _MAX_BOX_DIGITS = 1000, 255, 5
 # A name becomes part of other names, of table cells that a spreadsheet may take for formulas, and of a report.
 _PLAIN = re.compile(r"\w[\w .+()-]*")
-_LONGEST_NAME, _LONGEST_PATH = 255, 1000
-_DIGITS_OF_A_PLACE = 6
-_VIDEOS = {".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".webm", ".wmv"}
 
 
-def find(data_dir: Path, corpus: str) -> list[Path]:
-    """Tables in the folder given."""
-    return [path for folder in walk(data_dir, 1) for path in entries(folder) if path.suffix.lower() in TABLES]
+def read_rows(path: Path, required: Sequence[str] = REQUIRED) -> Table:
+    """Read a user table: the clips of a corpus, or the labelled clips that adapt a model.
+
+    Args:
+      path: the table.
+      required: columns that must be there, by their name in `COLUMNS`; the other columns are read if they are there.
+
+    Returns:
+      The table. Its rows have the columns by their name in `COLUMNS`: `row.text("label")`, `row.number("onset")`,
+      `row_path(row)`; `row.where` is the place for messages.
+
+    Raises:
+      DataError: the file cannot be read, or lacks a required column.
+    """
+    return read_table(path, tuple(required), optional=tuple(set(COLUMNS) - {*required}), **COLUMNS)
 
 
-def read_clips(source: Source) -> Reading:
-    """Read every row of the table."""
-    collector = Collector(NAME, source)
-    table = read_table(source.tree, _NEEDED, _WANTED, clip=("clip", "filename"), emotion=("label", "emotion"))
-    known = {name for field in (*_NEEDED, *_WANTED) for name in (*COLUMNS[field], "filename")}
+def row_path(row: Row) -> str:
+    """Path of a row, with `/` between folders; empty if missing."""
+    return cell_text(row.cells.get("path"), _MAX_PATH + 1).replace("\\", "/")
+
+
+def row_fps(row: Row) -> float | None:
+    """Frames per second of a row; None if missing, a `ValueError` if the cell is not a number."""
+    text = row.text("fps")
+    if text and not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise ValueError(f"fps is {text!r}, not a number of frames per second")
+    return float(text) if text else None
+
+
+def row_box(row: Row) -> tuple[int, int, int] | None:
+    """`(top, left, side)` of the face in a row; None if missing, a `ValueError` if the cell is not three numbers."""
+    text = row.text("box")
+    numbers = re.findall(r"-?\d+", text)
+    if text and (len(numbers) != 3 or max(map(len, numbers)) > _MAX_BOX_DIGITS):
+        raise ValueError(f"box is {text!r}, not the top, left and side of a square in pixels")
+    return (int(numbers[0]), int(numbers[1]), int(numbers[2])) if text else None
+
+
+def _find(data_dir: Path) -> list[Path]:
+    return [path for folder in walk(data_dir, 1) for path in entries(folder) if path.suffix.lower() in TABLE_SUFFIXES]
+
+
+def _read(source: Source) -> Reading:
+    collector = Collector(source)
+    table = read_rows(source.tree)
+    known = {spelling for spellings in COLUMNS.values() for spelling in spellings}
     for column in table.header:
-        if re.sub(r"[^a-z0-9]", "", column.lower()) not in known:
-            allowed = "clip, subject, label, path, onset, apex, offset, pool, action_units, fps, box"
-            collector.problem(
-                source.tree.name, f"columns of {allowed}", column, "rename it; it is not read", lost=False
-            )
+        if column_key(column) not in known:
+            expected = f"columns of {', '.join(COLUMNS)}"
+            collector.problem(source.tree.name, expected, column, "rename it; it is not read", lost=False)
     for row in table.rows:
-        _add(collector, row, source)
+        with collector.reporting():
+            _add(collector, row, _checked_path(row, source.tree.parent.resolve()))
     return collector.reading()
 
 
-def _add(collector: Collector, row: Row, source: Source) -> None:
-    name, subject, label = row.text("clip"), row.text("subject"), row.text("emotion")
-    folder = source.tree.parent.resolve()
-    place = row.text("path").replace("\\", "/")
-    pool = row.text("pool").lower() or "micro"
-    if not (name and subject and label):
-        return collector.problem(
-            row.where, "a clip, a subject and a label", f"{name!r}, {subject!r}, {label!r}", "fill the cells"
-        )
-    for word in (name, subject, label):
-        if not _PLAIN.fullmatch(word):
+def _checked_path(row: Row, folder: Path) -> Path:
+    """Path of a row whose names are complete and safe."""
+    names = [row.text(field) for field in ("clip", "subject", "label")]
+    place, pool = row_path(row), row.text("pool").lower()
+    if not all(names):
+        raise LostClipError(row.where, "a clip, a subject and a label", ", ".join(map(repr, names)), "fill the cells")
+    for name in names:
+        if not _PLAIN.fullmatch(name):
             remedy = "rename it: letters, digits, blanks and .-+() after a first letter or digit"
-            return collector.problem(row.where, "a plain name", repr(word), remedy)
-    named = place.isprintable() and len(place) <= _LONGEST_PATH
-    if not named or any(len(part.encode()) > _LONGEST_NAME for part in place.split("/")):
-        return collector.problem(row.where, "a path", repr(place[:60]), "correct the cell")
+            raise LostClipError(row.where, "a plain name", repr(name), remedy)
+    is_short = len(place) <= _MAX_PATH and all(len(part.encode()) <= _MAX_PATH_PART for part in place.split("/"))
+    if not place.isprintable() or not is_short:
+        raise LostClipError(row.where, "a path", repr(place[:60]), "correct the cell")
     path = (folder / place).resolve()
     if not path.is_relative_to(folder):
-        return collector.problem(
-            row.where,
-            f"a path below {folder}",
-            str(path),
-            "move the clips or the table, so that the table lies above them",
-        )
-    if pool not in ("micro", "macro"):
-        return collector.problem(row.where, "pool micro or macro", repr(pool), "correct the cell; the clip is left out")
-    rate, box = _rate(collector, row), _box(collector, row)
-    which: Pool = "micro" if pool == "micro" else "macro"
-    more = {"subject": subject, "pool": which, "rate": rate, "box": box, "expected_folder": str(path)}
+        remedy = "move the clips or the table, so that the clips lie below the folder of the table"
+        raise LostClipError(row.where, f"a path below {folder}", str(path), remedy)
+    if pool not in ("", *POOLS):
+        raise LostClipError(row.where, "pool micro or macro", repr(pool), "correct the cell; the clip is left out")
+    return path
+
+
+def _add(collector: Collector, row: Row, path: Path) -> None:
+    subject, label = row.text("subject"), row.text("label")
+    pool: Pool = "macro" if row.text("pool").lower() == "macro" else "micro"
+    fps = _or_report(collector, row, row_fps, "a number of frames per second", "it is treated as unknown")
+    box = _or_report(collector, row, row_box, "box as top left side", "the face is searched for")
     if path.is_dir() or not path.exists():
-        return collector.add_row(row, path if path.is_dir() else None, **more)
-    numbers = collector.numbers(row, "onset", "apex", "offset")
-    if numbers is None:
-        return None
-    onset, apex, offset = numbers
+        folder = path if path.is_dir() else None
+        return collector.add_row(row, folder, emotion=label, pool=pool, fps=fps, box=box, expected_folder=str(path))
+    onset, apex, offset = collector.numbers(row).values()
+    video: dict[str, Any] = {}
+    if path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+        allowed = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+        raise LostClipError(row.where, f"a folder, or a file of {allowed}", str(path), "correct the path")
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        if (
+            onset is None
+            or offset is None
+            or not 1 <= onset < offset
+            or not onset <= (onset if apex is None else apex) <= offset
+        ):
+            found = f"onset {onset}, apex {apex}, offset {offset}"
+            expected = "1 <= onset <= apex <= offset for a video"
+            raise LostClipError(row.where, expected, found, "fill or correct the cells")
+        position = None if apex is None else apex - onset
+        video = {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": position}
     clip = RawClip(
-        clip=f"table/{subject}/{name}",
+        clip=f"table/{subject}/{row.text('clip')}",
         subject=f"table/{subject}",
-        pool=which,
+        pool=pool,
         kind="frames",
         paths=(path,),
-        rate=rate or 0.0,
+        fps=fps or 0.0,
         emotion=normal_emotion(label),
         action_units=parse_action_units(row.text("action_units")),
         box=box,
     )
-    if path.suffix.lower() in PICTURES:
-        return collector.add(clip, row.where)
-    if path.suffix.lower() not in _VIDEOS:
-        allowed = ", ".join(sorted(PICTURES | _VIDEOS))
-        return collector.problem(row.where, f"a folder, or a file of {allowed}", str(path), "correct the path")
-    if onset is None or offset is None or not 1 <= onset < offset or (apex is not None and not onset <= apex <= offset):
-        found = f"onset {onset}, apex {apex}, offset {offset}"
-        return collector.problem(
-            row.where, "1 <= onset <= apex <= offset for a film", found, "fill or correct the cells"
-        )
-    position = None if apex is None else apex - onset
-    video = {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": position}
-    return collector.add(RawClip(**{**vars(clip), **video}), row.where)
+    return collector.add(dataclasses.replace(clip, **video), row.where)
 
 
-def _rate(collector: Collector, row: Row) -> float | None:
-    text = row.text("rate")
-    if re.fullmatch(r"\d{1,6}(\.\d+)?", text):
-        return float(text)
-    if text:
-        collector.problem(
-            row.where, "a rate in pictures a second", repr(text), "correct the cell; taken as unknown", lost=False
-        )
-    return None
+def _or_report(
+    collector: Collector, row: Row, parse: Callable[[Row], T | None], expected: str, remedy: str
+) -> T | None:
+    try:
+        return parse(row)
+    except ValueError as error:
+        collector.problem(row.where, expected, str(error), f"correct the cell; {remedy}", lost=False)
+        return None
 
 
-def _box(collector: Collector, row: Row) -> tuple[int, int, int] | None:
-    text = row.text("face")
-    numbers = re.findall(r"-?\d+", text)
-    if len(numbers) == 3 and max(map(len, numbers)) < _DIGITS_OF_A_PLACE:
-        return int(numbers[0]), int(numbers[1]), int(numbers[2])
-    if text:
-        collector.problem(
-            row.where, "box as top left side", repr(text), "correct the cell; the face is looked for", lost=False
-        )
-    return None
+USER_TABLE = Corpus(
+    name="table",
+    title="own table",
+    obtain="write a table with the columns clip, subject, label, path",
+    looked_for="a user table (csv, xls or xlsx: clip, subject, label, path and, if known, onset, apex, offset)",
+    find=_find,
+    read=_read,
+    pools=("micro", "macro"),
+)

@@ -1,20 +1,22 @@
-"""What is in a download: its clips beside the published numbers, and everything that is wrong with it, in one pass."""
+"""Check a download: read every file, count the clips against the published numbers, and list every problem."""
 
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from lightman_jax.data.corpora.catalog import CORPORA
 from lightman_jax.data.corpora.labels import LabelSpace, class_counts, published
 from lightman_jax.data.corpora.records import Problem, RawClip, Reading
-from lightman_jax.data.preparation.clip_cache import ClipStore, each_clip
+from lightman_jax.data.corpora.registry import CORPORA
+from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip
+from lightman_jax.data.preparation.parallel import each_clip
 
 
-class CorpusCount(NamedTuple):
-    """One corpus and pool: clips of each class and subjects, found and published (None where unknown)."""
+@dataclasses.dataclass(frozen=True)
+class CorpusCount:
+    """Number of clips of each class and of subjects of one corpus and pool, found and published (None if unknown)."""
 
     corpus: str
     title: str
@@ -23,19 +25,19 @@ class CorpusCount(NamedTuple):
     published: dict[str, int] | None
     subjects: int
     published_subjects: int | None
-    recalled: bool
+    unverified: bool
 
     @property
     def deviation(self) -> str:
-        """How the counts differ from the published ones; empty if they do not, or are unknown."""
-        said = []
+        """Differences from the published numbers, in words; empty if there are none or the numbers are unknown."""
+        parts = []
         if self.published is not None and self.found != self.published:
             differing = [name for name in self.found if self.found[name] != self.published[name]]
-            said.append(", ".join(f"{name} {self.found[name]} of {self.published[name]}" for name in differing))
+            parts.append(", ".join(f"{name} {self.found[name]} of {self.published[name]}" for name in differing))
         if self.published_subjects and self.subjects != self.published_subjects:
-            said.append(f"{self.subjects} of {self.published_subjects} subjects")
-        source = " (recalled, not checked)" if self.recalled else ""
-        return f"{'; '.join(said)}{source}" if said else ""
+            parts.append(f"{self.subjects} of {self.published_subjects} subjects")
+        source = " (published numbers not verified)" if self.unverified else ""
+        return f"{'; '.join(parts)}{source}" if parts else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +45,10 @@ class Check:
     """The result of a check.
 
     Attributes:
-      reading: the clips that can be used, with their problems.
+      reading: the usable clips, and all problems.
       space: the label space.
-      counts: of each corpus and pool.
-      digests: SHA-256 of every file, by path relative to the root where it lies below it.
+      counts: number of clips by corpus and pool.
+      digests: SHA-256 of every file, by path below the root.
     """
 
     reading: Reading
@@ -56,11 +58,11 @@ class Check:
 
     @property
     def lost(self) -> tuple[Problem, ...]:
-        """Problems that cost a clip or row."""
+        """The problems of clips or rows that are left out."""
         return tuple(problem for problem in self.reading.problems if problem.lost)
 
-    def as_json(self) -> dict[str, Any]:
-        """The same for a file."""
+    def to_json(self) -> dict[str, Any]:
+        """The same as an object of JSON types, without the digests."""
         reading = self.reading
         per_subject = Counter(clip.subject for clip in reading.clips)
         return {
@@ -69,37 +71,59 @@ class Check:
             "stand_in": reading.stand_in,
             "labels": self.space.name,
             "classes": list(self.space.classes),
-            "counts": [count._asdict() | {"deviation": count.deviation} for count in self.counts],
+            "counts": [dataclasses.asdict(count) | {"deviation": count.deviation} for count in self.counts],
             "clips_per_subject": dict(sorted(per_subject.items())),
             "problems": [dataclasses.asdict(problem) for problem in reading.problems],
             "notes": list(reading.notes),
-            "repairs": list(reading.corrections),
+            "corrections": list(reading.corrections),
         }
 
 
 def check_reading(
     reading: Reading,
     space: LabelSpace,
-    store: ClipStore,
+    cache: ClipCache,
     *,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Check:
-    """Read every file of every clip, and set the counts beside the published ones.
+    """Read every file of every clip, and compare the number of clips with the published ones.
 
     Args:
       reading: with labels assigned.
       space: its label space.
-      store: inspections of earlier calls are taken up from it.
-      workers: processes; None takes one a core.
-      on_progress: called with clips done and clips in all, for those not inspected before.
+      cache: inspections are read from it and stored in it.
+      workers: number of processes; None starts one per core.
+      on_progress: called with the number of clips done and in all, without those in the cache.
     """
-    inspections: dict[int, Inspection] = {}
-    for index, clip in enumerate(reading.clips):
-        held = store.inspection(clip)
-        if held is not None:
-            inspections[index] = held
-    todo = [index for index in range(len(reading.clips)) if index not in inspections]
+    problems = list(reading.problems)
+    kept: list[RawClip] = []
+    digests: dict[str, str] = {}
+    contents: dict[tuple[str, ...], RawClip] = {}
+    for clip, inspection in zip(reading.clips, _inspect(reading, cache, workers, on_progress), strict=True):
+        digests |= {_relative(path, reading.root): digest for path, digest in inspection.digests.items()}
+        problems.extend(inspection.problems)
+        if any(problem.lost for problem in inspection.problems):
+            continue
+        # Copies in different folds would leak. Stills of one table share its digest.
+        content = (clip.pool, *(inspection.digests[str(path)] for path in clip.paths), *map(str, clip.numbers))
+        first = clip if clip.kind == "pixels" else contents.setdefault(content, clip)
+        if first is clip:
+            kept.append(clip)
+        else:
+            found = f"those of {first.clip}, byte for byte"
+            remedy = "remove one of the two; the first is used"
+            problems.append(Problem(clip.clip, "images that no other clip has", found, remedy))
+    checked = dataclasses.replace(reading, clips=tuple(kept), problems=tuple(problems))
+    return Check(checked, space, tuple(_counts(checked, space)), digests)
+
+
+def _inspect(
+    reading: Reading, cache: ClipCache, workers: int | None, on_progress: Callable[[int, int], None] | None
+) -> list[Inspection]:
+    """The inspection of every clip, from the cache or computed."""
+    inspections = [cache.inspection(clip) for clip in reading.clips]
+    todo = [index for index, inspection in enumerate(inspections) if inspection is None]
     chosen = [reading.clips[index] for index in todo]
     for place, result in each_clip(inspect_clip, chosen, workers=workers, on_progress=on_progress):
         clip = chosen[place]
@@ -107,20 +131,9 @@ def check_reading(
             unreadable = Problem(clip.clip, "readable files", str(result), "unpack the clip again; it is left out")
             result = Inspection({}, (unreadable,))
         else:
-            store.keep_inspection(clip, result)
+            cache.store_inspection(clip, result)
         inspections[todo[place]] = result
-    problems = list(reading.problems)
-    kept: list[RawClip] = []
-    digests: dict[str, str] = {}
-    for index, clip in enumerate(reading.clips):
-        inspection = inspections[index]
-        digests |= {_short(path, reading.root): digest for path, digest in inspection.digests.items()}
-        problems.extend(inspection.problems)
-        if not any(problem.lost for problem in inspection.problems):
-            kept.append(clip)
-    kept = _without_copies(kept, inspections, reading, problems)
-    checked = dataclasses.replace(reading, clips=tuple(kept), problems=tuple(problems))
-    return Check(checked, space, tuple(_counts(checked, space)), digests)
+    return [inspection for inspection in inspections if inspection is not None]
 
 
 def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
@@ -133,32 +146,14 @@ def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
         known = published(name, space) if pool == "micro" or not corpus.macro_clips else None
         of_class = dict(zip(space.classes, known.counts, strict=True)) if known and known.counts else None
         found = dict(class_counts(clips, space))
-        people = len({clip.subject for clip in clips})
-        subjects = known.subjects if known else None
-        counts.append(CorpusCount(name, corpus.title, pool, found, of_class, people, subjects, corpus.recalled))
+        subjects = len({clip.subject for clip in clips})
+        published_subjects = known.subjects if known else None
+        counts.append(
+            CorpusCount(name, corpus.title, pool, found, of_class, subjects, published_subjects, corpus.unverified)
+        )
     return counts
 
 
-def _without_copies(
-    kept: list[RawClip], inspections: dict[int, Inspection], reading: Reading, problems: list[Problem]
-) -> list[RawClip]:
-    """Leave out clips whose pictures are those of another clip of the pool, byte for byte: in another fold they would leak."""
-    place = {id(clip): index for index, clip in enumerate(reading.clips)}
-    first: dict[tuple[str, ...], RawClip] = {}
-    alone = []
-    for clip in kept:
-        digests = inspections[place[id(clip)]].digests
-        content = (clip.pool, *(digests[str(path)] for path in clip.paths), *map(str, clip.numbers))
-        if clip.kind != "pixels" and first.setdefault(content, clip) is not clip:
-            found = f"those of {first[content].clip}, byte for byte"
-            problems.append(
-                Problem(clip.clip, "pictures of its own", found, "remove one of the two; the first is used")
-            )
-        else:
-            alone.append(clip)
-    return alone
-
-
-def _short(path: str, root: Path) -> str:
+def _relative(path: str, root: Path) -> str:
     whole = Path(path)
     return str(whole.relative_to(root)) if whole.is_relative_to(root) else path

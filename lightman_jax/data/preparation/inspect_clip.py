@@ -1,7 +1,8 @@
-"""Read every file of a clip once: its digest, and whether its pictures can be decoded and belong together."""
+"""Inspect the files of a clip: digests, and whether the images can be decoded and belong together."""
 
 import functools
 import hashlib
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,10 +10,11 @@ import cv2
 import numpy as np
 
 from lightman_jax.data.corpora.records import Problem, RawClip
+from lightman_jax.files import file_digest
 
 
 class Inspection(NamedTuple):
-    """SHA-256 of each file by path, and what is wrong with the pictures."""
+    """SHA-256 of each file by path, and the problems of the images."""
 
     digests: dict[str, str]
     problems: tuple[Problem, ...]
@@ -21,39 +23,36 @@ class Inspection(NamedTuple):
 def inspect_clip(clip: RawClip) -> Inspection:
     """Read and decode all files of a clip.
 
-    A picture that cannot be decoded loses the clip; so do pictures of different sizes. Grey pictures among coloured
-    ones, and a film that ends too early, are said.
+    An image that cannot be decoded and images of different sizes lose the clip, and so does a video with too few frames.
+    Grey images among coloured ones are reported only.
     """
     if clip.kind in ("pixels", "video"):
         return _inspect_container(clip)
     digests: dict[str, str] = {}
-    sizes: dict[tuple[int, ...], list[str]] = {}
-    coloured: dict[bool, list[str]] = {}
+    sizes: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
+    coloured: defaultdict[bool, list[str]] = defaultdict(list)
     for path in clip.paths:
         where = f"{clip.clip}: {path.parent.name}/{path.name}"
         try:
             data = path.read_bytes()
         except OSError as error:
-            return Inspection(
-                digests,
-                (Problem(where, "a file that can be read", str(error), "check its rights; the clip is left out"),),
-            )
+            remedy = "check its permissions; the clip is left out"
+            return Inspection(digests, (Problem(where, "a file that can be read", str(error), remedy),))
         digests[str(path)] = hashlib.sha256(data).hexdigest()
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-        if picture is None:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+        if image is None:
             found = f"{len(data)} bytes that OpenCV cannot decode"
-            problem = Problem(where, "a picture", found, "unpack it again; the clip is left out")
-            return Inspection(digests, (problem,))
-        sizes.setdefault(picture.shape[:2], []).append(path.name)
-        coloured.setdefault(_is_coloured(picture), []).append(path.name)
+            return Inspection(digests, (Problem(where, "an image", found, "unpack it again; the clip is left out"),))
+        sizes[image.shape[:2]].append(path.name)
+        coloured[_is_coloured(image)].append(path.name)
     problems = []
     if len(sizes) > 1:
-        usual, *others = sorted(sizes, key=lambda size: -len(sizes[size]))
+        most, other, *_ = sorted(sizes, key=lambda size: -len(sizes[size]))
         problems.append(
             Problem(
-                f"{clip.clip}: {sizes[others[0]][0]}",
-                f"{usual[0]}x{usual[1]} pixels as {len(sizes[usual])} others",
-                f"{others[0][0]}x{others[0][1]}",
+                f"{clip.clip}: {sizes[other][0]}",
+                f"{most[0]}x{most[1]} pixels as {len(sizes[most])} others",
+                f"{other[0]}x{other[1]}",
                 "unpack the folder again; the clip is left out",
             )
         )
@@ -63,9 +62,9 @@ def inspect_clip(clip: RawClip) -> Inspection:
         problems.append(
             Problem(
                 f"{clip.clip}: {fewer[0]}",
-                f"{kinds[1]} pictures as the {len(clip.paths) - len(fewer)} others",
+                f"{kinds[1]} images as the {len(clip.paths) - len(fewer)} others",
                 f"{len(fewer)} {kinds[0]}",
-                "unpack the folder again; motion is computed on grey pictures, so the clip is used",
+                "unpack the folder again; motion is computed on grey images, so the clip is used",
                 lost=False,
             )
         )
@@ -74,7 +73,7 @@ def inspect_clip(clip: RawClip) -> Inspection:
 
 def _inspect_container(clip: RawClip) -> Inspection:
     path = clip.paths[0]
-    digests = {str(path): _file_digest(path, path.stat().st_mtime_ns)}
+    digests = {str(path): _shared_digest(path, path.stat().st_mtime_ns)}
     if clip.kind == "pixels":
         return Inspection(digests, ())
     video = cv2.VideoCapture(str(path))
@@ -82,22 +81,22 @@ def _inspect_container(clip: RawClip) -> Inspection:
     video.release()
     if frames >= clip.numbers[-1]:
         return Inspection(digests, ())
-    found = f"{frames} frames" if frames else "no film that OpenCV can open"
-    expected = f"a film of {clip.numbers[-1]} frames or more"
+    found = f"{frames} frames" if frames else "no video that OpenCV can open"
+    expected = f"a video of {clip.numbers[-1]} frames or more"
     return Inspection(
         digests, (Problem(f"{clip.clip}: {path.name}", expected, found, "correct the table or the file"),)
     )
 
 
-def _is_coloured(picture: np.ndarray) -> bool:
-    if picture.ndim < 3 or picture.shape[2] < 3:
+def _is_coloured(image: np.ndarray) -> bool:
+    if image.ndim < 3 or image.shape[2] < 3:
         return False
-    some = picture[::8, ::8, :3].astype(np.int16)
-    # Compression leaves a level or two of colour in grey pictures.
-    return bool((some.max(axis=2) - some.min(axis=2)).max() > 12)
+    sample = image[::8, ::8, :3].astype(np.int16)
+    # Compression leaves a few grey levels of colour in grey images.
+    return bool((sample.max(axis=2) - sample.min(axis=2)).max() > 12)
 
 
 @functools.lru_cache(maxsize=8)
-def _file_digest(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _shared_digest(path: Path, modified: int) -> str:
+    """Digest of a file with many clips, computed once per process."""
+    return file_digest(path)

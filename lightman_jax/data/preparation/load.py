@@ -1,4 +1,4 @@
-"""From prepared shards back to arrays and their index."""
+"""Load a prepared folder as arrays."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -6,33 +6,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from lightman_jax.data.preparation.prepare import check_prepared
+from lightman_jax.data.preparation.manifest import Manifest, read_manifest
 from lightman_jax.types import ClipSet
 
 
 class Prepared(NamedTuple):
-    """Micro clips, macro clips (None where the corpus has none) and the manifest they were prepared with."""
+    """Micro clips, macro clips (None if the data have none), and the manifest."""
 
     micro: ClipSet
     macro: ClipSet | None
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 def load_clips(folder: Path) -> Prepared:
-    """Read a prepared folder and check every shard against its digest.
-
-    Args:
-      folder: written by `preparation.prepare_clips`.
+    """Load a folder written by `prepare_clips`, and compare every file with its digest.
 
     Raises:
-      DataError: see `preparation.check_prepared`.
+      DataError: see `read_manifest`.
     """
-    manifest = check_prepared(folder)
-    builder = tfds.builder_from_directory(folder)
-    sources = builder.as_data_source()
-    classes = tuple(builder.info.features["label"].names)
-    macro = _clip_set(sources["macro"], classes) if "macro" in sources else None
-    return Prepared(_clip_set(sources["micro"], classes), macro, manifest)
+    manifest = read_manifest(folder)
+    sources = tfds.builder_from_directory(folder).as_data_source()
+    macro = _clip_set(sources["macro"], manifest.classes) if "macro" in sources else None
+    return Prepared(_clip_set(sources["micro"], manifest.classes), macro, manifest)
 
 
 def _clip_set(source: Any, classes: tuple[str, ...]) -> ClipSet:

@@ -1,4 +1,4 @@
-"""The TFDS builder: clips in, array_record shards out, for anybody to open with `tfds.builder_from_directory`."""
+"""TFDS builder of prepared clips, stored as array_record files that `tfds.builder_from_directory` opens."""
 
 import contextlib
 import io
@@ -13,9 +13,9 @@ Examples = Callable[[], Iterable[dict[str, Any]]]
 
 
 class ClipBuilder(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of the splits `micro` and `macro`; made by `write_shards`, read by anyone."""
+    """Builder of the splits `micro` and `macro`."""
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("3.0.0")
     name = "lightman_clips"
 
     def __init__(self, *, pools: Mapping[str, Examples], classes: Sequence[str], origin: str, **kwargs: Any) -> None:
@@ -23,14 +23,14 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # All clips have the shape of the first one; asking it does not use the generator up.
+        # All clips have the shape of the first one.
         shape = next(iter(next(iter(self._pools.values()))()))["image"].shape
         features = tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Tensor(shape=shape, dtype=np.float32),
                 "label": tfds.features.ClassLabel(names=list(self._classes)),
                 "apex": tfds.features.Scalar(np.int32),
-                "rate": tfds.features.Scalar(np.float32),
+                "fps": tfds.features.Scalar(np.float32),
                 **{name: tfds.features.Text() for name in ("subject", "clip", "emotion", "action_units", "face")},
             }
         )
@@ -43,20 +43,20 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder):
         yield from enumerate(self._pools[pool]())
 
 
-def write_shards(pools: Mapping[str, Examples], folder: Path, *, classes: Sequence[str], origin: str) -> Path:
+def write_dataset(pools: Mapping[str, Examples], folder: Path, *, classes: Sequence[str], origin: str) -> Path:
     """Write each pool as a split.
 
     Args:
-      pools: for each split a function that makes its examples anew, each a dict of the builder's features.
-      folder: the builder's folders are made below it.
+      pools: for each split a function that returns its examples, each a dict of the builder's features.
+      folder: parent of the builder's folders.
       classes: names of the labels.
-      origin: where the clips come from, kept as the description.
+      origin: origin of the clips, stored as the description.
 
     Returns:
-      The folder that holds the shards.
+      The folder with the files of the dataset.
     """
     tfds.disable_progress_bar()
     builder = ClipBuilder(pools=pools, classes=classes, origin=origin, data_dir=folder, file_format="array_record")
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces itself on standard output.
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a banner.
         builder.download_and_prepare()
     return Path(builder.data_path)

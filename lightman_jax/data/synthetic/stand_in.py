@@ -1,23 +1,21 @@
-"""Invented clips written to disk as each corpus's own download, so that everything runs without a licence."""
+"""Stand-in data: invented clips written in the layout of a corpus's download, so that everything runs without a licence."""
 
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lightman_jax.data.corpora.catalog import CORPORA, MARKER, PROTOCOLS
+from lightman_jax.data.corpora.records import MARKER
+from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
-from lightman_jax.data.synthetic.stand_in_files import InventedPerson
-from lightman_jax.data.synthetic.stand_in_macro import MACRO_TREES
-from lightman_jax.data.synthetic.stand_in_micro import MICRO_TREES
-from lightman_jax.files import remove_parts, scratch_for
+from lightman_jax.data.synthetic.stand_in_layouts import WRITERS
+from lightman_jax.data.synthetic.stand_in_layouts.files import InventedSubject
+from lightman_jax.files import remove_leftovers, temporary_path
 
 VERSION = 2
-"""Raised whenever the same settings would write other files."""
-
-TREES = {**MICRO_TREES, **MACRO_TREES}
-"""Writer of each corpus by its name in the catalogue."""
+"""Part of the folder's name. Raise it whenever the same settings would write different files: a change of the drawing,
+the action-unit fields or a layout."""
 
 _SUBJECT_NUMBERS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20)
 _EMOTIONS: dict[str, tuple[str, ...]] = {
@@ -32,69 +30,65 @@ _EMOTIONS: dict[str, tuple[str, ...]] = {
     "fer2013": ("disgust", "happiness", "neutral", "surprise"),
     "casme3": ("disgust", "happiness", "surprise"),
     "casme3_c": ("anger", "disgust", "happiness", "sadness", "surprise"),
-    # By action units, whose five classes need sadness as well.
+    # Its five classes by action units need sadness as well.
     "megc2018": ("disgust", "happiness", "others", "sadness", "surprise"),
 }
 _MOST_SUBJECTS = 6
 
 
 def stand_in_config(dataset: str) -> SimulatorConfig:
-    """How much is invented for a dataset: SMIC's sixteen people, or six with a clip or two of each emotion."""
-    return (
-        SimulatorConfig()
-        if dataset == "smic"
-        else SimulatorConfig(subjects=_MOST_SUBJECTS, micro_clips=2, macro_clips=1)
-    )
+    """Size of a dataset's stand-in: SMIC's sixteen subjects, else six with one or two clips per emotion."""
+    if dataset == "smic":
+        return SimulatorConfig()
+    return SimulatorConfig(subjects=_MOST_SUBJECTS, micro_clips=2, macro_clips=1)
 
 
 def stand_in_fingerprint(dataset: str, config: SimulatorConfig) -> str:
-    """Name of the files that would be written."""
+    """Digest of the settings and `VERSION`: the cache key of the files."""
     return hashlib.sha256(f"{VERSION} {dataset} {config}".encode()).hexdigest()[:8]
 
 
 def stand_in_size(dataset: str, config: SimulatorConfig) -> int:
-    """Bytes that are needed at most."""
-    corpora = PROTOCOLS[dataset].corpora if dataset in PROTOCOLS else (dataset,)
-    clips = (
-        sum(len(_emotions(dataset, name)) for name in corpora)
-        * config.subjects
-        * (config.micro_clips + config.macro_clips)
-    )
+    """Upper limit of the bytes written."""
+    emotions = sum(len(_emotions(dataset, name)) for name in _corpora(dataset))
+    clips = emotions * config.subjects * (config.micro_clips + config.macro_clips)
     return 4 * clips * config.frames * config.side**2
 
 
 def write_stand_in(
     folder: Path, dataset: str, config: SimulatorConfig, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Write a dataset's clips in the layout of its real download, marked as invented.
+    """Write invented clips in the layout of a dataset's download, with a marker file that names them as invented.
 
     Args:
-      folder: becomes the tree's root; complete or absent.
-      dataset: a name in `PROTOCOLS` or `CORPORA`.
-      config: how much and how strong.
-      on_progress: called with subjects done and subjects in all.
+      folder: root of the tree; it is complete or absent.
+      dataset: a name in `DATASETS` or `CORPORA`.
+      config: number and intensity of the clips.
+      on_progress: called with the number of subjects done and in all.
 
     Returns:
       `folder`.
     """
-    corpora = PROTOCOLS[dataset].corpora if dataset in PROTOCOLS else (dataset,)
+    corpora = _corpora(dataset)
+    numbers = _SUBJECT_NUMBERS[: config.subjects]
+
+    def subjects(index: int, corpus: str) -> Iterator[InventedSubject]:
+        # A composite has different subjects in every corpus.
+        own = dataclasses.replace(config, seed=config.seed + 1000 * index)
+        for done, number in enumerate(numbers, start=1):
+            yield InventedSubject(number, list(subject_clips(number, own, _emotions(dataset, corpus))))
+            if on_progress is not None:
+                on_progress(index * len(numbers) + done, len(corpora) * len(numbers))
+
     folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_parts(folder.parent, folder.name)
-    scratch = scratch_for(folder)
+    remove_leftovers(folder.parent, folder.name)
+    scratch = temporary_path(folder)
     scratch.mkdir()
     try:
         titles = ", ".join(CORPORA[name].title for name in corpora)
         (scratch / MARKER).write_text(f"Every clip below this folder is invented by a program. It is not {titles}.\n")
-        numbers = _SUBJECT_NUMBERS[: config.subjects]
         for index, corpus in enumerate(corpora):
-            tree = TREES[corpus](scratch if len(corpora) == 1 else scratch / corpus)
-            # Different people in every corpus of a composite.
-            own = dataclasses.replace(config, seed=config.seed + 1000 * index)
-            for done, number in enumerate(numbers, start=1):
-                tree.add(InventedPerson(number, list(subject_clips(number, own, _emotions(dataset, corpus)))))
-                if on_progress is not None:
-                    on_progress(index * len(numbers) + done, len(corpora) * len(numbers))
-            tree.finish()
+            WRITERS[corpus](scratch if len(corpora) == 1 else scratch / corpus, subjects(index, corpus))
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -103,6 +97,10 @@ def write_stand_in(
     return folder
 
 
+def _corpora(dataset: str) -> tuple[str, ...]:
+    return DATASETS[dataset].corpora if dataset in DATASETS else (dataset,)
+
+
 def _emotions(dataset: str, corpus: str) -> tuple[str, ...]:
-    usual = _EMOTIONS.get(corpus, _EMOTIONS["samm" if corpus == "samm_long" else "smic"])
-    return _EMOTIONS[dataset] if dataset not in CORPORA and dataset in _EMOTIONS else usual
+    default = _EMOTIONS.get(corpus, _EMOTIONS["samm" if corpus == "samm_long" else "smic"])
+    return _EMOTIONS[dataset] if dataset not in CORPORA and dataset in _EMOTIONS else default

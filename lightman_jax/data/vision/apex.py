@@ -1,7 +1,7 @@
-"""The strongest frame of a movement: as the corpus says, the middle one, or spotted in the pictures."""
+"""The displacement curve of a movement over the frames of a face: onset, apex and offset, size and signal-to-noise ratio."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,71 +12,111 @@ from lightman_jax.data.vision.optical_flow import optical_flow
 ApexPolicy = Literal["given", "middle", "spot"]
 APEX_POLICIES: tuple[ApexPolicy, ...] = ("given", "middle", "spot")
 
-FLOW_SIDE = 96
-"""Pixels of the face on which the course of a movement is taken."""
+_REFERENCE_SIDE, _FLOW_SIDE, _GRID = 128, 96, 24
+_MAX_FRAMES = 64
+_REST, _STRONGEST_POINTS = 0.15, 12
+_MIN_FRAMES_FOR_SNR = 16
 
-_GRID = 24
-_MOST_FRAMES = 64
+
+class DisplacementCurve(NamedTuple):
+    """A movement that rises and falls.
+
+    Attributes:
+      onset: index of its first frame.
+      apex: index of its strongest frame.
+      offset: index of its last frame.
+      pixels: peak displacement in pixels of a face 128 wide.
+      snr: peak of the curve over the RMS of its residual from the smoothed curve; infinite below 16 frames.
+      rests: whether the face rests before and after the movement.
+      returns: whether the face returns towards its first position, so that this is more than the beginning or end of a movement.
+    """
+
+    onset: int
+    apex: int
+    offset: int
+    pixels: float
+    snr: float
+    rests: bool
+    returns: bool
 
 
 def middle_apex(frames: int) -> int:
-    """The frame halfway from onset to offset. Choice: what most work does where a corpus names no apex."""
+    """Index of the frame halfway from onset to offset. Choice: the usual substitute where a corpus annotates no apex."""
     return (frames - 1) // 2
 
 
 def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
-    """The frame in which the movement that comes and goes between onset and offset is strongest.
+    """Index of the frame in which the movement that rises and falls between onset and offset is strongest.
 
-    Flow f_t from the onset to each frame loses its best affine fit (head motion), then the line from onset to
-    offset, `r_t = f_t - (t / T) f_T`: what drifts steadily goes, what rises and falls stays. The first principal
-    component of r over time is the movement; its course, smoothed by a local quadratic, has its largest magnitude
-    at the apex.
+    The flow f_t from the onset to each frame loses its best affine fit (head motion), then the line from onset to offset,
+    `r_t = f_t - (t / T) f_T`, which removes steady drift. The first principal component of r over time is the movement; the
+    apex is the largest magnitude of its curve, smoothed by a local quadratic.
 
     Args:
-      faces: grey `[side, side]` uint8 of every frame from onset to offset; more than 64 are thinned evenly.
+      faces: grey `[side, side]` uint8 of every frame from onset to offset; more than 64 are subsampled evenly.
 
-    Returns:
-      Position in `faces`.
-
-    Choice: flow magnitude since the onset, as much of the field takes, peaks late wherever head or light drift.
+    Choice: the magnitude of the flow since the onset, the common criterion, peaks late if head or light drift.
     """
-    picked = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MOST_FRAMES)).round().astype(int))
-    if len(picked) < 3:
+    if len(faces) < 3:
         return len(faces) - 1
-    curve = np.abs(np.linalg.svd(risen_and_fallen(displacements(faces, picked), picked), full_matrices=False)[0][:, 0])
-    return int(picked[1 + int(smooth_curve(curve)[1:-1].argmax())])
+    sampled, _, (times, _, _) = _decompose(faces, _MAX_FRAMES)
+    return int(sampled[1 + int(_smooth(np.abs(times[:, 0]))[1:-1].argmax())])
 
 
-def displacements(faces: Sequence[NDArray[np.uint8]], picked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Flow f_t from the first to each of some faces on a grid of 24x24 places, without its best affine fit.
+def displacement_curve(faces: Iterable[NDArray[np.uint8]], max_frames: int = _MAX_FRAMES) -> DisplacementCurve:
+    """Measure the strongest movement that rises and falls within some frames.
+
+    The curve is the first principal component over time as in `spot_apex`. Onset and offset are the frames next to the apex in
+    which the smoothed curve is below 15% of its peak; the first and the last frame if there is none.
 
     Args:
-      faces: grey `[side, side]` uint8.
-      picked: positions of some of them, ascending, at least two.
+      faces: grey `[side, side]` uint8, three or more.
+      max_frames: more frames are subsampled evenly.
 
-    Returns:
-      `[len(picked), 2 * 24 * 24]` pixels of a face 96 wide, (u, v) of each place in turn.
+    Choice: 15%, since a curve smoothed over a third of the frames never rests completely.
     """
-    small = [resize_image(faces[position], FLOW_SIDE, FLOW_SIDE) for position in picked]
-    return np.stack([np.zeros(2 * _GRID**2), *(_still_flow(small[0], later) for later in small[1:])])
+    stack = list(faces)
+    sampled, displacements, (times, sizes, points) = _decompose(stack, max_frames)
+    curve = times[:, 0] * sizes[0]
+    smooth = _smooth(curve)
+    if -smooth.min() > smooth.max():
+        curve, smooth = -curve, -smooth
+    apex = 1 + int(smooth[1:-1].argmax())
+    peak = max(float(smooth[apex]), 0.0)
+    before = np.flatnonzero(smooth[:apex] < _REST * peak)
+    after = apex + np.flatnonzero(smooth[apex:] < _REST * peak)
+    displaced = np.sort(np.hypot(*points[0].reshape(-1, 2).T))[-_STRONGEST_POINTS:].mean()
+    noise = float(np.sqrt(np.mean(np.square((curve - smooth)[1:]))))
+    return DisplacementCurve(
+        int(sampled[before[-1]]) if len(before) else 0,
+        int(sampled[apex]),
+        int(sampled[after[0]]) if len(after) else len(stack) - 1,
+        float(peak * displaced * _REFERENCE_SIDE / _FLOW_SIDE),
+        peak / max(noise, 1e-9) if len(sampled) >= _MIN_FRAMES_FOR_SNR else np.inf,
+        bool(len(before) and len(after)),
+        abs(float(displacements[-1] @ points[0])) < peak,
+    )
 
 
-def risen_and_fallen(moved: NDArray[np.float64], picked: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What comes and goes of displacements, `r_t = f_t - (t / T) f_T`, with t from the positions `picked`."""
-    share = (picked - picked[0]) / (picked[-1] - picked[0])
-    return moved - share[:, None] * moved[-1]
+def _decompose(faces: Sequence[NDArray[np.uint8]], max_frames: int) -> tuple[NDArray, NDArray, Sequence[NDArray]]:
+    """Indices of sampled faces, their flow from the first on 24x24 points without affine part, and its SVD without steady drift."""
+    sampled = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), max_frames)).round().astype(int))
+    small = [resize_image(faces[index], _FLOW_SIDE, _FLOW_SIDE) for index in sampled]
+    displacements = np.stack([np.zeros(2 * _GRID**2), *(_non_affine_flow(small[0], later) for later in small[1:])])
+    share = (sampled - sampled[0]) / (sampled[-1] - sampled[0])
+    without_drift = displacements - share[:, None] * displacements[-1]
+    return sampled, displacements, np.linalg.svd(without_drift, full_matrices=False)
 
 
-def _still_flow(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Flow between two faces on a coarse grid, without its affine part."""
+def _non_affine_flow(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float64]:
     flow = resize_image(optical_flow(onset, later), _GRID, _GRID).reshape(-1, 2).astype(np.float64)
     rows, columns = np.mgrid[:_GRID, :_GRID].reshape(2, -1) / _GRID - 0.5
     plane = np.stack([np.ones_like(rows), rows, columns], axis=-1)
     return (flow - plane @ np.linalg.lstsq(plane, flow, rcond=None)[0]).ravel()
 
 
-def smooth_curve(curve: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Local quadratic fit over a third of the course: noise goes, the place of a peak stays."""
+def _smooth(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Local quadratic fit over a third of the curve, which keeps the positions of peaks."""
     half = max(2, len(curve) // 6)
     time = np.arange(len(curve))
     smooth = np.empty_like(curve)

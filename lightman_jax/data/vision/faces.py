@@ -1,7 +1,8 @@
-"""Where the face is: found once per clip, on the onset frame, and used for all its frames.
+"""Face detection: the box of a face, its crop, and whether it is visible well enough.
 
-A box found anew in every frame would jitter by more than a micro-expression moves. A face that was searched for is cut as the
-public flow release and the stand-in are: brows at 0.21 of the square's side, eyes at a third, corners of the mouth at 0.7.
+A clip has one box, found in its onset frame: boxes detected per frame jitter by more than a micro-expression moves. Detected
+faces are cropped like those of the public flow release and the stand-in: brows at 0.21 of the side, eyes at 0.33, mouth corners
+at 0.7.
 """
 
 import functools
@@ -14,14 +15,19 @@ from lightman_jax.data.vision.images import grey_image, resize_image
 
 Finder = Literal["given", "cascade", "centre"]
 
+Whole = Literal["whole"]
+WHOLE: Whole = "whole"
+"""In place of a box: every frame shows the face alone."""
+
 _SEARCH_SIDE = 320
 _CENTRE_SHARE = 0.6
-# The cascade's square begins at the forehead and ends at the lower lip, with eyes at 0.39 and mouth at 0.82 of it.
+# The cascade's square runs from the forehead to the lower lip, with the eyes at 0.39 of its side and the mouth at 0.82.
 _GROWTH = 1.2
+_SECOND_FACE = 0.6
 
 
 class FaceBox(NamedTuple):
-    """A square in pixels and how it was found: `given` (cropped pictures), `cascade`, or `centre` as a last resort."""
+    """A square in pixels, and its source: `given` (annotated or cropped images), `cascade` (detected), or `centre` (fallback)."""
 
     top: int
     left: int
@@ -30,15 +36,15 @@ class FaceBox(NamedTuple):
 
 
 def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, int] | None = None) -> FaceBox | None:
-    """Find the face in a clip's onset frame.
+    """Find the face in the onset frame of a clip.
 
     Args:
       image: `[H, W, 3]` uint8.
-      cropped: the picture shows the face alone; None is returned and the whole picture used.
-      given: `(top, left, side)` from the corpus; it wins, moved and cut to what lies in the picture.
+      cropped: the image shows the face alone; the result is None, the whole image.
+      given: `(top, left, side)` of the corpus in place of detection, clipped to the image.
 
     Returns:
-      The given square, else the largest of `find_faces`, else the centred square of 60% of the shorter side.
+      The given box, else the largest one of `find_faces`, else the central square of 60% of the shorter side.
     """
     if cropped:
         return None
@@ -55,13 +61,13 @@ def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, 
 
 
 def find_faces(image: NDArray[np.uint8]) -> list[FaceBox]:
-    """All upright faces that scikit-image's local-binary-pattern cascade finds, the largest first.
+    """Detect upright faces with the local-binary-pattern cascade of scikit-image.
 
     Args:
-      image: `[H, W, 3]` uint8; it is searched at 320 pixels on its longer side, for faces from an eighth of its shorter side up.
+      image: `[H, W, 3]` uint8; searched at 320 pixels on its longer side, for faces from an eighth of its shorter side.
 
     Returns:
-      Squares from the forehead to below the mouth, cut to what lies in the picture.
+      Squares from the forehead to below the mouth, clipped to the image, the largest first.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _SEARCH_SIDE / max(height, width))
@@ -75,22 +81,97 @@ def find_faces(image: NDArray[np.uint8]) -> list[FaceBox]:
         side = min(round(_GROWTH * face["width"] / scale), height, width)
         top, left = face["r"] / scale, face["c"] / scale - (side - face["width"] / scale) / 2
         top, left = (max(0, min(round(place), most - side)) for place, most in ((top, height), (left, width)))
-        box = FaceBox(top, left, side, "cascade")
-        # A square within a larger one is a part of the same face.
-        if not any(_holds_middle(larger, box) for larger in boxes):
-            boxes.append(box)
+        row, column = top + side / 2, left + side / 2
+        # A square centred in a larger one is part of the same face.
+        if not any(
+            0 <= row - larger.top <= larger.side and 0 <= column - larger.left <= larger.side for larger in boxes
+        ):
+            boxes.append(FaceBox(top, left, side, "cascade"))
     return boxes
 
 
-def _holds_middle(larger: FaceBox, box: FaceBox) -> bool:
-    row, column = box.top + box.side / 2 - larger.top, box.left + box.side / 2 - larger.left
-    return 0 <= row <= larger.side and 0 <= column <= larger.side
-
-
 def crop_face(image: NDArray[np.uint8], box: FaceBox | None, side: int) -> NDArray[np.uint8]:
-    """Cut the box (None takes the whole picture) and resize it to `[side, side, 3]`."""
+    """Crop the box (None: the whole image) and resize it to `[side, side, 3]`."""
     cut = image if box is None else image[box.top : box.top + box.side, box.left : box.left + box.side]
     return resize_image(cut, side, side)
+
+
+class FaceLimits(NamedTuple):
+    """What a face needs to be analysed.
+
+    Attributes:
+      side: side of the cropped face in pixels.
+      min_side: smallest side of the box in the frame, in pixels.
+      min_brightness: smallest mean grey level, of 255.
+      min_contrast: smallest standard deviation of the grey levels.
+    """
+
+    side: int = 128
+    min_side: int = 48
+    min_brightness: float = 20.0
+    min_contrast: float = 6.0
+
+
+class VisibleFace(NamedTuple):
+    """The only face of a frame, or the reason why there is none.
+
+    Attributes:
+      box: its box in the rotated frame; None is the whole frame.
+      rotation: counter-clockwise quarter turns that make the frame upright.
+      reason: why the face cannot be analysed; empty if it can.
+    """
+
+    box: FaceBox | None
+    rotation: int
+    reason: str
+
+
+def visible_face(
+    frame: NDArray[np.uint8], limits: FaceLimits, *, given: FaceBox | Whole | None = None, rotation: int = 0
+) -> VisibleFace:
+    """Find the only face of a frame.
+
+    Args:
+      frame: `[H, W, 3]` uint8.
+      limits: what the face needs.
+      given: its box; None searches at all four rotations.
+      rotation: the rotation that wins between faces of the same size.
+
+    Choice: the largest face of all rotations wins, since hair and collars are sometimes detected as a small face upside down.
+      A second face with at least 60% of the largest side is another subject.
+    """
+    if given is not None:
+        box = face_box(frame, cropped=given == WHOLE, given=None if given == WHOLE else given[:3])
+        return VisibleFace(box, 0, _violation(frame, box, limits))
+    tried = []
+    for turns in (rotation, *(turns for turns in range(4) if turns != rotation)):
+        upright = np.ascontiguousarray(np.rot90(frame, turns))
+        tried.append((turns, upright, find_faces(upright)))
+    turns, upright, faces = max(tried, key=lambda one: one[2][0].side if one[2] else 0)
+    if not faces:
+        brightness = grey_image(frame).mean()
+        if brightness < limits.min_brightness:
+            reason = f"too dark to find a face (mean grey level {brightness:.0f} of 255); use more light"
+        else:
+            reason = "no face was found; show it from the front, or give --face=TOP,LEFT,SIDE or --face=whole"
+        return VisibleFace(None, 0, reason)
+    if len(faces) > 1 and faces[1].side >= _SECOND_FACE * faces[0].side:
+        places = " or ".join(f"--face={face.top},{face.left},{face.side}" for face in faces)
+        return VisibleFace(None, turns, f"{len(faces)} faces; choose one of them: {places}")
+    return VisibleFace(faces[0], turns, _violation(upright, faces[0], limits))
+
+
+def _violation(frame: NDArray[np.uint8], box: FaceBox | None, limits: FaceLimits) -> str:
+    """The limit that a face violates; empty if none."""
+    side = min(frame.shape[:2]) if box is None else box.side
+    if side < limits.min_side:
+        return f"the face is {side} pixels wide; record it at {limits.min_side} or more"
+    grey = grey_image(crop_face(frame, box, limits.side))
+    if grey.mean() < limits.min_brightness:
+        return f"the face is too dark (mean grey level {grey.mean():.0f} of 255); use more light"
+    if grey.std() < limits.min_contrast:
+        return f"the face has no contrast (sd {grey.std():.1f} grey levels); light and focus it better"
+    return ""
 
 
 @functools.cache

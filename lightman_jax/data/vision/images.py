@@ -1,11 +1,11 @@
-"""Read and write pictures. OpenCV's blue-green-red order is turned into red-green-blue here and nowhere else."""
+"""Read, write and resize images. OpenCV's BGR order is converted to RGB here and in `video`, nowhere else."""
 
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data import LARGEST_PICTURE
+from lightman_jax.data import MAX_IMAGE_PIXELS
 
 try:
     import cv2
@@ -17,24 +17,24 @@ except ImportError as error:  # The wheel needs the system's libGL, which server
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Decode a picture to `[H, W, 3]` uint8, red-green-blue.
+    """Decode an image to `[H, W, 3]` uint8 RGB.
 
     Raises:
-      ValueError: the file is empty, no picture, or of an absurd size.
+      ValueError: the file is empty, is not an image, or exceeds `MAX_IMAGE_PIXELS`.
     """
     # Not cv2.imread: it prints to the terminal on failure and cannot open every path on every system.
     data = np.fromfile(path, dtype=np.uint8)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error as error:
-        raise ValueError(f"{path.name} claims more than {LARGEST_PICTURE} pixels, or is damaged") from error
+        raise ValueError(f"{path.name} has more than {MAX_IMAGE_PIXELS} pixels, or is damaged") from error
     if image is None:
-        raise ValueError(f"{path.name} is no picture that OpenCV can decode ({data.size} bytes)")
+        raise ValueError(f"{path.name} is not an image that OpenCV can decode ({data.size} bytes)")
     return np.ascontiguousarray(image[:, :, ::-1])
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Encode `[H, W, 3]` uint8, red-green-blue, in the format of the path's suffix."""
+    """Encode `[H, W, 3]` uint8 RGB in the format of the path's suffix."""
     encoded, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[:, :, ::-1]))
     if not encoded:
         raise OSError(f"{path} could not be encoded as {path.suffix}")

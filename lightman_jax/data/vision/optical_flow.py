@@ -1,4 +1,4 @@
-"""From two pictures to displacement: dense optical flow by three methods, the strain of it, warping and magnification."""
+"""Dense optical flow by three methods, optical strain, warping and motion magnification."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -30,12 +30,12 @@ def optical_flow(
       `[H, W, 2]` pixels: u to the right, v downwards.
 
     Raises:
-      ValueError: an unknown method.
+      ValueError: the method is unknown.
 
-    Choice: the default recovers small movements best. On a face texture 128 pixels wide with sensor noise, moved by
-      action-unit fields of 0.3 to 1.5 pixels, the flow found is 0.89 of the true one by Farneback, 0.62 to 0.67 by
-      DIS (it stops at half the resolution), 0.80 to 0.83 by TV-L1; mean error where the face moves .06/.16/.24
-      (0.3, 1 and 1.5 pixels), .09/.28/.39 and .09/.18/.23 pixels; 8, 3 and 350 ms.
+    Choice: the default recovers small movements best. On a face texture 128 pixels wide with sensor noise, moved by action-unit
+      fields of 0.3, 1 and 1.5 pixels, the ratio of estimated to true flow is 0.89 for Farneback, 0.62 to 0.67 for DIS (which
+      stops at half the resolution) and 0.80 to 0.83 for TV-L1. The mean errors in moving regions are .06/.16/.24,
+      .09/.28/.39 and .09/.18/.23 pixels, the times 8, 3 and 350 ms.
     """
     if method == "dis":
         finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -58,9 +58,9 @@ def optical_strain(flow: NDArray[np.floating]) -> NDArray[np.floating]:
       flow: `[H, W, 2]` pixels.
 
     Returns:
-      `[H, W]`, no unit; derivatives by central differences.
+      `[H, W]`, dimensionless; derivatives by central differences.
 
-    Reference: the tensor norm. Choice: loaders of the field differ in the cross term.
+    Choice: the Frobenius norm; published loaders differ in the cross term.
 
     >>> y, x = np.mgrid[:4, :4].astype(float)
     >>> float(optical_strain(np.dstack([0.1 * x, 0.2 * y]))[1, 1].round(6))
@@ -72,7 +72,7 @@ def optical_strain(flow: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def warp_image(image: NDArray[np.uint8], flow: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Move a picture by a displacement field, `out(x) = image(x - flow(x))`, linear, edges repeated.
+    """Warp an image by a displacement field, `out(x) = image(x - flow(x))`, with linear interpolation and repeated edges.
 
     Args:
       image: `[H, W, 3]` or `[H, W]` uint8.
@@ -83,24 +83,17 @@ def warp_image(image: NDArray[np.uint8], flow: NDArray[np.floating]) -> NDArray[
     return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def smooth_noise(rng: np.random.Generator, side: int, reach: float) -> NDArray[np.float64]:
-    """A random displacement field `[side, side, 2]` of unit variance, smooth over `reach` pixels."""
-    noise = np.dstack([cv2.GaussianBlur(rng.standard_normal((side, side)), (0, 0), reach) for _ in range(2)])
-    return noise / noise.std()
-
-
 def magnify_motion(frames: Sequence[NDArray[np.uint8]], factor: float) -> list[NDArray[np.uint8]]:
-    """Linear Eulerian magnification: each pixel's change since the onset, where it is smooth in space, times a factor.
+    """Linear Eulerian magnification: multiply the spatially smooth change of each pixel since the onset by a factor.
 
-    `out_t = frame_t + (factor - 1) * blur(frame_t - frame_0)`, cut to 0..255.
+    `out_t = frame_t + (factor - 1) * blur(frame_t - frame_0)`, clipped to 0..255.
 
     Args:
-      frames: `[H, W]` uint8, the first one the onset.
-      factor: 1 changes nothing.
+      frames: `[H, W]` uint8 from the onset on.
+      factor: gain; 1 returns the frames unchanged.
 
-    Reference: Wu et al. 2012, "Eulerian Video Magnification". Choice: a movement cut at its onset has no slow drift
-      to filter out, so the temporal band is everything but the onset; one spatial scale, a twenty-fourth of the
-      face, keeps sensor noise out.
+    Reference: Wu et al. 2012, "Eulerian Video Magnification". Choice: a clip that begins at its onset has no slow drift to filter
+      out, so the temporal band is everything but the onset; one spatial scale, 1/24 of the face, suppresses sensor noise.
     """
     if factor == 1:
         return list(frames)

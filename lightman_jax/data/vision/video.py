@@ -1,9 +1,12 @@
-"""What a person points at: a film, a folder of pictures, or a few pictures; read frame by frame, however long it is."""
+"""Read videos and image folders: single frames of a clip of a corpus, or all frames of any path."""
 
-import contextlib
+import csv
 import difflib
+import functools
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,158 +14,197 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data import LARGEST_PICTURE
+from lightman_jax.data import MAX_IMAGE_PIXELS
+from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from lightman_jax.data.vision.images import read_image
-from lightman_jax.training.folds import natural_order
+from lightman_jax.types import natural_order
 
-PICTURES = frozenset([".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
-"""Suffixes of single pictures; whatever else is a file is tried as a film."""
+CONVERT = "convert it, for example with ffmpeg -i FILE -c:v libx264 -crf 10 NEW.mp4"
 
-_VIDEOS = frozenset(
-    [".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv", ".y4m"]
-)
-_FASTEST = 5000.0
+_MAX_FPS = 5000.0
+_CELL_SIDE = 48
 
 
 class Video(NamedTuple):
-    """Something to be read.
+    """A video file or a sequence of images.
 
     Attributes:
-      name: as it was typed, or the path below it.
-      paths: the film, or the pictures in order.
-      is_film: whether it is one film.
-      rate: frames a second; 0 is unknown.
+      name: the path as it was given, or the path found below a given folder.
+      paths: the video file, or the images in order.
+      is_file: True for one video file, False for a sequence of images.
+      fps: frames per second; 0 if unknown.
     """
 
     name: str
     paths: tuple[Path, ...]
-    is_video: bool
-    rate: float = 0.0
+    is_file: bool
+    fps: float = 0.0
 
 
 class Unreadable(NamedTuple):
-    """Something that cannot be read, and why."""
+    """A path that cannot be read, and the reason."""
 
     name: str
     reason: str
 
 
-def find_videos(words: Sequence[str]) -> list[Video | Unreadable]:
-    """What words on a command line stand for, one entry each and in their order.
+def find_videos(names: Sequence[str]) -> list[Video | Unreadable]:
+    """Resolve paths to videos, in the order of the paths.
 
-    A film is one recording; a folder with pictures is one; a folder of films and such folders is all of them; pictures named one by
-    one are together one recording.
+    A video file and a folder of images are one video each. Other folders are searched at any depth. Single images form one
+    video together. `IMAGE_SUFFIXES` and `VIDEO_SUFFIXES` decide what is read, as for the clips of a corpus.
 
     Args:
-      words: paths.
+      names: paths of videos, folders and images.
     """
     found: list[Video | Unreadable] = []
-    pictures = [Path(word) for word in words if _is_picture(Path(word))]
-    for word in words:
-        path = Path(word)
-        if _is_picture(path):
-            if path == pictures[0]:
-                found.append(Video(word if len(pictures) == 1 else str(path.parent), tuple(pictures), is_video=False))
-            continue
-        try:
-            is_folder, is_file = bool(word) and path.is_dir(), path.is_file()
-        except (OSError, ValueError) as error:
-            found.append(Unreadable(word, f"no such path ({error})"))
-            continue
-        if is_folder:
-            below = list(_below(path))
-            found += below or [Unreadable(word, "a folder without film or picture; name one that holds some")]
-        elif is_file:
-            found.append(_video(word, path))
-        else:
-            there = bool(word) and path.exists()
-            reason = "neither a file nor a folder" if there else f"there is no such file or folder{_nearby(path)}"
-            found.append(Unreadable(word, reason))
+    images = tuple(Path(name) for name in names if _is_image(name))
+    for name in names:
+        if not _is_image(name):
+            found += _resolve(name)
+        elif images:
+            found.append(Video(name if len(images) == 1 else str(images[0].parent), images, is_file=False))
+            images = ()
     return found
 
 
 def read_frames(video: Video) -> Iterator[NDArray[np.uint8]]:
-    """Decode one frame after the other, `[H, W, 3]` uint8, red-green-blue, upright as its file says.
+    """Decode the frames one after the other, `[H, W, 3]` uint8 RGB, rotated as the file's metadata specifies.
 
     Raises:
-      ValueError: nothing can be decoded, pictures differ in size, or a frame is absurdly large.
+      ValueError: a file is damaged, the images differ in size, or a frame exceeds `MAX_IMAGE_PIXELS`.
     """
-    if video.is_video:
-        yield from _video_frames(video.paths[0])
-        return
-    first = None
-    for path in video.paths:
+    return (frame for _, frame in _decode(video.paths[0])) if video.is_file else _read_images(video.paths)
+
+
+def read_clip_images(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
+    """Decode some frames of a clip, each `[H, W, 3]` uint8 RGB, all of one size.
+
+    Args:
+      clip: stored as images, as a video or in a cell of a table.
+      positions: indices into `clip.numbers`, in any order.
+
+    Raises:
+      ValueError: a frame cannot be decoded, or the frames differ in size.
+    """
+    if clip.kind == "pixels":
+        return [_read_cell(clip)] * len(positions)
+    if clip.kind != "video":
+        return list(_read_images([clip.paths[position] for position in positions]))
+    numbers = [clip.numbers[position] for position in positions]
+    found = dict(_decode(clip.paths[0], set(numbers)))
+    missing = sorted(set(numbers) - found.keys())
+    if missing:
+        raise ValueError(f"{clip.paths[0].name} has no frame {missing[0]} that OpenCV can decode")
+    return [found[number] for number in numbers]
+
+
+def _read_images(paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
+    size = None
+    for path in paths:
         try:
-            picture = read_image(path)
+            image = read_image(path)
         except OSError as error:
             raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
-        first = picture.shape if first is None else first
-        if picture.shape != first:
-            raise ValueError(
-                f"{path.name} has {picture.shape[:2]} pixels, {video.paths[0].name} {first[:2]}; make them alike"
-            )
-        yield picture
+        size = size or image.shape[:2]
+        if image.shape[:2] != size:
+            text = f"{path.name} has {image.shape[:2]} pixels, {paths[0].name} {size}"
+            raise ValueError(f"{text}; give all images of a video the same size")
+        yield image
 
 
-def _video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+def _decode(path: Path, wanted: Collection[int] | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Decode the frames of a video file with the given numbers, counted from 1; None decodes all."""
     video = cv2.VideoCapture(str(path))
     try:
         pixels = video.get(cv2.CAP_PROP_FRAME_WIDTH) * video.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        if pixels > LARGEST_PICTURE:
-            raise ValueError(f"{path.name} claims {pixels:.0f} pixels a frame; at most {LARGEST_PICTURE} are read")
-        while True:
-            with _told(path):
-                there, picture = video.read()
-            if not there:
+        if pixels > MAX_IMAGE_PIXELS:
+            raise ValueError(f"{path.name} has {pixels:.0f} pixels per frame; at most {MAX_IMAGE_PIXELS} are allowed")
+        # Sequentially from the start: seeking stops at key frames in many videos.
+        for number in itertools.count(1) if wanted is None else range(1, max(wanted) + 1):
+            if not video.grab():
                 return
-            yield np.ascontiguousarray(picture[:, :, ::-1]).astype(np.uint8, copy=False)
+            if wanted is None or number in wanted:
+                decoded, image = video.retrieve()
+                if not decoded:
+                    return
+                yield number, np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8, copy=False)
+    except cv2.error as error:
+        raise ValueError(f"{path.name} is damaged ({error.err or error})") from error
     finally:
         video.release()
 
 
-def _video(name: str, path: Path) -> Video | Unreadable:
+def _read_cell(clip: RawClip) -> NDArray[np.uint8]:
+    """Decode a grey image that is stored as text in a row of a table."""
+    path = clip.paths[0]
+    starts = _line_starts(path, path.stat().st_mtime_ns)
+    with path.open("rb") as file:
+        header = file.readline().decode("utf-8-sig")
+        file.seek(int(starts[clip.numbers[0] + 1]))
+        line = file.readline().decode(errors="replace")
+    csv.field_size_limit(min(sys.maxsize, 1 << 24))
+    pixels = next(csv.DictReader([header, line]))["pixels"]
+    grey = np.array(pixels.split(), np.uint8).reshape(_CELL_SIDE, _CELL_SIDE)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+@functools.lru_cache(maxsize=2)
+def _line_starts(path: Path, modified: int) -> NDArray[np.int64]:
+    """Byte offset of each line, cached because one table holds tens of thousands of images."""
+    return np.concatenate([[0], np.flatnonzero(np.fromfile(path, np.uint8) == ord("\n")) + 1])
+
+
+def _resolve(name: str) -> list[Video | Unreadable]:
+    path = Path(name)
+    try:
+        is_folder, is_file = bool(name) and path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:
+        return [Unreadable(name, f"no such path ({error})")]
+    if is_folder:
+        return list(_find_below(path)) or [Unreadable(name, "a folder without videos or images")]
+    if is_file and path.suffix.lower() in VIDEO_SUFFIXES:
+        return [_open_video(name, path)]
+    if is_file:
+        allowed = ", ".join((*sorted(VIDEO_SUFFIXES), *sorted(IMAGE_SUFFIXES)))
+        return [Unreadable(name, f"neither a video nor an image by its name; names end in {allowed}")]
+    exists = bool(name) and path.exists()
+    return [Unreadable(name, "neither a file nor a folder" if exists else f"no such file or folder{_similar(path)}")]
+
+
+def _find_below(folder: Path) -> Iterator[Video | Unreadable]:
+    for place, folders, files in os.walk(folder):
+        folders.sort(key=natural_order)
+        paths = [Path(place, name) for name in sorted(files, key=natural_order) if not name.startswith(".")]
+        images = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+        if images:
+            yield Video(place, images, is_file=False)
+        yield from (_open_video(str(path), path) for path in paths if path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _open_video(name: str, path: Path) -> Video | Unreadable:
     video = cv2.VideoCapture(str(path))
     try:
         if not video.isOpened():
             size = path.stat().st_size
-            convert = "convert it, for example by ffmpeg -i FILE -c:v libx264 -crf 10 NEW.mp4, or name a folder of its pictures"
-            return Unreadable(
-                name, f"no film that OpenCV can decode ({size} bytes); {convert}" if size else "an empty file"
-            )
-        rate = video.get(cv2.CAP_PROP_FPS)
+            reason = f"not a video that OpenCV can decode ({size} bytes); {CONVERT}, or name a folder of its frames"
+            return Unreadable(name, reason if size else "an empty file")
+        fps = video.get(cv2.CAP_PROP_FPS)
     finally:
         video.release()
-    return Video(name, (path,), is_video=True, rate=rate if 0 < rate <= _FASTEST else 0.0)
+    return Video(name, (path,), is_file=True, fps=fps if 0 < fps <= _MAX_FPS else 0.0)
 
 
-def _below(folder: Path) -> Iterator[Video | Unreadable]:
-    for place, folders, files in os.walk(folder):
-        folders.sort(key=natural_order)
-        own = sorted((name for name in files if not name.startswith(".")), key=natural_order)
-        pictures = tuple(Path(place, name) for name in own if Path(name).suffix.lower() in PICTURES)
-        if pictures:
-            yield Video(place, pictures, is_video=False)
-        for name in own:
-            if Path(name).suffix.lower() in _VIDEOS:
-                yield _video(str(Path(place, name)), Path(place, name))
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _is_image(name: str) -> bool:
+    path = Path(name)
     try:
-        yield
-    except cv2.error as error:
-        raise ValueError(f"{path.name} is damaged ({error.err or error})") from error
-
-
-def _is_picture(path: Path) -> bool:
-    try:
-        return path.suffix.lower() in PICTURES and path.is_file()
+        return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
     except (OSError, ValueError):
         return False
 
 
-def _nearby(path: Path) -> str:
+def _similar(path: Path) -> str:
     try:
         names = [entry.name for entry in path.parent.iterdir()]
     except OSError:

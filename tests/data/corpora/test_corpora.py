@@ -1,4 +1,4 @@
-"""Every corpus: its stand-in tree is read whole, checked, prepared and trained on, and the traps of its real download hold."""
+"""Every corpus: its stand-in is read completely, prepared and trained on, with the quirks of the real download."""
 
 import csv
 import dataclasses
@@ -7,15 +7,17 @@ from collections import Counter
 
 import pytest
 
-from experiments import prepare, run
+from experiments import run
+from experiments.evaluation import data
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
+from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig
-from lightman_jax.data.synthetic.stand_in import TREES, stand_in_config, write_stand_in
+from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.synthetic.stand_in_layouts import WRITERS
 
 SUBJECTS = 3
-MICRO = [name for name in TREES if name in PROTOCOLS]
-MACRO_ALONE = [name for name in TREES if name not in PROTOCOLS]
+MICRO = [name for name in WRITERS if name in DATASETS]
+MACRO_ALONE = [name for name in WRITERS if name not in DATASETS]
 
 
 def small(dataset):
@@ -35,18 +37,18 @@ def trees(tmp_path_factory):
     return tree
 
 
-def test_every_corpus_of_the_catalogue_has_a_reader_and_a_stand_in():
-    assert {*TREES, "simulated_au"} == set(CORPORA)
+def test_every_corpus_has_a_stand_in():
+    assert {*WRITERS, "simulated_au"} == set(CORPORA)
 
 
-@pytest.mark.parametrize("name", TREES)
-def test_the_whole_stand_in_is_read(trees, name):
+@pytest.mark.parametrize("name", WRITERS)
+def test_stand_in_is_read_completely(trees, name):
     reading = read_corpus(name, trees(name))
     assert reading.stand_in
     assert not [problem for problem in reading.problems if problem.lost]
     pools = Counter(clip.pool for clip in reading.clips)
     emotions = {clip.emotion for clip in reading.clips if clip.pool == "micro"}
-    if name in PROTOCOLS:
+    if name in DATASETS:
         kinds = 5 if name == "casme3_c" else max(3, len(emotions - {"positive+surprise"}))
         assert pools["micro"] == SUBJECTS * 2 * kinds
     if CORPORA[name].macro_clips or name in MACRO_ALONE:
@@ -56,7 +58,7 @@ def test_the_whole_stand_in_is_read(trees, name):
         assert {part for clip in reading.clips for part in clip.emotion.split("+")} <= {*known, ""}
     for clip in reading.clips:
         assert clip.clip.startswith(f"{name}/")
-        assert clip.subject.startswith(f"{CORPORA[name].people}/")
+        assert clip.subject.startswith(f"{CORPORA[name].subject_pool}/")
         assert clip.apex is None or 0 <= clip.apex < len(clip.numbers)
         assert list(clip.numbers) == sorted(clip.numbers)
 
@@ -78,18 +80,16 @@ def test_the_whole_stand_in_is_read(trees, name):
         ("table", "table/p1/micro_positive_1", 1, 3, "positive"),
     ],
 )
-def test_movements_lie_where_the_tables_say(trees, name, clip, onset, apex, emotion):
+def test_onset_apex_and_emotion_follow_the_table(trees, name, clip, onset, apex, emotion):
     found = next(c for c in read_corpus(name, trees(name)).clips if (c.clip, c.pool) == (clip, "micro"))
     assert found.numbers[0] == onset
     assert found.apex == apex
     assert found.emotion == emotion
 
 
-def test_details_that_loaders_get_wrong(trees):
-    clips = {name: {c.clip: c for c in read_corpus(name, trees(name)).clips} for name in TREES}
-    assert clips["smic_e"]["smic_e/s1/s1_ne_01"].paths[0].name == "image559753.jpg", (
-        "the film's first frames are no clip"
-    )
+def test_quirks_of_the_real_downloads(trees):
+    clips = {name: {c.clip: c for c in read_corpus(name, trees(name)).clips} for name in WRITERS}
+    assert clips["smic_e"]["smic_e/s1/s1_ne_01"].paths[0].name == "image559753.jpg", "the video starts before the clip"
     assert {c.subject for c in clips["smic_vis"].values()} == {c.subject for c in clips["smic_e"].values()}
     assert {c.subject for c in clips["samm_long"].values()} == {c.subject for c in clips["samm"].values()}
     assert clips["casme"]["casme/sub01/EP01_01"].paths[0].name == "EP01_01-80.jpg"
@@ -97,8 +97,8 @@ def test_details_that_loaders_get_wrong(trees):
     # An offset of 0 is missing: the movement ends at its apex.
     assert len(clips["casme_squared"]["casme_squared/s15/disgust1_2_8"].paths) == 4
     assert clips["samm"]["samm/001/001_1_5"].objective == "VII"
-    assert clips["casme3_c"]["casme3_c/c1/1_8"].action_units, "units behind a Chinese comma"
-    assert {c.rate for c in clips["dfme"].values()} == {200.0, 300.0, 500.0}
+    assert clips["casme3_c"]["casme3_c/c1/1_8"].action_units, "units separated by a Chinese comma"
+    assert {c.fps for c in clips["dfme"].values()} == {200.0, 300.0, 500.0}
     face = clips["ck_plus"]["ck_plus/S001/S001_002"]
     assert face.box is not None
     assert face.apex == len(face.paths) - 1
@@ -112,8 +112,8 @@ def test_details_that_loaders_get_wrong(trees):
 @pytest.fixture
 def command(tmp_path, monkeypatch, without_pictures):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
-    monkeypatch.setattr(run, "set_up_jax", lambda config: None)
-    monkeypatch.setattr(prepare, "stand_in_config", small)
+    monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
+    monkeypatch.setattr(data, "stand_in_config", small)
     tiny = [
         "--width=8",
         "--embedding=4",
@@ -136,37 +136,40 @@ def command(tmp_path, monkeypatch, without_pictures):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MICRO)
-def test_a_run_without_data_trains_on_the_stand_in_of_every_corpus(command, name):
+def test_run_without_data_trains_on_the_stand_in(command, name):
     metrics, rows = command(f"--dataset={name}", "--method=joint")
     assert metrics["data"]["stand_in"]
     assert metrics["folds"] == metrics["folds_expected"] == SUBJECTS
     assert {row["dataset"] for row in rows} == {f"{name}_stand_in"}
 
 
-def test_simulated_expressions_train_alone_and_beside_a_micro_corpus(command, monkeypatch):
-    monkeypatch.setattr(prepare, "FacsConfig", lambda: SimulatedAUConfig(people=3, micro_clips=2, macro_clips=1))
+@pytest.mark.slow
+def test_training_on_simulated_action_units_alone(command, monkeypatch):
+    monkeypatch.setattr(data, "SimulatedAUConfig", lambda: SimulatedAUConfig(subjects=3, micro_clips=2, macro_clips=1))
     metrics, rows = command("--dataset=simulated_au", "--method=joint")
-    assert metrics["data"]["stand_in"], "nobody was filmed: it must not pass for a corpus"
-    assert {row["dataset"] for row in rows} == {"facs_stand_in"}
+    assert metrics["data"]["stand_in"], "simulated clips must be marked as stand-in"
+    assert {row["dataset"] for row in rows} == {"simulated_au_stand_in"}
 
 
-def test_simulated_macro_clips_beside_a_micro_corpus_are_named_so(command, monkeypatch):
-    monkeypatch.setattr(prepare, "FacsConfig", lambda: SimulatedAUConfig(people=3, micro_clips=2, macro_clips=1))
+@pytest.mark.slow
+def test_simulated_macro_clips_are_labelled_as_simulated(command, monkeypatch):
+    monkeypatch.setattr(data, "SimulatedAUConfig", lambda: SimulatedAUConfig(subjects=3, micro_clips=2, macro_clips=1))
     metrics, _ = command("--dataset=smic_vis", "--macro=simulated_au", "--method=joint")
     assert metrics["macro"] == "9 macro clips simulated from action units (simulated_au)"
 
 
-@pytest.mark.parametrize("representation", ["frames"])
-def test_every_shape_of_image_can_be_trained_on(command, representation):
-    method = ("--method=lightman_fo", "--alignment=temporal") if representation == "frames" else ("--method=joint",)
-    flags = (f"--representation={representation}", "--frame_count=3", "--image_side=12")
-    metrics, _ = command("--dataset=smic_vis", *flags, *method)
+@pytest.mark.slow
+def test_training_on_frames(command):
+    flags = ("--representation=frames", "--frame_count=3", "--image_side=12")
+    metrics, _ = command("--dataset=smic_vis", *flags, "--method=lightman_fo", "--alignment=temporal")
     assert metrics["folds"] == SUBJECTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACRO_ALONE)
-def test_every_macro_corpus_stands_beside_a_micro_corpus(command, name):
+def test_training_with_each_macro_corpus(command, name):
     representation = "apex" if name == "fer2013" else "flow"
     flags = (f"--macro={name}", f"--representation={representation}", "--method=lightman_fo")
     metrics, _ = command("--dataset=casme2", *flags)

@@ -1,4 +1,4 @@
-"""Label spaces: the published clip sets by rule and id, shared by micro and macro clips; action units; objective classes."""
+"""Label spaces: published counts, excluded clips, merged emotions, action units and objective classes."""
 
 import dataclasses
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from experiments.cli.config import parse_config
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.action_units import objective_class, parse_action_units
-from lightman_jax.data.corpora.catalog import PROTOCOLS
 from lightman_jax.data.corpora.labels import assign_labels, label_space, published
 from lightman_jax.data.corpora.records import DataError, RawClip, Reading
+from lightman_jax.data.corpora.registry import DATASETS
 from lightman_jax.data.synthetic.faces import SimulatorConfig
 from lightman_jax.data.synthetic.stand_in import write_stand_in
 
@@ -33,29 +33,29 @@ def clip(name, emotion, pool="micro", **more):
         ("dfme", "7", (161, 100, 548, 265, 206, 278, 298)),
     ],
 )
-def test_the_published_counts_follow_from_the_rules(corpus, labels, counts):
+def test_published_counts_follow_from_the_label_rules(corpus, labels, counts):
     assert published(corpus, label_space(labels, (corpus,))).counts == counts
 
 
-def test_the_composite_leaves_out_its_two_clips_by_id_and_nothing_else():
+def test_megc2019_excludes_two_clips_of_casme2_by_id():
     three = label_space("3", ("casme2",))
     assert three.class_of(clip("casme2/sub04/EP12_01f", "disgust")) is None
     assert three.class_of(clip("casme2/sub05/EP09_05f", "disgust")) is None
-    # The surprise that another loader drops in place of the second one belongs to the standard set.
+    # Another loader drops this clip in place of the second one; it belongs to the standard set.
     assert three.class_of(clip("casme2/sub05/EP12_03f", "surprise")) == "surprise"
     assert label_space("5", ("casme2",)).class_of(clip("casme2/sub05/EP09_05f", "disgust")) == "disgust"
     assert label_space("5", ("casme2",)).class_of(clip("casme2/sub24/EP02_07", "disgust")) is None
     assert label_space("own", (), ("disgust",)).class_of(clip("casme2/sub24/EP02_07", "disgust")) == "disgust"
 
 
-def test_fear_and_sadness_count_in_samm_and_not_in_casme2():
+def test_fear_and_sadness_are_negative_in_samm_but_left_out_of_casme2():
     three = label_space("3", ("casme2", "samm"))
     assert three.class_of(clip("samm/006/a", "fear")) == "negative"
     assert three.class_of(clip("casme2/sub01/a", "fear")) is None
     assert three.class_of(clip("samm/006/a", "others")) is None
 
 
-def test_macro_clips_share_the_space_and_what_is_left_out_is_said():
+def test_macro_clips_share_the_classes_and_clips_left_out_are_counted():
     clips = (
         clip("samm/006/a", "anger"),
         clip("ck_plus/S001/b", "happiness", "macro"),
@@ -67,16 +67,18 @@ def test_macro_clips_share_the_space_and_what_is_left_out_is_said():
     assert space.classes == ("negative", "positive", "surprise")
 
 
-def test_objective_classes_come_from_the_table_or_else_from_the_units():
+def test_objective_class_is_read_from_the_table_or_derived_from_the_units():
     space = label_space("objective", ("samm",))
     assert space.class_of(clip("samm/006/a", "anger", objective="III", action_units=(12,))) == "III"
     assert space.class_of(clip("samm/006/a", "anger", action_units=(1, 2))) == "II"
-    assert space.class_of(clip("samm/006/a", "anger", action_units=(1, 2, 4))) is None, "VI and VII are not part of it"
+    assert space.class_of(clip("samm/006/a", "anger", action_units=(1, 2, 4))) is None, (
+        "the label space has classes I to V"
+    )
     assert space.class_of(clip("samm/006/a", "anger")) is None
     assert objective_class((4, 40)) == "IV"
 
 
-def test_one_action_unit_is_a_label_space_of_clips_with_coded_units():
+def test_action_unit_label_space_uses_clips_with_coded_units():
     clips = (
         clip("samm/006/a", "anger", action_units=(4, 12)),
         clip("samm/006/b", "anger", action_units=(1, 2)),
@@ -108,7 +110,7 @@ def test_one_action_unit_is_a_label_space_of_clips_with_coded_units():
         ("4+4", (4,)),
     ],
 )
-def test_action_units_as_annotators_write_them(text, units):
+def test_action_units_are_parsed_from_every_notation(text, units):
     assert parse_action_units(text) == units
 
 
@@ -118,25 +120,25 @@ def test_action_units_as_annotators_write_them(text, units):
         ("6", ("smic",), "choose one of 3, 4, 5, 7, objective, au4"),
         ("au0", ("smic",), "labels 'au0' are unknown"),
         ("au", ("smic",), "labels 'au' are unknown"),
-        ("5", ("smic",), "usual for casme2, samm; for smic choose 3, 4, objective or own"),
+        ("5", ("smic",), "defined for casme2, samm; for smic choose 3, 4, objective or own"),
         ("5", ("casme2", "samm"), "for casme2, samm choose"),
     ],
 )
-def test_spaces_that_do_not_exist_are_named(labels, corpora, text):
+def test_unknown_label_spaces_are_rejected(labels, corpora, text):
     with pytest.raises(DataError, match=text):
         label_space(labels, corpora)
 
 
-def test_a_space_is_frozen():
+def test_label_space_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         label_space("3", ("smic",)).name = "4"
 
 
-def test_megc2018_goes_by_action_units_and_its_stand_in_has_every_class(tmp_path):
+def test_megc2018_uses_objective_classes_and_its_stand_in_has_all_five(tmp_path):
     assert parse_config(["--dataset=megc2018"]).data.label_name == "objective"
     config = SimulatorConfig(subjects=6, micro_clips=2, macro_clips=0, frames=3, side=32)
     reading = read_corpus("megc2018", write_stand_in(tmp_path / "clips", "megc2018", config))
-    labelled, space = assign_labels(reading, "objective", PROTOCOLS["megc2018"].corpora)
+    labelled, space = assign_labels(reading, "objective", DATASETS["megc2018"].corpora)
     assert space.classes == ("I", "II", "III", "IV", "V")
     assert {clip.label for clip in labelled.clips} == {*space.classes}
     assert {clip.corpus for clip in labelled.clips} == {"casme2", "samm"}

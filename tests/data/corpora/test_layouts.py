@@ -1,4 +1,4 @@
-"""Miniature trees of real downloads, with the quirks found in copies of them."""
+"""SMIC trees, the flow release, and published counts."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.catalog import CORPORA, PROTOCOLS
 from lightman_jax.data.corpora.labels import label_space, published
 from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.vision.images import write_image
 from tests.inputs import write_flow_release
 
@@ -27,7 +27,7 @@ def write_smic(root, subjects=("s1", "s02"), prefix="reg_image", start=559740, f
     return root
 
 
-def test_smic_folders_padded_or_not_with_stray_files_and_other_cases(tmp_path):
+def test_smic_accepts_padded_and_upper_case_names_and_ignores_stray_files(tmp_path):
     write_smic(tmp_path / "SMIC_all_cropped" / "HS", subjects=("s1", "S02"))
     clip = tmp_path / "SMIC_all_cropped" / "HS" / "s1" / "micro" / "negative" / "s1_ne_01"
     (clip / "Thumbs.db").write_bytes(b"x")
@@ -44,7 +44,7 @@ def test_smic_folders_padded_or_not_with_stray_files_and_other_cases(tmp_path):
     assert not reading.stand_in
 
 
-def test_cropped_copies_come_before_raw_ones_and_raw_ones_are_found(tmp_path):
+def test_smic_prefers_cropped_copies_to_raw_ones(tmp_path):
     write_smic(tmp_path / "SMIC_all_raw" / "HS", prefix="image")
     assert not read_corpus("smic", tmp_path).clips[0].cropped
     write_smic(tmp_path / "SMIC_all_cropped" / "HS")
@@ -52,7 +52,7 @@ def test_cropped_copies_come_before_raw_ones_and_raw_ones_are_found(tmp_path):
     assert not read_corpus("smic", tmp_path / "SMIC_all_raw" / "HS").clips[0].cropped
 
 
-def test_smic_problems_are_listed_and_the_rest_goes_on(tmp_path):
+def test_smic_lists_problems_and_reads_the_other_clips(tmp_path):
     root = write_smic(tmp_path / "HS")
     (root / "s1" / "micro" / "negative" / "s1_ne_09").mkdir()
     (root / "s1" / "micro" / "happy" / "s1_ha_01").mkdir(parents=True)
@@ -63,23 +63,23 @@ def test_smic_problems_are_listed_and_the_rest_goes_on(tmp_path):
     assert "'happy'" in reasons
 
 
-def test_a_subject_that_the_corpus_does_not_have_is_said_once(tmp_path):
+def test_unknown_subject_is_reported_once(tmp_path):
     write_smic(tmp_path / "HS", subjects=("s1", "s7"))
     reading = read_corpus("smic", tmp_path)
     assert len(reading.clips) == 6
     (problem,) = reading.problems
-    assert "subject s7, who is not known in it" in problem.reason
+    assert "unknown subject s7" in problem.reason
     assert not problem.lost
 
 
-def test_frames_are_ordered_by_number_not_by_name(tmp_path):
+def test_frames_are_sorted_by_number(tmp_path):
     root = write_smic(tmp_path / "HS", start=8)
     clip = next(c for c in read_corpus("smic", tmp_path).clips if c.clip == "smic/s1/s1_ne_01")
     assert [path.stem for path in clip.paths] == [f"reg_image{n}" for n in range(8, 13)]
     assert root.exists()
 
 
-def test_flow_release_with_blanks_in_names_and_any_part_of_it(tmp_path):
+def test_flow_release_accepts_blanks_in_names_and_missing_parts(tmp_path):
     write_flow_release(tmp_path, corpora=("smic", "casme2"))
     assert len(read_corpus("smic", tmp_path).clips) == 18
     both = read_corpus("megc2019", tmp_path)
@@ -89,12 +89,12 @@ def test_flow_release_with_blanks_in_names_and_any_part_of_it(tmp_path):
         path.unlink()
     assert {c.subject.split("/")[0] for c in read_corpus("megc2019", tmp_path).clips} == {"smic"}
     next((tmp_path / "STSNet_whole_norm_u_v_os").glob("s01*")).unlink()
-    assert any("1 listed clips of smic have no picture" in note for note in read_corpus("smic", tmp_path).notes)
+    assert any("1 listed clips of smic have no image" in note for note in read_corpus("smic", tmp_path).notes)
     with pytest.raises(DataError, match=r"holds no clip of CASME II.*Looked for.*found.*ask the Institute"):
         read_corpus("casme2", tmp_path)
 
 
-def test_flow_release_faults_are_named(tmp_path):
+def test_faults_of_the_flow_release_are_reported(tmp_path):
     write_flow_release(tmp_path)
     table = tmp_path / TABLE
     good = table.read_text()
@@ -115,7 +115,7 @@ def test_flow_release_faults_are_named(tmp_path):
         read_corpus("smic", tmp_path)
 
 
-def test_wrong_folders_say_what_was_looked_for_found_and_how_to_get_it(tmp_path):
+def test_wrong_folder_error_lists_expected_and_found_files_and_the_source(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         read_corpus("smic", tmp_path / "nowhere")
     (tmp_path / "holiday.jpg").write_bytes(b"")
@@ -125,12 +125,12 @@ def test_wrong_folders_say_what_was_looked_for_found_and_how_to_get_it(tmp_path)
         read_corpus("smic", tmp_path)
 
 
-def test_catalog_adds_up_to_the_composite():
+def test_published_counts_of_the_corpora_add_up_to_the_composites():
     space = label_space("3", ("smic",))
-    known = [published(name, space) for name in PROTOCOLS["megc2019"].corpora]
+    known = [published(name, space) for name in DATASETS["megc2019"].corpora]
     assert [k.counts for k in known] == [(70, 51, 43), (88, 32, 25), (92, 26, 15)]
     assert [k.subjects for k in known] == [16, 24, 28]
-    objective = [published(name, label_space("objective", ())) for name in PROTOCOLS["megc2018"].corpora]
+    objective = [published(name, label_space("objective", ())) for name in DATASETS["megc2018"].corpora]
     assert [sum(k.counts) for k in objective] == [185, 68]
     assert sum(k.subjects for k in objective) == 47
     assert {name: CORPORA[name].clips for name in ("casme2", "samm", "casme3", "mmew", "dfme", "ck_plus")} == {
@@ -143,10 +143,8 @@ def test_catalog_adds_up_to_the_composite():
     }
 
 
-@pytest.mark.skipif(
-    not os.environ.get("LIGHTMAN_FLOW"), reason="LIGHTMAN_FLOW names no folder of the real flow release"
-)
-def test_the_real_release_has_the_published_counts():
+@pytest.mark.skipif(not os.environ.get("LIGHTMAN_FLOW"), reason="LIGHTMAN_FLOW is not the folder of the flow release")
+def test_real_flow_release_has_the_published_counts():
     reading = read_corpus("megc2019", Path(os.environ["LIGHTMAN_FLOW"]))
     assert not reading.problems
     for name in {clip.subject.split("/")[0] for clip in reading.clips}:

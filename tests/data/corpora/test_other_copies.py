@@ -1,4 +1,4 @@
-"""Other people's copies of the same corpora: other spellings, nesting, table formats and stray files, read without a change."""
+"""Other copies of the corpora: different spellings, nesting, table formats and stray files are read unchanged."""
 
 import csv
 import shutil
@@ -11,13 +11,13 @@ import xlwt
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.vision.images import write_image
 
-PICTURE = np.full((12, 12, 3), 90, np.uint8)
+IMAGE = np.full((12, 12, 3), 90, np.uint8)
 
 
 def frames(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        write_image(folder / name, PICTURE)
+        write_image(folder / name, IMAGE)
 
 
 def xlsx(path, rows, sheet="data"):
@@ -35,7 +35,7 @@ def clips(name, folder):
     return {(clip.pool, clip.clip): clip for clip in reading.clips}
 
 
-def test_casme2_raw_with_more_frames_than_the_movement_and_a_cleaned_csv(tmp_path):
+def test_casme2_raw_frames_with_a_csv_table(tmp_path):
     frames(tmp_path / "CASME2-RAW" / "CASME2-RAW" / "sub01" / "EP02_01f", [f"img{n}.jpg" for n in range(1, 40)])
     frames(tmp_path / "CASME2-RAW" / "CASME2-RAW" / "Sub09" / "EP09f", [f"img{n}.jpg" for n in range(1, 30)])
     with (tmp_path / "CASME2-coding-updated.csv").open("w", newline="") as file:
@@ -53,7 +53,7 @@ def test_casme2_raw_with_more_frames_than_the_movement_and_a_cleaned_csv(tmp_pat
     assert read_corpus("casme2", tmp_path / "CASME2-RAW" / "..").clips
 
 
-def test_casme2_cropped_comes_before_the_selected_frames(tmp_path):
+def test_casme2_prefers_cropped_to_selected_frames(tmp_path):
     for folder, prefix in (("CASME2_RAW_selected", "img"), ("Cropped", "reg_img")):
         frames(tmp_path / folder / "sub01" / "EP02_01f", [f"{prefix}{n}.jpg" for n in range(10, 20)])
     xlsx(
@@ -78,7 +78,7 @@ def test_casme2_cropped_comes_before_the_selected_frames(tmp_path):
     assert clip.action_units == (4,)
 
 
-def test_casme_from_an_old_spreadsheet_with_a_stray_thumbs(tmp_path):
+def test_casme_with_an_xls_table_and_a_stray_file(tmp_path):
     frames(tmp_path / "Cropped" / "sub20" / "EP12_03", [f"reg_EP12_03-{n:03d}.jpg" for n in range(98, 110)])
     (tmp_path / "Cropped" / "sub20" / "EP12_03" / "Thumbs.db").write_bytes(b"x")
     book = xlwt.Workbook()
@@ -93,7 +93,7 @@ def test_casme_from_an_old_spreadsheet_with_a_stray_thumbs(tmp_path):
     assert clip.emotion == "tense"
 
 
-def test_samm_with_a_longer_preamble_four_digit_frames_and_another_file_name(tmp_path):
+def test_samm_with_a_longer_preamble_and_four_digit_frames(tmp_path):
     frames(tmp_path / "SAMM" / "SAMM" / "011" / "011_2_1", [f"011_{n:04d}.jpg" for n in range(500, 520)])
     header = [
         "Subject",
@@ -116,7 +116,7 @@ def test_samm_with_a_longer_preamble_four_digit_frames_and_another_file_name(tmp
 
 @pytest.mark.parametrize("space", ["SMIC-E_raw image", "SMIC_E_raw_image"])
 @pytest.mark.parametrize(("nested", "first"), [(True, 1000), (False, 1)])
-def test_smic_e_in_every_spelling_and_numbered_anew(tmp_path, space, nested, first):
+def test_smic_e_in_every_spelling_and_with_renumbered_images(tmp_path, space, nested, first):
     root = tmp_path / space / "HS_long" / "SMIC-HS-E" / ("HS" if nested else ".")
     frames(root / "s3" / "s3_po_02", [f"image{n}.jpg" for n in range(first, first + 60)])
     frames(tmp_path / space / "VIS_long" / "SMIC-VIS-E" / "s03" / "s03_po_02", ["image1.jpg", "image2.jpg"])
@@ -128,7 +128,7 @@ def test_smic_e_in_every_spelling_and_numbered_anew(tmp_path, space, nested, fir
     assert (clip.numbers[0], clip.apex, clip.numbers[-1]) == (first + 10, 10, first + 30)
 
 
-def test_mmew_with_a_subject_level_and_stills(tmp_path):
+def test_mmew_with_subject_folders_and_stills(tmp_path):
     frames(tmp_path / "S03" / "happiness" / "S03-01-002", [f"{n}.jpg" for n in range(1, 20)])
     frames(tmp_path / "Macro_Expression" / "S03" / "repression", ["S03-05-001.jpg"])
     rows = [
@@ -152,7 +152,7 @@ def test_mmew_with_a_subject_level_and_stills(tmp_path):
     assert micro.subject == macro.subject
 
 
-def test_casme3_second_release_of_cut_clips_and_capital_letters(tmp_path):
+def test_casme3_second_release_with_cut_clips_and_capital_letters(tmp_path):
     frames(tmp_path / "Part_A_ME_clip" / "frame" / "spNo.1_J_355", [f"{n}.jpg" for n in range(355, 366)])
     frames(tmp_path / "Part_A_ME_clip" / "depth" / "spNo.1_J_355", ["355.png"])
     rows = [["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion", "Expression type"]]
@@ -163,7 +163,7 @@ def test_casme3_second_release_of_cut_clips_and_capital_letters(tmp_path):
     assert (clip.emotion, clip.objective, clip.action_units) == ("others", "IV", (4, 10))
 
 
-def test_casme_squared_with_keys_in_other_columns_and_an_updated_name(tmp_path):
+def test_casme_squared_with_keys_in_other_columns(tmp_path):
     frames(tmp_path / "rawpic" / "s16" / "16_0505funnyinnovations", [f"img{n:05d}.jpg" for n in range(1, 90)])
     book = openpyxl.Workbook()
     book.active.append([2, "funny_4", 20, 25, 30, "12", "positive", "macro-expression", "happiness"])
@@ -176,7 +176,7 @@ def test_casme_squared_with_keys_in_other_columns_and_an_updated_name(tmp_path):
     assert found["micro", "casme_squared/s16/funny_5_41"].numbers[-1] == 48
 
 
-def test_oulu_in_a_doubled_folder_and_only_infrared(tmp_path):
+def test_oulu_casia_in_a_nested_folder_with_infrared_only(tmp_path):
     frames(
         tmp_path / "B_OriginalImg" / "B_OriginalImg" / "OriginalImg" / "NI" / "Weak" / "P001" / "Anger",
         ["000.jpeg", "001.jpeg"],
@@ -186,7 +186,7 @@ def test_oulu_in_a_doubled_folder_and_only_infrared(tmp_path):
     assert any("NI Weak" in note for note in read_corpus("oulu_casia", tmp_path).notes)
 
 
-def test_ck_plus_with_empty_emotion_folders_and_trees_in_folders_of_their_own(tmp_path):
+def test_ck_plus_with_empty_emotion_folders_in_separate_trees(tmp_path):
     for sequence in ("001", "002"):
         frames(
             tmp_path / "images" / "cohn-kanade-images" / "S010" / sequence,
@@ -199,9 +199,9 @@ def test_ck_plus_with_empty_emotion_folders_and_trees_in_folders_of_their_own(tm
     assert [clip.emotion for clip in found.values()] == ["", "surprise"]
 
 
-def test_the_composite_from_three_raw_downloads_in_one_folder(tmp_path):
-    test_casme2_cropped_comes_before_the_selected_frames(make(tmp_path / "data" / "CASME II"))
-    test_samm_with_a_longer_preamble_four_digit_frames_and_another_file_name(make(tmp_path / "data" / "SAMM"))
+def test_megc2019_from_three_raw_downloads_in_one_folder(tmp_path):
+    test_casme2_prefers_cropped_to_selected_frames(make(tmp_path / "data" / "CASME II"))
+    test_samm_with_a_longer_preamble_and_four_digit_frames(make(tmp_path / "data" / "SAMM"))
     frames(
         tmp_path / "data" / "SMIC" / "SMIC_all_raw" / "HS" / "s01" / "micro" / "negative" / "s01_ne_01",
         ["image1.bmp", "image2.bmp"],

@@ -1,4 +1,4 @@
-"""The check of a download: every fault named with its place, what was expected, what was found and what to do; the rest goes on."""
+"""The check of a download: every fault is listed with its place, what was expected, what was found and a remedy."""
 
 import dataclasses
 import json
@@ -34,6 +34,7 @@ def check(folder, out, name="dfme", *flags):
             f"--dataset={name}",
             f"--data_dir={folder}",
             f"--data_cache={out}",
+            "--workers=1",
             "--check",
             f"--out={out / 'check.json'}",
             *flags,
@@ -51,7 +52,7 @@ def clip(dfme, row):
     return dfme / "training" / f"sub{row[0]:04d}_{row[1]:02d}"
 
 
-def test_twelve_planted_faults_are_all_listed_by_one_command(dfme, tmp_path, capsys):
+def test_one_command_lists_twelve_different_faults(dfme, tmp_path, capsys):
     table = dfme / "training_full_with_AU.xlsx"
 
     def plant(sheet):
@@ -78,21 +79,21 @@ def test_twelve_planted_faults_are_all_listed_by_one_command(dfme, tmp_path, cap
 
     status, found = check(dfme, tmp_path / "out")
     assert status == 1
-    assert {path: path.read_bytes() for path in before} == before, "a check changes nothing"
+    assert {path: path.read_bytes() for path in before} == before, "a check must not change files"
     listed = {problem["where"].split(", sheet Sheet1, ")[-1]: problem for problem in found["problems"]}
     text = "\n".join(f"{p['where']}|{p['expected']}|{p['found']}|{p['remedy']}" for p in found["problems"])
     for fault in (
         "an apex frame|none",
         "an onset before the offset|onset 6, apex 3, offset 0",
-        "pictures to the offset 60",
+        "images to the offset 60",
         "'hapiness'",
-        "a rate of 200, 300, 500 pictures a second|30000",
+        "200, 300 or 500 frames per second|30000",
         "clip dfme/sub0001/sub0001_06 a second time",
         "a column for action units|the columns Subject",
-        "00003.png|a picture|4 bytes that OpenCV cannot decode",
-        "00002.png|coloured pictures as the 6 others|1 grey",
-        "sub0002_03|pictures|an empty folder",
-        "sub0099_01|a row in the table for every folder of pictures|a folder that no row names",
+        "00003.png|an image|4 bytes that OpenCV cannot decode",
+        "00002.png|coloured images as the 6 others|1 grey",
+        "sub0002_03|images|an empty folder",
+        "sub0099_01|a row in the table for every folder of images|a folder without a row",
         "a folder sub0002_05|none of that name",
     ):
         assert fault in text, fault
@@ -102,12 +103,13 @@ def test_twelve_planted_faults_are_all_listed_by_one_command(dfme, tmp_path, cap
     assert "problems" in printed
     assert "clips can be used" in printed
     clean = {c for c in found["clips_per_subject"] if c.startswith("dfme/sub0003")}
-    assert clean, "the rest goes on"
+    assert clean, "the other clips are checked"
 
 
-def test_the_rest_is_prepared_and_the_status_says_that_something_is_missing(dfme, tmp_path):
+@pytest.mark.slow
+def test_the_other_clips_are_prepared_and_the_exit_status_is_1(dfme, tmp_path):
     (clip(dfme, (1, 1)) / "00003.png").write_bytes(b"")
-    flags = ["--dataset=dfme", f"--data_dir={dfme}", f"--data_cache={tmp_path / 's'}"]
+    flags = ["--dataset=dfme", f"--data_dir={dfme}", f"--data_cache={tmp_path / 's'}", "--workers=1"]
     assert prepare.main(flags) == 1
     manifest = json.loads(next((tmp_path / "s").glob("dfme_stand_in-*/manifest.json")).read_text())
     assert manifest["clips"] == {"micro": 23}
@@ -139,7 +141,7 @@ def test_a_table_that_cannot_be_read_is_named(dfme, tmp_path, capsys, kind):
     assert "Traceback" not in error
 
 
-def test_links_in_a_loop_blanks_letters_and_second_copies_do_no_harm(dfme, tmp_path):
+def test_cyclic_links_blanks_non_ascii_letters_and_second_copies_are_read(dfme, tmp_path):
     root = tmp_path / "my data é 数据"
     root.mkdir()
     shutil.move(dfme, root / "dfme copy")
@@ -161,7 +163,7 @@ def test_two_trees_of_a_corpus_are_not_mixed(tmp_path):
     assert any("other copies are not used" in note for note in reading.notes)
 
 
-def test_the_same_pictures_under_two_names_are_used_once(dfme, tmp_path):
+def test_identical_clips_under_two_names_are_used_once(dfme, tmp_path):
     shutil.rmtree(clip(dfme, (3, 1)))
     shutil.copytree(clip(dfme, (2, 1)), clip(dfme, (3, 1)))
     status, found = check(dfme, tmp_path / "out")
@@ -170,7 +172,7 @@ def test_the_same_pictures_under_two_names_are_used_once(dfme, tmp_path):
     assert copy["where"] == "dfme/sub0003/sub0003_01"
 
 
-def test_corrections_apply_only_where_the_old_value_stands(tmp_path):
+def test_a_correction_applies_only_to_the_old_value_it_names(tmp_path):
     tree = stand_in(tmp_path / "casme2", "casme2")
     name = "casme2/sub01/EP02_03f"
     right = Correction(name, "apex", "", "52", "a test")
@@ -180,7 +182,7 @@ def test_corrections_apply_only_where_the_old_value_stands(tmp_path):
     assert corrected.numbers[corrected.apex] == 52
     assert reading.corrections[0] == "casme2/sub01/EP02_01f: onset is 47, not '1'; correction not applied"
     assert reading.corrections[1] == f"{name}: apex missing -> 52 a test"
-    table = tmp_path / "repairs.csv"
+    table = tmp_path / "corrections.csv"
     table.write_text("clip,field,old,new,source\n" + f"{name},apex,,52,a test\n")
     assert read_corrections(table) == (right,)
     table.write_text("clip,field,old,new,source\nx,colour,1,2,me\n")
@@ -188,7 +190,7 @@ def test_corrections_apply_only_where_the_old_value_stands(tmp_path):
         read_corrections(table)
 
 
-def test_counts_that_differ_from_the_published_ones_are_said(tmp_path):
+def test_counts_that_differ_from_the_published_ones_are_reported(tmp_path):
     (stand_in(tmp_path / "casme2", "casme2") / "STAND_IN.txt").unlink()
     status, found = check(tmp_path / "casme2", tmp_path / "out", "casme2")
     assert status == 0
@@ -211,5 +213,5 @@ def test_the_header_is_found_below_notes_and_under_other_names(tmp_path):
         ("06", "b", 12),
     ]
     path.write_text("Subject;Filename;Onset\n1;a;x7\n")
-    with pytest.raises(ValueError, match="onset is 'x7', no number"):
+    with pytest.raises(ValueError, match="onset is 'x7', not a number"):
         read_table(path, ("subject", "clip"), ("onset",)).rows[0].number("onset")

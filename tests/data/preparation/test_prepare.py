@@ -1,9 +1,8 @@
-"""The preparation keeps its word: killed and resumed, changed, on a full or locked disk; nothing half-written counts as whole."""
+"""The prepare command: results are reused, interruptions and full disks leave no partial files, and failures are reported."""
 
 import dataclasses
 import errno
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -19,8 +18,6 @@ import tensorflow_datasets as tfds
 
 from experiments import prepare
 from lightman_jax import files
-from lightman_jax.data.corpora.records import RawClip
-from lightman_jax.data.preparation import clip_cache as store
 from lightman_jax.data.preparation import prepare as preparation
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 
@@ -51,8 +48,9 @@ def count_computed(monkeypatch):
     return computed
 
 
-def test_what_was_done_is_taken_up_and_what_has_changed_is_done_anew(tree, tmp_path, monkeypatch, capsys):
-    data_cache = tmp_path / "shards"
+@pytest.mark.slow
+def test_unchanged_clips_are_reused_and_changed_ones_are_prepared_again(tree, tmp_path, monkeypatch, capsys):
+    data_cache = tmp_path / "cache"
     computed = count_computed(monkeypatch)
     assert call(tree, data_cache) == 0
     assert len(computed) == 9
@@ -60,19 +58,18 @@ def test_what_was_done_is_taken_up_and_what_has_changed_is_done_anew(tree, tmp_p
     assert len(computed) == 9
     assert "prepared before" in capsys.readouterr().out
     changed = next((tree / "CASME2_RAW_selected" / "sub02").iterdir())
-    picture = next(changed.glob("*.jpg"))
-    os.utime(picture, (1, 1))
+    os.utime(next(changed.glob("*.jpg")), (1, 1))
     assert call(tree, data_cache) == 0
-    assert len(computed) == 10, "one changed clip costs one clip"
+    assert len(computed) == 10, "a changed clip is computed alone"
     assert call(tree, data_cache, "--image_side=20") == 0
     assert len(computed) == 19
     assert len(prepared(data_cache)) == 3
     example = tfds.builder_from_directory(prepared(data_cache)[0]).as_data_source()["micro"][0]
-    assert {"image", "label", "clip", "subject", "emotion", "action_units", "apex", "rate", "face"} == set(example)
+    assert {"image", "label", "clip", "subject", "emotion", "action_units", "apex", "fps", "face"} == set(example)
 
 
-def test_an_interrupted_preparation_goes_on_where_it_stopped(tree, tmp_path, monkeypatch):
-    data_cache = tmp_path / "shards"
+def test_an_interrupted_preparation_resumes(tree, tmp_path, monkeypatch):
+    data_cache = tmp_path / "cache"
     original = preparation.motion_image
     done = []
 
@@ -94,7 +91,8 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(tree, tmp_path, mon
     assert not [path for path in data_cache.iterdir() if path.name.startswith(".")]
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_shards(tree, tmp_path):
+@pytest.mark.slow
+def test_a_killed_preparation_resumes_to_the_same_files(tree, tmp_path):
     command = [sys.executable, "-m", "experiments.prepare", "--dataset=casme2", f"--data_dir={tree}", "--workers=1"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert call(tree, whole) == 0
@@ -114,8 +112,9 @@ def test_killed_at_any_moment_it_ends_with_the_same_shards(tree, tmp_path):
     assert records[0] == records[1]
 
 
-def test_a_damaged_intermediate_result_is_made_again(tree, tmp_path, monkeypatch):
-    data_cache = tmp_path / "shards"
+@pytest.mark.slow
+def test_a_damaged_cached_image_is_computed_again(tree, tmp_path, monkeypatch):
+    data_cache = tmp_path / "cache"
     assert call(tree, data_cache) == 0
     first = sorted((data_cache / "clips").glob("*.motion"))[0]
     first.write_bytes(first.read_bytes()[:100])
@@ -125,19 +124,20 @@ def test_a_damaged_intermediate_result_is_made_again(tree, tmp_path, monkeypatch
     assert len(computed) == 1
 
 
-def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(tree, tmp_path, monkeypatch, capsys):
+def test_a_disk_that_is_too_small_is_reported_before_any_computation(tree, tmp_path, monkeypatch, capsys):
     class Usage(NamedTuple):
         free: int
 
     computed = count_computed(monkeypatch)
     monkeypatch.setattr(files.shutil, "disk_usage", lambda path: Usage(1 << 20))
-    assert call(tree, tmp_path / "shards") == 2
+    assert call(tree, tmp_path / "cache") == 2
     assert not computed
     assert re.search(r"disk is full: [\d,]+ bytes are needed, 1,048,576 are free", capsys.readouterr().err)
 
 
-def test_a_disk_that_fills_up_leaves_nothing_half_written(tree, tmp_path, monkeypatch, capsys):
-    data_cache = tmp_path / "shards"
+@pytest.mark.slow
+def test_a_disk_that_fills_up_leaves_no_partial_files(tree, tmp_path, monkeypatch, capsys):
+    data_cache = tmp_path / "cache"
     original = os.fsync
     calls = []
 
@@ -150,46 +150,28 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(tree, tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", failing)
         assert call(tree, data_cache) == 2
-    told = capsys.readouterr().err
-    assert re.search(r"disk is full: [\d,]+ bytes are needed, [\d,]+ are free: '.*/clips/\w+", told)
-    assert told.splitlines()[-1].startswith("python -m experiments.prepare --dataset=casme2")
+    error = capsys.readouterr().err
+    assert re.search(r"disk is full: [\d,]+ bytes are needed, [\d,]+ are free: '.*/clips/\w+", error)
+    assert error.splitlines()[-1].startswith("python -m experiments.prepare --dataset=casme2")
     assert not prepared(data_cache)
     assert not list(data_cache.rglob(".*"))
     assert call(tree, data_cache) == 0
 
 
-def test_a_target_that_cannot_be_written_is_named(tree, tmp_path, capsys):
+def test_a_folder_that_cannot_be_written_is_named(tree, tmp_path, capsys):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert call(tree, blocked / "shards") == 2
+    assert call(tree, blocked / "cache") == 2
     assert "--data_cache" in capsys.readouterr().err
 
 
-def slow_digest(clip, factor):
-    if clip.clip.endswith("7"):
-        raise ValueError("seven")
-    return len(clip.clip) * factor, multiprocessing.current_process().name
-
-
-def test_processes_share_the_clips_and_one_failure_ends_nothing():
-    clips = [RawClip(f"c/s/{n}", "c/s", "micro", "frames", (Path("x"),)) for n in range(30)]
-    seen = []
-    results = dict(store.each_clip(slow_digest, clips, 2, workers=2, on_progress=lambda done, total: seen.append(done)))
-    assert sorted(results) == list(range(30))
-    assert seen == list(range(1, 31))
-    failed = [index for index, result in results.items() if isinstance(result, Exception)]
-    assert failed == [7, 17, 27]
-    assert results[3][0] == 10
-    assert {result[1] for index, result in results.items() if index not in failed} != {"MainProcess"}
-
-
-def test_a_table_of_ones_own_takes_films_and_single_pictures(tmp_path):
+def test_a_user_table_takes_videos_and_lists_its_faults(tmp_path):
     cv2 = pytest.importorskip("cv2")
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (64, 64, 3)).astype(np.uint8) for _ in range(3)]
     video = cv2.VideoWriter(str(tmp_path / "f.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 64))
     if not video.isOpened():
-        pytest.skip("this OpenCV writes no films")
+        pytest.skip("this OpenCV cannot write videos")
     for frame in (*frames, *frames):
         video.write(frame)
     video.release()
@@ -200,24 +182,24 @@ def test_a_table_of_ones_own_takes_films_and_single_pictures(tmp_path):
         "c,3,sad,,,,nothing.avi,\n"
         "d,4,sad,5,1,2,f.avi,\n"
     )
-    data_cache = tmp_path / "shards"
+    data_cache = tmp_path / "cache"
     assert prepare.main(["--dataset=table", f"--data_dir={tmp_path}", f"--data_cache={data_cache}"]) == 1
     manifest = json.loads(next(data_cache.glob("table-*/manifest.json")).read_text())
     text = " ".join(f"{p['where']} {p['expected']} {p['found']}" for p in manifest["problems"])
     assert manifest["clips"] == {"micro": 1}
     assert manifest["classes"] == ["happiness", "sadness"]
-    short = "table/2/b: f.avi a film of 50 frames or more 6 frames"
+    short = "table/2/b: f.avi a video of 50 frames or more 6 frames"
     for fault in ("aplex", short, "nothing.avi none of that name", "apex 1, offset 2"):
         assert fault in text, fault
 
 
-def test_a_film_whose_frames_are_damaged_is_left_out_of_the_shards_and_of_the_sheet(tmp_path, capsys):
+def test_a_video_with_damaged_frames_is_left_out_of_the_data_and_of_the_contact_sheet(tmp_path, capsys):
     cv2 = pytest.importorskip("cv2")
     rng = np.random.default_rng(0)
     for name in "ab":
         video = cv2.VideoWriter(str(tmp_path / f"{name}.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (64, 64))
         if not video.isOpened():
-            pytest.skip("this OpenCV writes no films")
+            pytest.skip("this OpenCV cannot write videos")
         for _ in range(6):
             video.write(rng.integers(0, 255, (64, 64, 3)).astype(np.uint8))
         video.release()
@@ -226,50 +208,9 @@ def test_a_film_whose_frames_are_damaged_is_left_out_of_the_shards_and_of_the_sh
     (tmp_path / "a.avi").write_bytes(content[:start] + bytes(end - start) + content[end:])
     rows = ["clip,subject,label,onset,offset,path,box", *(f"{n},{n},happy,1,6,{n}.avi,0 0 64" for n in "ab")]
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    data_cache = tmp_path / "shards"
+    data_cache = tmp_path / "cache"
     assert prepare.main(["--dataset=table", f"--data_dir={tmp_path}", f"--data_cache={data_cache}"]) == 1
     manifest = json.loads(next(data_cache.glob("table-*/manifest.json")).read_text())
     assert manifest["clips"] == {"micro": 1}
     assert [problem["where"] for problem in manifest["problems"]] == ["table/a/a"]
     assert list(data_cache.glob("table-*.png"))
-
-
-ABANDONED = """
-import os, signal, sys, time
-from pathlib import Path
-from lightman_jax.data.corpora.records import RawClip
-from lightman_jax.data.preparation.clip_cache import each_clip
-
-
-def note(clip, folder):
-    (folder / str(os.getpid())).touch()
-    time.sleep(0.2)
-
-
-if __name__ == "__main__":
-    clips = [RawClip(f"c/s/{n}", "c/s", "micro", "frames", (Path("x"),)) for n in range(30)]
-    for _ in each_clip(note, clips, Path(sys.argv[1]), workers=2):
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def is_alive(process):
-    try:
-        # Where nothing waits for orphans an ended one stays in the table as a zombie.
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return Path("/proc").is_dir() is False and files._runs(process)
-
-
-def test_workers_of_a_killed_process_end_as_well(tmp_path):
-    (tmp_path / "abandoned.py").write_text(ABANDONED)
-    (tmp_path / "workers").mkdir()
-    command = [sys.executable, str(tmp_path / "abandoned.py"), str(tmp_path / "workers")]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[3], stderr=subprocess.DEVNULL, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 30
-    workers = [int(path.name) for path in (tmp_path / "workers").iterdir()]
-    assert workers
-    while any(is_alive(worker) for worker in workers):
-        assert time.monotonic() < deadline, "a worker outlives its parent"
-        time.sleep(0.05)

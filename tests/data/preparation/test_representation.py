@@ -1,4 +1,4 @@
-"""Faces and motion: analytic fields, signs, colour order, a real face."""
+"""Motion images: analytic flow fields, signs, colour order, a real face, and every representation."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,13 @@ import skimage.data
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import MotionConfig, motion_image
-from lightman_jax.data.synthetic.faces import SimulatorConfig, action_unit_field, subject_clips
+from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
+from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.faces import crop_face, face_box
-from lightman_jax.data.vision.footage import read_pictures
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image, write_image
 from lightman_jax.data.vision.optical_flow import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
+from lightman_jax.data.vision.video import read_clip_images
 
 
 def texture(side=96, seed=0):
@@ -39,7 +40,7 @@ def test_flow_finds_a_known_shift_with_its_sign(shift):
     np.testing.assert_allclose(np.median(flow[20:-20, 20:-20], axis=(0, 1)), shift, atol=0.15)
 
 
-def test_motion_image_of_frames_keeps_pixels_of_motion_and_takes_the_middle_frame(tmp_path):
+def test_flow_of_a_clip_is_in_pixels_of_the_face_up_to_the_middle_frame(tmp_path):
     image = texture()
     paths = []
     for row, amount in enumerate((0.0, 1.0, 3.0, 1.0, 0.0)):
@@ -54,7 +55,7 @@ def test_motion_image_of_frames_keeps_pixels_of_motion_and_takes_the_middle_fram
     assert abs(np.median(result.image[..., 1])) < 0.2
 
 
-def test_pictures_are_red_green_blue_and_broken_ones_are_named(tmp_path):
+def test_images_are_red_green_blue_and_broken_ones_are_named(tmp_path):
     image = np.zeros((28, 28, 3), np.uint8)
     image[..., 0], image[..., 1], image[..., 2] = 10, 20, 30
     write_image(tmp_path / "a .png", image)
@@ -62,7 +63,7 @@ def test_pictures_are_red_green_blue_and_broken_ones_are_named(tmp_path):
     clip = RawClip("c", "s", "micro", "flow", (tmp_path / "a .png",))
     np.testing.assert_array_equal(motion_image(clip, MotionConfig()).image[0, 0], [10, 20, 30])
     (tmp_path / "b.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"b\.png is no picture"):
+    with pytest.raises(ValueError, match=r"b\.png is not an image"):
         read_image(tmp_path / "b.png")
     write_image(tmp_path / "c.png", np.zeros((30, 28, 3), np.uint8))
     with pytest.raises(ValueError, match="30x28 pixels; the release has 28x28"):
@@ -73,7 +74,7 @@ def test_a_real_face_is_found_and_a_wall_falls_back_to_the_centre():
     photograph = skimage.data.astronaut()
     box = face_box(photograph, cropped=False)
     assert box.finder == "cascade"
-    # The face lies around row 115, column 222 of this public-domain picture.
+    # The face lies around row 115, column 222 of this public-domain image.
     assert box.top < 115 < box.top + box.side
     assert box.left < 222 < box.left + box.side
     assert crop_face(photograph, box, 64).shape == (64, 64, 3)
@@ -94,6 +95,7 @@ def write_clip(folder, frames, numbers=None, **more):
 @pytest.mark.parametrize(
     ("method", "least", "error"), [("farneback", 0.85, 0.18), ("dis", 0.55, 0.30), ("tvl1", 0.75, 0.20)]
 )
+@pytest.mark.slow
 def test_flow_methods_recover_known_movements_of_a_real_face(method, least, error):
     face = resize_image(grey_image(skimage.data.astronaut()[5:215, 120:330]), 128, 128)
     rng, shares, errors = np.random.default_rng(0), [], []
@@ -111,9 +113,10 @@ def test_flow_methods_recover_known_movements_of_a_real_face(method, least, erro
     assert method in FLOW_METHODS
 
 
+@pytest.mark.slow
 def test_the_spotter_finds_the_apex_of_micro_movements_under_drift_and_flicker():
     config = SimulatorConfig(frames=25, micro_clips=1, macro_clips=0, apex_spread=0.3, flicker=1.0, seed=11)
-    clips = [clip for person in range(4) for clip in subject_clips(person, config)]
+    clips = [clip for subject in range(4) for clip in subject_clips(subject, config)]
     off = [abs(spot_apex([grey_image(frame) for frame in clip.frames]) - clip.apex) for clip in clips]
     assert np.median(off) <= 2
     assert np.median(off) < np.median([abs(middle_apex(25) - clip.apex) for clip in clips])
@@ -150,7 +153,7 @@ def test_frames_are_interpolated_in_time_so_that_a_dropped_one_leaves_no_jump(tm
     np.testing.assert_allclose(images[1], images[0], atol=1e-5)
 
 
-def test_magnification_multiplies_what_moves_and_leaves_the_onset():
+def test_magnification_multiplies_the_change_and_keeps_the_onset():
     base = grey_image(texture())
     moved = np.clip(base.astype(int) + 8, 0, 255).astype(np.uint8)
     onset, apex = magnify_motion((base, moved), 5.0)
@@ -159,10 +162,10 @@ def test_magnification_multiplies_what_moves_and_leaves_the_onset():
     np.testing.assert_allclose(apex[inside].astype(int) - base[inside], 40, atol=3)
 
 
-def test_a_single_picture_gives_the_apex_and_says_so_otherwise(tmp_path):
+def test_a_single_image_gives_the_apex_representation_only(tmp_path):
     clip = write_clip(tmp_path / "still", [texture()])
     assert motion_image(clip, MotionConfig(representation="apex")).image.shape == (28, 28, 1)
-    with pytest.raises(ValueError, match="a single picture has no flow; choose --representation=apex"):
+    with pytest.raises(ValueError, match="a single image has no flow; choose --representation=apex"):
         motion_image(clip, MotionConfig())
 
 
@@ -174,11 +177,11 @@ def test_stills_in_a_table_are_found_by_their_line(tmp_path):
     (tmp_path / "fer2013.csv").write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
     reading = read_corpus("fer2013", tmp_path)
     assert [problem.where for problem in reading.problems] == ["fer2013.csv line 5"]
-    values = [read_pictures(clip, (0,))[0][0, 0, 0] for clip in reading.clips]
+    values = [read_clip_images(clip, (0,))[0][0, 0, 0] for clip in reading.clips]
     assert values == [10, 20, 30]
 
 
-def test_given_boxes_win_and_stay_inside_the_picture():
+def test_a_given_face_box_is_used_and_clipped_to_the_image():
     photograph = skimage.data.astronaut()
     assert face_box(photograph, cropped=False, given=(10, 20, 200)) == (10, 20, 200, "given")
     assert face_box(photograph, cropped=False, given=(-9, 490, 100)) == (0, 412, 100, "given")

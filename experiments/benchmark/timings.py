@@ -1,0 +1,132 @@
+"""Timings of one outer gradient by the package, PyTorch and plain JAX, after a comparison of their gradients."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.benchmark.measure import compile_call, difference, interleaved
+from experiments.benchmark.plain_jax import PlainForm
+from experiments.benchmark.plain_jax import make_gradient as plain_gradient
+from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
+from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
+from lightman_jax.meta.inner_loop import TaskMapping
+from lightman_jax.networks.convolution import ConvForm, Precision
+
+PRODUCT, LOOP = "lightman_jax", "PyTorch loop"
+_TORCH_FORMS = {LOOP: "autograd_loop", "torch.func": "functional_vmap"}
+_CHECKED = Setting(side=28, width=32, way=3, support=6, query=6, inner_steps=2, tasks=2)
+
+Row = dict[str, Any]
+Contenders = dict[str, Callable[[], Any]]
+
+
+def compare_gradients(torch: bool) -> dict[str, float]:
+    """Relative difference of each contender's gradient from that of the package, in float64."""
+    with jax.enable_x64(True):
+        params, tasks = draw_work(_CHECKED, dtype=np.float64)
+        own = jax.jit(make_gradient(_CHECKED, network_of(_CHECKED), task_mesh()))(params, tasks)
+        forms: tuple[PlainForm, ...] = ("vmap", "vmap_unrolled", "scan")
+        found = {f"plain JAX, {form}": jax.jit(plain_gradient(_CHECKED, form))(params, tasks) for form in forms}
+        if torch:
+            from experiments.benchmark import torch_peers
+
+            inputs = torch_peers.from_numpy(params, tasks)
+            for name, form in _TORCH_FORMS.items():
+                found[name] = torch_peers.to_numpy(getattr(torch_peers, form)(_CHECKED)(*inputs))
+    return {name: difference(gradient, own) for name, gradient in found.items()}
+
+
+def time_updates(rounds: int, torch: bool) -> list[Row]:
+    """Outer gradients of all settings, and adaptation with prediction."""
+    works = {f"{name}, second order": SETTINGS[name] for name in SETTINGS}
+    works["a, first order"] = dataclasses.replace(SETTINGS["a"], first_order=True)
+    rows: list[Row] = []
+    for work, setting in works.items():
+        contenders = {PRODUCT: _product_call(setting)} | _torch_calls(torch, {LOOP: "autograd_loop"}, setting)
+        rows += _timed(work, contenders, rounds, gigaflop(setting))
+    setting = SETTINGS["a"]
+    contenders = {PRODUCT: compile_call(make_prediction(setting, network_of(setting), task_mesh()), setting).call}
+    contenders |= _torch_calls(torch, {LOOP: "prediction_loop"}, setting)
+    return rows + _timed("a, adapt and predict", contenders, rounds, None)
+
+
+def time_formulations(torch: bool) -> list[Row]:
+    """Setting a in other formulations; some take many seconds per call, so there are two rounds."""
+    setting = SETTINGS["a"]
+    names: dict[PlainForm, str] = {
+        "vmap": "plain JAX, vmap over tasks",
+        "vmap_unrolled": "plain JAX, vmap, steps unrolled",
+        "scan": "plain JAX, one task at a time",
+    }
+    contenders = {PRODUCT: _product_call(setting)}
+    contenders |= {name: compile_call(plain_gradient(setting, form), setting).call for form, name in names.items()}
+    contenders |= _torch_calls(
+        torch, {LOOP: "autograd_loop", "torch.func, vmap over tasks": "functional_vmap"}, setting
+    )
+    return _timed("a, other formulations", contenders, 2, gigaflop(setting))
+
+
+def time_precisions(rounds: int) -> list[Row]:
+    """Setting a by precision, form of the convolutions and task mapping, against the defaults."""
+    setting = SETTINGS["a"]
+    contenders = {PRODUCT: _product_call(setting)}
+    exact = contenders[PRODUCT]()
+    errors: dict[str, float] = {}
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    forms: tuple[ConvForm, ...] = ("closed", "tiled")
+    mappings: tuple[TaskMapping, ...] = ("scan", "vmap")
+    # On a CPU, vmap over tasks is timed among the other formulations.
+    mappings = mappings[:1] if jax.default_backend() == "cpu" else mappings
+    for precision in precisions:
+        for form in forms:
+            for mapping in mappings:
+                name = f"{precision}, {form}, tasks by {mapping}"
+                call = _product_call(setting, task_mapping=mapping, precision=precision, conv_form=form)
+                contenders[name], errors[name] = call, difference(call(), exact)
+    rows = _timed("a, forms and precisions", contenders, rounds, gigaflop(setting))
+    for row in rows:
+        if row["contender"] in errors:
+            row["gradient_error"] = errors[row["contender"]]
+    return rows
+
+
+def _product_call(setting: Setting, *, task_mapping: TaskMapping = "auto", **network: Any) -> Callable[[], Any]:
+    gradient = make_gradient(setting, network_of(setting, **network), task_mesh(), task_mapping=task_mapping)
+    return compile_call(gradient, setting).call
+
+
+def _torch_calls(torch: bool, forms: dict[str, str], setting: Setting) -> Contenders:
+    """Calls of functions of `torch_peers`, which wait for the result; none without PyTorch."""
+    if not torch:
+        return {}
+    from experiments.benchmark import torch_peers
+
+    inputs = torch_peers.from_numpy(*draw_work(setting))
+
+    def call_of(function: Callable[..., Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            result = function(*inputs)
+            torch_peers.wait()
+            return result
+
+        return call
+
+    return {name: call_of(getattr(torch_peers, form)(setting)) for name, form in forms.items()}
+
+
+def _timed(work: str, contenders: Contenders, rounds: int, flop: float | None) -> list[Row]:
+    timings = interleaved(contenders, rounds)
+    rows: list[Row] = []
+    for name, timing in timings.items():
+        row: Row = {"work": work, "contender": name, "seconds": timing.median, "rounds": rounds}
+        if flop is not None:
+            row["gigaflop_per_second"] = flop / timing.median
+        if LOOP in timings:
+            row["speed_up"] = timing.speed_up(timings[LOOP])
+        if name != PRODUCT:
+            row["lightman_jax_speed_up"] = timings[PRODUCT].speed_up(timing)
+        rows.append(row)
+    return rows

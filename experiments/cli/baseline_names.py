@@ -1,0 +1,31 @@
+"""Names that `--baselines` takes."""
+
+from lightman_jax.meta.methods import METHODS
+
+CLASSICAL_BASELINES = ("majority", "knn", "linear_svm", "rbf_svm", "perceptron")
+NETWORK_BASELINES = ("ststnet", "offapexnet", "joint")
+META_BASELINES = tuple(name for name in METHODS if name not in NETWORK_BASELINES)
+BASELINES = (*CLASSICAL_BASELINES, *NETWORK_BASELINES, *META_BASELINES)
+
+# The default omits the two slow ones: OFF-ApexNet has 2.7 million parameters and trains ten times as long as the default network.
+_DEFAULT = ("majority", "knn", "linear_svm", "rbf_svm", "ststnet", "joint")
+_SETS = {"default": _DEFAULT, "meta": META_BASELINES, "all": BASELINES, "none": ()}
+
+
+def chosen_baselines(names: str) -> list[str]:
+    """Names of a comma-separated list, in which `default`, `meta`, `all` and `none` stand for sets of baselines.
+
+    Raises:
+      ValueError: an unknown name.
+
+    >>> chosen_baselines("knn,joint")
+    ['knn', 'joint']
+    """
+    found: dict[str, None] = {}
+    for name in (part.strip() for part in names.split(",")):
+        if name not in _SETS and name not in BASELINES:
+            raise ValueError(
+                f"baseline {name!r} is unknown; choose {', '.join(_SETS)}, or some of {','.join(BASELINES)}"
+            )
+        found |= dict.fromkeys(_SETS.get(name, (name,)))
+    return list(found)

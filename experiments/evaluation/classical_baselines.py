@@ -1,0 +1,119 @@
+"""Classical baselines from scikit-learn, fitted to a fold's training clips and their mirror images.
+
+Flow is centred and scaled as in the run; a prediction is the mean over a clip and its mirror image.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+
+from lightman_jax.preprocessing import Scaling, mirror_flow, scale_flow
+from lightman_jax.training.folds import Fold
+from lightman_jax.types import ClipSet
+
+
+def _rbf(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Equals `SVC(kernel="rbf", gamma="scale")`, computed as one matrix product, which is a hundred times as fast."""
+    return np.asarray(rbf_kernel(x, y, gamma=1 / (y.shape[1] * y.var())))
+
+
+# Choice: costs and neighbours as is common in the field; none was tuned on a test subject.
+CLASSICAL: dict[str, Callable[[int], Any]] = {
+    "majority": lambda _: DummyClassifier(strategy="prior"),
+    "knn": lambda _: KNeighborsClassifier(n_neighbors=5),
+    "linear_svm": lambda _: SVC(kernel=linear_kernel, C=1e-3, class_weight="balanced"),
+    "rbf_svm": lambda _: SVC(kernel=_rbf, C=1.0, class_weight="balanced"),
+    "perceptron": lambda seed: MLPClassifier((64,), alpha=1.0, early_stopping=False, max_iter=30, random_state=seed),
+}
+"""Name -> factory `seed -> classifier`; only `perceptron` depends on the seed."""
+
+_SEEDED = frozenset({"perceptron"})
+
+
+class FoldPrediction(NamedTuple):
+    """Probabilities `[t, N]` of a fold's test clips under one seed."""
+
+    fold: Fold
+    seed: int
+    probabilities: NDArray[np.float32]
+
+
+def fit_classical(
+    name: str, micro: ClipSet, folds: Sequence[Fold], seeds: Sequence[int], scaling: Scaling
+) -> Iterator[FoldPrediction]:
+    """Fit a classical baseline in every fold and predict the fold's test clips.
+
+    Args:
+      name: key of `CLASSICAL`.
+      micro: clips of the protocol.
+      folds: training and test clips.
+      seeds: of the run; a deterministic baseline is fitted once and its prediction repeated.
+      scaling: of the run; its statistics come from the fold's training clips alone.
+    """
+    fitted: dict[str, NDArray[np.float32]] = {}
+    for seed in seeds:
+        for fold in folds:
+            if name in _SEEDED or fold.name not in fitted:
+                fitted[fold.name] = fit_one(name, micro, fold, seed, scaling).predict(micro.image)
+            yield FoldPrediction(fold, seed, fitted[fold.name])
+
+
+class FittedBaseline(NamedTuple):
+    """A classical baseline fitted to a fold's training clips."""
+
+    classifier: Any
+    fold: Fold
+    scaling: Scaling
+    classes: int
+
+    def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities `[t, N]` of the fold's test clips, from the images `[n, H, W, C]` of all clips of the protocol."""
+        views = _views(images, self.fold, self.fold.test, self.scaling)
+        scores = np.mean([_scores(self.classifier, view, self.classes) for view in views], axis=0)
+        # A class without a training clip in the fold has score -inf and is never predicted.
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def fit_one(name: str, micro: ClipSet, fold: Fold, seed: int, scaling: Scaling) -> FittedBaseline:
+    """Fit a classical baseline to a fold's training clips and their mirror images; arguments as `fit_classical`."""
+    classifier, train = CLASSICAL[name](seed), np.flatnonzero(fold.train)
+    with warnings.catch_warnings():
+        # The number of steps is fixed, whether or not the loss has converged.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        classifier.fit(np.concatenate(_views(micro.image, fold, train, scaling)), np.tile(micro.label[train], 2))
+    return FittedBaseline(classifier, fold, scaling, len(micro.classes))
+
+
+def _views(
+    images: NDArray[np.float32], fold: Fold, rows: NDArray[np.int64], scaling: Scaling
+) -> list[NDArray[np.float32]]:
+    """Rows of the images, scaled by the fold's statistics and flattened, and their mirror images."""
+    needed = fold.train | np.isin(np.arange(len(images)), rows)
+    scaled = scale_flow(jnp.asarray(images[needed]), scaling=scaling, train=jnp.asarray(fold.train[needed]))
+    place = np.searchsorted(np.flatnonzero(needed), rows)
+    # Rows are selected in NumPy: JAX would compile one program per number of rows.
+    return [np.asarray(view)[place].reshape(len(rows), -1) for view in (scaled, mirror_flow(scaled))]
+
+
+def _scores(classifier: Any, clips: NDArray[np.float32], classes: int) -> NDArray[np.float64]:
+    """`[t, N]` log probabilities, or one-vs-rest decision values of an SVM."""
+    found = np.full((len(clips), classes), -np.inf)
+    if hasattr(classifier, "decision_function"):
+        values = classifier.decision_function(clips)
+        # For two classes there is one column, positive for the second class.
+        values = np.stack([-values, values], axis=1) if values.ndim == 1 else values
+    else:
+        values = np.log(np.maximum(classifier.predict_proba(clips), 1e-9))
+    found[:, classifier.classes_] = values
+    return found

@@ -1,0 +1,177 @@
+"""The data of a run: read or simulate the clips, assign labels, check every file, and prepare them once."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from experiments.cli.config import DataConfig
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.corrections import Correction, read_corrections
+from lightman_jax.data.corpora.labels import assign_labels
+from lightman_jax.data.corpora.records import DataError, Problem, Reading
+from lightman_jax.data.corpora.registry import CORPORA, DATASETS
+from lightman_jax.data.preparation.check import Check, check_reading
+from lightman_jax.data.preparation.clip_cache import ClipCache
+from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX, read_manifest
+from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
+from lightman_jax.data.preparation.representation import is_still
+from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
+from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
+from lightman_jax.data.synthetic.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
+from lightman_jax.files import require_space
+
+Log = Callable[[str], None]
+
+_MAX_LISTED = 5
+
+
+def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Check:
+    """Read the corpora, assign labels, and check every file.
+
+    Args:
+      config: data and labels.
+      log: prints one line per phase, and per tenth of a long phase.
+      workers: number of processes; None starts one per core.
+
+    Raises:
+      DataError: the corpus is not found, or its tables cannot be read.
+      OSError: the cache folder cannot be written.
+    """
+    corrections = read_corrections(Path(config.corrections).expanduser()) if config.corrections else ()
+    reading = _read(config.dataset, config.data_dir, config, corrections, log)
+    if config.dataset == SIMULATED_AU:
+        reading = dataclasses.replace(reading, stand_in=True)
+    if config.macro:
+        reading = _with_macro(reading, _read(config.macro, config.macro_dir, config, corrections, log))
+    corpora = DATASETS[config.dataset].corpora
+    reading, space = assign_labels(_without_stills(reading, config), config.label_name, corpora)
+    log(f"data: checking {len(reading.clips)} clips of {reading.root}")
+    progress = _log_tenths(log, "data: checked clip")
+    return check_reading(reading, space, _clip_cache(config), workers=workers, on_progress=progress)
+
+
+def prepare_checked(config: DataConfig, check: Check, log: Log, workers: int | None = None) -> Path:
+    """Prepare checked clips, unless the same files have been prepared before with the same settings.
+
+    Args:
+      config: data and settings of the motion images.
+      check: from `check_data`.
+      log: prints one line per phase, and per tenth of a long phase.
+      workers: number of processes; None starts one per core.
+
+    Returns:
+      The prepared folder, for `lightman_jax.data.preparation.load.load_clips`.
+
+    Raises:
+      DataError: no clip can be prepared.
+      OSError: the cache folder cannot be written, or its disk is too small.
+    """
+    name = config.dataset + (STAND_IN_SUFFIX if check.reading.stand_in else "")
+    folder = _data_cache(config) / f"{name}-{source_fingerprint(check.reading, check.space, config.motion)}"
+    count = len(check.reading.clips)
+    if folder.exists():
+        try:
+            read_manifest(folder)
+            log(f"data: {count} clips prepared before, in {folder}")
+            return folder
+        except DataError as error:
+            log(f"data: prepared again: {str(error).split('; remove')[0]}")
+    log(f"data: preparing {count} clips in {folder}")
+    prepare_clips(
+        check,
+        folder,
+        dataset=config.dataset,
+        config=config.motion,
+        cache=_clip_cache(config),
+        workers=workers,
+        on_progress=_log_tenths(log, "data: clip"),
+    )
+    return folder
+
+
+def refuse_bad_clips(config: DataConfig, problems: Sequence[Problem], root: Path, usable: int) -> None:
+    """Refuse data with unusable clips, unless `skip_bad_clips` is set.
+
+    Raises:
+      DataError: there are some.
+    """
+    lost = [problem for problem in problems if problem.lost]
+    if lost and not config.skip_bad_clips:
+        listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in lost[:_MAX_LISTED])
+        more = f"; and {len(lost) - _MAX_LISTED} more" if len(lost) > _MAX_LISTED else ""
+        raise DataError(
+            f"{len(lost)} clips or rows of {root} cannot be used: {listed}{more}. The other {usable} are prepared. "
+            "python -m experiments.prepare with the same flags lists all; repair them, or add --skip_bad_clips to run without them"
+        )
+
+
+def _data_cache(config: DataConfig) -> Path:
+    return Path(config.data_cache).expanduser()
+
+
+def _clip_cache(config: DataConfig) -> ClipCache:
+    return ClipCache(_data_cache(config) / "clips")
+
+
+def _read(
+    dataset: str, data_dir: str | None, config: DataConfig, corrections: Sequence[Correction], log: Log
+) -> Reading:
+    if dataset == SIMULATED_AU:
+        return simulated_au_reading(SimulatedAUConfig())
+    folder = Path(data_dir).expanduser() if data_dir else _make_stand_in(dataset, _data_cache(config), log)
+    return read_corpus(dataset, folder, corrections)
+
+
+def _make_stand_in(dataset: str, data_cache: Path, log: Log) -> Path:
+    """The folder of a dataset's stand-in clips, written if it does not exist."""
+    config = stand_in_config(dataset)
+    folder = data_cache / f"{dataset}{STAND_IN_SUFFIX}-clips-{stand_in_fingerprint(dataset, config)}"
+    if not folder.is_dir():
+        require_space(folder, stand_in_size(dataset, config))
+        title = (DATASETS.get(dataset) or CORPORA[dataset]).title
+        log(f"data: writing invented stand-in clips of {title} to {folder}")
+        write_stand_in(folder, dataset, config, on_progress=_log_tenths(log, "data: invented subject"))
+    return folder
+
+
+def _without_stills(reading: Reading, config: DataConfig) -> Reading:
+    """Leave out single images that cannot give the representation."""
+    moving = tuple(clip for clip in reading.clips if config.motion.representation == "apex" or not is_still(clip))
+    stills = len(reading.clips) - len(moving)
+    if not stills:
+        return reading
+    note = (
+        f"{stills} single images are left out: they have no {config.motion.representation}, only --representation=apex"
+    )
+    return dataclasses.replace(reading, clips=moving, notes=(*reading.notes, note))
+
+
+def _with_macro(micro: Reading, macro: Reading) -> Reading:
+    """The micro clips of one reading and the macro clips of another."""
+    replaced = sum(clip.pool == "macro" for clip in micro.clips)
+    note = (f"{replaced} macro clips of {micro.layout} are left out: --macro gives another corpus",) if replaced else ()
+    return dataclasses.replace(
+        micro,
+        layout=f"{micro.layout}+{macro.layout}",
+        clips=tuple(
+            [clip for clip in micro.clips if clip.pool == "micro"]
+            + [clip for clip in macro.clips if clip.pool == "macro"]
+        ),
+        problems=(*micro.problems, *macro.problems),
+        notes=(*micro.notes, *note, *macro.notes, f"macro clips from {macro.root}"),
+        corrections=(*micro.corrections, *macro.corrections),
+        stand_in=micro.stand_in or macro.stand_in,
+    )
+
+
+def _log_tenths(log: Log, what: str) -> Callable[[int, int], None]:
+    """A progress callback that prints each tenth, with the remaining time."""
+    started = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        if done * 10 // total != (done - 1) * 10 // total:
+            left = (time.monotonic() - started) * (total - done) / done
+            log(f"{what} {done}/{total}" + (f", {left:.0f} s to go" if left >= 1 else ""))
+
+    return progress

@@ -1,0 +1,111 @@
+"""Protocols without labelled test clips: train, predict the held-out clips, compare with baselines, score."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from experiments.evaluation.baselines import run_baselines
+from experiments.evaluation.cross_validation import Trained, predict_jobs, train_jobs
+from experiments.evaluation.plan import PlannedRun
+from experiments.evaluation.run_result import RunResult
+from experiments.evaluation.scores import read_predictions, score_predictions, write_predictions
+from lightman_jax.model.card import ModelCard
+from lightman_jax.model.checkpoint import save_params
+from lightman_jax.preprocessing import training_mean_square
+from lightman_jax.training.cross_validation import TrainedFold
+
+
+class Evaluated(NamedTuple):
+    """The result of a run, and its trained jobs for figures; protocols with labelled test clips return no jobs."""
+
+    result: RunResult
+    jobs: Sequence[TrainedFold] = ()
+
+
+def evaluate_held_out(
+    run: PlannedRun, held_out: str, workdir: Path, console: Console, summary_writer: Any = None
+) -> Evaluated:
+    """Train every job, predict its test clips, and score the pooled predictions.
+
+    Writes `folds/`, `predictions.csv`, `baselines/NAME.csv` and `checkpoints/seed_*` into the workdir.
+
+    Args:
+      run: data, folds and settings.
+      held_out: what a fold holds out, in one word.
+      workdir: folder of the run.
+      console: for progress.
+      summary_writer: TensorBoard writer, or None.
+
+    Raises:
+      FloatingPointError: a training diverged.
+      OSError: the workdir cannot be written.
+    """
+    config, work = run.config, run.work
+    trained = train_jobs(work, config.trained, workdir, console, summary_writer)
+    if trained.cached:
+        console.print(
+            f"{trained.cached} of {len(trained.jobs)} trainings are taken from {workdir / 'folds'}: nothing they depend on has changed"
+        )
+    console.print(f"trained in {trained.seconds:.0f} s, of which {trained.compile_seconds:.0f} s were spent compiling")
+    rows = predict_jobs(work, trained.jobs, config.trained)
+    write_predictions(workdir / "predictions.csv", rows, work.micro.classes)
+    baselines = run_baselines(work, config, workdir, console)
+    result = dataclasses.replace(_scored(run, held_out, workdir, trained), baselines=baselines)
+    per_seed = len(work.folds) * work.ensemble_size
+    for index, seed in enumerate(work.seeds):
+        jobs = list(trained.jobs[index * per_seed : (index + 1) * per_seed])
+        _save_checkpoint(workdir / "checkpoints" / f"seed_{seed}", run, jobs)
+    return Evaluated(result, trained.jobs)
+
+
+def _scored(run: PlannedRun, held_out: str, workdir: Path, trained: Trained) -> RunResult:
+    """Scores of the table as written, so that the file and the scores cannot disagree."""
+    rows, classes = read_predictions(workdir / "predictions.csv")
+    rule = (
+        f"leave-one-{held_out}-out; {run.config.train.steps} steps fixed in advance; no adaptation to the test {held_out}; "
+        f"mean over {run.work.ensemble_size} training(s)"
+    )
+    return dataclasses.replace(
+        run.result(rule),
+        scores=score_predictions(rows, classes, run.plan.folds_expected),
+        training_seconds=round(trained.seconds, 1),
+        compile_seconds=round(trained.compile_seconds, 1),
+    )
+
+
+def _save_checkpoint(folder: Path, run: PlannedRun, jobs: Sequence[TrainedFold]) -> None:
+    """All networks of one seed as one checkpoint."""
+    config, manifest, micro = run.config, run.prepared.manifest, run.prepared.micro
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[job.params for job in jobs])
+    # With fold_rms a test clip is divided by the root mean square of the fold's training clips, which prediction needs again.
+    mean_square = (
+        [
+            np.asarray(training_mean_square(jnp.asarray(micro.image), jnp.asarray(job.fold.train))).tolist()
+            for job in jobs
+        ]
+        if config.train.scaling == "fold_rms"
+        else []
+    )
+    card = ModelCard(
+        classes=micro.classes,
+        image_shape=micro.image.shape[1:],
+        method=config.method_name,
+        folds=tuple(job.fold.name for job in jobs),
+        dataset=manifest.dataset,
+        stand_in=manifest.stand_in,
+        origin=manifest.origin,
+        motion=dataclasses.asdict(config.data.motion),
+        flow=manifest.flow,
+        scaling=config.train.scaling,
+        network=dataclasses.asdict(config.train.network),
+        steps=config.train.steps,
+        adapt_steps=config.adapt_steps,
+        mean_square=tuple(mean_square),
+    )
+    save_params(folder, config.train.steps, stacked, card.to_json())

@@ -1,0 +1,68 @@
+"""What a run will do, fixed before training: its data, its folds and seeds, and what the complete protocol would have in addition."""
+
+from typing import NamedTuple
+
+from experiments.cli.config import RunConfig
+from experiments.evaluation.cross_validation import Work
+from experiments.evaluation.run_result import DataSource, RunResult
+from lightman_jax.data.preparation.load import Prepared
+from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX
+from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
+from lightman_jax.training.folds import Fold
+
+
+class Plan(NamedTuple):
+    """The folds of a protocol.
+
+    Attributes:
+      title: the protocol and its data, for tables and figures.
+      folds: splits into training and test clips.
+      folds_expected: folds of the complete protocol.
+      missing: parts of the complete protocol that the data lack, in words.
+    """
+
+    title: str
+    folds: list[Fold]
+    folds_expected: int
+    missing: list[str]
+
+
+class PlannedRun(NamedTuple):
+    """Settings, prepared data, folds, and the training work of a run."""
+
+    config: RunConfig
+    prepared: Prepared
+    plan: Plan
+    work: Work
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the clips are invented."""
+        return self.prepared.manifest.stand_in
+
+    @property
+    def macro_text(self) -> str:
+        """Number and origin of the macro clips, in words."""
+        macro, gain = self.prepared.macro, self.config.train.macro_gain
+        if macro is None:
+            return f"none in the data; pseudo-macro clips tanh({gain:g} x) of each fold's own training clips"
+        if {name.removesuffix(STAND_IN_SUFFIX) for name in macro.dataset} == {SIMULATED_AU}:
+            return f"{len(macro)} macro clips simulated from action units ({SIMULATED_AU})"
+        return f"{len(macro)} invented macro clips" if self.stand_in else f"{len(macro)} real macro clips of the data"
+
+    def result(self, rule: str) -> RunResult:
+        """The result of this run before it is scored.
+
+        Args:
+          rule: how test clips are predicted, in words.
+        """
+        manifest = self.prepared.manifest
+        return RunResult(
+            data=DataSource(manifest.dataset, manifest.stand_in, manifest.origin),
+            method=self.config.method_name,
+            protocol=self.config.protocol,
+            title=self.plan.title,
+            macro=self.macro_text,
+            missing=tuple(self.plan.missing),
+            rule=rule,
+        )

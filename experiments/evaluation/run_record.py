@@ -1,0 +1,130 @@
+"""What a run writes about itself before it starts: `config.json` (settings and data) and `environment.json` (the machine)."""
+
+import dataclasses
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.cli.config import RunConfig
+from experiments.cli.flags import ConfigError
+from experiments.evaluation.records import as_json, from_json, read_json, write_json
+from lightman_jax.data.preparation.load import Prepared
+from lightman_jax.data.preparation.parallel import cpu_cores
+
+_PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "chex", "numpy"),
+    *("orbax-checkpoint", "tensorflow-datasets", "opencv-python"),
+)
+# The location of a run, its baselines and the processes that share the work do not make it another run.
+_NOT_STORED = ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", "processes", "process_id")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """The content of `config.json`.
+
+    Attributes:
+      data: dataset, stand-in mark, origin, digests of the prepared files, clip counts and face sources.
+      seeds: seeds of the run.
+      settings: the settings as given, without those of `RunConfig` that do not change the results.
+      trained: the training settings with the changes of the method.
+    """
+
+    data: dict[str, Any]
+    seeds: tuple[int, ...]
+    settings: dict[str, Any]
+    trained: dict[str, Any]
+
+
+def read_run(workdir: Path) -> tuple[RunConfig, RunRecord]:
+    """Settings of a run, and the whole of its `config.json`; settings that are not stored have their defaults.
+
+    Raises:
+      ValueError: the file is damaged, holds a setting that is unknown or ill-typed, or was written by another version.
+      OSError: the file cannot be read.
+    """
+    path = workdir / "config.json"
+    content = read_json(path)
+    try:
+        record = from_json(RunRecord, content)
+    except ConfigError as error:
+        raise ValueError(f"{path} is not the settings of a run: {error}") from error
+    return from_json(RunConfig, record.settings), record
+
+
+def claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
+    """Write `config.json`, unless the folder holds the results of another run.
+
+    Raises:
+      ConfigError: it does, or the file is damaged.
+    """
+    settings = as_json(config)
+    for name in _NOT_STORED:
+        settings.pop(name)
+    settings["data"].pop("data_cache")
+    manifest = prepared.manifest
+    data = {name: getattr(manifest, name) for name in ("dataset", "stand_in", "origin", "shards", "clips", "faces")}
+    record = RunRecord(data, tuple(seeds), settings, as_json(config.trained))
+    path = workdir / "config.json"
+    if not path.exists():
+        write_json(path, as_json(record))
+        return
+    try:
+        stored = read_json(path)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error}), so it is unknown whose results {workdir} holds; if they are this run's, remove that "
+            "file and repeat the command, else choose another --workdir"
+        ) from error
+    if stored != as_json(record):
+        raise ConfigError(
+            f"{path} belongs to a run with other settings or data ({_difference(stored, as_json(record))}); choose another "
+            "--workdir, or remove that folder"
+        )
+
+
+def _difference(stored: Any, new: Any, name: str = "") -> str:
+    """The first difference between two JSON values, in words."""
+    if isinstance(stored, dict) and isinstance(new, dict):
+        absent = "nothing"
+        key = min(key for key in stored.keys() | new.keys() if stored.get(key, absent) != new.get(key, absent))
+        return _difference(stored.get(key, absent), new.get(key, absent), f"{name}.{key}" if name else key)
+    short = [text if len(text) < 60 else f"{text[:57]}..." for text in (repr(stored), repr(new))]
+    return f"{name} is {short[0]} there and {short[1]} here"
+
+
+def write_environment(workdir: Path, config: RunConfig, dataset: str) -> None:
+    """Write `environment.json`: the data, the command, the machine, its devices, the cache folder and the package versions."""
+    environment = {
+        "data": dataset,
+        "command": " ".join(sys.argv),
+        "data_cache": config.data.data_cache,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": cpu_cores(),
+        "backend": jax.default_backend(),
+        "devices": [str(device) for device in jax.devices()],
+        "packages": {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)},
+    }
+    write_json(workdir / "environment.json", environment)
+
+
+def stored_data_cache(workdir: Path) -> str | None:
+    """The cache folder that a run has used, from its `environment.json`; None if there is no such record."""
+    try:
+        found = read_json(workdir / "environment.json").get("data_cache")
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""Contact sheet of prepared clips: faces, flow, strain and every other representation, to inspect before training."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from matplotlib.colors import hsv_to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from experiments.reporting.figures import save_figure
+from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.preparation.representation import MotionConfig, Representation, is_still, motion_image
+from lightman_jax.data.vision.faces import crop_face, face_box
+from lightman_jax.data.vision.video import read_clip_images
+
+_MAX_SHOWN_FRAMES = 3
+
+
+def save_contact_sheet(path: Path, clips: Sequence[RawClip], config: MotionConfig, origin: str) -> bool:
+    """Draw a micro and a macro clip of one subject: onset, apex, flow as colour, strain, and the other representations.
+
+    Args:
+      path: image file to write; its folder must exist.
+      clips: the prepared clips; a subject with clips of both pools is preferred.
+      config: settings of the prepared images; their representation is printed in bold.
+      origin: origin of the clips, printed at the top.
+
+    Returns:
+      False if no clip has frames to show, as in the public flow release.
+    """
+    chosen, rows = [], []
+    for clip in _choose(clips):
+        # Frames that the prepared representation did not need may be damaged.
+        with contextlib.suppress(ValueError, OSError):
+            rows.append(_panels(clip, config))
+            chosen.append(clip)
+    if not chosen:
+        return False
+    columns = max(len(row) for row in rows)
+    figure = Figure(figsize=(1.75 * columns, 2.2 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for panels, line, clip in zip(rows, axes, chosen, strict=True):
+        for panel in line:
+            panel.axis("off")
+        for panel, (title, image, limits) in zip(line, panels, strict=False):
+            panel.imshow(image, cmap="gray", vmin=limits[0], vmax=limits[1])
+            panel.set_title(
+                title, fontsize=8, fontweight="bold" if title.startswith(config.representation) else "normal"
+            )
+        label = f"{clip.pool}: {clip.clip}, {clip.emotion or '-'}, units {'+'.join(map(str, clip.action_units)) or '-'}"
+        # In the layout the long text would widen its column.
+        line[0].text(0, 1.2, label, transform=line[0].transAxes, fontsize=9).set_in_layout(False)
+    figure.suptitle(f"{origin}. Shows faces: obey the licence of the corpus", fontsize=9)
+    save_figure(path, figure, dpi=110)
+    return True
+
+
+def _choose(clips: Sequence[RawClip]) -> list[RawClip]:
+    shown = [c for c in clips if c.kind in ("frames", "video") and not is_still(c)]
+    pools = {pool: [clip for clip in shown if clip.pool == pool] for pool in ("micro", "macro")}
+    both = {clip.subject for clip in pools["micro"]} & {clip.subject for clip in pools["macro"]}
+    chosen = []
+    for clips in pools.values():
+        own = [clip for clip in clips if clip.subject == min(both)] if both else clips
+        chosen += own[:1]
+    if len(chosen) == 2:
+        # The same emotion in both rows, for comparison.
+        same = [c for c in pools["macro"] if (c.subject, c.emotion) == (chosen[1].subject, chosen[0].emotion)]
+        chosen[1:] = same[:1] or chosen[1:]
+    return chosen
+
+
+def _panels(clip: RawClip, config: MotionConfig) -> list[tuple[str, NDArray, tuple[float, float]]]:
+    one = {
+        name: motion_image(clip, dataclasses.replace(config, representation=name, image_side=config.face_side))
+        for name in _ALL
+    }
+    onset, apex = read_clip_images(clip, (0, one["flow"].apex))
+    box = face_box(onset, cropped=clip.cropped, given=clip.box)
+    faces = [crop_face(frame, box, config.face_side) for frame in (onset, apex)]
+    flow = one["flow"].image
+    peak = float(np.hypot(flow[..., 0], flow[..., 1]).max())
+    panels = [
+        ("onset", faces[0], (0.0, 255.0)),
+        (f"apex ({one['flow'].apex_from})", faces[1], (0.0, 255.0)),
+        (f"flow, up to {peak:.1f} px", flow_colours(flow[..., :2]), (0.0, 1.0)),
+        ("strain", flow[..., 2], (0.0, float(flow[..., 2].max()) or 1.0)),
+    ]
+    for name in ("difference", "dynamic"):
+        image = one[name].image[..., 0]
+        limit = float(np.abs(image).max()) or 1.0
+        panels.append((name, image, (-limit, limit)))
+    frames = one["frames"].image[..., 0]
+    places = np.linspace(0, len(frames) - 1, _MAX_SHOWN_FRAMES).round().astype(int)
+    return panels + [(f"frames {place + 1}/{len(frames)}", frames[place], (0.0, 1.0)) for place in places]
+
+
+_ALL: Sequence[Representation] = get_args(Representation)
+
+
+def flow_colours(flow: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Colours of a flow field: direction as hue (right is red, down yellow-green), magnitude as saturation on white."""
+    magnitude = np.hypot(flow[..., 0], flow[..., 1])
+    hue = (np.arctan2(flow[..., 1], flow[..., 0]) / (2 * np.pi)) % 1
+    return hsv_to_rgb(np.dstack([hue, magnitude / max(float(magnitude.max()), 1e-9), np.ones_like(hue)]))

@@ -1,0 +1,40 @@
+"""Table of the check of a download: clips by class and subject, deviations, problems, notes and corrections."""
+
+from rich.console import Console
+from rich.table import Table
+
+from lightman_jax.data.preparation.check import Check
+
+_MAX_LISTED = 40
+
+
+def print_check(console: Console, check: Check) -> None:
+    """Print counts, problems, notes and corrections."""
+    reading, classes = check.reading, check.space.classes
+    invented = " (INVENTED STAND-IN CLIPS)" if reading.stand_in else ""
+    console.print(
+        f"layout {reading.layout} in {reading.root}{invented}; {len(classes)} classes, --labels={check.space.name}"
+    )
+    columns = ("corpus", "pool", "clips", *classes, "subjects", "deviates from the published numbers")
+    counts = Table(*columns, title="Found")
+    for count in check.counts:
+        numbers = [sum(count.found.values()), *(count.found[name] for name in classes), count.subjects]
+        deviation = "" if reading.stand_in else count.deviation or ("no" if count.published else "unknown")
+        counts.add_row(count.title, count.pool, *map(str, numbers), deviation)
+    console.print(counts)
+    if reading.problems:
+        title = f"{len(reading.problems)} problems"
+        problems = Table("where", "expected", "found", "remedy", title=title, show_lines=True)
+        for problem in sorted(reading.problems, key=lambda problem: not problem.lost)[:_MAX_LISTED]:
+            problems.add_row(problem.where, problem.expected, problem.found, problem.remedy)
+        console.print(problems)
+        if len(reading.problems) > _MAX_LISTED:
+            console.print(f"and {len(reading.problems) - _MAX_LISTED} more; --check writes all to a JSON file")
+    for note in reading.notes:
+        console.print(f"note: {note}")
+    for correction in reading.corrections:
+        console.print(f"correction: {correction}")
+    total, lost = len(reading.clips), len(check.lost)
+    console.print(
+        f"{total} clips can be used; {lost} clips or rows cannot" if lost else f"all {total} clips can be used"
+    )

@@ -1,0 +1,147 @@
+"""`Corpus`: facts, label rules and reader of one corpus; every corpus file defines one or more."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from lightman_jax.data.corpora.corrections import Correction
+from lightman_jax.data.corpora.records import Pool, Reading
+from lightman_jax.data.corpora.trees import folders, name_key
+
+BASIC_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+
+ASK_OULU = "ask the University of Oulu (Center for Machine Vision and Signal Analysis) for it; a signed form is needed"
+ASK_CAS = "ask the Institute of Psychology of the Chinese Academy of Sciences (casme.psych.ac.cn) for it; a signed form is needed"
+
+_EMOTION_ALIASES = {
+    "happy": "happiness",
+    "amusement": "happiness",
+    "joy": "happiness",
+    "sad": "sadness",
+    "angry": "anger",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "surprised": "surprise",
+    "other": "others",
+    "tension": "tense",
+}
+
+
+class Published(NamedTuple):
+    """Published numbers of a corpus in one label space: clips of each class, and subjects; None if unknown."""
+
+    counts: tuple[int, ...] | None
+    subjects: int | None
+
+
+class Exclusion(NamedTuple):
+    """A clip that some label spaces leave out.
+
+    Attributes:
+      clip: `subject/clip`.
+      label_spaces: their names.
+      counted_as: the class in which the published counts of the corpus include the clip; empty if they do not.
+    """
+
+    clip: str
+    label_spaces: tuple[str, ...]
+    counted_as: str = ""
+
+
+class Source(NamedTuple):
+    """Arguments of a reader: the given folder, the tree found below it, the corpus, and corrections of its tables."""
+
+    data_dir: Path
+    tree: Path
+    corpus: "Corpus"
+    corrections: tuple[Correction, ...] = ()
+
+    def clip_folders(self) -> dict[tuple[str, str], Path]:
+        """Folders `{subject}/{clip}` of the tree by subject id and `name_key` of the clip."""
+        return {
+            (self.corpus.normal_subject(subject.name), name_key(clip.name)): clip
+            for subject in folders(self.tree)
+            for clip in folders(subject)
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Corpus:
+    """One corpus as it is released.
+
+    Attributes:
+      name: value of `--dataset` or `--macro`.
+      title: printed name.
+      obtain: how a researcher obtains it.
+      looked_for: the files by which it is recognised, for messages.
+      find: trees of the corpus below a folder, the preferred one first.
+      read: reads one tree.
+      subject_pool: prefix of subject ids, by default `name`. Corpora recorded with the same subjects share it, so that a
+        fold holds a subject out of all of them.
+      pools: `micro` and `macro`, as far as the corpus has clips of them.
+      fps: frames per second; 0 if each clip has its own, or for still images.
+      emotions: emotions that labels may name, with the published number of micro clips (of a macro corpus: of its
+        clips); 0 if unknown.
+      subjects: published number of subjects with labelled clips; 0 if unknown.
+      macro_clips: published number of macro clips of a corpus with both pools.
+      subject_numbers: numbers of its subjects, if known; any other number is reported.
+      unverified: the published numbers were not checked against the release or its paper.
+      subject_format: format of a subject id from its number; empty if ids are used as written.
+      normal_clip: maps the spellings of a clip name to one.
+      classes: classes of the label spaces `5` and `7`, where the literature has a common choice for this corpus.
+      not_in_3: emotions that do not belong to the three MEGC2019 classes in this corpus, although they do elsewhere.
+      excluded: clips that a label space leaves out.
+      published: published numbers that do not follow from `emotions` and `subjects`, by label space; counts of None
+        follow from `emotions`.
+    """
+
+    name: str
+    title: str
+    obtain: str
+    find: Callable[[Path], list[Path]]
+    read: Callable[[Source], Reading]
+    looked_for: str = ""
+    subject_pool: str = ""
+    pools: tuple[Pool, ...] = ("micro",)
+    fps: float = 0.0
+    emotions: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    subjects: int = 0
+    macro_clips: int = 0
+    subject_numbers: tuple[int, ...] = ()
+    unverified: bool = False
+    subject_format: str = ""
+    normal_clip: Callable[[str], str] = str.strip
+    classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    not_in_3: tuple[str, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
+    published: Mapping[str, Published] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subject_pool", self.subject_pool or self.name)
+
+    @property
+    def clips(self) -> int:
+        """Published number of clips; 0 if unknown."""
+        return sum(self.emotions.values())
+
+    def normal_subject(self, text: str) -> str:
+        """One spelling of a subject id for all copies of the corpus: `s01`, `S1` and `1` of SMIC are `s1`."""
+        text = text.strip()
+        digits = re.search(r"\d+", text)
+        return self.subject_format.format(int(digits.group())) if self.subject_format and digits else text
+
+    def excludes(self, clip: str, label_space: str) -> bool:
+        """Whether a label space leaves out the clip `corpus/subject/clip`."""
+        return any(clip == f"{self.name}/{one.clip}" and label_space in one.label_spaces for one in self.excluded)
+
+
+def normal_emotion(text: str) -> str:
+    """One spelling of an emotion for all tables and folders; the parts of a compound in alphabetical order.
+
+    >>> normal_emotion(" Sad"), normal_emotion("Surprise+Positive"), normal_emotion("Other")
+    ('sadness', 'positive+surprise', 'others')
+    """
+    parts = [part.strip().lower() for part in text.split("+")]
+    return "+".join(sorted(_EMOTION_ALIASES.get(part, part) for part in parts))

@@ -1,0 +1,117 @@
+"""The manifest of a prepared folder: the clips, how they were prepared, and a digest of every file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Self
+
+from lightman_jax.data.corpora.records import DataError, Problem
+from lightman_jax.data.preparation.check import CorpusCount
+from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.files import file_digest, read_checksummed_json, write_checksummed_json
+
+FORMAT_VERSION = 5
+"""Part of the folder's name. Raise it whenever the manifest or the stored examples change their format."""
+
+MANIFEST = "manifest.json"
+STAND_IN_SUFFIX = "_stand_in"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """The content of `manifest.json`.
+
+    Attributes:
+      dataset: name of the dataset, with the suffix `_stand_in` for stand-in data.
+      stand_in: whether the clips are invented.
+      origin: origin of the clips, in words.
+      layout: layout in which the files were found.
+      root: folder in which the files were found.
+      motion: settings of the motion images.
+      flow: unit of the flow, in words.
+      labels: name of the label space.
+      classes: names of the classes, in the order of the label indices.
+      clips: number of clips by pool.
+      faces: number of clips by source of the face box.
+      apexes: number of clips by source of the apex.
+      counts: found and published number of clips of each corpus.
+      notes: remarks that concern the results.
+      corrections: corrections of the annotation table.
+      problems: rows and clips that are left out or used with a change.
+      sources: SHA-256 of every source file, by path below `root`.
+      shards: SHA-256 of every other file of the prepared folder, by name.
+    """
+
+    dataset: str
+    stand_in: bool
+    origin: str
+    layout: str
+    root: str
+    motion: MotionConfig
+    flow: str
+    labels: str
+    classes: tuple[str, ...]
+    clips: dict[str, int]
+    faces: dict[str, int]
+    apexes: dict[str, int]
+    counts: tuple[CorpusCount, ...]
+    notes: tuple[str, ...]
+    corrections: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    sources: dict[str, str]
+    shards: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as an object of JSON types."""
+        return {"format_version": FORMAT_VERSION} | dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+          ValueError: another format version.
+        """
+        version = content.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ValueError(f"it has format version {version}, this release reads {FORMAT_VERSION}")
+        return cls(
+            **{
+                **{name: value for name, value in content.items() if name != "format_version"},
+                "motion": MotionConfig(**content["motion"]),
+                "counts": tuple(CorpusCount(**count) for count in content["counts"]),
+                "problems": tuple(Problem(**problem) for problem in content["problems"]),
+                **{name: tuple(content[name]) for name in ("classes", "notes", "corrections")},
+            }
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest to a prepared folder; errors as `write_checksummed_json`."""
+        write_checksummed_json(folder / MANIFEST, self.to_json())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a prepared folder, and compare every file with its digest.
+
+    Raises:
+      DataError: the manifest or a file is missing or damaged, or the format version differs; names the file, and the
+        command that prepares the folder again.
+    """
+    command = "python -m experiments.prepare --dataset=NAME"
+    try:
+        content = read_checksummed_json(folder / MANIFEST)
+        command = _command(content)
+        manifest = Manifest.from_json(content)
+        for name, digest in manifest.shards.items():
+            path = folder / name
+            if not path.is_file() or file_digest(path) != digest:
+                raise ValueError(f"{path} is missing or changed since it was prepared")
+    except ValueError as error:
+        raise DataError(f"{folder} cannot be used: {error}; remove it and prepare it again: {command}") from error
+    return manifest
+
+
+def _command(content: dict[str, Any]) -> str:
+    """The command that prepares a folder, as far as its manifest names it; manifests of all formats have these keys."""
+    dataset = str(content.get("dataset", "NAME")).removesuffix(STAND_IN_SUFFIX)
+    data_dir = "" if content.get("stand_in") else f" --data_dir={content.get('root', 'FOLDER')}"
+    return f"python -m experiments.prepare --dataset={dataset}{data_dir}"

@@ -1,0 +1,107 @@
+"""Pairs of micro and macro clips of one class: masks, and means over masked pairs."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lightman_jax.losses.classification import at_least_single, keep_where
+
+
+def alignment_where(
+    labels: jax.Array,
+    macro_labels: jax.Array,
+    *,
+    where: jax.Array | None = None,
+    macro_where: jax.Array | None = None,
+) -> jax.Array:
+    """Mask of the micro clips that have a macro clip of their class; average alignment losses over these.
+
+    Args:
+      labels: `[n]` class indices of the micro clips.
+      macro_labels: `[M]` class indices of the macro clips.
+      where: `[n]` bool, False marks padding.
+      macro_where: `[M]` bool, False marks padding.
+
+    Returns:
+      `[n]` bool.
+
+    >>> alignment_where(jnp.array([0, 1]), jnp.array([1, 1])).tolist()
+    [False, True]
+    """
+    return same_class(labels, macro_labels, where, macro_where).any(axis=1)
+
+
+class Pairs(NamedTuple):
+    """Masked embeddings in at least float32, and masks.
+
+    Attributes:
+      micro: `[n, ...]`, zeros where padded.
+      macro: `[M, ...]`, zeros where padded.
+      positives: `[n, M]` bool, True for pairs of the same class without padding.
+      macro_labels: `[M]` class indices.
+      macro_where: `[M]` bool, False marks padding.
+      dtype: of the result.
+    """
+
+    micro: jax.Array
+    macro: jax.Array
+    positives: jax.Array
+    macro_labels: jax.Array
+    macro_where: jax.Array
+    dtype: jnp.dtype
+
+    def mean(self, values: jax.Array) -> jax.Array:
+        """Mean of `[n, M]` values over the positives of each micro clip, `[n]`."""
+        return masked_mean(values, self.positives)
+
+    def result(self, values: jax.Array) -> jax.Array:
+        """`[n]` values, 0 for micro clips without positives, in the dtype of the arguments."""
+        return jnp.where(self.positives.any(axis=1), values, jnp.zeros_like(values)).astype(self.dtype)
+
+
+def make_pairs(
+    micro: jax.Array,
+    micro_labels: jax.Array,
+    macro: jax.Array,
+    macro_labels: jax.Array,
+    where: jax.Array | None,
+    macro_where: jax.Array | None,
+) -> Pairs:
+    """Mask the embeddings and pair the clips of the same class; without macro clips, one padded macro clip is added."""
+    if not len(macro):
+        macro, macro_labels = jnp.zeros((1, *macro.shape[1:]), macro.dtype), jnp.zeros(1, macro_labels.dtype)
+        macro_where = jnp.zeros(1, bool)
+    result_dtype = jnp.result_type(micro.dtype, macro.dtype)
+    dtype = at_least_single(result_dtype)
+    return Pairs(
+        micro=keep_where(micro, where).astype(dtype),
+        macro=keep_where(macro, macro_where).astype(dtype),
+        positives=same_class(micro_labels, macro_labels, where, macro_where),
+        macro_labels=macro_labels,
+        macro_where=jnp.ones(macro_labels.shape, bool) if macro_where is None else macro_where,
+        dtype=result_dtype,
+    )
+
+
+def same_class(
+    labels: jax.Array, other_labels: jax.Array, where: jax.Array | None, other_where: jax.Array | None
+) -> jax.Array:
+    """`[n, m]` bool: pairs of clips of the same class, without padding."""
+    same = labels[:, None] == other_labels[None, :]
+    if where is not None:
+        same = same & where[:, None]
+    if other_where is not None:
+        same = same & other_where[None, :]
+    return same
+
+
+def masked_mean(values: jax.Array, mask: jax.Array, axis: int | tuple[int, ...] = 1) -> jax.Array:
+    """Mean over `axis` of the values under the mask; 0 where no value is under the mask."""
+    kept = jnp.where(mask, values, jnp.zeros_like(values)).sum(axis=axis)
+    return kept / jnp.maximum(mask.sum(axis=axis), 1).astype(values.dtype)
+
+
+def squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
+    """`[n, m]` squared Euclidean distances between the rows of `a` `[n, E]` and `b` `[m, E]`."""
+    return jnp.square(a[:, None, :] - b[None, :, :]).sum(axis=-1)

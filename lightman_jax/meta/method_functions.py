@@ -1,0 +1,118 @@
+"""Functions that train and evaluate the networks of a method."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jax.typing import DTypeLike
+
+from lightman_jax.meta.inner_loop import LearnedLRParams, initial_params, learn_inner_lr
+from lightman_jax.meta.label_generator import (
+    generated_logits,
+    init_generated,
+    init_generated_state,
+    make_generator_update,
+    published_optimizers,
+)
+from lightman_jax.meta.methods import MethodConfig
+from lightman_jax.meta.objective import method_problem, pooled_clips, prototype_head
+from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
+from lightman_jax.types import Clips, Metrics, Params, Task, TrainState
+
+
+class Method(NamedTuple):
+    """Functions of a method.
+
+    Attributes:
+      init: `(key, image_shape, classes, dtype=float32) -> TrainState`.
+      update: `(state, tasks) -> (state, metrics)`, one outer step.
+      finish: `(state, clips) -> params`, fits what is fitted once on all training clips (prototypes, batch moments).
+      logits: `(params, images) -> [n, N]`.
+    """
+
+    init: Callable[..., TrainState]
+    update: Callable[[TrainState, Task], tuple[TrainState, Metrics]]
+    finish: Callable[[TrainState, Clips], Params]
+    logits: Callable[[Params, jax.Array], jax.Array]
+
+
+def make_method(
+    config: MethodConfig,
+    network: NetworkConfig,
+    outer_optimizer: optax.GradientTransformation,
+    *,
+    steps: int = 100,
+    mesh: Mesh | None = None,
+) -> Method:
+    """Build the functions of a method.
+
+    Args:
+      config: from `method_config`.
+      network: sizes of the dual branch.
+      outer_optimizer: any optax transformation.
+      steps: outer steps of the whole training; only the published schedule of `generated` depends on it.
+      mesh: devices over which the tasks of a step are split, see `meta_gradient`; ignored by `generated`.
+
+    Returns:
+      A `Method`.
+    """
+    if config.spec.generates_labels:
+        return _label_generator_method(config, network, outer_optimizer, steps)
+
+    def init(key: jax.Array, image_shape: tuple[int, ...], classes: int, dtype: DTypeLike = jnp.float32) -> TrainState:
+        params = init_params(key, config=network, image_shape=image_shape, classes=classes, dtype=dtype)
+        return init_state(params, config, outer_optimizer)
+
+    def finish(state: TrainState, clips: Clips) -> Params:
+        params = initial_params(state.params)
+        if network.normalisation == "batch":
+            statistics = branch_statistics(params, clips.image, config=network, where=clips.where)
+            params = params | {"statistics": statistics}
+        if config.spec.prototypes:
+            params = params | {"primary": prototype_head(params, clips, network=network)}
+        return LearnedLRParams(params, state.params.inner_lr) if isinstance(state.params, LearnedLRParams) else params
+
+    def logits(params: Params, images: jax.Array) -> jax.Array:
+        return apply_branches(initial_params(params), images, config=network).logits
+
+    return Method(init, method_problem(config, network).make_update(outer_optimizer, mesh), finish, logits)
+
+
+def init_state(params: Params, config: MethodConfig, outer_optimizer: optax.GradientTransformation) -> TrainState:
+    """`TrainState` at step 0, with inner learning rates if the method learns them."""
+    if config.learned_lr != "none":
+        params = learn_inner_lr(params, config.bilevel.inner_lr, each=config.learned_lr)
+    return TrainState(params=params, opt_state=outer_optimizer.init(params), step=jnp.int32(0))
+
+
+def _label_generator_method(
+    config: MethodConfig, network: NetworkConfig, outer_optimizer: optax.GradientTransformation, steps: int
+) -> Method:
+    virtual_lr: optax.Schedule | float = config.bilevel.inner_lr
+    first = second = outer_optimizer
+    if config.generator.published_optimizers:
+        first, second, virtual_lr = published_optimizers(steps)
+    step = make_generator_update(
+        network=network,
+        config=config.generator,
+        network_optimizer=first,
+        generator_optimizer=second,
+        virtual_lr=virtual_lr,
+    )
+
+    def init(key: jax.Array, image_shape: tuple[int, ...], classes: int, dtype: DTypeLike = jnp.float32) -> TrainState:
+        sizes: dict[str, Any] = {"image_shape": image_shape, "classes": classes, "dtype": dtype}
+        params = init_generated(key, network=network, config=config.generator, **sizes)
+        return init_generated_state(params, first, second)
+
+    def update(state: TrainState, tasks: Task) -> tuple[TrainState, Metrics]:
+        batch = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), jax.vmap(pooled_clips)(tasks))
+        return step(state, batch)
+
+    def logits(params: Params, images: jax.Array) -> jax.Array:
+        return generated_logits(params, images, network=network)
+
+    return Method(init, update, lambda state, _: state.params, logits)

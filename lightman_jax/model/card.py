@@ -1,0 +1,89 @@
+"""Model card: data, method and input format of trained networks, stored in checkpoints and exported files."""
+
+import dataclasses
+import json
+from typing import Any, Self
+
+from lightman_jax.model.saved_model import FORMAT_VERSION
+
+_TUPLES = ("classes", "image_shape", "folds", "mean_square")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """Description of trained networks that predict together.
+
+    Attributes:
+      classes: class names, in the order of the probabilities.
+      image_shape: `((frames,) H, W, C)` of an input.
+      method: method that trained the networks.
+      folds: held-out fold of each network.
+      seeds: number of seeds among the networks.
+      dataset: data the networks were trained on.
+      stand_in: the data were synthetic stand-in clips.
+      origin: description of the data for reports.
+      motion: fields of `MotionConfig`, by which an image is computed from a video.
+      flow: unit of the flow of the training images.
+      scaling: scaling of the images, applied by the exported programs.
+      network: fields of `NetworkConfig`.
+      steps: outer steps of each training.
+      adapt_steps: inner steps of the adaptation to labelled clips.
+      mean_square: `training_mean_square` of each network, as nested lists; empty unless the scaling is `fold_rms`.
+      notice: terms of use.
+    """
+
+    classes: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    method: str
+    folds: tuple[str, ...]
+    seeds: int = 1
+    dataset: str = ""
+    stand_in: bool = False
+    origin: str = ""
+    motion: dict[str, Any] = dataclasses.field(default_factory=dict)
+    flow: str = "pixels"
+    scaling: str = "clip_rms"
+    network: dict[str, Any] = dataclasses.field(default_factory=dict)
+    steps: int = 0
+    adapt_steps: int = 5
+    mean_square: tuple[Any, ...] = ()
+    notice: str = ""
+
+    @property
+    def networks(self) -> int:
+        """Number of networks."""
+        return len(self.folds)
+
+    def to_json(self) -> dict[str, Any]:
+        """Content as JSON values, with the format version."""
+        content = {"format_version": FORMAT_VERSION, "networks": self.networks, **dataclasses.asdict(self)}
+        return json.loads(json.dumps(content, allow_nan=False))
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+          ValueError: another format version, or fields that are missing or unknown.
+        """
+        version = content.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"the model card has format version {version}, this release reads {FORMAT_VERSION}; write it again with the "
+                "same `python -m experiments.run` command"
+            )
+        values = {name: value for name, value in content.items() if name not in ("format_version", "networks")}
+        try:
+            return cls(**{name: tuple(value) if name in _TUPLES else value for name, value in values.items()})
+        except TypeError as error:
+            raise ValueError(f"the model card is incomplete or has unknown fields: {error}") from error
+
+    def joined(self, *others: Self) -> Self:
+        """The card of these networks together with those of other seeds of the same run."""
+        cards = (self, *others)
+        return dataclasses.replace(
+            self,
+            folds=tuple(fold for card in cards for fold in card.folds),
+            mean_square=tuple(row for card in cards for row in card.mean_square),
+            seeds=sum(card.seeds for card in cards),
+        )

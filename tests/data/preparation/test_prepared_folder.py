@@ -1,0 +1,129 @@
+"""Prepared folders: complete or absent, readable without the package, and refused when damaged or of another format."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.labels import assign_labels
+from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.preparation.check import check_reading
+from lightman_jax.data.preparation.clip_cache import ClipCache
+from lightman_jax.data.preparation.load import load_clips
+from lightman_jax.data.preparation.manifest import MANIFEST, Manifest, read_manifest
+from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
+from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.files import read_checksummed_json, write_checksummed_json
+from tests.inputs import write_flow_release
+
+CONFIG = MotionConfig()
+
+
+def read(folder):
+    return assign_labels(read_corpus("smic", folder), "3", ("smic",))
+
+
+def prepare(folder, out):
+    cache = ClipCache(out.parent / "clips")
+    return prepare_clips(check_reading(*read(folder), cache), out, dataset="smic", config=CONFIG, cache=cache)
+
+
+def fingerprint(folder, config=CONFIG):
+    return source_fingerprint(*read(folder), config)
+
+
+@pytest.fixture
+def release(tmp_path):
+    return write_flow_release(tmp_path / "release")
+
+
+def test_a_prepared_folder_has_all_clips_and_opens_without_the_package(release, tmp_path):
+    reading, _ = read(release)
+    manifest = prepare(release, tmp_path / "out")
+    loaded = load_clips(tmp_path / "out")
+    assert len(loaded.micro) == len(reading.clips) == manifest.clips["micro"]
+    assert loaded.macro is None
+    names = ("negative", "positive", "surprise")
+    assert {c: names[i] for c, i in zip(loaded.micro.clip, loaded.micro.label, strict=True)} == {
+        c.clip: c.label for c in reading.clips
+    }
+    plain = tfds.builder_from_directory(tmp_path / "out").as_data_source()["micro"]
+    np.testing.assert_array_equal(plain[3]["image"], loaded.micro.image[3])
+    assert set(manifest.sources) == {str(c.paths[0].relative_to(reading.root)) for c in reading.clips}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "out", "release"], (
+        "no temporary folder may stay behind"
+    )
+
+
+def test_the_manifest_is_the_same_after_a_round_trip_through_json(release, tmp_path):
+    manifest = prepare(release, tmp_path / "out")
+    assert read_manifest(tmp_path / "out") == manifest
+    assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+    assert manifest.motion == CONFIG
+    assert manifest.counts[0].found == dict.fromkeys(manifest.classes, 6)
+
+
+def test_a_broken_image_is_listed_and_the_other_clips_are_prepared(release, tmp_path):
+    reading, _ = read(release)
+    reading.clips[4].paths[0].write_bytes(b"broken")
+    manifest = prepare(release, tmp_path / "out")
+    (problem,) = manifest.problems
+    assert problem.where.startswith(reading.clips[4].clip)
+    assert problem.lost
+    assert manifest.clips["micro"] == len(reading.clips) - 1
+    for clip in reading.clips:
+        clip.paths[0].write_bytes(b"broken")
+    with pytest.raises(DataError, match="no usable micro-expression clip"):
+        prepare(release, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_fingerprint_depends_on_files_labels_and_settings(release):
+    reading, _ = read(release)
+    before = fingerprint(release)
+    assert before == fingerprint(release)
+    assert before != fingerprint(release, MotionConfig(face_side=64))
+    table = release / "combined_3_class2_for_optical_flow.csv"
+    table.write_text(table.read_text().replace(",0,,", ",1,,", 1))
+    labelled = fingerprint(release)
+    assert before != labelled
+    reading.clips[0].paths[0].write_bytes(reading.clips[1].paths[0].read_bytes() + b" ")
+    assert labelled != fingerprint(release)
+
+
+def test_damaged_and_older_folders_are_refused_with_the_command_that_prepares_them(release, tmp_path):
+    out = tmp_path / "out"
+    prepare(release, out)
+    shard = next(out.glob("*array_record*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DataError, match=f"{shard.name} is missing or changed"):
+        load_clips(out)
+    write_checksummed_json(out / MANIFEST, read_checksummed_json(out / MANIFEST) | {"format_version": 0})
+    with pytest.raises(DataError, match="format version 0, this release reads 5") as refused:
+        load_clips(out)
+    assert f"python -m experiments.prepare --dataset=smic --data_dir={release.resolve()}" in str(refused.value)
+    (out / MANIFEST).write_text("{")
+    with pytest.raises(DataError, match=r"manifest\.json is missing or damaged"):
+        load_clips(out)
+
+
+def test_every_flipped_bit_of_a_prepared_folder_is_detected_and_its_file_named(release, tmp_path):
+    out = tmp_path / "out"
+    prepare(release, out)
+    rng = np.random.default_rng(0)
+    written = sorted(path for path in out.iterdir() if path.stat().st_size)
+    assert len(written) > 3
+    for trial in range(100):
+        path = written[trial % len(written)]
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=f"{path.name} (is missing or (changed|damaged)|does not match)"):
+            read_manifest(out)
+        path.write_bytes(whole)
+    read_manifest(out)

@@ -1,0 +1,73 @@
+"""One reader of videos and images: the same files, suffixes and frames for training and for prediction."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from lightman_jax.data.vision.images import write_image
+from lightman_jax.data.vision.video import Unreadable, find_videos, read_clip_images, read_frames
+
+FRAMES, SIDE = 6, 64
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A user table with one clip per suffix; the content is AVI or PNG, since OpenCV cannot write every format."""
+    folder = tmp_path_factory.mktemp("table")
+    rng = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(folder / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 50, (SIDE, SIDE))
+    for _ in range(FRAMES):
+        writer.write(rng.integers(0, 255, size=(SIDE, SIDE, 3), dtype=np.uint8))
+    writer.release()
+    write_image(folder / "clip.png", rng.integers(0, 255, size=(SIDE, SIDE, 3), dtype=np.uint8))
+    rows = ["clip,subject,label,onset,offset,path"]
+    for suffix in sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES):
+        path = folder / f"clip{suffix}"
+        if not path.exists():
+            shutil.copy(folder / ("clip.png" if suffix in IMAGE_SUFFIXES else "clip.avi"), path)
+        span = "," if suffix in IMAGE_SUFFIXES else f"1,{FRAMES}"
+        rows.append(f"c{suffix[1:]},p1,happiness,{span},{path.name}")
+    (folder / "clips.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_every_suffix_that_can_be_predicted_can_be_trained_on(clips):
+    reading = read_corpus("table", clips)
+    assert reading.problems == ()
+    by_suffix = {clip.paths[0].suffix: clip for clip in reading.clips}
+    assert by_suffix.keys() == IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    for suffix, clip in by_suffix.items():
+        (video,) = find_videos([str(clips / f"clip{suffix}")])
+        assert not isinstance(video, Unreadable), video
+        assert video.is_file == (suffix in VIDEO_SUFFIXES)
+        predicted = list(read_frames(video))
+        trained = read_clip_images(clip, range(len(clip.numbers)))
+        np.testing.assert_array_equal(predicted, trained)
+    (unknown,) = find_videos([str(clips / "clips.csv")])
+    assert isinstance(unknown, Unreadable)
+    assert ".avi" in unknown.reason
+
+
+def test_frames_are_read_by_number_in_any_order(clips):
+    (clip,) = (clip for clip in read_corpus("table", clips).clips if clip.paths[0].suffix == ".avi")
+    everything = read_clip_images(clip, range(FRAMES))
+    np.testing.assert_array_equal(read_clip_images(clip, (4, 0, 4)), [everything[4], everything[0], everything[4]])
+    with pytest.raises(ValueError, match="has no frame 9 that OpenCV can decode"):
+        read_clip_images(type(clip)(**{**vars(clip), "numbers": (1, 9)}), (0, 1))
+
+
+def test_images_given_one_by_one_form_one_video(tmp_path):
+    for name, side in (("a.png", 32), ("b.png", 32), ("c.png", 16)):
+        write_image(tmp_path / name, np.zeros((side, side, 3), np.uint8))
+    names = [str(tmp_path / name) for name in ("b.png", "a.png", "b.png")]
+    (video,) = find_videos(names)
+    assert [path.name for path in video.paths] == ["b.png", "a.png", "b.png"]
+    assert video.name == str(tmp_path)
+    (folder,) = find_videos([str(tmp_path)])
+    assert [path.name for path in folder.paths] == ["a.png", "b.png", "c.png"]
+    with pytest.raises(ValueError, match=r"c.png has \(16, 16\) pixels, a.png \(32, 32\)"):
+        list(read_frames(folder))
