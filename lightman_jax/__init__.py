@@ -14,6 +14,7 @@ from lightman_jax.meta.inner_loop import BilevelConfig, LearnedLRParams, adapt, 
 from lightman_jax.meta.method_functions import make_method
 from lightman_jax.meta.methods import METHODS, MethodConfig, method_config
 from lightman_jax.metrics import accuracy, bootstrap_interval, confusion_matrix, paired_difference, uar, uf1
+from lightman_jax.model.card import ModelCard
 from lightman_jax.model.ensemble import Ensemble, ensemble_programs
 from lightman_jax.model.export import export_ensemble
 from lightman_jax.model.saved_model import load_model
@@ -77,6 +78,7 @@ __all__ = [  # noqa: RUF022
     "make_adapter",
     "Ensemble",
     "ensemble_programs",
+    "ModelCard",
     "export_ensemble",
     "load_model",
 ]

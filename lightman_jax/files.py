@@ -32,28 +32,23 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = temporary_path(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise disk_full_error(path, len(data)) from error
-        raise
+    with reporting_disk_full(path, len(data)):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def append_line(file: TextIO, line: str) -> None:
     """Write a line to an open log and flush it; errors as in `write_atomic`."""
-    try:
+    with reporting_disk_full(Path(file.name), len(line) + 1):
         file.write(line + "\n")
         file.flush()
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise disk_full_error(Path(file.name), len(line) + 1) from error
-        raise
 
 
 def disk_full_error(path: Path, needed: int) -> OSError:
@@ -64,11 +59,11 @@ def disk_full_error(path: Path, needed: int) -> OSError:
 
 @contextlib.contextmanager
 def reporting_disk_full(path: Path, needed: int) -> Iterator[None]:
-    """Context manager that replaces any other library's error for a full disk by `disk_full_error(path, needed)`."""
+    """Context manager that replaces any error caused by a full disk, also of other libraries, by `disk_full_error`."""
     try:
         yield
     except Exception as error:
-        if _DISK_FULL in str(error):
+        if getattr(error, "errno", None) == errno.ENOSPC or _DISK_FULL in str(error):
             raise disk_full_error(path, needed) from error
         raise
 

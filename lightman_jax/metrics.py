@@ -177,10 +177,7 @@ def paired_difference(
     Args:
       first: `[seeds, subjects, N, N]` counts of the first method.
       second: counts of the second method on the same subjects and seeds.
-      rate: score, `uf1`, `uar` or `accuracy`.
-      level: coverage, in 0..1.
-      replicates: number of bootstrap samples.
-      seed: of the bootstrap samples.
+      rate: this and the other arguments as in `bootstrap_interval`.
 
     Returns:
       `(difference, low, high)`, first minus second, averaged over training seeds.
@@ -215,7 +212,7 @@ def sign_flip_p_value(
       second: counts of the second method on the same subjects and seeds.
       rate: score, `uf1`, `uar` or `accuracy`.
       replicates: number of random exchanges.
-      seed: of the exchanges.
+      seed: of the random exchanges.
 
     Returns:
       p, at least `1 / (replicates + 1)`.
@@ -264,15 +261,7 @@ def chance_band(
 ) -> tuple[float, float]:
     """Percentile interval of a pooled score under random permutations of the labels (chance level).
 
-    Args:
-      confusions: `[seeds, subjects, N, N]` counts, of which the class frequencies of the first seed are used.
-      rate: score, `uf1`, `uar` or `accuracy`.
-      level: coverage, in 0..1.
-      replicates: number of permutations.
-      seed: of the permutations.
-
-    Returns:
-      `(low, high)`.
+    Arguments and result as in `bootstrap_interval`; only the class frequencies of the first training seed are used.
 
     >>> chance_band(np.diag([50, 50])[None, None], accuracy, replicates=500)
     (0.4, 0.6)

@@ -70,13 +70,7 @@ class ClipSet:
 
 @struct.dataclass
 class Clips:
-    """Padded clips on the device.
-
-    Attributes:
-      image: `[n, (frames,) H, W, C]` float32, scaled flow.
-      label: `[n]` int32 class indices.
-      where: `[n]` bool, False marks padding.
-    """
+    """Padded clips: `image [n,(F,)H,W,C]` scaled flow, `label [n]`, `where [n]` (False marks padding)."""
 
     image: jax.Array
     label: jax.Array
@@ -85,13 +79,7 @@ class Clips:
 
 @struct.dataclass
 class Task:
-    """One recognition task, or a batch of T tasks with a leading task axis.
-
-    Attributes:
-      support: S micro clips for the inner steps.
-      macro: M macro clips with labels of the same classes, for the alignment loss.
-      query: Q micro clips for the outer loss of the adapted parameters.
-    """
+    """One task, or T tasks with a leading axis: inner steps use `support` and `macro`, the outer loss uses `query`."""
 
     support: Clips
     macro: Clips
@@ -100,14 +88,7 @@ class Task:
 
 @struct.dataclass
 class Outputs:
-    """Outputs of both branches for n clips.
-
-    Attributes:
-      logits: `[n, N]` of the primary branch.
-      embedding: `[n, E]` of the auxiliary branch, unit length.
-      maps: `[n, h, w, E]` embedding of each position of the last feature maps, unit length.
-      frames: `[n, F, E]` embedding of each frame, unit length; F = 1 for images.
-    """
+    """Outputs of both branches: `logits [n,N]`, and unit-length `embedding [n,E]`, `maps [n,h,w,E]`, `frames [n,F,E]`."""
 
     logits: jax.Array
     embedding: jax.Array
@@ -117,17 +98,8 @@ class Outputs:
 
 @struct.dataclass
 class TrainState:
-    """State of the outer loop: parameters, optimiser state and number of completed outer steps."""
+    """Parameters, state of the outer optimiser, and number of completed outer steps."""
 
     params: Params
     opt_state: optax.OptState
     step: jax.Array
-
-
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """Sorting key that orders numbers inside names by value.
-
-    >>> sorted(["s11", "s2"], key=natural_order)
-    ['s2', 's11']
-    """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -80,10 +80,8 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that draw nothing: for tests of what comes before the pictures."""
     from experiments import train
 
-    for name in ("save_saliency_figure", "save_embedding_figure", "write_report", "keep_inventory"):
+    for name in ("write_report", "write_inventory", "_draw"):
         monkeypatch.setattr(train, name, lambda *_: None)
-    for name in ("save_confusion_figure", "save_curves_figure"):
-        monkeypatch.setattr(train.report, name, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

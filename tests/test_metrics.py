@@ -1,4 +1,4 @@
-"""Scores against published matrices and against scikit-learn."""
+"""Scores compared with published confusion matrices and with scikit-learn."""
 
 import warnings
 
@@ -29,7 +29,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_published_matrices_and_that_the_published_uar_is_precision(name):
+def test_scores_of_published_matrices_and_published_uar_is_precision(name):
     matrix, f1, recall, precision, share = GOLDEN[name]
     assert round(float(uf1(matrix)), 4) == f1
     assert round(float(uar(matrix)), 4) == recall
@@ -39,14 +39,14 @@ def test_published_matrices_and_that_the_published_uar_is_precision(name):
     assert abs(float(uar(matrix)) - precision) > 0.02
 
 
-def test_corpora_sum_to_the_whole_before_any_rate_is_taken():
+def test_matrices_of_corpora_are_summed_before_the_score():
     total = sum(np.array(GOLDEN[name][0]) for name in ("smic", "casme2", "samm"))
     assert total.tolist() == GOLDEN["full"][0]
     mean_of_rates = np.mean([uf1(GOLDEN[name][0]) for name in ("smic", "casme2", "samm")])
     assert abs(mean_of_rates - uf1(total)) > 0.005
 
 
-def test_rates_equal_scikit_learn_on_1000_random_sets_with_absent_classes():
+def test_scores_equal_scikit_learn_with_absent_classes():
     rng = np.random.default_rng(0)
     absent_seen = 0
     for _ in range(1000):
@@ -70,7 +70,7 @@ def test_rates_equal_scikit_learn_on_1000_random_sets_with_absent_classes():
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40), st.permutations([0, 1, 2]))
-def test_renaming_classes_changes_no_rate(pairs, order):
+def test_scores_do_not_depend_on_the_order_of_classes(pairs, order):
     truth, guess = np.array(pairs).T
     renamed = np.array(order)
     first, second = confusion_matrix(truth, guess, 3), confusion_matrix(renamed[truth], renamed[guess], 3)
@@ -78,7 +78,7 @@ def test_renaming_classes_changes_no_rate(pairs, order):
         assert float(rate(first)) == pytest.approx(float(rate(second)), abs=1e-12)
 
 
-def test_edges_are_stated_not_guessed():
+def test_scores_of_empty_matrices_and_absent_classes():
     empty = np.zeros((3, 3), int)
     assert np.isnan(uar(empty))
     assert np.isnan(accuracy(empty))
@@ -93,7 +93,7 @@ def test_edges_are_stated_not_guessed():
 @pytest.mark.parametrize(
     ("truth", "guess", "text"), [([0, 3], [0, 0], "outside 0..2"), ([0], [0, 1], "1 labels but 2")]
 )
-def test_wrong_input_is_named(truth, guess, text):
+def test_errors_name_the_wrong_input(truth, guess, text):
     with pytest.raises(ValueError, match=text):
         confusion_matrix(truth, guess, 3)
 
@@ -105,7 +105,7 @@ def test_bootstrap_resamples_subjects_and_covers_the_estimate():
     estimate = uf1(counts.sum(axis=1)).mean()
     assert low < estimate < high
     assert (low, high) == bootstrap_interval(counts, uf1, replicates=4000)
-    # One subject decides everything: resampling subjects must be wider than resampling its many clips would be.
+    # One of two subjects is entirely wrong: resampling clips would give a narrower interval than resampling subjects.
     lopsided = np.zeros((1, 2, 2, 2), int)
     lopsided[0, 0, 0, 0], lopsided[0, 1, 0, 1] = 50, 50
     assert bootstrap_interval(lopsided, accuracy) == (0.0, 1.0)

@@ -1,13 +1,13 @@
-"""Scaling, mirroring and magnifying of flow images."""
+"""Scaling, mirroring and magnification of flow images."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lightman_jax.preprocessing import magnify_flow, mirror_flow, scale_flow
+from lightman_jax.preprocessing import magnify_flow, mirror_average, mirror_flow, scale_flow, training_mean_square
 
 
-def test_clip_rms_centres_motion_and_ignores_unit_and_offset():
+def test_clip_rms_centres_flow_and_is_independent_of_unit_and_offset():
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.gamma(2.0, size=(4, 6, 5, 3)), jnp.float32)
     scaled = scale_flow(images)
@@ -17,7 +17,7 @@ def test_clip_rms_centres_motion_and_ignores_unit_and_offset():
     np.testing.assert_allclose(scale_flow(images * 30 + offset), scaled, atol=1e-4)
 
 
-def test_fold_rms_keeps_amplitude_and_takes_its_figure_from_training_clips():
+def test_fold_rms_keeps_amplitude_and_uses_training_clips_only():
     rng = np.random.default_rng(1)
     images = (
         jnp.asarray(rng.normal(size=(4, 6, 6, 3)), jnp.float32)
@@ -29,17 +29,19 @@ def test_fold_rms_keeps_amplitude_and_takes_its_figure_from_training_clips():
     assert float(jnp.abs(scaled[2]).mean()) > 1.5 * float(jnp.abs(scaled[0]).mean())
     alone = scale_flow(images[:3], scaling="fold_rms", train=train[:3])
     np.testing.assert_allclose(scaled[:3], alone, atol=1e-6)
+    mean_square = training_mean_square(images, train)
+    np.testing.assert_array_equal(scale_flow(images, scaling="fold_rms", mean_square=mean_square), scaled)
 
 
 @pytest.mark.parametrize("scaling", ["clip_rms", "fold_rms", "clip_minmax"])
-def test_constant_maps_become_zero_not_nan(scaling):
+def test_constant_channels_become_zero(scaling):
     images = jnp.stack([jnp.full((4, 4, 3), 128.0), jnp.zeros((4, 4, 3))])
     scaled = scale_flow(images, scaling=scaling, train=jnp.array([True, True]))
     assert np.isfinite(scaled).all()
     assert not np.any(scaled[..., :2])
 
 
-def test_mirror_is_its_own_inverse_and_negates_u_alone():
+def test_mirror_flow_is_its_own_inverse_and_negates_only_u():
     images = jnp.asarray(np.random.default_rng(2).normal(size=(2, 3, 4, 3)), jnp.float32)
     mirrored = mirror_flow(images)
     np.testing.assert_array_equal(mirror_flow(mirrored), images)
@@ -48,7 +50,7 @@ def test_mirror_is_its_own_inverse_and_negates_u_alone():
     np.testing.assert_allclose(scale_flow(mirrored), mirror_flow(scale_flow(images)), atol=1e-6)
 
 
-def test_magnified_clips_saturate_in_order():
+def test_magnified_flow_saturates_monotonically():
     x = jnp.linspace(-3, 3, 7)
     y = magnify_flow(x, 3.0)
     assert np.all(np.diff(y) > 0)
@@ -56,14 +58,14 @@ def test_magnified_clips_saturate_in_order():
     np.testing.assert_allclose(y, np.tanh(3 * np.asarray(x)), atol=1e-6)
 
 
-def test_errors_name_the_choices():
+def test_errors_name_the_allowed_values():
     with pytest.raises(ValueError, match="clip_rms, fold_rms"):
         scale_flow(jnp.zeros((1, 2, 2, 3)), scaling="minmax")
-    with pytest.raises(ValueError, match="needs train"):
+    with pytest.raises(ValueError, match=r"needs train= .* or mean_square="):
         scale_flow(jnp.zeros((1, 2, 2, 3)), scaling="fold_rms")
 
 
-def test_clip_minmax_is_the_release_scaling_about_zero_and_mirrors_with_it():
+def test_clip_minmax_is_the_centred_scaling_of_the_flow_release_and_commutes_with_mirroring():
     images = jnp.asarray(np.random.default_rng(3).normal(size=(2, 5, 6, 3)), jnp.float32)
     scaled = scale_flow(images, scaling="clip_minmax")
     released = (images - images.min((1, 2), keepdims=True)) / (images.max((1, 2)) - images.min((1, 2)))[:, None, None]
@@ -71,8 +73,23 @@ def test_clip_minmax_is_the_release_scaling_about_zero_and_mirrors_with_it():
     np.testing.assert_allclose(scale_flow(mirror_flow(images), scaling="clip_minmax"), mirror_flow(scaled), atol=1e-5)
 
 
-def test_grey_pictures_are_mirrored_without_a_change_of_sign_and_sequences_scaled_as_one():
+def test_grey_sequences_are_mirrored_without_negation_and_scaled_as_a_whole():
     images = jnp.asarray(np.random.default_rng(4).gamma(2.0, size=(2, 4, 5, 6, 1)), jnp.float32)
     np.testing.assert_array_equal(mirror_flow(images), images[..., ::-1, :])
     scaled = scale_flow(images)
     np.testing.assert_allclose(jnp.sqrt(jnp.mean(jnp.square(scaled), axis=(1, 2, 3, 4))), 1, atol=1e-5)
+
+
+def test_mirror_average_calls_the_function_once_on_images_and_mirror_images():
+    images = jnp.asarray(np.random.default_rng(5).normal(size=(3, 4, 5, 3)), jnp.float32)
+    calls = []
+
+    def function(x):
+        calls.append(x.shape)
+        return jnp.sin(x[:, 0, 0])
+
+    result = mirror_average(function, images)
+    assert calls == [(6, 4, 5, 3)]
+    expected = 0.5 * (jnp.sin(images[:, 0, 0]) + jnp.sin(mirror_flow(images)[:, 0, 0]))
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_allclose(mirror_average(function, mirror_flow(images)), result, atol=1e-7)

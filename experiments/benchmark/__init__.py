@@ -1,1 +1,1 @@
-"""How fast the two-level update is: `python -m experiments.benchmark`."""
+"""`python -m experiments.benchmark`: speed of the bi-level update compared with PyTorch and plain JAX."""

@@ -84,15 +84,7 @@ def compare_with_baselines(workdir: Path, method: str) -> tuple[BaselineResult, 
     found = compare_runs(tables, [method, *names], with_first=True)
     return tuple(
         BaselineResult(
-            name=run.name,
-            uf1=run.uf1,
-            sd=run.sd,
-            difference=pair.difference,
-            difference_sd=pair.sd,
-            interval=pair.interval,
-            p=pair.p,
-            p_holm=pair.p_holm,
-            effect=pair.effect,
+            run.name, run.uf1, run.sd, pair.difference, pair.sd, pair.interval, pair.p, pair.p_holm, pair.effect
         )
         for run, pair in zip(found.runs[1:], found.pairs, strict=True)
     )

@@ -9,11 +9,11 @@ from experiments.cli.config import DataConfig
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
 from lightman_jax.data.corpora.labels import assign_labels
-from lightman_jax.data.corpora.records import DataError, Problem, Reading
+from lightman_jax.data.corpora.records import DataError, Reading
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
-from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX, read_manifest
+from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX, Manifest, read_manifest
 from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import is_still
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
@@ -47,8 +47,7 @@ def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Chec
     corpora = DATASETS[config.dataset].corpora
     reading, space = assign_labels(_without_stills(reading, config), config.label_name, corpora)
     log(f"data: checking {len(reading.clips)} clips of {reading.root}")
-    progress = _log_tenths(log, "data: checked clip")
-    return check_reading(reading, space, _clip_cache(config), workers=workers, on_progress=progress)
+    return check_reading(reading, space, _clip_cache(config, workers, log, "data: checked clip"))
 
 
 def prepare_checked(config: DataConfig, check: Check, log: Log, workers: int | None = None) -> Path:
@@ -78,31 +77,25 @@ def prepare_checked(config: DataConfig, check: Check, log: Log, workers: int | N
         except DataError as error:
             log(f"data: prepared again: {str(error).split('; remove')[0]}")
     log(f"data: preparing {count} clips in {folder}")
-    prepare_clips(
-        check,
-        folder,
-        dataset=config.dataset,
-        config=config.motion,
-        cache=_clip_cache(config),
-        workers=workers,
-        on_progress=_log_tenths(log, "data: clip"),
-    )
+    cache = _clip_cache(config, workers, log, "data: clip")
+    prepare_clips(check, folder, dataset=config.dataset, config=config.motion, cache=cache)
     return folder
 
 
-def refuse_bad_clips(config: DataConfig, problems: Sequence[Problem], root: Path, usable: int) -> None:
-    """Refuse data with unusable clips, unless `skip_bad_clips` is set.
+def refuse_bad_clips(config: DataConfig, manifest: Manifest) -> None:
+    """Refuse prepared data that lack unusable clips, unless `skip_bad_clips` is set.
 
     Raises:
-      DataError: there are some.
+      DataError: clips were left out.
     """
-    lost = [problem for problem in problems if problem.lost]
+    lost = [problem for problem in manifest.problems if problem.lost]
     if lost and not config.skip_bad_clips:
         listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in lost[:_MAX_LISTED])
         more = f"; and {len(lost) - _MAX_LISTED} more" if len(lost) > _MAX_LISTED else ""
         raise DataError(
-            f"{len(lost)} clips or rows of {root} cannot be used: {listed}{more}. The other {usable} are prepared. "
-            "python -m experiments.prepare with the same flags lists all; repair them, or add --skip_bad_clips to run without them"
+            f"{len(lost)} clips or rows of {manifest.root} cannot be used: {listed}{more}. The other {manifest.clips['micro']} are "
+            "prepared. python -m experiments.prepare with the same flags lists all; correct them, or add --skip_bad_clips to run "
+            "without them"
         )
 
 
@@ -110,8 +103,8 @@ def _data_cache(config: DataConfig) -> Path:
     return Path(config.data_cache).expanduser()
 
 
-def _clip_cache(config: DataConfig) -> ClipCache:
-    return ClipCache(_data_cache(config) / "clips")
+def _clip_cache(config: DataConfig, workers: int | None, log: Log, what: str) -> ClipCache:
+    return ClipCache(_data_cache(config) / "clips", workers, _log_tenths(log, what))
 
 
 def _read(

@@ -65,7 +65,7 @@ class Predicted(NamedTuple):
 
 
 def draw_few_shot(rng: np.random.Generator, clips: ClipSet, fold: Fold, shots: int, draw: int) -> Episode | None:
-    """An episode of a held-out group of subjects; None if no split that was tried has enough clips of each class on both sides."""
+    """An episode of a held-out group of subjects; None if no split with enough clips of each class on both sides was found."""
     rows = fold.test
     subjects = sorted({clips.subject[row] for row in rows})
     classes = range(len(clips.classes))

@@ -161,7 +161,7 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
 def _prepared(config: RunConfig, console: Console) -> Prepared:
     check = check_data(config.data, console.print)
     prepared = load_clips(prepare_checked(config.data, check, console.print))
-    refuse_bad_clips(config.data, prepared.manifest.problems, check.reading.root, len(prepared.micro))
+    refuse_bad_clips(config.data, prepared.manifest)
     return prepared
 
 

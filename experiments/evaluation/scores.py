@@ -10,17 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.evaluation.run_result import ClassScore, CorpusScore, Estimate, Scores, SubjectScore
+from lightman_jax import metrics
 from lightman_jax.files import write_atomic
-from lightman_jax.metrics import (
-    absent_classes,
-    accuracy,
-    bootstrap_interval,
-    confusion_matrix,
-    f1_per_class,
-    recall_per_class,
-    uar,
-    uf1,
-)
 from lightman_jax.types import natural_order
 
 _COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")
@@ -119,7 +110,7 @@ def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_
     counts = count_predictions(rows, classes, seeds, subjects)
     pooled = counts.sum(axis=1)
     sizes = pooled[0].sum(axis=1).tolist()
-    f1, recall = f1_per_class(pooled), recall_per_class(pooled)
+    f1, recall = metrics.f1_per_class(pooled), metrics.recall_per_class(pooled)
     return Scores(
         folds=len({row.fold for row in rows}),
         folds_expected=folds_expected,
@@ -128,7 +119,7 @@ def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_
         subjects=len(subjects),
         classes=tuple(classes),
         class_counts=dict(zip(classes, sizes, strict=True)),
-        absent_classes=tuple(classes[index] for index in absent_classes(pooled[0])),
+        absent_classes=tuple(classes[index] for index in metrics.absent_classes(pooled[0])),
         **_estimates(counts),
         per_class={
             name: ClassScore(sizes[k], float(f1[:, k].mean()), _number(recall[:, k].mean()))
@@ -138,7 +129,7 @@ def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_
             name: SubjectScore(
                 clips=int(counts[0, index].sum()),
                 class_counts=tuple(counts[0, index].sum(axis=1).tolist()),
-                accuracy=float(accuracy(counts[:, index]).mean()),
+                accuracy=float(metrics.accuracy(counts[:, index]).mean()),
             )
             for index, name in enumerate(subjects)
         },
@@ -164,26 +155,19 @@ def check_seeds(rows: Sequence[Prediction]) -> dict[str, Prediction]:
     Raises:
       ValueError: a clip predicted twice under one seed, or seeds with different clips.
     """
-    seeds = sorted({row.seed for row in rows})
-    by_seed = {seed: _of_seed(rows, seed) for seed in seeds}
-    first = by_seed[seeds[0]]
-    for seed in seeds[1:]:
-        differing = set(first) ^ set(by_seed[seed])
-        if differing:
-            raise ValueError(f"seeds {seeds[0]} and {seed} tested different clips, for example {sorted(differing)[0]}")
-    return first
-
-
-def _of_seed(rows: Sequence[Prediction], seed: int) -> dict[str, Prediction]:
-    found: dict[str, Prediction] = {}
+    by_seed: dict[int, dict[str, Prediction]] = {seed: {} for seed in sorted({row.seed for row in rows})}
     for row in rows:
-        if row.seed == seed:
-            if row.clip in found:
-                raise ValueError(
-                    f"clip {row.clip} is predicted twice under seed {seed} (folds {found[row.clip].fold} and {row.fold})"
-                )
-            found[row.clip] = row
-    return found
+        own = by_seed[row.seed]
+        if row.clip in own:
+            folds = f"folds {own[row.clip].fold} and {row.fold}"
+            raise ValueError(f"clip {row.clip} is predicted twice under seed {row.seed} ({folds})")
+        own[row.clip] = row
+    (first_seed, first), *others = by_seed.items()
+    for seed, own in others:
+        differing = sorted(first.keys() ^ own.keys())
+        if differing:
+            raise ValueError(f"seeds {first_seed} and {seed} tested different clips, for example {differing[0]}")
+    return first
 
 
 def count_predictions(
@@ -202,18 +186,20 @@ def count_predictions(
     for i, seed in enumerate(seeds):
         for j, subject in enumerate(subjects):
             own = [row for row in rows if row.seed == seed and row.subject == subject]
-            truth, guess = [number[row.label] for row in own], [number[row.prediction] for row in own]
-            counts[i, j] = confusion_matrix(truth, guess, len(classes))
+            labels, predictions = [number[row.label] for row in own], [number[row.prediction] for row in own]
+            counts[i, j] = metrics.confusion_matrix(labels, predictions, len(classes))
     return counts
 
 
 def _estimates(counts: NDArray[np.int64]) -> dict[str, Estimate]:
     pooled = counts.sum(axis=1)
     found = {}
-    for name, score in {"uf1": uf1, "uar": uar, "accuracy": accuracy}.items():
+    for name, score in {"uf1": metrics.uf1, "uar": metrics.uar, "accuracy": metrics.accuracy}.items():
         values = score(pooled)
         sd = float(values.std(ddof=1)) if len(values) > 1 else None
-        found[name] = Estimate(float(values.mean()), sd, bootstrap_interval(counts, score), tuple(values.tolist()))
+        found[name] = Estimate(
+            float(values.mean()), sd, metrics.bootstrap_interval(counts, score), tuple(values.tolist())
+        )
     return found
 
 

@@ -11,7 +11,7 @@ from lightman_jax.data.corpora.registry import DATASETS
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 
 STAND_IN_TEXT = (
-    "Synthetic stand-in clips, NOT a corpus. The scores below are no result on {title} or on real faces.\n"
+    "The clips are synthetic stand-ins, NOT a corpus. Their scores are not results on {title} or on real faces.\n"
     "With real data: python -m experiments.run --dataset={dataset} --data_dir=FOLDER"
 )
 

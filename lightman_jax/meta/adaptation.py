@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
-from lightman_jax.meta.objective import adapted_parts, classification_loss, prototype_head
+from lightman_jax.meta.objective import adapted_parts, clips_loss, prototype_head
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
 from lightman_jax.types import Clips, Params
 
@@ -56,11 +56,10 @@ def adapt_and_predict(
         return jax.nn.softmax(apply_branches(theta | {"primary": kept}, images, config=network).logits)
     fixed = {name: part for name, part in theta.items() if name == "statistics"}
     branches = {name: part for name, part in theta.items() if name != "statistics"}
-    loss = classification_loss(config, network)
     phi, _ = adapt(
         LearnedLRParams(branches, params.inner_lr) if isinstance(params, LearnedLRParams) else branches,
         support,
-        inner_loss=lambda p, clips: loss(p | fixed, clips),
+        inner_loss=lambda p, clips: clips_loss(p | fixed, clips, None, 0, config, network),
         config=config.bilevel,
         adapted=adapted_parts(config),
     )

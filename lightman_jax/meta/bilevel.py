@@ -26,7 +26,7 @@ TASKS = "tasks"
 
 @dataclasses.dataclass(frozen=True)
 class BilevelProblem:
-    """Losses and settings of a bi-level problem.
+    """Losses and settings of a bi-level problem; losses are `loss(params, task) -> (scalar, metrics)`.
 
     Attributes:
       inner_loss: loss of the inner loop.
@@ -44,20 +44,10 @@ class BilevelProblem:
     inner_optimizer: optax.GradientTransformation | None = None
     adapted: Any = True
 
-    def adapt(self, params: Params, task: Any) -> tuple[Params, Metrics]:
-        """Inner loop on one task, see `adapt`."""
-        return adapt(
-            params,
-            task,
-            inner_loss=self.inner_loss,
-            config=self.config,
-            inner_optimizer=self.inner_optimizer,
-            adapted=self.adapted,
-        )
-
     def objective(self, params: Params, task: Any) -> tuple[jax.Array, Metrics]:
         """Outer objective on one task, see `outer_objective`."""
-        phi, inner_metrics = self.adapt(params, task)
+        settings: dict[str, Any] = {"inner_optimizer": self.inner_optimizer, "adapted": self.adapted}
+        phi, inner_metrics = adapt(params, task, inner_loss=self.inner_loss, config=self.config, **settings)
         total, outer_metrics = self.outer_loss(phi, task)
         metrics = {name: values[-1] for name, values in inner_metrics.items()}
         metrics |= {"outer/loss": total, **{f"outer/{name}": v for name, v in outer_metrics.items()}}
@@ -126,94 +116,49 @@ class BilevelProblem:
         return update
 
 
-def outer_objective(
-    params: Params,
-    task: Any,
-    *,
-    inner_loss: LossFn,
-    outer_loss: LossFn,
-    config: BilevelConfig,
-    initial_loss: LossFn | None = None,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    adapted: Any = True,
-) -> tuple[jax.Array, Metrics]:
+def outer_objective(params: Params, task: Any, **problem: Any) -> tuple[jax.Array, Metrics]:
     """Outer objective on one task, `outer_loss(phi_K, task) + initial_loss(theta, task)`.
 
     Args:
       params: theta, or `LearnedLRParams`.
       task: one task.
-      inner_loss: loss of the inner loop.
-      outer_loss: loss of the adapted parameters.
-      config: see `BilevelConfig`.
-      initial_loss: loss of the parameters before adaptation; None omits the term.
-      inner_optimizer: see `adapt`.
-      adapted: see `adapt`.
+      **problem: `inner_loss`, `outer_loss`, `config` and other fields of `BilevelProblem`.
 
     Returns:
       `(scalar, metrics)` with scalars `inner/*` (of the last inner step), `outer/*` and `initial/*`.
     """
-    problem = BilevelProblem(inner_loss, outer_loss, config, initial_loss, inner_optimizer, adapted)
-    return problem.objective(params, task)
+    return BilevelProblem(**problem).objective(params, task)
 
 
 def meta_gradient(
-    params: Params,
-    tasks: Any,
-    *,
-    inner_loss: LossFn,
-    outer_loss: LossFn,
-    config: BilevelConfig,
-    initial_loss: LossFn | None = None,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    adapted: Any = True,
-    task_weights: jax.Array | None = None,
-    mesh: Mesh | None = None,
+    params: Params, tasks: Any, *, task_weights: jax.Array | None = None, mesh: Mesh | None = None, **problem: Any
 ) -> tuple[Params, Metrics]:
     """Gradient of `J(theta) = sum_T w_T outer_objective(theta, task_T) / sum_T w_T` through the inner steps.
 
     Args:
       params: theta, or `LearnedLRParams`.
       tasks: a tree whose arrays all have the leading axis T.
-      inner_loss: loss of the inner loop.
-      outer_loss: loss of the adapted parameters.
-      config: see `BilevelConfig`.
-      initial_loss: loss of the parameters before adaptation, or None.
-      inner_optimizer: see `adapt`.
-      adapted: see `adapt`.
       task_weights: `[T]` weights w, 0 or more; a task of weight 0 is padding and contributes nothing, even if it contains nan.
         None means 1 each.
       mesh: devices with an axis `tasks`, over which the tasks are split; None uses one device. The call may also be inside a
         `shard_map` that leaves this axis alone.
+      **problem: `inner_loss`, `outer_loss`, `config` and other fields of `BilevelProblem`.
 
     Returns:
       `(gradient, metrics)`: a tree like `params`, and scalar weighted means over tasks, including J itself as `loss`.
     """
-    problem = BilevelProblem(inner_loss, outer_loss, config, initial_loss, inner_optimizer, adapted)
-    return problem.gradient(params, tasks, task_weights=task_weights, mesh=mesh)
+    return BilevelProblem(**problem).gradient(params, tasks, task_weights=task_weights, mesh=mesh)
 
 
 def make_update(
-    *,
-    inner_loss: LossFn,
-    outer_loss: LossFn,
-    outer_optimizer: optax.GradientTransformation,
-    config: BilevelConfig,
-    initial_loss: LossFn | None = None,
-    inner_optimizer: optax.GradientTransformation | None = None,
-    adapted: Any = True,
-    mesh: Mesh | None = None,
+    *, outer_optimizer: optax.GradientTransformation, mesh: Mesh | None = None, **problem: Any
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Build one outer step, `update(state, tasks, task_weights=None) -> (state, metrics)`, a pure function for `jax.jit`.
 
     Args:
-      inner_loss: loss of the inner loop.
-      outer_loss: loss of the adapted parameters.
       outer_optimizer: any optax transformation.
-      config: see `BilevelConfig`.
-      initial_loss: loss of the parameters before adaptation, or None.
-      inner_optimizer: see `adapt`.
-      adapted: see `adapt`.
       mesh: see `meta_gradient`.
+      **problem: `inner_loss`, `outer_loss`, `config` and other fields of `BilevelProblem`.
 
     Returns:
       A function of a `TrainState` and a tree of tasks with leading axis T. Metrics are scalars, including `gradient_norm`.
@@ -227,8 +172,7 @@ def make_update(
     >>> state.params.tolist()
     [3.0]
     """
-    problem = BilevelProblem(inner_loss, outer_loss, config, initial_loss, inner_optimizer, adapted)
-    return problem.make_update(outer_optimizer, mesh)
+    return BilevelProblem(**problem).make_update(outer_optimizer, mesh)
 
 
 def displacement_loss(inner_loss: LossFn, config: BilevelConfig, **settings: Any) -> LossFn:

@@ -76,16 +76,8 @@ def init_generated(
 ) -> Params:
     """Initialise both networks; every kernel by (untruncated) Xavier normal, as published.
 
-    A head is two dense layers, `D -> D -> outputs`, with a ReLU in between. At the published sizes (`vgg16`, width 64,
-    20 classes, psi 5, 32x32x3) the network has 15,310,008 parameters and the generator 15,037,092.
-
-    Args:
-      key: JAX random key.
-      network: backbone of both networks; published: `vgg16` of width 64 with `batch` normalisation.
-      config: see `GeneratorConfig`.
-      image_shape: `(H, W, C)`.
-      classes: N.
-      dtype: of the parameters.
+    A head is two dense layers, `D -> D -> outputs`, with a ReLU in between. At the published sizes (`vgg16`, width 64, `batch`
+    normalisation, 20 classes, psi 5, 32x32x3) the network has 15,310,008 parameters and the generator 15,037,092.
 
     Returns:
       `{"network": {"backbone", "primary", "auxiliary"}, "generator": {"backbone", "labels"}, "statistics": running moments}`;
@@ -128,33 +120,13 @@ def generate_labels(
     psi: int,
     where: jax.Array | None = None,
 ) -> jax.Array:
-    """Soft auxiliary labels within the block of each clip's class, see `masked_softmax`.
-
-    Args:
-      generator: g, from `init_generated`.
-      images: `[n, H, W, C]`.
-      labels: `[n]` classes.
-      network: sizes of the backbone.
-      psi: auxiliary classes per class.
-      where: `[n]` bool, False marks padding.
-
-    Returns:
-      `[n, N psi]`, rows that sum to 1.
-    """
+    """Soft auxiliary labels `[n, N psi]` of images `[n, H, W, C]` with classes `[n]`, see `masked_softmax`."""
     features, _ = _features(generator, images, network, where)
     return masked_softmax(_head(generator["labels"], features), labels, psi=psi)
 
 
 def masked_softmax(logits: jax.Array, labels: jax.Array, *, psi: int) -> jax.Array:
-    """`softmax(logits + log mask)`, with mask 1 on entries `[y psi, (y + 1) psi)` and 1e-8 elsewhere, as published.
-
-    Args:
-      logits: `[n, N psi]`.
-      labels: `[n]` classes y.
-      psi: auxiliary classes per class.
-
-    Returns:
-      `[n, N psi]`.
+    """`softmax(logits + log mask)` of `[n, N psi]` logits; mask 1 on entries `[y psi, (y + 1) psi)`, 1e-8 elsewhere, as published.
 
     >>> masked_softmax(jnp.zeros((1, 4)), jnp.array([1]), psi=2).round(3).tolist()
     [[0.0, 0.0, 0.5, 0.5]]
@@ -172,10 +144,9 @@ def generated_logits(params: Params, images: jax.Array, *, network: NetworkConfi
 def generated_losses(
     params: Params, generator: Params, clips: Clips, *, network: NetworkConfig, config: GeneratorConfig
 ) -> tuple[jax.Array, dict[str, Any]]:
-    """`fit(theta, g)` on one batch, with focal losses of exponent 2 for both heads.
+    """`(fit(theta, g), aux)` on one batch, with focal losses of exponent 2 for both heads.
 
-    Returns:
-      `(fit, aux)`, aux with scalars `primary_loss`, `auxiliary_loss`, `entropy` and the batch's moments as `statistics`.
+    `aux` has the scalars `primary_loss`, `auxiliary_loss` and `entropy`, and the batch's moments as `statistics`.
     """
     features, moments = _features(params, clips.image, network, clips.where)
     soft = generate_labels(generator, clips.image, clips.label, network=network, psi=config.psi, where=clips.where)
@@ -199,11 +170,7 @@ def generator_objective(
     config: GeneratorConfig,
     virtual_lr: jax.Array | float,
 ) -> tuple[jax.Array, Metrics]:
-    """Objective of phase B: the primary loss after a virtual step of size `virtual_lr`, plus the entropy term.
-
-    Returns:
-      `(scalar, metrics)` with the scalars `primary_loss` (after the step) and `entropy`.
-    """
+    """Objective of phase B: the primary loss after a virtual step of size `virtual_lr`, plus the entropy term."""
 
     def inner_loss(theta: Params, task: tuple[Params, Clips]) -> tuple[jax.Array, Metrics]:
         value, aux = generated_losses(theta, *task, network=network, config=config)
@@ -237,9 +204,6 @@ def make_generator_update(
       network_optimizer: optimizer of phase A.
       generator_optimizer: optimizer of phase B.
       virtual_lr: alpha, a number or a schedule over steps; published: the current learning rate of the network.
-
-    Returns:
-      A function of the `TrainState` from `init_generated_state` and one batch of clips.
 
     Reference: Liu et al. 2019. Choice: both phases use the same batch and alternate batch by batch; the published code runs a
     whole epoch of A, then one of B.
@@ -293,12 +257,9 @@ def init_generated_state(
 def published_optimizers(
     steps: int,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation, optax.Schedule]:
-    """SGD with learning rates .01 (network) and .001 (generator), halved after each quarter of `steps`, weight decay 5e-4.
+    """Published `(network_optimizer, generator_optimizer, virtual_lr)`: SGD, learning rates halved after each quarter of `steps`.
 
-    Returns:
-      `(network_optimizer, generator_optimizer, virtual_lr)` for `make_generator_update`.
-
-    Reference: Liu et al. 2019; the decay includes biases and normalisation parameters, as in the published code.
+    Reference: Liu et al. 2019; the weight decay includes biases and normalisation parameters, as in the published code.
     """
 
     def halved(lr: float) -> optax.Schedule:

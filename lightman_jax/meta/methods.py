@@ -18,18 +18,6 @@ from lightman_jax.losses.classification import PRIMARY_FORMS, PrimaryForm
 from lightman_jax.meta.inner_loop import BilevelConfig
 from lightman_jax.meta.label_generator import GeneratorConfig
 
-MethodName = Literal[
-    "lightman",
-    "lightman_fo",
-    "joint",
-    "maml",
-    "fomaml",
-    "anil",
-    "reptile",
-    "meta_sgd",
-    "protonet",
-    "generated",
-]
 AdaptedPart = Literal["all", "heads", "backbone"]
 LearnedLR = Literal["none", "scalar", "leaf", "entry"]
 
@@ -112,7 +100,7 @@ class MethodConfig:
 
     bilevel: BilevelConfig = dataclasses.field(default_factory=BilevelConfig)
     generator: GeneratorConfig = dataclasses.field(default_factory=GeneratorConfig)
-    name: MethodName = dataclasses.field(default="lightman", metadata={"flag": False})
+    name: str = dataclasses.field(default="lightman", metadata={"flag": False})
     primary: PrimaryForm = "cross_entropy"
     focal_gamma: float = 2.0
     alignment: AlignmentForm = "contrastive"
@@ -168,5 +156,7 @@ def method_config(method: str, config: MethodConfig) -> MethodConfig:
     spec = METHODS[method]
     steps = max(spec.least_inner_steps, config.bilevel.inner_steps)
     bilevel = dataclasses.replace(config.bilevel, **{"inner_steps": steps, **spec.bilevel})
-    weights = {} if spec.aligns else {"inner_alignment": 0.0, "outer_alignment": 0.0}
-    return dataclasses.replace(config, name=method, bilevel=bilevel, **weights, **spec.settings)
+    changes: dict[str, Any] = {"name": method, "bilevel": bilevel, **spec.settings}
+    if not spec.aligns:
+        changes |= {"inner_alignment": 0.0, "outer_alignment": 0.0}
+    return dataclasses.replace(config, **changes)

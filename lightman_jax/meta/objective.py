@@ -1,7 +1,6 @@
 """Losses of a method on one task."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -27,30 +26,24 @@ def method_problem(config: MethodConfig, network: NetworkConfig) -> BilevelProbl
     """The bi-level problem of a method on a `Task`; the formulas are in `lightman_jax.meta.methods`.
 
     A term of weight 0 is omitted from the program, including its macro clips; `initial_loss` is None for weight 0. ProtoNet
-    classifies the query by the prototypes of the support; Reptile adapts to support and query together.
-
-    Args:
-      config: from `method_config`; any method except `generated`, which has two networks.
-      network: sizes of the dual branch.
-
-    Raises:
-      ValueError: the method `generated`.
+    classifies the query by the prototypes of the support; Reptile adapts to support and query together. Raises `ValueError` for
+    `generated`, which trains two networks.
     """
     if config.spec.generates_labels:
         raise ValueError(f"method {config.name!r} trains two networks; build its update with make_method")
-    adapted, classification = adapted_parts(config), classification_loss(config, network)
+    adapted = adapted_parts(config)
 
     def inner_loss(params: Params, task: Task) -> tuple[jax.Array, Metrics]:
         clips = pooled_clips(task) if config.spec.displaces else task.support
-        return _aligned_loss(params, clips, task.macro, config.inner_alignment, config, network)
+        return clips_loss(params, clips, task.macro, config.inner_alignment, config, network)
 
     def outer_loss(params: Params, task: Task) -> tuple[jax.Array, Metrics]:
         if config.spec.prototypes:
             params = params | {"primary": prototype_head(params, task.support, network=network)}
-        return _aligned_loss(params, task.query, task.macro, config.outer_alignment, config, network)
+        return clips_loss(params, task.query, task.macro, config.outer_alignment, config, network)
 
     def initial_loss(params: Params, task: Task) -> tuple[jax.Array, Metrics]:
-        value, metrics = classification(params, pooled_clips(task))
+        value, metrics = clips_loss(params, pooled_clips(task), None, 0, config, network)
         return config.initial_weight * value, metrics
 
     if config.spec.displaces:
@@ -60,25 +53,14 @@ def method_problem(config: MethodConfig, network: NetworkConfig) -> BilevelProbl
     return BilevelProblem(inner_loss, outer_loss, config.bilevel, initial, adapted=adapted)
 
 
-def classification_loss(
-    config: MethodConfig, network: NetworkConfig
-) -> Callable[[Params, Clips], tuple[jax.Array, Metrics]]:
-    """The primary loss of a set of clips, `loss(params, clips) -> (scalar, metrics)`."""
-
-    def loss(params: Params, clips: Clips) -> tuple[jax.Array, Metrics]:
+def clips_loss(
+    params: Params, clips: Clips, macro: Clips | None, weight: float, config: MethodConfig, network: NetworkConfig
+) -> tuple[jax.Array, Metrics]:
+    """Primary loss of a set of clips, plus `weight` times the alignment loss with macro clips; None has no alignment."""
+    if macro is None or weight == 0:
         (outputs,) = _outputs(params, network, clips)
         primary = _primary(config, outputs, clips)
         return primary, {"primary_loss": primary}
-
-    return loss
-
-
-def _aligned_loss(
-    params: Params, clips: Clips, macro: Clips, weight: float, config: MethodConfig, network: NetworkConfig
-) -> tuple[jax.Array, Metrics]:
-    """Primary loss plus `weight` times the alignment with macro clips."""
-    if weight == 0:
-        return classification_loss(config, network)(params, clips)
     micro_outputs, macro_outputs = _outputs(params, network, clips, macro)
     primary = _primary(config, micro_outputs, clips)
     aligned = _alignment(config, micro_outputs, clips, macro_outputs, macro)

@@ -72,9 +72,13 @@ class ModelCard:
                 f"the model card has format version {version}, this release reads {FORMAT_VERSION}; write it again with the "
                 "same `python -m experiments.run` command"
             )
-        values = {name: value for name, value in content.items() if name not in ("format_version", "networks")}
+        values: dict[str, Any] = {
+            name: tuple(value) if name in _TUPLES else value
+            for name, value in content.items()
+            if name not in ("format_version", "networks")
+        }
         try:
-            return cls(**{name: tuple(value) if name in _TUPLES else value for name, value in values.items()})
+            return cls(**values)
         except TypeError as error:
             raise ValueError(f"the model card is incomplete or has unknown fields: {error}") from error
 

@@ -97,7 +97,7 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
 
     def predict(ensemble: Ensemble, images: jax.Array) -> jax.Array:
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
-            return mirror_average(lambda x: jax.nn.softmax(logits(params, x)), scaled(images, mean_square))
+            return mirror_average(_by_view(lambda x: jax.nn.softmax(logits(params, x))), scaled(images, mean_square))
 
         return each(ensemble, one)
 
@@ -113,8 +113,13 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
     def adapt(ensemble: Ensemble, support: jax.Array, label: jax.Array, images: jax.Array) -> jax.Array:
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
             clips = Clips(image=scaled(support, mean_square), label=label, where=jnp.ones(label.shape, bool))
-            return mirror_average(lambda x: adapted(params, clips, x), scaled(images, mean_square))
+            return mirror_average(_by_view(lambda x: adapted(params, clips, x)), scaled(images, mean_square))
 
         return each(ensemble, one)
 
     return EnsemblePrograms(predict, mean_saliency, adapt if config.method.spec.adapts else None)
+
+
+def _by_view(fn: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """`fn` called once for the images and once for their mirror images; one call for both would round differently."""
+    return lambda views: jnp.concatenate([fn(half) for half in jnp.split(views, 2)])

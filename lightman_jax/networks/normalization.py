@@ -88,13 +88,9 @@ def group_norm(
     """Group normalisation per clip, `(x + bias - mean) / sqrt(var + eps) * scale + shift`; one group is layer normalisation.
 
     Args:
-      x: `[n, H, W, C]`.
-      scale: `[C]`.
-      shift: `[C]`.
+      x: `[n, H, W, C]`; `scale`, `shift` and `bias` are `[C]`.
       groups: number of groups, a divisor of C.
       moments: of x; None computes them.
-      bias: `[C]`, added by its effect on the moments; None means 0.
-      epsilon: added to the variance.
 
     Reference: Wu and He 2018, "Group Normalization".
     """
@@ -117,11 +113,7 @@ def batch_moments(
 ) -> Moments:
     """Moments of each channel over the clips of a batch and over space.
 
-    Args:
-      clips: moments of each clip.
-      pixels: number of pixels per clip.
-      where: `[n]` bool, False marks padding.
-      bias: `[C]`, added to the mean; None means 0.
+    `pixels` is the number of pixels per clip, `where` `[n]` excludes padding, and `bias` `[C]` is added to the mean.
     """
     kept = jnp.ones(clips.mean.shape[0], bool) if where is None else where
     count = jnp.maximum(kept.sum(), 1).astype(clips.mean.dtype)
@@ -146,12 +138,8 @@ def batch_norm(
     """Batch normalisation with given moments, `(x + bias - mean) / sqrt(variance + eps) * scale + shift`.
 
     Args:
-      x: `[n, H, W, C]`.
-      scale: `[C]`.
-      shift: `[C]`.
-      moments: of `x + bias`: of this batch (`batch_moments`), or stored.
-      bias: `[C]`; None means 0.
-      epsilon: added to the variance.
+      x: `[n, H, W, C]`; `scale`, `shift` and `bias` are `[C]`.
+      moments: of `x + bias`, from `batch_moments` or stored.
 
     Reference: Ioffe and Szegedy 2015, "Batch Normalization".
     """

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import NDArray
 
+from lightman_jax.meta.bilevel import uses_vmap
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.devices import (
     FOLDS,
@@ -38,7 +39,6 @@ from lightman_jax.training.program import (
     prediction_program,
     training_data,
     training_program,
-    uses_vmap_over_jobs,
 )
 from lightman_jax.types import Clips, ClipSet, Params
 
@@ -211,7 +211,7 @@ def _open_session(
     shared = training_data(micro, macro, config)
     if config.network.precision == "bfloat16":
         refuse_imprecise(job_gradient_error(jobs[0], shared, config, classes, pseudo_macro))
-    per_device = jobs_per_device(count, mesh, in_parallel=uses_vmap_over_jobs(config))
+    per_device = jobs_per_device(count, mesh, in_parallel=uses_vmap(config.method.bilevel.task_mapping))
     return _Session(config, mesh, per_device, programs, place(shared, mesh, PartitionSpec()), not pseudo_macro)
 
 

@@ -21,13 +21,9 @@ _MOST_JOBS_PER_DEVICE = 64
 
 
 def job_mesh(jobs: int, tasks: int) -> Mesh:
-    """Mesh with one row per job, as far as the number of rows divides the devices; the columns share a job's tasks.
+    """Mesh with one row per job, as far as the number of rows divides the devices; the columns share a job's `tasks`.
 
     With several processes every device takes part, if necessary with a padding job or task.
-
-    Args:
-      jobs: number of jobs of the whole training.
-      tasks: number of tasks of an outer step that may be split; 1 if they may not.
     """
     devices = jax.devices()
     alone = jax.process_count() == 1
@@ -60,12 +56,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def program_bytes(program: Any, *arguments: Any) -> int | None:
-    """Device memory in bytes of a jitted program's arguments, results and temporaries; None if the backend does not report it.
-
-    Args:
-      program: from `jax.jit`.
-      *arguments: trees of arrays or `jax.ShapeDtypeStruct`.
-    """
+    """Device memory in bytes of a jitted program's arguments, results and temporaries; None if the backend does not report it."""
     try:
         needs = program.lower(*arguments).compile().memory_analysis()
     except jax.errors.JaxRuntimeError:

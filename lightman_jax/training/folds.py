@@ -58,11 +58,7 @@ def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str]
 
 
 def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: Sequence[str]) -> None:
-    """Refuse folds that train on a subject they test, micro or macro, and clips that are tested in two folds.
-
-    Raises:
-      ValueError: the message names the fold and the subject.
-    """
+    """Raise `ValueError` for folds that train on a subject they test, micro or macro, and clips tested in two folds."""
     micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
     tested: set[int] = set()
     for fold in folds:

@@ -36,11 +36,7 @@ def check_leaks(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold], sc
 
 
 def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
-    """Refuse folds that train on a copy of a test clip, mirrored or not, whatever its subject.
-
-    Raises:
-      ValueError: the message names the fold and both clips.
-    """
+    """Raise `ValueError` for folds that train on a copy of a test clip, mirrored or not, whatever its subject."""
     pools = {"micro": micro} if macro is None else {"micro": micro, "macro": macro}
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for name, clips in pools.items():
@@ -61,11 +57,7 @@ def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -
 
 
 def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> None:
-    """Refuse a scaling by which test clips affect training clips: replacing test clips by nan must change nothing.
-
-    Raises:
-      ValueError: the scale of a training clip depends on test clips.
-    """
+    """Raise `ValueError` for a scaling of training clips that changes if the test clips are replaced by nan."""
     poisoned = np.array(image)
     poisoned[fold.test] = np.nan
     train = jnp.asarray(fold.train)

@@ -23,15 +23,7 @@ class PrecisionError(ValueError):
 
 
 def gradient_error(key: jax.Array, tasks: Task, *, method: MethodConfig, network: NetworkConfig, classes: int) -> float:
-    """Relative error of the outer gradient, `|g - g32| / |g32|`, against float32 at random initial parameters.
-
-    Args:
-      key: JAX random key.
-      tasks: tasks of one outer step, leading axis T.
-      method: settings of the method.
-      network: network with the precision to check.
-      classes: N.
-    """
+    """Relative error of the outer gradient, `|g - g32| / |g32|`, against float32 at random initial parameters."""
 
     def gradient(precise: NetworkConfig) -> Params:
         # One step of SGD with learning rate 1 subtracts the gradient.
@@ -46,12 +38,9 @@ def gradient_error(key: jax.Array, tasks: Task, *, method: MethodConfig, network
 
 
 def refuse_imprecise(error: float) -> None:
-    """Refuse a precision whose gradient differs too much from that of float32.
+    """Raise `PrecisionError` for a relative error of the gradient above 0.1, or nan.
 
     Choice: 0.1 is five times the difference of two correct float32 programs whose ReLUs and maxima select differently.
-
-    Raises:
-      PrecisionError: the error is above 0.1, or nan.
     """
     if not error <= LARGEST_ERROR:
         raise PrecisionError(
@@ -61,11 +50,7 @@ def refuse_imprecise(error: float) -> None:
 
 
 def refuse_on_cpu() -> None:
-    """Refuse bfloat16 on a CPU, where it takes twice the time.
-
-    Raises:
-      PrecisionError: the backend is a CPU.
-    """
+    """Raise `PrecisionError` for bfloat16 on a CPU, where it takes twice the time."""
     if jax.default_backend() == "cpu":
         raise PrecisionError("precision bfloat16 is slower on a CPU; use --precision=float32")
 
@@ -73,16 +58,13 @@ def refuse_on_cpu() -> None:
 def refuse_nonfinite(
     jobs: Sequence[tuple[str, int]], first: int, metrics: dict[str, NDArray[np.float32]], params: Params
 ) -> None:
-    """Stop at the first step of a chunk with a non-finite loss.
+    """Raise `FloatingPointError` at the first step of a chunk with a non-finite loss.
 
     Args:
       jobs: name of the fold and replica of each job; further rows of the arrays are padding.
       first: number of the chunk's first step.
       metrics: `[jobs, steps]` each.
       params: parameters after the chunk, leaves with a leading axis of jobs.
-
-    Raises:
-      FloatingPointError: the message names fold, replica, step, loss, and non-finite parameters.
     """
     # Losses come before gradients, because a non-finite loss is the cause.
     names = sorted(metrics, key=lambda name: "loss" not in name)

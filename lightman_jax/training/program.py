@@ -4,6 +4,7 @@ Each device holds the data once; a job draws its tasks by index from the trainin
 (replica, fold, step) only, so jobs draw the same tasks in any order and on any number of devices.
 """
 
+import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
@@ -115,7 +116,7 @@ def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chun
     # If the tasks axis is longer than 1, the update splits the tasks over it.
     own = {FOLDS} if mesh.shape[TASKS] > 1 else {FOLDS, TASKS}
     each = functools.partial(jax.shard_map, mesh=mesh, out_specs=jobs, axis_names=own, check_vma=False)
-    of_row = functools.partial(map_jobs, in_parallel=uses_vmap_over_jobs(config))
+    of_row = functools.partial(map_jobs, in_parallel=uses_vmap(config.method.bilevel.task_mapping))
     return Programs(
         jax.jit(each(of_row(start, 1), in_specs=(jobs, shared))),
         jax.jit(each(of_row(advance, 2), in_specs=(jobs, jobs, shared)), donate_argnums=0),
@@ -152,11 +153,6 @@ def job_gradient_error(
     return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
 
 
-def uses_vmap_over_jobs(config: TrainConfig) -> bool:
-    """Whether the jobs of a device train in parallel rather than in sequence."""
-    return uses_vmap(config.method.bilevel.task_mapping)
-
-
 def method_of(config: TrainConfig, mesh: Mesh | None = None) -> Method:
     """The method with its outer optimizer, AdamW with a cosine decay of the learning rate to 0."""
     optimizer = optax.adamw(
@@ -184,15 +180,7 @@ def _pools(job: JobInputs, data: TrainingData, config: TrainConfig, pseudo_macro
 
 
 def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.Array:
-    """Permute the labels of the training clips among themselves; other labels are unchanged.
-
-    Args:
-      key: JAX random key.
-      labels: `[m]`.
-      train: `[m]` bool.
-
-    Returns:
-      `[m]`.
+    """Permute the labels `[m]` of the training clips among themselves; other labels are unchanged.
 
     >>> shuffle_labels(jax.random.key(0), jnp.array([1, 1, 7]), jnp.array([True, True, False])).tolist()
     [1, 1, 7]
@@ -204,18 +192,13 @@ def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.A
 
 
 def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
-    """Mirror each clip of a task batch with probability one half, negating u.
-
-    Args:
-      key: JAX random key.
-      tasks: a `Task` with images `[T, n, (frames,) H, W, C]`.
-    """
+    """Mirror each clip of a task batch, images `[T, n, (frames,) H, W, C]`, with probability one half, negating u."""
     chex.assert_rank(tasks.support.image, {5, 6})
 
     def mirrored(part_key: jax.Array, clips: Clips) -> Clips:
         heads = jax.random.bernoulli(part_key, 0.5, clips.label.shape)
         heads = heads.reshape(*heads.shape, *[1] * (clips.image.ndim - 2))
-        return clips.replace(image=jnp.where(heads, mirror_flow(clips.image), clips.image))
+        return dataclasses.replace(clips, image=jnp.where(heads, mirror_flow(clips.image), clips.image))
 
     keys = jax.random.split(key, 3)
     return Task(mirrored(keys[0], tasks.support), mirrored(keys[1], tasks.macro), mirrored(keys[2], tasks.query))

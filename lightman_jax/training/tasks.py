@@ -46,14 +46,7 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
     side; if a side has too few, the class is filled from the other side, without drawing a clip twice. If the pool itself
     has too few, the support takes half of the class and the rest is padding, so that the query is never empty. Choice: of
     8 random splits the one that needs the least filling is used, so support and query have disjoint subjects if the pool
-    allows it. Macro clips are drawn from all training subjects.
-
-    Args:
-      key: JAX random key.
-      micro: micro pool; only rows with `train` are drawn.
-      macro: macro pool; only rows with `train` are drawn.
-      classes: N.
-      config: clips per class.
+    allows it. Macro clips are drawn from all training subjects. Only rows with `train` are drawn.
 
     Returns:
       Row numbers `[N*shots]` (class by class) with their masks.
@@ -75,13 +68,7 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
 
 
 def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
-    """Turn row numbers into a `Task`; padded rows are zero.
-
-    Args:
-      index: from `draw_task`.
-      micro: the micro pool of the draw.
-      macro: the macro pool of the draw.
-    """
+    """Turn row numbers from `draw_task` into a `Task`; padded rows are zero."""
 
     def clips(pool: Pool, rows: jax.Array, where: jax.Array, label: jax.Array) -> Clips:
         return Clips(image=keep_where(pool.image[rows], where), label=label, where=where)
@@ -94,11 +81,7 @@ def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
 
 
 def draw_task_batch(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig) -> Task:
-    """Draw the T tasks of one outer step with different keys.
-
-    Returns:
-      A `Task` whose arrays have the leading axis T.
-    """
+    """Draw the T tasks of one outer step with different keys; arrays have the leading axis T."""
 
     def one(task_key: jax.Array) -> Task:
         return gather_task(draw_task(task_key, micro, macro, classes=classes, config=config), micro, macro)

@@ -1,4 +1,4 @@
-"""The experiments on the abstract's claims: nobody is on two sides, disturbances are what they say, and rows are paired."""
+"""The studies on the abstract's claims: no subject is trained and tested on, disturbances are as described, and rows are paired."""
 
 import dataclasses
 import importlib
@@ -9,65 +9,68 @@ import pytest
 
 from experiments.claims import (
     ablations,
+    contenders,
     efficiency,
     few_data,
-    individuals,
-    learners,
-    people,
     robustness,
+    simulated_training,
+    subject_differences,
+    subjects,
     subtlety,
     sweep,
 )
-from experiments.claims.learners import Learner, adapted_counts, evaluate, train_rounds
-from experiments.claims.people import People, invent_people, keep_clips, share, shots, wrong_labels
+from experiments.claims.contenders import Contender, adapted_counts, evaluate, train_rounds
+from experiments.claims.subjects import StudyData, invent_subjects, keep_clips, share, shots, wrong_labels
 from lightman_jax.networks.dual_branch import NetworkConfig
-from lightman_jax.training.folds import check_folds
+from lightman_jax.training.folds import Fold, check_folds
 from tests.inputs import make_clips, write_flow_release
 
 command = importlib.import_module("experiments.claims.__main__")
 NETWORK = NetworkConfig(width=4)
-JOINT, MACHINE = Learner("joint", "joint"), Learner("machine", "rbf_svm")
+JOINT, SVM = Contender("joint", "joint"), Contender("SVM", "rbf_svm")
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    for name, value in {"ROUNDS": 2, "TRAIN_PEOPLE": 2, "TEST_PEOPLE": 2, "STRANGERS": 1}.items():
-        monkeypatch.setattr(people, name, value)
-    original = Learner.config
-    monkeypatch.setattr(Learner, "config", lambda *given: dataclasses.replace(original(*given), steps=2))
-    people._filmed.cache_clear()
-    yield
-    people._filmed.cache_clear()
+@pytest.fixture(autouse=True, scope="module")
+def few_subjects():
+    """Two rounds of two training, two test and one other subject; trainings of two steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ROUNDS": 2, "TRAIN_SUBJECTS": 2, "TEST_SUBJECTS": 2, "OTHER_SUBJECTS": 1}.items():
+            patch.setattr(subjects, name, value)
+        original = Contender.config
+        patch.setattr(Contender, "config", lambda *given: dataclasses.replace(original(*given), steps=2))
+        subjects._simulate.cache_clear()
+        yield
+    subjects._simulate.cache_clear()
 
 
-def check_stage(stage):
-    macro = stage.micro if stage.macro is None else stage.macro
-    together = stage.rounds if stage.same_people else [[fold for folds in stage.rounds for fold in folds]]
+def check_data(data):
+    macro = data.micro if data.macro is None else data.macro
+    together = data.rounds if data.same_subjects else [[fold for folds in data.rounds for fold in folds]]
     for folds in together:
-        check_folds(folds, stage.micro.subject, macro.subject)
+        check_folds(folds, data.micro.subject, macro.subject)
 
 
-@pytest.mark.parametrize("macro_people", ["own", "strangers"])
-def test_populations_are_disjoint_and_thinning_keeps_every_class(macro_people):
-    stage = invent_people(People(), macro_people)
-    micro, macro = stage.micro, stage.macro
-    for thinned, clips in ((keep_clips(stage, share(0.25)), 6), (keep_clips(stage, shots(1)), 3), (stage, 18)):
-        check_stage(thinned)
-        assert thinned.train_clips == clips
-        for number, (fold,) in enumerate(thinned.rounds):
+@pytest.mark.parametrize("macro_subjects", ["own", "others"])
+def test_populations_are_disjoint_and_reduced_training_sets_keep_every_class(macro_subjects):
+    data = invent_subjects(macro_subjects=macro_subjects)
+    micro, macro = data.micro, data.macro
+    for reduced, clips in ((keep_clips(data, share(0.25)), 6), (keep_clips(data, shots(1)), 3), (data, 18)):
+        check_data(reduced)
+        assert reduced.train_clips == clips
+        for number, (fold,) in enumerate(reduced.rounds):
             assert len(fold.test) == 18
             assert {micro.subject[row] for row in np.flatnonzero(fold.train)} <= {f"p{number}/s0", f"p{number}/s1"}
             assert set(micro.label[fold.train]) == {0, 1, 2}
-            met = {macro.subject[row] for row in np.flatnonzero(fold.macro_train)}
-            assert met == ({f"p{number}/s0", f"p{number}/s1"} if macro_people == "own" else {f"p{number}/s4"})
-    assert keep_clips(stage, share(0)).train_clips == 0
+            shown = {macro.subject[row] for row in np.flatnonzero(fold.macro_train)}
+            assert shown == ({f"p{number}/s0", f"p{number}/s1"} if macro_subjects == "own" else {f"p{number}/s4"})
+    assert keep_clips(data, share(0)).train_clips == 0
 
 
-def test_macro_clips_as_labelled_clips_are_the_folds_own():
-    stage = keep_clips(invent_people(People()), share(0.25))
-    wider = learners._with_macro_labelled(stage)
-    check_stage(wider)
-    for number, ((before,), (after,)) in enumerate(zip(stage.rounds, wider.rounds, strict=True)):
+def test_macro_clips_used_as_labelled_clips_are_those_of_the_fold():
+    data = keep_clips(invent_subjects(), share(0.25))
+    wider = contenders.label_macro_clips(data)
+    check_data(wider)
+    for number, ((before,), (after,)) in enumerate(zip(data.rounds, wider.rounds, strict=True)):
         np.testing.assert_array_equal(after.test, before.test)
         added = np.flatnonzero(after.train)[before.train.sum() :]
         assert {wider.micro.subject[row] for row in added} == {f"p{number}/s0", f"p{number}/s1"}
@@ -75,35 +78,35 @@ def test_macro_clips_as_labelled_clips_are_the_folds_own():
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_wrong_labels_are_trained_on_and_never_tested(copies):
-    """Rounds of different people share one copy of their clips; rounds of the same people have a copy each."""
-    stage = invent_people(People())._replace(same_people=copies == 2)
-    wrong, count = wrong_labels(stage, 0.5), len(stage.micro)
-    check_stage(wrong)
+def test_wrong_labels_are_used_in_training_only(copies):
+    """Rounds of different subjects share one copy of their clips; rounds of the same subjects have one copy each."""
+    data = invent_subjects()._replace(same_subjects=copies == 2)
+    wrong, count = wrong_labels(data, 0.5), len(data.micro)
+    check_data(wrong)
     shares = []
     for number, (fold,) in enumerate(wrong.rounds):
-        np.testing.assert_array_equal(fold.test, stage.rounds[number][0].test)
+        np.testing.assert_array_equal(fold.test, data.rounds[number][0].test)
         np.testing.assert_array_equal(np.flatnonzero(fold.train) // count, 1 + number % copies)
         rows = np.flatnonzero(fold.train)
-        truth = stage.micro.label[rows % count]
-        np.testing.assert_array_equal(wrong.micro.image[rows], stage.micro.image[rows % count])
+        truth = data.micro.label[rows % count]
+        np.testing.assert_array_equal(wrong.micro.image[rows], data.micro.image[rows % count])
         shares.append(np.mean(wrong.micro.label[rows] != truth))
     assert 0.25 < np.mean(shares) < 0.75
+    assert len(set(wrong.micro.clip)) == len(wrong.micro)
     labels = wrong.micro.label.reshape(-1, count)
     assert [np.mean(own != labels[0]) for own in labels] == [0, *[0.5] * copies]
-    np.testing.assert_array_equal(wrong_labels(stage, 0).micro.label, np.tile(stage.micro.label, 1 + copies))
+    np.testing.assert_array_equal(wrong_labels(data, 0).micro.label, np.tile(data.micro.label, 1 + copies))
 
 
-def test_simulated_people_are_trained_on_in_every_fold_and_never_tested():
+def test_simulated_clips_are_used_in_training_only():
     groups = np.arange(18) // 9
     rounds = [
-        [people.Fold(f"g{g} r{n}", np.flatnonzero(groups == g), groups != g, groups != g) for g in (0, 1)]
-        for n in (0, 1)
+        [Fold(f"g{g} r{n}", np.flatnonzero(groups == g), groups != g, groups != g) for g in (0, 1)] for n in (0, 1)
     ]
-    stage = people.Stage("", make_clips(subjects=6, each=1), None, rounds, {}, same_people=True)
-    simulated_au, macro = (make_clips(subjects=n, each=1, corpus="simulated_au", seed=n) for n in (2, 1))
-    joined = few_data.with_simulated(stage, 1, simulated_au, macro)
-    check_stage(joined)
+    data = StudyData("", make_clips(subjects=6, each=1), None, rounds, {}, same_subjects=True)
+    simulated, macro = (make_clips(subjects=n, each=1, corpus="simulated_au", seed=n) for n in (2, 1))
+    joined = few_data.with_simulated(data, 1, simulated, macro)
+    check_data(joined)
     assert [fold.name for fold in joined.rounds[0]] == ["g0 r1", "g1 r1"]
     for before, after in zip(rounds[1], joined.rounds[0], strict=True):
         np.testing.assert_array_equal(after.test, before.test)
@@ -112,34 +115,34 @@ def test_simulated_people_are_trained_on_in_every_fold_and_never_tested():
     assert len(set(joined.micro.clip)) == 18 + 6
 
 
-def test_every_picture_disturbance_grows_with_its_strength():
+def test_every_image_disturbance_grows_with_its_strength():
     rng = np.random.default_rng(0)
-    onset, apex = rng.integers(60, 180, size=(2, 96, 96, 3)).astype(np.uint8)
-    for kind, (disturb, strengths) in robustness.PICTURES.items():
-        pairs = [disturb(np.random.default_rng(1), onset, apex, strength) for strength in strengths]
-        changes = [np.abs(after.astype(float) - apex).mean() for _, after in pairs]
+    pair = rng.integers(60, 180, size=(2, 96, 96, 3)).astype(np.uint8)
+    for kind, (disturb, strengths) in robustness.IMAGE_CHANGES.items():
+        pairs = [disturb(np.random.default_rng(1), pair, strength) for strength in strengths]
+        changes = [np.abs(after.astype(float) - pair[1]).mean() for _, after in pairs]
         assert changes == sorted(changes), kind
         assert changes[0] > 0, kind
-        assert all(picture.dtype == np.uint8 and picture.shape == apex.shape for pair in pairs for picture in pair)
-        still = all((before == onset).all() for before, _ in pairs)
-        assert still == kind.startswith("brightness"), "only a change of light leaves the onset alone"
-    covered, also = robustness._occlude(rng, onset, apex, 0.5)
-    assert (covered == also).all(axis=-1).sum() >= 48 * 48
-    noisy, _ = robustness._gaussian(rng, onset, apex, 8)
-    assert np.std(noisy.astype(float) - onset) == pytest.approx(8, rel=0.05)
+        assert all(changed.dtype == np.uint8 and changed.shape == pair.shape for changed in pairs)
+        unchanged_onset = all((before == pair[0]).all() for before, _ in pairs)
+        assert unchanged_onset == kind.startswith("brightness"), "only a change of brightness keeps the onset"
+    covered, also_covered = robustness._occlude(rng, pair, 0.5)
+    assert (covered == also_covered).all(axis=-1).sum() >= 48 * 48
+    noisy, _ = robustness._gaussian(rng, pair, 8)
+    assert np.std(noisy.astype(float) - pair[0]) == pytest.approx(8, rel=0.05)
 
 
 def test_every_flow_disturbance_grows_with_its_strength():
     images = np.random.default_rng(0).uniform(0, 255, size=(6, 28, 28, 3)).astype(np.float32)
-    for kind, (disturb, strengths) in robustness.FLOWS.items():
+    for kind, (disturb, strengths) in robustness.FLOW_CHANGES.items():
         changed = [disturb(np.random.default_rng(1), images, strength) for strength in strengths]
-        # Noise in a noisy picture is as far away once it has moved by a pixel.
+        # Noise that is shifted by one pixel differs from itself as much as noise that is shifted further.
         changes = [np.abs(after - images).mean() for after in changed]
-        assert changes[-1] > changes[0] > 0 or kind.startswith("face"), kind
+        assert changes[-1] > changes[0] > 0 or kind.startswith("shift"), kind
         assert all(after.shape == images.shape and after.dtype == np.float32 for after in changed)
 
 
-def test_slow_cameras_and_dropped_pictures_take_what_is_nearest_to_the_peak():
+def test_slow_cameras_and_dropped_frames_use_the_frame_nearest_to_the_apex():
     frames = [np.full((4, 4, 3), k, np.uint8) for k in range(25)]
     clip = subtlety.InventedClip("micro", "negative", 1, (4,), 12, frames)
     for stride, reach in ((1, 0), (4, 2), (8, 6)):
@@ -148,98 +151,130 @@ def test_slow_cameras_and_dropped_pictures_take_what_is_nearest_to_the_peak():
         assert abs(int(apex.max()) - 12) <= reach
         assert apex.max() > onset.max()
     for seed in range(20):
-        onset, apex = robustness._drop(np.random.default_rng(seed), clip, 0.9)
+        onset, apex = robustness._drop_frames(np.random.default_rng(seed), clip, 0.9)
         assert apex.max() > onset.max()
-        late = robustness._late_apex(np.random.default_rng(seed), clip, 4)[1].max()
-        assert abs(int(late) - 12) == 4
-    small = subtlety.sized(2)(
+        misplaced = robustness._misplace_apex(np.random.default_rng(seed), clip, 4)[1].max()
+        assert abs(int(misplaced) - 12) == 4
+    small = subtlety.resized(2)(
         np.random.default_rng(0), clip._replace(frames=[np.eye(4, dtype=np.uint8)[..., None].repeat(3, 2) * 200] * 25)
     )
     assert small[0].std() < 60
 
 
-def test_another_camera_that_sees_the_same_is_told_the_same_and_rows_are_paired():
-    stage = invent_people(People(), cameras={"same": people.onset_and_apex})
-    for learner in (JOINT, MACHINE):
-        found = evaluate(learner, stage, NETWORK)
-        assert found.counts.shape == (2, 2, 3, 3)
-        assert found.counts.sum(axis=(2, 3)).tolist() == [[9, 9], [9, 9]]
-        np.testing.assert_array_equal(found.counts, found.views["same"])
-        row = sweep.make_row("panel", "level", learner, stage, found.counts, found.counts)
-        assert (row.difference, row.difference_sd, row.interval) == (0.0, 0.0, (0.0, 0.0))
-        assert row.chance[0] < 1 / 3 < row.chance[1]
-    # Without a clip that is given, adapted parameters predict what the trained ones predict.
-    nothing = np.zeros(0, np.int64)
-    asked = [[(nothing, fold.test) for fold in folds] for folds in stage.rounds]
-    adapted = adapted_counts(JOINT, train_rounds(JOINT, stage, NETWORK), stage, asked, NETWORK)
-    np.testing.assert_array_equal(adapted, evaluate(JOINT, stage, NETWORK).counts)
-
-
 def test_a_right_reference_is_ahead_of_a_wrong_row():
-    stage = invent_people(People())
+    data = invent_subjects()
     right = np.tile(3 * np.eye(3, dtype=int), (2, 2, 1, 1))
-    row = sweep.make_row("panel", "level", JOINT, stage, np.roll(right, 1, axis=-1), right)
+    row = sweep.make_row("panel", "level", JOINT, data, np.roll(right, 1, axis=-1), right)
     assert (row.mean, row.difference, row.interval) == (0.0, 1.0, (1.0, 1.0))
 
 
-def test_every_learner_has_valid_settings():
-    for learner in (ablations.LIGHTMAN, *ablations.CHANGES, *ablations.SOURCES, ablations.STRANGERS):
-        assert learner.config(NetworkConfig()).steps > 0
-    assert len({learner.name for learner in ablations.CHANGES}) == len(ablations.CHANGES)
+def test_every_contender_has_valid_settings():
+    for contender in (ablations.LIGHTMAN, *ablations.CHANGES, *ablations.SOURCES, ablations.OTHERS):
+        assert contender.config(NetworkConfig()).steps > 0
+    assert len({contender.name for contender in ablations.CHANGES}) == len(ablations.CHANGES)
+
+
+@pytest.mark.slow
+def test_a_camera_with_the_same_view_gives_the_same_predictions_and_rows_are_paired():
+    data = invent_subjects(cameras={"same": subjects.onset_and_apex})
+    for contender in (JOINT, SVM):
+        found = evaluate(contender, data, NETWORK)
+        assert found.counts.shape == (2, 2, 3, 3)
+        assert found.counts.sum(axis=(2, 3)).tolist() == [[9, 9], [9, 9]]
+        np.testing.assert_array_equal(found.counts, found.views["same"])
+        row = sweep.make_row("panel", "level", contender, data, found.counts, found.counts)
+        assert (row.difference, row.difference_sd, row.interval) == (0.0, 0.0, (0.0, 0.0))
+        assert row.chance[0] < 1 / 3 < row.chance[1]
+        if contender == JOINT:
+            trained = found.counts
+    # Without labelled clips, adapted parameters predict the same as the trained ones.
+    nothing = np.zeros(0, np.int64)
+    episodes = [[(nothing, fold.test) for fold in folds] for folds in data.rounds]
+    adapted = adapted_counts(JOINT, train_rounds(JOINT, data, NETWORK), data, episodes, NETWORK)
+    np.testing.assert_array_equal(adapted, trained)
 
 
 @pytest.fixture
-def few(monkeypatch):
-    """A level or two a panel, and networks only where a machine will not do: what remains is every path of the command."""
-    for module in (few_data, individuals):
-        monkeypatch.setattr(module, "USUAL", (JOINT, MACHINE))
+def few_levels(monkeypatch):
+    """One or two levels per panel, and networks only where an SVM is not sufficient: every path of the command remains."""
+    for module in (few_data, subject_differences):
+        monkeypatch.setattr(module, "CONTENDERS", (JOINT, SVM))
     for module in (robustness, subtlety):
-        monkeypatch.setattr(module, "USUAL", (MACHINE, dataclasses.replace(MACHINE, name="again")))
+        monkeypatch.setattr(module, "CONTENDERS", (SVM, dataclasses.replace(SVM, name="again")))
     small = {
         few_data: {"INVENTED_SHARES": (1.0,), "SHOTS": (1,), "SHARES": (0.0, 1.0)},
-        individuals: {"VARIATIONS": (1.0,), "GIVEN": (0, 1)},
-        robustness: {"FILM": 5, "WRONG_SHARES": (0.5,)},
-        subtlety: {"INTENSITIES": (0.25,), "FILM": 5, "STRIDES": (1,), "SIDES": (24,)},
-        efficiency: {"METHODS": ("joint",), "_OTHERS": (), "REPEATS": 1},
+        subject_differences: {"VARIATIONS": (1.0,), "LABELLED": (0, 1)},
+        robustness: {"VIDEO_LENGTH": 5, "WRONG_SHARES": (0.5,)},
+        subtlety: {"INTENSITIES": (0.25,), "VIDEO_LENGTH": 5, "STRIDES": (1,), "SIDES": (24,)},
+        efficiency: {"METHODS": ("joint",), "_NETWORKS": (), "REPEATS": 1},
         ablations: {
-            "CHANGES": (dataclasses.replace(MACHINE, name="changed"),),
-            "SOURCES": (Learner("labelled", "rbf_svm", macro="labelled"),),
-            "LIGHTMAN": MACHINE,
-            "STRANGERS": dataclasses.replace(MACHINE, name="strangers"),
+            "CHANGES": (dataclasses.replace(SVM, name="changed"),),
+            "SOURCES": (Contender("labelled", "rbf_svm", macro="labelled"),),
+            "LIGHTMAN": SVM,
+            "OTHERS": dataclasses.replace(SVM, name="others"),
+        },
+        simulated_training: {
+            "SIMULATED": dataclasses.replace(simulated_training.SIMULATED, subjects=3, micro_clips=2, macro_clips=1),
+            "NETWORK_STEPS": 2,
         },
     }
     for module, values in small.items():
         for name, value in values.items():
             monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(robustness, "PICTURES", dict(list(robustness.PICTURES.items())[:1]))
-    for module in (people, few_data, command):
+    for name in ("IMAGE_CHANGES", "FRAME_CHANGES", "FLOW_CHANGES"):
+        kind, (change, strengths) = next(iter(getattr(robustness, name).items()))
+        monkeypatch.setattr(robustness, name, {kind: (change, strengths[:1])})
+    for module in (subjects, few_data, simulated_training, command):
         monkeypatch.setattr(module, "ROUNDS", 1)
-    simulated_au = tuple(make_clips(subjects=n, each=1, side=28, corpus="simulated_au") for n in (3, 2))
-    monkeypatch.setattr(few_data, "simulate", lambda number: (*simulated_au, []))
+    subjects._simulate.cache_clear()
+    simulated = tuple(make_clips(subjects=n, each=1, side=28, corpus="simulated_au") for n in (3, 2))
+    monkeypatch.setattr(few_data, "simulate", lambda number: (*simulated, []))
     monkeypatch.setattr(command, "set_up_jax", lambda *_, **__: None)
+    yield
+    subjects._simulate.cache_clear()
 
 
-def test_every_experiment_leaves_a_table_and_a_picture(few, tmp_path):
+@pytest.mark.slow
+def test_every_study_writes_a_table_and_a_figure(few_levels, tmp_path):
     assert command.main([f"--workdir={tmp_path / 'own'}", "--width=4"]) == 0
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
-    real = ("robustness", "ablations")
+    real = ("robustness", "ablations", "simulated_training")
     assert command.main([*real, f"--workdir={tmp_path / 'real'}", "--width=4", f"--data_dir={data}"]) == 0
-    assert {*real, "few_data"} == {*command.ON_FLOW}
-    for folder, names in (("own", command.CLAIMS), ("real", real)):
+    own = [name for name, study in command.STUDIES.items() if study.data != "flow"]
+    assert {*own, *real} == {*command.STUDIES}
+    for folder, names in (("own", own), ("real", real)):
+        assert {path.stem for path in (tmp_path / folder).iterdir()} == {*names}
         for name in names:
             content = json.loads((tmp_path / folder / f"{name}.json").read_text())
             assert content["rows"]
+            assert content["network"]["width"] == 4
             assert ("invented" in content["data"]) == (folder == "own" and name != "efficiency")
             assert (tmp_path / folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_few_data_on_the_flow_release_has_three_panels(few, tmp_path):
+@pytest.mark.slow
+def test_few_data_on_the_flow_release_has_three_panels(few_levels, tmp_path):
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
     rows = list(few_data.run(data, NETWORK))
     assert [row.panel for row in rows] == [few_data.PANELS[0]] * 2 + [few_data.PANELS[1]] * 4 + [few_data.PANELS[2]] * 2
-    machine = rows[0]
-    assert (machine.learner, machine.level, machine.difference) == ("machine", "100%", None)
+    assert (rows[0].contender, rows[0].level, rows[0].difference) == ("SVM", "100%", None)
     assert [row.level for row in rows if row.difference is None] == ["100%", "0%", "0%", "0%"]
+
+
+def test_simulated_training_varies_one_action_unit_and_one_variation_at_a_time(few_levels, monkeypatch, tmp_path):
+    """Without a unit that every combination of a class has, the class would have no clips: such units are left in."""
+    data = write_flow_release(tmp_path / "data", subjects=6, each=1)
+    monkeypatch.setattr(simulated_training, "train_network", lambda micro, macro, real, *_: real.label)
+    rows = list(simulated_training.run(data, NETWORK))
+    assert [row.name for row in rows if row.table == "classifiers"] == ["SVM", "network, joint", "network, lightman"]
+    assert rows[-1].uf1 == {"all": [1.0], "smic": [1.0]}
+    units = {row.name for row in rows if row.table == "without one action unit"}
+    assert {"4", "6", "7"} <= units
+    assert not {"1", "2"} & units
+    names = [row.name for row in rows if row.table == "without one variation"]
+    assert names == [
+        field.name for field in dataclasses.fields(simulated_training.Variation) if field.name != "noise_reach"
+    ]
 
 
 def test_wrong_uses_are_answered(capsys, tmp_path, monkeypatch):
@@ -249,7 +284,8 @@ def test_wrong_uses_are_answered(capsys, tmp_path, monkeypatch):
         (["robust"], "choose one of few_data"),
         (["--backbone=conv9"], "conv9"),
         (["subtlety", f"--data_dir={data}"], "leave --data_dir out"),
-        (["individuals", f"--data_dir={data}"], "--protocol=personal"),
+        (["subject_differences", f"--data_dir={data}"], "leave --data_dir out"),
+        (["simulated_training"], "by --data_dir"),
         (["few_data", f"--data_dir={tmp_path / 'none'}"], "none"),
     ):
         assert command.main([*words, f"--workdir={tmp_path / 'out'}"]) == 2

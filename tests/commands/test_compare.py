@@ -45,7 +45,7 @@ def test_interval_is_paired():
     """Methods that fail on the same subjects have no difference, however much subjects differ."""
     counts = np.random.default_rng(0).integers(0, 5, size=(2, 6, 3, 3))
     assert paired_difference(counts, counts) == (0.0, 0.0, 0.0)
-    with pytest.raises(ValueError, match="same clips"):
+    with pytest.raises(ValueError, match="have shapes"):
         paired_difference(counts, counts[:, :5])
 
 

@@ -1,6 +1,7 @@
 """`experiments.predict` on videos, folders, images and unusable inputs; `experiments.demo`."""
 
 import csv
+import functools
 import re
 import shutil
 
@@ -27,7 +28,7 @@ from tests.inputs import CLASSES
 
 SMILE = DemoVideo("smile.avi", 50, 40, (Movement("positive", 12, 20, 29),))
 LONG = DemoVideo("long.avi", 50, 160, (Movement("positive", 92, 100, 110),))
-
+SHORT = DemoVideo("short.avi", 50, 14, (Movement("positive", 3, 7, 12),))
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,7 @@ def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
     write_video(folder / SMILE.name, SMILE)
     write_video(folder / LONG.name, LONG)
+    write_video(folder / SHORT.name, SHORT)
     frames = list(video_frames(SMILE))
     (folder / "images").mkdir()
     for number in range(8, 33):
@@ -51,11 +53,18 @@ def videos(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def opened():
+    """`open_model` that opens and compiles each model once."""
+    return functools.cache(open_model)
+
+
 @pytest.fixture
-def call(finished, videos, tmp_path, monkeypatch):
+def call(finished, videos, opened, tmp_path, monkeypatch):
     def run(*words, model=finished[0] / "work"):
         monkeypatch.chdir(videos)
         monkeypatch.setattr(predict, "set_up_jax", lambda data_cache: None)
+        monkeypatch.setattr(predict, "open_model", opened)
         return predict.main([*words, f"--model={model}", f"--out={tmp_path}"])
 
     return run
@@ -66,12 +75,12 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_video_is_predicted_by_all_networks_with_their_spread(call, finished, tmp_path, capsys):
+def test_a_video_is_predicted_by_all_networks_with_their_spread(call, opened, finished, tmp_path, capsys):
     assert call("smile.avi") == 0
     (row,) = rows(tmp_path)
     assert (row["status"], row["reason"], row["frames"], row["fps"]) == ("predicted", "", "40", "50")
     assert abs(int(row["apex"]) - 20) <= 3
-    model = open_model(finished[0] / "work")
+    model = opened(finished[0] / "work", None)
     # 3 folds under 2 seeds.
     assert row["networks"] == "6"
     probabilities = [float(row[f"p_{name}"]) for name in model.classes]
@@ -184,7 +193,7 @@ def test_the_data_cache_of_the_run_holds_the_compiled_programs(finished, videos,
 def test_special_characters_in_file_names_are_escaped(call, videos, tmp_path, capsys):
     names = ["=cmd|'calc'!A1.avi", "[bold]grün 空白[-].avi", "a;b\tc.avi"]
     for name in names:
-        shutil.copy(videos / SMILE.name, videos / name)
+        shutil.copy(videos / SHORT.name, videos / name)
     try:
         assert call(*names) == 0
     finally:
@@ -213,9 +222,9 @@ def test_networks_trained_on_simulated_faces_classify_the_demo_videos():
     ]
     subject = tuple(f"smic/s{number}" for number, _ in clips)
     label = np.array([CLASSES.index(clip.label) for _, clip in clips], np.int32)
-    names = tuple(f"{person}/c{row:03d}" for row, person in enumerate(subject))
+    names = tuple(f"{name}/c{row:03d}" for row, name in enumerate(subject))
     pool = ClipSet(np.stack(images), label, subject, names, CLASSES)
-    config = TrainConfig()
+    config = TrainConfig(steps=30)
     trained = train_folds(pool, None, leave_one_subject_out(subject)[:2], [0], config)
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *[one.params for one in trained])
     predict_all = jax.jit(ensemble_programs(config).predict)

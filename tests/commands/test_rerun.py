@@ -10,6 +10,8 @@ from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
 from experiments.evaluation.records import from_json
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def finished_run(finished, monkeypatch):

@@ -35,6 +35,7 @@ def test_groups_are_balanced_within_each_corpus():
         assert counts.max() - counts.min() <= 1
 
 
+@pytest.mark.slow
 def test_labels_of_a_group_do_not_change_its_own_scores(tmp_path):
     clips = make_clips(subjects=12, each=1)
     work = Work("smic", clips, None, leave_one_subject_out(clips.subject), range(1))
@@ -53,6 +54,7 @@ def test_labels_of_a_group_do_not_change_its_own_scores(tmp_path):
     assert (after != before).any(), "scores of other groups depend on group 3"
 
 
+@pytest.mark.slow
 def test_command_tests_each_subject_with_the_settings_of_its_group(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(select, "set_up_jax", lambda *_, **__: None)
     scores = iter([np.array([0.5, 0.5, 0.5, 0.6, 0.6, 0.6]), np.full(GROUPS, 0.55)])

@@ -63,18 +63,17 @@ USES = [
     # Predictions.
     ("predict", "film.avi", "required: --model.*--help"),
     ("predict", "film.avi --model={here}/nowhere", "nowhere does not exist. Give --model"),
-    ("predict", "film.avi --model={here}/file.txt", "file.txt is no model file.*experiments.export RUN"),
+    ("predict", "film.avi --model={here}/file.txt", "file.txt is not a model file.*experiments.export RUN"),
     ("predict", "film.avi --model={work} --face=left", "'left' is neither TOP,LEFT,SIDE in pixels nor whole"),
-    ("predict", "film.avi --model={work} --rate=fast", "'fast' is no number of frames a second, such as 200"),
+    ("predict", "video.avi --model={work} --fps=fast", "'fast' is not a number of frames per second, such as 200"),
     ("predict", "film.avi --model={work} --onset=3", "give both --onset=N and --apex=N"),
     ("predict", "film.avi --model={work} --support={here}/none.csv", "none.csv.*"),
     ("predict", "film.avi --model={work} --suport=a.csv", "unknown flag --suport. Did you mean --support"),
     # The other commands.
-    ("claims", "few_date", "experiment 'few_date' is unknown.*Did you mean few_data"),
-    ("endurance", "kill", "trial 'kill' is unknown.*Did you mean kills"),
+    ("claims", "few_date", "study 'few_date' is unknown.*Did you mean few_data"),
     ("benchmark", "--part=updat", "invalid choice: 'updat'.*Did you mean update"),
-    ("simulated_training", "", "required: --data_dir"),
-    ("simulated_training", "--data_dir={here}/empty", "empty"),
+    ("claims", "simulated_training", "give its folder by --data_dir"),
+    ("claims", "simulated_training --data_dir={here}/empty", "empty"),
     ("demo", "--out={here}/file.txt", "file.txt"),
 ]
 

@@ -1,6 +1,6 @@
-"""`python -m tests.endurance [NAME ...]`: what a run survives, tried on a small invented corpus.
+"""`python -m tests.endurance [NAME ...]`: fault injection into small runs on an invented corpus.
 
-`kills` ends runs at random moments and lets the same command go on; `damage` deletes, cuts and flips every file of a finished run;
-`mutations` hands every reader bytes that nobody wrote; `small_disk` fills the disk under each phase (Linux, as root);
-`long_run` watches the memory of as many steps as two hours hold.
+`kills` ends runs at random moments and restarts the same command; `corruption` deletes, truncates and flips bits of every file of a
+finished run; `mutations` gives every reader randomly changed files; `small_disk` fills the disk in each phase (Linux, as root);
+`long_run` measures the memory of one process over two million steps.
 """

@@ -1,4 +1,4 @@
-"""Run the trials, print what they found, and keep it as `endurance.json`."""
+"""Run the fault injections, print what failed, and write `endurance.json`."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from experiments.cli.flags import CommandParser, refuse_unknown
 from experiments.reporting.console import make_console
 from lightman_jax.files import write_atomic
 from tests.endurance import __doc__ as about
-from tests.endurance.damage import try_damage
+from tests.endurance.corruption import try_corruption
 from tests.endurance.kills import try_kills
 from tests.endurance.long_run import try_long_run
 from tests.endurance.mutations import try_mutations
@@ -24,25 +24,24 @@ from tests.endurance.small_disk import try_small_disk
 
 TRIALS: dict[str, Callable[[Path, Callable[[str], None]], dict[str, Any]]] = {
     "kills": try_kills,
-    "damage": try_damage,
+    "corruption": try_corruption,
     "mutations": try_mutations,
     "small_disk": try_small_disk,
     "long_run": try_long_run,
 }
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if nothing was wrong, 1 if something was."""
+    """Run the command; 0 without failures, 1 with failures."""
     words = sys.argv[1:] if argv is None else list(argv)
-    return run_command(
-        "tests.endurance", words, lambda: _run(words), remedy="Give a folder that can be written by --workdir"
-    )
+    return run_command("tests.endurance", words, lambda: _run(words), remedy="Give a writable folder by --workdir")
 
 
 def _run(words: Sequence[str]) -> int:
     parser = CommandParser("endurance", about)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(TRIALS)}; none takes all")
+    parser.prog = "python -m tests.endurance"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(TRIALS)}; default: all")
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "endurance", help="folder of the results")
     options = parser.parse_args(words)
     for name in options.names:
@@ -55,16 +54,16 @@ def _run(words: Sequence[str]) -> int:
         for key, value in result.items():
             if isinstance(value, dict):
                 console.print(f"  {key}:", *(f"    {name}: {one}" for name, one in value.items()), sep="\n")
-            elif key != "wrong":
+            elif key != "failures":
                 console.print(f"  {key}: {value}")
-        for text in result["wrong"]:
-            console.print(f"  WRONG: {text}", style="red", markup=False)
+        for text in result["failures"]:
+            console.print(f"  FAILURE: {text}", style="red", markup=False)
     path = options.workdir / "endurance.json"
-    content = {"format_version": FORMAT_VERSION, "data": "invented people, not a corpus", "trials": found}
+    content = {"format_version": FORMAT_VERSION, "data": "invented subjects, not a corpus", "trials": found}
     write_atomic(path, json.dumps(content, indent=1) + "\n")
-    wrong = sum(len(result["wrong"]) for result in found.values())
-    console.print(f"{wrong or 'nothing'} wrong; results: {path}")
-    return 1 if wrong else 0
+    failures = sum(len(result["failures"]) for result in found.values())
+    console.print(f"{failures} failures; results: {path}")
+    return 1 if failures else 0
 
 
 def _try(name: str, console: Console) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""As many outer steps as two hours hold, of a small training, in one process: its memory must stay flat.
+"""Memory of one process over two million outer steps of small training jobs: it must stay constant.
 
-A step of the default network takes some three milliseconds, so two hours hold some two million; here a step takes a fraction of
-that, and the same number of trainings begin, end, are stored and are let go.
+Two million is the number of steps of the default network in two hours; the steps of this small network take a fraction of that
+time, and as many training jobs are trained, stored and released.
 """
 
 import time
@@ -20,11 +20,11 @@ from lightman_jax.types import ClipSet
 
 STEPS = 2_000_000
 _STEPS_EACH = 2_000
-_LOOKS = 40
+_SAMPLES = 40
 
 
-def try_long_run(folder: Path, say: Callable[[str], None], steps: int = STEPS) -> dict[str, Any]:
-    """Train, and look at the process's resident memory as it goes on."""
+def try_long_run(folder: Path, report: Callable[[str], None], steps: int = STEPS) -> dict[str, Any]:
+    """Train, and sample the resident memory of the process."""
     clips = _clips()
     folds = leave_one_subject_out(clips.subject)
     config = TrainConfig(
@@ -35,7 +35,7 @@ def try_long_run(folder: Path, say: Callable[[str], None], steps: int = STEPS) -
     trainings = max(steps // (_STEPS_EACH * len(folds)), 1)
     store = FoldStore(folder / "folds", clips, None, config)
     started, megabytes, ended = time.monotonic(), [], 0
-    every = max(trainings * len(folds) // _LOOKS, 1)
+    every = max(trainings * len(folds) // _SAMPLES, 1)
     for job in train_folds(clips, None, folds, range(trainings), config):
         store.save(job)
         store.path(job.fold, job.seed).unlink()
@@ -43,21 +43,21 @@ def try_long_run(folder: Path, say: Callable[[str], None], steps: int = STEPS) -
         if ended % every == 0:
             megabytes.append(_resident_megabytes())
             if len(megabytes) % 10 == 0:
-                say(
+                report(
                     f"long run: {ended * _STEPS_EACH:,} steps, {time.monotonic() - started:.0f} s, {megabytes[-1]:.1f} MB"
                 )
-    # What is compiled and first allocated is there after the first tenth.
+    # Compiled programs and first allocations exist after the first tenth.
     later = megabytes[max(len(megabytes) // 10, 1) :]
     growth = float(np.mean(later[-3:]) / np.mean(later[:3]) - 1)
     return {
         "steps": ended * _STEPS_EACH,
-        "trainings": ended,
+        "training jobs": ended,
         "seconds": round(time.monotonic() - started),
         "MB after a tenth": round(later[0], 1),
         "MB at the end": round(later[-1], 1),
         "largest over smallest": round(max(later) / min(later), 3),
         "growth": f"{growth:+.1%}",
-        "wrong": [] if max(later) / min(later) <= 1.05 else ["memory is not flat within 5%"],
+        "failures": [] if max(later) / min(later) <= 1.05 else ["memory is not constant within 5%"],
     }
 
 

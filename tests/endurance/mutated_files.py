@@ -1,4 +1,4 @@
-"""The kinds of file that are mutated, written whole, and what using each says."""
+"""The kinds of file that are mutated, and how each is used."""
 
 import contextlib
 import io
@@ -18,51 +18,59 @@ from experiments.evaluation.run_record import read_run
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.data.synthetic.stand_in import write_stand_in
+from lightman_jax.data.vision.faces import WHOLE
 from lightman_jax.data.vision.spotting import SpotConfig, search_movements
 from lightman_jax.data.vision.video import Unreadable, find_videos, read_frames
-from lightman_jax.data.vision.faces import WHOLE
 from lightman_jax.files import read_checksummed
 from lightman_jax.model.checkpoint import load_params
 from lightman_jax.model.saved_model import load_model
-from tests.endurance.small_run import SMALL, Victim
+from tests.endurance.small_run import SMALL, SmallRun
 
 
-class Subject(NamedTuple):
-    """One kind of file: where it lies, and what using it says: `read`, `refused`, or what is wrong with that."""
+class FileKind(NamedTuple):
+    """One kind of file.
 
-    kind: str
+    Attributes:
+      name: in the report.
+      paths: files of this kind.
+      use: uses one of them and returns `read`, `refused`, or a description of the failure.
+    """
+
+    name: str
     paths: list[Path]
     use: Callable[[Path], str]
 
 
-def mutated_subjects(base: Path) -> Iterator[Subject]:
-    """Write every kind of file below a folder, whole, each with the way it is used."""
+def mutated_files(base: Path) -> Iterator[FileKind]:
+    """Write valid files of every kind below a folder."""
     for dataset in ("casme", "casme2", "samm", "dfme"):
         yield from _corpus(base, dataset)
-    yield _own_table(base)
-    victim = Victim(base / "run")
-    victim.invent()
-    if run.main(victim.flags):
+    yield _user_table(base)
+    small = SmallRun(base / "run")
+    small.write_corpus()
+    if run.main(small.flags):
         raise RuntimeError("the whole run failed")
-    yield from _prepared(victim)
-    yield from _finished(victim)
-    yield from _predicting(base / "predicting", victim.work)
+    yield from _prepared(small)
+    yield from _finished(small)
+    yield from _predicting(base / "predicting", small.work)
 
 
-def _corpus(base: Path, dataset: str) -> Iterator[Subject]:
+def _corpus(base: Path, dataset: str) -> Iterator[FileKind]:
     root = write_stand_in(base / dataset / "data", dataset, SMALL)
-    check = [f"--dataset={dataset}", f"--data_dir={root}", f"--data_cache={base / dataset / 'shards'}", "--check"]
+    check = [f"--dataset={dataset}", f"--data_dir={root}", f"--data_cache={base / dataset / 'data_cache'}", "--check"]
     check.append(f"--out={base / dataset / 'check.json'}")
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and path.stat().st_size]
     tables = [path for path in files if path.suffix in {".csv", ".xlsx", ".xls"}]
-    pictures = [path for path in files if path.suffix in {".jpg", ".bmp", ".png"}]
-    yield Subject(f"table of {dataset}, {tables[0].suffix[1:]}", tables, lambda path: _told(prepare.main, check))
+    images = [path for path in files if path.suffix in {".jpg", ".bmp", ".png"}]
+    yield FileKind(
+        f"table of {dataset}, {tables[0].suffix[1:]}", tables, lambda path: _run_command(prepare.main, check)
+    )
     if dataset in {"casme2", "dfme"}:
-        # Preparing, not checking alone: the pictures are decoded whole, and their movement is computed.
-        yield Subject(f"pictures of {dataset}", pictures[:40], lambda path: _told(prepare.main, check[:3]))
+        # Preparation, not only the check: images are decoded, and their optical flow is computed.
+        yield FileKind(f"images of {dataset}", images[:40], lambda path: _run_command(prepare.main, check[:3]))
 
 
-def _own_table(base: Path) -> Subject:
+def _user_table(base: Path) -> FileKind:
     root = base / "own"
     root.mkdir(parents=True)
     rows = ["clip,subject,label,onset,offset,path,box"]
@@ -74,31 +82,31 @@ def _own_table(base: Path) -> Subject:
         video.release()
         rows.append(f"c{row},p{row % 2},{('happiness', 'surprise')[row // 2]},1,6,{row}.avi,0 0 64")
     (root / "clips.csv").write_text("\n".join(rows) + "\n")
-    words = ["--dataset=table", f"--data_dir={root}", f"--data_cache={base / 'own_shards'}"]
-    return Subject("own table and films", sorted(root.iterdir()), lambda path: _told(prepare.main, words))
+    words = ["--dataset=table", f"--data_dir={root}", f"--data_cache={base / 'own_data_cache'}"]
+    return FileKind("user table and videos", sorted(root.iterdir()), lambda path: _run_command(prepare.main, words))
 
 
-def _prepared(victim: Victim) -> Iterator[Subject]:
-    folder = next(victim.data_cache.glob("smic*/manifest.json")).parent
+def _prepared(small: SmallRun) -> Iterator[FileKind]:
+    folder = next(small.data_cache.glob("smic*/manifest.json")).parent
     whole = load_clips(folder)
 
     def data_cache(path: Path) -> str:
         try:
-            return "read" if _same_clips(load_clips(folder), whole) else "other clips pass"
+            return "read" if _same_clips(load_clips(folder), whole) else "accepted changed clips"
         except DataError as error:
             return "refused" if path.name in str(error) else f"refused without its name: {error}"
 
-    yield Subject("shards", sorted(folder.iterdir()), data_cache)
-    results = sorted(victim.data_cache.glob("clips/*.*"))
+    yield FileKind("prepared data", sorted(folder.iterdir()), data_cache)
+    results = sorted(small.data_cache.glob("clips/*.*"))
     contents = {path: read_checksummed(path) for path in results}
-    yield Subject("stored results of clips", results, lambda path: _sealed(path, contents[path]))
+    yield FileKind("stored results of clips", results, lambda path: _sealed(path, contents[path]))
 
 
-def _finished(victim: Victim) -> Iterator[Subject]:
-    work = victim.work
+def _finished(small: SmallRun) -> Iterator[FileKind]:
+    work = small.work
     jobs = sorted((work / "folds").iterdir())
     contents = {path: read_checksummed(path) for path in jobs}
-    yield Subject("trainings", jobs, lambda path: _sealed(path, contents[path]))
+    yield FileKind("training jobs", jobs, lambda path: _sealed(path, contents[path]))
 
     place = work / "checkpoints" / "seed_0"
     like = _shapes(place)
@@ -109,11 +117,11 @@ def _finished(victim: Victim) -> Iterator[Subject]:
             params = load_params(place, like)[1]
         except ValueError as error:
             return "refused" if path.name in str(error) else f"refused without its name: {error}"
-        return "read" if jax.tree.all(jax.tree.map(np.array_equal, params, whole)) else "other weights pass"
+        return "read" if jax.tree.all(jax.tree.map(np.array_equal, params, whole)) else "accepted changed weights"
 
-    yield Subject("checkpoints", [path for path in place.rglob("*") if path.is_file()], checkpoint)
+    yield FileKind("checkpoints", [path for path in place.rglob("*") if path.is_file()], checkpoint)
 
-    # Without the list of what the run has left, as files come from a stranger.
+    # Without the list of the files of the run, as for files from elsewhere.
     alone = work.parent / "alone"
     shutil.copytree(work, alone)
     (alone / "results.json").unlink()
@@ -122,13 +130,13 @@ def _finished(victim: Victim) -> Iterator[Subject]:
         try:
             read_run(path.parent)
         except (ValueError, OSError) as error:
-            return "refused" if str(error) else "nothing is said"
+            return "refused" if str(error) else "error without a message"
         return "read"
 
-    yield Subject("settings of a run", [alone / "config.json"], settings)
+    yield FileKind("settings of a run", [alone / "config.json"], settings)
     both = [str(work), str(alone)]
-    yield Subject("predictions", [alone / "predictions.csv"], lambda path: _told(compare.main, both))
-    yield Subject("scores", [alone / "metrics.json"], lambda path: _told(html_report.main, [str(alone)]))
+    yield FileKind("predictions", [alone / "predictions.csv"], lambda path: _run_command(compare.main, both))
+    yield FileKind("scores", [alone / "metrics.json"], lambda path: _run_command(html_report.main, [str(alone)]))
     listed = [
         path
         for path in work.rglob("*")
@@ -137,13 +145,13 @@ def _finished(victim: Victim) -> Iterator[Subject]:
 
     def touched(path: Path) -> str:
         before = path.read_bytes()
-        told = _told(html_report.main, [str(work)])
-        return told if told == "refused" or before == path.read_bytes() else "a touched file passes"
+        result = _run_command(html_report.main, [str(work)])
+        return result if result == "refused" or before == path.read_bytes() else "accepted a changed file"
 
-    yield Subject("files of a finished run", listed, touched)
+    yield FileKind("files of a finished run", listed, touched)
 
 
-def _predicting(base: Path, work: Path) -> Iterator[Subject]:
+def _predicting(base: Path, work: Path) -> Iterator[FileKind]:
     base.mkdir()
     file = base / "networks.lightman"
     if export.main([str(work), f"--out={file}"]):
@@ -155,9 +163,9 @@ def _predicting(base: Path, work: Path) -> Iterator[Subject]:
             load_model(path)
         except ValueError as error:
             return "refused" if path.name in str(error) else f"refused without its name: {error}"
-        return "read" if path.read_bytes() == whole else "another model passes"
+        return "read" if path.read_bytes() == whole else "accepted a changed model"
 
-    yield Subject("exported models", [file], model)
+    yield FileKind("exported models", [file], model)
     path = base / "video.avi"
     write_video(path, DemoVideo(path.name, 25, 12, ()))
 
@@ -171,7 +179,7 @@ def _predicting(base: Path, work: Path) -> Iterator[Subject]:
             return "refused"
         return "read"
 
-    yield Subject("videos to predict", [path], video)
+    yield FileKind("videos to predict", [path], video)
 
 
 def _shapes(place: Path) -> Any:
@@ -194,18 +202,22 @@ def _same_clips(found: Prepared, whole: Prepared) -> bool:
 
 def _sealed(path: Path, whole: bytes | None) -> str:
     content = read_checksummed(path)
-    return "refused" if content is None else "read" if content == whole else "another content passes"
+    return "refused" if content is None else "read" if content == whole else "accepted changed content"
 
 
-def _told(command: Callable[[list[str]], int], words: list[str]) -> str:
-    """A command's answer: a refusal must say something, a success must leave valid JSON where it says so."""
+def _run_command(command: Callable[[list[str]], int], words: list[str]) -> str:
+    """Run a command: an error must have a message, and success must write valid JSON to `--out`."""
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
         status = command(words)
     if status not in {0, 1, 2}:
         return f"status {status}"
     if status == 2:
-        return "refused" if errors.getvalue().startswith("error: ") else f"status 2, and it says {errors.getvalue()!r}"
+        return (
+            "refused"
+            if errors.getvalue().startswith("error: ")
+            else f"status 2, and standard error {errors.getvalue()!r}"
+        )
     out = next((word.partition("=")[2] for word in words if word.startswith("--out=")), None)
     if out is not None:
         json.loads(Path(out).read_text())

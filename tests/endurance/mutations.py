@@ -1,9 +1,9 @@
-"""Every reader is handed bytes that nobody wrote: tables, pictures, films, shards, stored results, checkpoints, settings.
+"""Randomly changed files for every reader: tables, images, videos, prepared data, stored results, checkpoints, settings.
 
-A case is a whole file with one to three random changes: bits flipped, bytes cut, doubled, exchanged for others, or words put in
-that mean something to somebody (a formula, a tag, a path, a huge number). What has a digest must come back as it was written or be
-refused; what has none (a stranger's table, a picture) may be read. A case is wrong if an exception comes through, nothing is said,
-another content passes, or it takes more than half a minute or half a gigabyte.
+A case is a valid file with one to three random changes: flipped bits; bytes that are removed, doubled or replaced; or inserted
+words with a meaning for some program (a formula, a tag, a path, a huge number). A file with a digest must be read unchanged or
+refused; a file without one (a user's table, an image) may be read. A case fails if an exception is not caught, an error has no
+message, changed content is accepted, or it takes more than half a minute or half a gigabyte.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from typing import Any
 import jax
 
 from experiments import run
-from tests.endurance.mutated_files import mutated_subjects
+from tests.endurance.mutated_files import mutated_files
 
 MUTATIONS = 2000
 _SECONDS, _MEGABYTES = 30, 512
@@ -33,12 +33,12 @@ _WORDS = (
 )  # fmt: skip
 
 
-def try_mutations(folder: Path, say: Callable[[str], None], mutations: int = MUTATIONS) -> dict[str, Any]:
-    """Try as many cases of every kind in processes of their own, which may crash or hang."""
+def try_mutations(folder: Path, report: Callable[[str], None], mutations: int = MUTATIONS) -> dict[str, Any]:
+    """Try this number of cases in separate processes, which may crash or hang."""
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     tally: Counter[tuple[str, str]] = Counter()
-    wrong: list[str] = []
+    failures: list[str] = []
     done, highest = 0, 0.0
     while done < mutations:
         ours, theirs = context.Pipe()
@@ -51,7 +51,7 @@ def try_mutations(folder: Path, say: Callable[[str], None], mutations: int = MUT
             except EOFError:
                 case = None
             if case is None:
-                wrong.append(f"case {done}: the process crashed or hung")
+                failures.append(f"case {done}: the process crashed or hung")
                 done += 1
                 break
             if isinstance(case, str):
@@ -59,43 +59,43 @@ def try_mutations(folder: Path, say: Callable[[str], None], mutations: int = MUT
             kind, result, text, megabytes = case
             tally[kind, result] += 1
             highest = max(highest, megabytes)
-            if result == "wrong":
-                wrong.append(f"case {done}: {kind}: {text}")
-                say(wrong[-1])
+            if result == "failed":
+                failures.append(f"case {done}: {kind}: {text}")
+                report(failures[-1])
             done += 1
             if done % 200 == 0:
-                say(f"mutations: {done} of {mutations}, {len(wrong)} wrong")
+                report(f"mutations: {done} of {mutations}, {len(failures)} failures")
         process.kill()
         process.join()
     kinds = dict.fromkeys(kind for kind, _ in tally)
     return {
         "cases": done,
-        "by kind": {kind: {result: tally[kind, result] for result in ("read", "refused", "wrong")} for kind in kinds},
-        "MB above the start, at most": round(highest),
-        "wrong": wrong,
+        "by kind": {kind: {result: tally[kind, result] for result in ("read", "refused", "failed")} for kind in kinds},
+        "largest increase of memory, MB": round(highest),
+        "failures": failures,
     }
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """One to three random changes."""
+    """Apply one to three random changes."""
     for _ in range(rng.randint(1, 3)):
         place = rng.randrange(len(content) + 1)
         end = min(len(content), place + rng.choice((1, 2, 8, 64, 1024)))
-        way = rng.randrange(7)
-        if way == 0 and content:
+        kind = rng.randrange(7)
+        if kind == 0 and content:
             flipped = bytearray(content)
             flipped[min(place, len(content) - 1)] ^= 1 << rng.randrange(8)
             content = bytes(flipped)
-        elif way == 1:
+        elif kind == 1:
             content = content[:place] + content[end:]
-        elif way == 2:
+        elif kind == 2:
             content = content[:end] + content[place:end] + content[end:]
-        elif way == 3:
+        elif kind == 3:
             content = content[:place] + rng.randbytes(end - place) + content[end:]
-        elif way == 4:
+        elif kind == 4:
             content = content[:place]
         else:
-            content = content[:place] + rng.choice(_WORDS) + content[place if way == 5 else end :]
+            content = content[:place] + rng.choice(_WORDS) + content[place if kind == 5 else end :]
     return content
 
 
@@ -105,8 +105,8 @@ def _mutate_inside(content: bytes, rng: random.Random) -> bytes:
         names = archive.namelist()
         chosen = rng.choice([name for name in names if "sheet" in name.lower() or "shared" in name.lower()])
         for name in names:
-            held = archive.read(name)
-            other.writestr(name, mutate(held, rng) if name == chosen else held)
+            part = archive.read(name)
+            other.writestr(name, mutate(part, rng) if name == chosen else part)
     return changed.getvalue()
 
 
@@ -116,37 +116,37 @@ def _work(folder: str, first: int, last: int, pipe: Connection) -> None:
     base = Path(folder) / f"from{first}"
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors:
         try:
-            subjects = list(mutated_subjects(base))
-            unread = [subject.kind for subject in subjects if subject.use(subject.paths[0]) != "read"]
+            kinds = list(mutated_files(base))
+            unread = [kind.name for kind in kinds if kind.use(kind.paths[0]) != "read"]
         except RuntimeError as error:
             unread = [str(error)]
     if unread:
-        pipe.send(f"whole files are not read: {', '.join(unread)}; {errors.getvalue()}")
+        pipe.send(f"unchanged files are not read: {', '.join(unread)}; {errors.getvalue()}")
         return
     start = _megabytes()
     for case in range(first, last):
         rng = random.Random(case)
-        subject = subjects[case % len(subjects)]
-        path = rng.choice(subject.paths)
+        kind = kinds[case % len(kinds)]
+        path = rng.choice(kind.paths)
         whole = path.read_bytes()
-        # A workbook is a zip archive, which would refuse nearly everything; two times of three its inside is changed.
+        # A workbook is a zip archive, whose reader refuses nearly every change; in two of three cases a file inside is changed.
         inside = path.suffix == ".xlsx" and rng.random() < 2 / 3
         path.write_bytes(_mutate_inside(whole, rng) if inside else mutate(whole, rng))
-        result, text = "wrong", ""
+        result, text = "failed", ""
         try:
             signal.signal(signal.SIGALRM, _too_slow)
             signal.alarm(_SECONDS)
-            result = subject.use(path)
+            result = kind.use(path)
         except BaseException:
             text = f"{path.name}: {traceback.format_exc(limit=-4)}"
         finally:
             signal.alarm(0)
             path.write_bytes(whole)
         if result not in {"read", "refused"}:
-            result, text = "wrong", text or f"{path.name}: {result}"
+            result, text = "failed", text or f"{path.name}: {result}"
         if _megabytes() - start > _MEGABYTES:
-            result, text = "wrong", f"{path.name}: {_megabytes() - start:.0f} MB more than at the start"
-        pipe.send((subject.kind, result, text, _megabytes() - start))
+            result, text = "failed", f"{path.name}: {_megabytes() - start:.0f} MB more than at the start"
+        pipe.send((kind.name, result, text, _megabytes() - start))
 
 
 def _too_slow(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""A small run that takes seconds, the processes it is run in, and what two of its results must share."""
+"""A small run of a few seconds, the processes that run it, and the results that two runs must have in common."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ _IMPORTED_FIRST = [
 
 
 class Ended(NamedTuple):
-    """How a process ended: its exit status (negative: killed by that signal), its last line on standard error, and seconds."""
+    """End of a process: exit status (negative: killed by that signal), last line and text of standard error, and seconds."""
 
     status: int
     last_line: str
@@ -45,34 +45,34 @@ class Ended(NamedTuple):
     seconds: float
 
 
-class Victim:
-    """A corpus, a place for its shards and one for its run.
+class SmallRun:
+    """A small corpus, and the folders of its prepared data and of its run.
 
     Args:
-      folder: of all three.
-      settings: flags besides those of the places.
+      folder: contains all three.
+      settings: further flags.
     """
 
     def __init__(self, folder: Path, settings: Sequence[str] = ()) -> None:
-        self.data, self.data_cache, self.work = folder / "data", folder / "shards", folder / "work"
+        self.data, self.data_cache, self.work = folder / "data", folder / "data_cache", folder / "work"
         self.folder = folder
         self._settings = [*_SETTINGS, "--method=joint", "--baselines=majority,linear_svm", *settings]
 
-    def invent(self) -> None:
-        """Write the corpus."""
+    def write_corpus(self) -> None:
+        """Write the invented corpus."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.data.exists():
             write_stand_in(self.data, "smic", SMALL)
 
     @property
     def flags(self) -> list[str]:
-        """Of `experiments.run`."""
+        """Flags of `experiments.run`."""
         places = [f"--data_dir={self.data}", f"--data_cache={self.data_cache}", f"--workdir={self.work}"]
         return ["--dataset=smic", *places, *self._settings]
 
-    def copy(self, folder: Path, *, compiled: bool = True) -> "Victim":
-        """The same corpus for another run, with the compiled programs of this one or without, and nothing else."""
-        other = Victim(folder)
+    def copy(self, folder: Path, *, compiled: bool = True) -> "SmallRun":
+        """A run in another folder with the same corpus, with or without the compiled programs of this one."""
+        other = SmallRun(folder)
         other.data, other._settings = self.data, self._settings
         folder.mkdir(parents=True)
         if compiled and (self.data_cache / "xla").exists():
@@ -81,44 +81,44 @@ class Victim:
 
 
 class Processes:
-    """Processes that begin with everything imported, so that a random moment falls into the work."""
+    """Processes that start with everything imported, so that a random moment falls into the work."""
 
     def __init__(self, folder: Path) -> None:
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_IMPORTED_FIRST)
         self._folder = folder
 
-    def start(self, flags: Sequence[str], *, blind: bool = False) -> ForkServerProcess:
-        """Begin `experiments.run`; blind, it does not look how much space a disk has before it begins."""
-        process = self._context.Process(target=_run, args=(list(flags), str(self._log(flags)), blind))
+    def start(self, flags: Sequence[str], *, unchecked: bool = False) -> ForkServerProcess:
+        """Start `experiments.run`; `unchecked` removes its check of the free space."""
+        process = self._context.Process(target=_run, args=(list(flags), str(self._log(flags)), unchecked))
         process.start()
         return process
 
-    def end(self, process: ForkServerProcess, flags: Sequence[str], number: int = 0, timeout: float = 300) -> Ended:
-        """Send a signal, unless it is 0, and wait."""
+    def end(self, process: ForkServerProcess, flags: Sequence[str], sent: int = 0, timeout: float = 300) -> Ended:
+        """Send a signal unless it is 0, and wait for the end."""
         started = time.monotonic()
-        if number and process.pid is not None:
-            os.kill(process.pid, number)
+        if sent and process.pid is not None:
+            os.kill(process.pid, sent)
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
             process.join()
-            return Ended(-signal.SIGKILL, "it hung", "it hung", time.monotonic() - started)
+            return Ended(-signal.SIGKILL, "timeout", "timeout", time.monotonic() - started)
         errors = self._log(flags).read_text(errors="replace") if self._log(flags).exists() else ""
         lines = errors.strip().splitlines()
         return Ended(process.exitcode, lines[-1] if lines else "", errors, time.monotonic() - started)
 
-    def run(self, flags: Sequence[str], *, blind: bool = False) -> Ended:
-        """Begin and wait."""
-        return self.end(self.start(flags, blind=blind), flags)
+    def run(self, flags: Sequence[str], *, unchecked: bool = False) -> Ended:
+        """Start and wait for the end."""
+        return self.end(self.start(flags, unchecked=unchecked), flags)
 
     def _log(self, flags: Sequence[str]) -> Path:
         place = next(flag for flag in flags if flag.startswith("--workdir="))
         return self._folder / f"{Path(place.partition('=')[2]).parent.name}.err"
 
 
-def _run(flags: list[str], log: str, blind: bool) -> None:
-    if blind:
+def _run(flags: list[str], log: str, unchecked: bool) -> None:
+    if unchecked:
         for module in list(sys.modules.values()):
             if hasattr(module, "require_space"):
                 setattr(module, "require_space", lambda path, needed: None)  # noqa: B010
@@ -131,7 +131,7 @@ def _run(flags: list[str], log: str, blind: bool) -> None:
 
 
 def results_of(work: Path) -> dict[str, object]:
-    """What must be the same bit by bit: tables, scores without their seconds, every picture."""
+    """Results that must be identical in two runs: tables, scores without their seconds, figures."""
     found: dict[str, object] = {}
     for path in sorted(work.rglob("*")):
         name = path.relative_to(work).as_posix()
@@ -144,6 +144,6 @@ def results_of(work: Path) -> dict[str, object]:
     return found
 
 
-def left_half(folder: Path) -> list[str]:
-    """Files and folders that were being written when their process ended."""
+def partial_files(folder: Path) -> list[str]:
+    """Names of files and folders that were only partially written when their process ended."""
     return sorted(path.name for path in folder.rglob(".*.part"))

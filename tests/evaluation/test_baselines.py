@@ -39,6 +39,7 @@ def test_classical_baseline_predicts_every_test_clip_and_is_not_fitted_to_it(cli
     np.testing.assert_allclose(after.probabilities[1:], predicted[0].probabilities[1:], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_class_without_a_training_clip_is_never_predicted(clips):
     fold = leave_one_subject_out(clips.subject)[0]
     known = dataclasses.replace(fold, train=fold.train & (clips.label != 2))

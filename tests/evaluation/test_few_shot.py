@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from experiments import run
 from experiments.cli.config import parse_config
 from experiments.cli.flags import ConfigError
 from experiments.evaluation.few_shot import QUERIES, draw_few_shot, draw_subject_calibration
+from experiments.evaluation.protocols import plan_run
 from lightman_jax.training.folds import Fold
 from tests.inputs import TINY_RUN, make_clips, write_flow_release
 
@@ -55,6 +57,7 @@ def test_subject_calibration_gives_k_clips_per_class_and_predicts_the_others():
     assert sorted([*episode.support, *episode.query]) == fold.test.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "measure"), [("few_shot", "balanced accuracy"), ("subject_calibration", "UF1")])
 def test_command_scores_every_way_on_the_same_clips(tmp_path, capsys, protocol, measure):
     data = write_flow_release(tmp_path / "data", subjects=12, each=2)
@@ -64,7 +67,7 @@ def test_command_scores_every_way_on_the_same_clips(tmp_path, capsys, protocol, 
         f"--data_dir={data}",
         f"--protocol={protocol}",
         "--episodes=12",
-        "--method=maml",
+        "--method=fomaml",
         *TINY,
         *places,
     ]
@@ -91,11 +94,12 @@ def test_command_scores_every_way_on_the_same_clips(tmp_path, capsys, protocol, 
 
 def test_methods_without_adaptation_and_unknown_protocols_are_refused():
     with pytest.raises(ConfigError, match="adapts to no task"):
-        parse_config(["--protocol=subject_calibration", "--method=generated"])
+        plan_run(parse_config(["--protocol=subject_calibration", "--method=generated"]), Console(quiet=True))
     with pytest.raises(ConfigError, match="choose one of loso"):
         parse_config(["--protocol=loso2"])
 
 
+@pytest.mark.slow
 def test_leave_one_dataset_out_holds_out_each_corpus(tmp_path, capsys, without_pictures):
     data = write_flow_release(tmp_path / "data", subjects=2, each=1, corpora=("smic", "casme2"))
     places = [f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", "--baselines=majority"]

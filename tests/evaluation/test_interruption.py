@@ -112,7 +112,7 @@ def test_a_planted_nan_is_reported_with_fold_step_loss_and_parameter_or_skipped(
     jobs = train_folds(clips, None, folds, [0], config)
     with pytest.raises(
         FloatingPointError,
-        match=r"fold smic/s2, seed 0, step 3: .*loss is nan; parameters that are not finite after step 6: .*/.*--skip_nonfinite",
+        match=r"fold smic/s2, replica 0, step 3: .*loss is nan; non-finite parameters after step 6: .*/.*--skip_nonfinite",
     ):
         list(jobs)
     skipping = dataclasses.replace(config, skip_nonfinite=True)

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.__main__ import COMMANDS
 from experiments.cli.config import parse_config
+from lightman_jax.data.corpora import trees, user_table
 from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
 from lightman_jax.losses.alignment import ALIGNMENT_LOSSES
 from lightman_jax.meta.methods import METHODS
@@ -39,6 +40,12 @@ def test_every_corpus_is_in_the_table():
 def test_every_macro_corpus_is_named():
     text = DATA.split("| `--dataset` |")[1].split("## A table")[0]
     assert all(f"`{name}`" in text for name in MACRO_CORPORA)
+
+
+def test_every_column_and_file_type_of_a_user_table_is_named():
+    text = DATA.split("## A table of your own clips")[1].split("## Check")[0]
+    assert first_column(DATA, "column") == set(user_table.COLUMNS)
+    assert set(re.findall(r"\.\w+(?=[ `])", text)) >= trees.IMAGE_SUFFIXES | trees.VIDEO_SUFFIXES
 
 
 def test_every_method_is_in_the_table():

@@ -1,4 +1,4 @@
-"""Losses against formulas written out in NumPy, at their edges, and under transformations."""
+"""Classification losses: reference values in NumPy, edge cases and transformations."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax.test_util import check_grads
 from lightman_jax.losses.classification import balanced_weights, entropy_loss, focal_loss, mean_where, primary_loss
 
 
-def test_focal_is_cross_entropy_at_gamma_zero_and_matches_its_formula(x64):
+def test_focal_loss_equals_its_formula_and_cross_entropy_at_gamma_zero(x64):
     rng = np.random.default_rng(3)
     logits, labels = jnp.asarray(rng.normal(size=(20, 3)) * 3), jnp.asarray(rng.integers(0, 3, 20))
     np.testing.assert_allclose(focal_loss(logits, labels, gamma=0.0), primary_loss(logits, labels), atol=1e-12)
@@ -23,7 +23,7 @@ def test_focal_is_cross_entropy_at_gamma_zero_and_matches_its_formula(x64):
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("loss", [primary_loss, focal_loss])
-def test_certain_and_impossible_classes_stay_finite(dtype, loss):
+def test_probabilities_of_0_and_1_give_finite_losses_and_gradients(dtype, loss):
     logits = jnp.array([[60.0, -60.0], [-60.0, 60.0], [0.0, 0.0]], dtype)
     labels = jnp.array([0, 0, 1])
     value, gradient = jax.value_and_grad(lambda x: loss(x, labels).astype(jnp.float32).sum())(logits)
@@ -42,7 +42,7 @@ def test_second_order_derivatives(x64):
     check_grads(lambda x: primary_loss(x, labels).sum(), (logits,), order=2, modes=["rev"])
 
 
-def test_soft_labels_of_the_focal_loss(x64):
+def test_focal_loss_with_soft_labels_equals_its_formula(x64):
     rng = np.random.default_rng(6)
     logits, soft = rng.normal(size=(5, 4)) * 2, rng.dirichlet(np.ones(4), 5)
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -53,7 +53,7 @@ def test_soft_labels_of_the_focal_loss(x64):
     np.testing.assert_allclose(focal_loss(jnp.asarray(logits), one_hot), focal_loss(jnp.asarray(logits), hard))
 
 
-def test_entropy_counts_the_classes_of_all_clips_together(x64):
+def test_entropy_loss_uses_the_class_frequencies_of_all_clips(x64):
     rng = np.random.default_rng(7)
     p = rng.dirichlet(np.ones(5), 6)
     mean = p.mean(axis=0)
@@ -66,7 +66,7 @@ def test_entropy_counts_the_classes_of_all_clips_together(x64):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
-def test_entropy_of_certain_labels_is_finite_in_every_precision(dtype):
+def test_entropy_of_one_hot_labels_is_finite_in_every_precision(dtype):
     corners = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], dtype)
     value, gradient = jax.value_and_grad(lambda p: entropy_loss(p).astype(jnp.float32).sum())(corners)
     assert float(value) == 0
@@ -75,7 +75,7 @@ def test_entropy_of_certain_labels_is_finite_in_every_precision(dtype):
     assert not np.any(entropy_loss(corners, where=jnp.zeros(2, bool)))
 
 
-def test_balanced_weights_make_classes_count_alike():
+def test_balanced_weights_give_every_class_the_same_total():
     labels, where = jnp.array([0, 0, 0, 1, 1, 2]), jnp.arange(6) < 5
     weights = balanced_weights(labels, 4, where=where)
     np.testing.assert_allclose(weights, [5 / 6, 5 / 4, 0, 0], rtol=1e-6)
@@ -85,7 +85,7 @@ def test_balanced_weights_make_classes_count_alike():
 
 
 @pytest.mark.parametrize("loss", [primary_loss, focal_loss])
-def test_padding_may_hold_anything(loss):
+def test_non_finite_padding_affects_neither_value_nor_gradient(loss):
     logits = jnp.array([[1.0, 2.0], [jnp.nan, jnp.inf]])
     where = jnp.array([True, False])
     value, gradient = jax.value_and_grad(lambda x: loss(x, jnp.array([0, 1]), where=where).sum())(logits)
@@ -94,7 +94,7 @@ def test_padding_may_hold_anything(loss):
     assert np.isfinite(gradient).all()
 
 
-def test_means_and_transformations():
+def test_masked_means_jit_and_vmap():
     values, where = jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False])
     assert float(mean_where(values, jnp.zeros(3, bool))) == 0
     assert float(jax.jit(mean_where)(values, where)) == 2

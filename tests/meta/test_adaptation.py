@@ -1,4 +1,4 @@
-"""Adaptation as a product: any number of shots and tasks, padding that adds nothing, and one compile a size class."""
+"""Adaptation to any number of clips and tasks: padding changes nothing, and sizes share compiled programs."""
 
 import dataclasses
 
@@ -9,7 +9,8 @@ import pytest
 
 from lightman_jax.meta.adaptation import adapt_and_predict, make_adapter, pad_clips
 from lightman_jax.meta.inner_loop import BilevelConfig, adapt, learn_inner_lr
-from lightman_jax.meta.methods import MethodConfig, adapted_parts, method_config, method_losses
+from lightman_jax.meta.methods import MethodConfig, method_config
+from lightman_jax.meta.objective import adapted_parts, method_problem
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
 from lightman_jax.types import Clips, Task
 
@@ -26,33 +27,26 @@ def labelled(rng, n):
     return rng.normal(size=(n, 8, 8, 2)).astype(np.float32), rng.integers(0, 3, n)
 
 
-def by_hand(params, support, query, config, macro=None):
+def by_hand(params, support, query, config):
     clips = lambda pair: Clips(  # noqa: E731
         jnp.asarray(pair[0]), jnp.asarray(pair[1], jnp.int32), jnp.ones(len(pair[1]), bool)
     )
-    weight = config.inner_alignment if macro is not None else 0.0
-    losses = method_losses(dataclasses.replace(config, inner_alignment=weight), NETWORK)
-    task = Task(support=clips(support), macro=clips(macro if macro is not None else support), query=clips(support))
-    phi, _ = adapt(params, task, inner_loss=losses.inner_loss, config=config.bilevel, adapted=adapted_parts(config))
+    problem = method_problem(dataclasses.replace(config, inner_alignment=0.0), NETWORK)
+    task = Task(support=clips(support), macro=clips(support), query=clips(support))
+    phi, _ = adapt(params, task, inner_loss=problem.inner_loss, config=config.bilevel, adapted=adapted_parts(config))
     return jax.nn.softmax(apply_branches(phi, jnp.asarray(query), config=NETWORK).logits)
 
 
-def test_tasks_of_different_shots_equal_each_task_alone_without_padding(params):
+def test_padded_tasks_of_different_size_equal_each_task_alone(params):
     rng = np.random.default_rng(0)
     supports = [labelled(rng, n) for n in (3, 1, 6)]
     queries = [labelled(rng, n)[0] for n in (2, 5, 1)]
-    macros = [labelled(rng, n) for n in (4, 2, 3)]
-    adapter = make_adapter(CONFIG, NETWORK)
-    for extra in (None, macros):
-        results = adapter(params, supports, queries, extra)
-        for row, probabilities in enumerate(results):
-            macro = None if extra is None else extra[row]
-            expected = by_hand(params, supports[row], queries[row], CONFIG, macro)
-            np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-            np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    for row, probabilities in enumerate(make_adapter(CONFIG, NETWORK)(params, supports, queries)):
+        np.testing.assert_allclose(probabilities, by_hand(params, supports[row], queries[row], CONFIG), atol=1e-5)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_no_shot_is_no_adaptation_and_shots_help(params):
+def test_prediction_without_labelled_clips_is_unadapted_and_labels_raise_their_class(params):
     rng = np.random.default_rng(1)
     query = labelled(rng, 4)[0]
     nothing = (np.zeros((0, 8, 8, 2), np.float32), np.zeros(0, np.int32))
@@ -63,7 +57,7 @@ def test_no_shot_is_no_adaptation_and_shots_help(params):
     assert np.all(adapter(params, [support], [query])[0][:, 2] > np.asarray(plain)[:, 2])
 
 
-def test_sizes_of_one_class_share_a_program(params):
+def test_sizes_with_the_same_padding_share_a_program(params):
     rng = np.random.default_rng(2)
     traces = []
 
@@ -76,12 +70,12 @@ def test_sizes_of_one_class_share_a_program(params):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "adapt_and_predict", counting)
         adapter = make_adapter(CONFIG, NETWORK)
-        for shots, asked, tasks in ((5, 3, 2), (7, 4, 2), (8, 3, 1)):
-            adapter(params, [labelled(rng, shots)] * tasks, [labelled(rng, asked)[0]] * tasks)
-    assert len(traces) == 2, "5 and 7 shots pad to 8 alike; one task alone is another size"
+        for shots, queries, tasks in ((5, 3, 2), (7, 4, 2), (8, 3, 1)):
+            adapter(params, [labelled(rng, shots)] * tasks, [labelled(rng, queries)[0]] * tasks)
+    assert len(traces) == 2, "5 and 7 clips are both padded to 8; a single task is another size"
 
 
-def test_prototypes_learnt_rates_and_stored_moments(params):
+def test_adaptation_of_prototypes_learned_inner_lr_and_stored_moments(params):
     rng = np.random.default_rng(3)
     support, query = labelled(rng, 4), labelled(rng, 3)[0]
     clips = jax.tree.map(lambda x: x[0], pad_clips([support]))
@@ -96,8 +90,8 @@ def test_prototypes_learnt_rates_and_stored_moments(params):
     expected = np.exp(-distances) / np.exp(-distances).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(predict(params, protonet)[:, sorted(set(support[1]))], expected, atol=1e-4)
 
-    rated = learn_inner_lr(params, CONFIG.bilevel.inner_lr, each="entry")
-    np.testing.assert_allclose(predict(rated, CONFIG), predict(params, CONFIG), atol=1e-5)
+    with_lr = learn_inner_lr(params, CONFIG.bilevel.inner_lr, each="entry")
+    np.testing.assert_allclose(predict(with_lr, CONFIG), predict(params, CONFIG), atol=1e-5)
 
     network = dataclasses.replace(NETWORK, normalisation="batch")
     stored = params | {"statistics": branch_statistics(params, clips.image, config=network)}
@@ -112,7 +106,7 @@ def apply_features(params, images):
     return extract_features(params, jnp.asarray(images), config=NETWORK)[0][:, 0]
 
 
-def test_what_cannot_be_adapted_is_named(params):
+def test_invalid_adaptations_are_refused(params):
     clips = pad_clips([labelled(np.random.default_rng(0), 2)])
     with pytest.raises(ValueError, match="generated"):
         adapt_and_predict(

@@ -1,4 +1,4 @@
-"""The generic update against closed forms, on losses that have nothing to do with faces."""
+"""The bi-level update against closed forms, with losses that are independent of faces."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from lightman_jax.types import TrainState
 
 
 def quadratic(rng, size=4, tasks=3):
-    """Inner 1/2 p'Ap - a'p and outer 1/2 p'Bp - b'p, for which every gradient is a matrix product."""
+    """Inner loss 1/2 p'Ap - a'p and outer loss 1/2 p'Bp - b'p, whose gradients are matrix products."""
 
     def symmetric():
         root = rng.normal(size=(tasks, size, size))
@@ -75,7 +75,7 @@ def test_tasks_split_over_devices_give_the_gradient_of_one_device(x64, count):
     chex.assert_trees_all_close(split_metrics, metrics, atol=1e-12)
 
 
-def test_one_step_is_identity_minus_alpha_hessian(x64):
+def test_derivative_of_one_step_is_identity_minus_alpha_hessian(x64):
     rng = np.random.default_rng(1)
     theta, target = jnp.asarray(rng.normal(size=3)), jnp.asarray(rng.normal(size=3))
 
@@ -93,7 +93,7 @@ def test_one_step_is_identity_minus_alpha_hessian(x64):
     np.testing.assert_allclose(jax.grad(value)(theta), expected, atol=1e-12)
 
 
-def test_rate_zero_is_plain_training_and_initial_loss_is_added(x64):
+def test_inner_lr_zero_is_plain_training_and_initial_loss_is_added(x64):
     _, tasks, inner, outer = quadratic(np.random.default_rng(2))
     theta = jnp.arange(4.0)
     losses = {"inner_loss": inner, "outer_loss": outer}
@@ -108,8 +108,8 @@ def test_order_of_tasks_and_jit_change_nothing(x64):
     _, tasks, inner, outer = quadratic(np.random.default_rng(3))
     theta = jnp.arange(4.0)
     run = lambda t: meta_gradient(theta, t, inner_loss=inner, outer_loss=outer, config=BilevelConfig())[0]  # noqa: E731
-    turned = jax.tree.map(lambda x: x[::-1], tasks)
-    np.testing.assert_allclose(run(tasks), run(turned), atol=1e-12)
+    reversed_tasks = jax.tree.map(lambda x: x[::-1], tasks)
+    np.testing.assert_allclose(run(tasks), run(reversed_tasks), atol=1e-12)
     np.testing.assert_allclose(jax.jit(run)(tasks), run(tasks), atol=1e-12)
 
 
@@ -134,8 +134,8 @@ def test_update_takes_any_tree_any_optimizer_and_compiles_once():
 
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("each", ["scalar", "leaf", "entry"])
-def test_learnt_rates_get_the_closed_form_gradient(x64, each, first_order):
-    """K = 1: d J / d alpha = - g_inner(theta) * g_outer(phi), summed as the rate is shared."""
+def test_gradient_of_learned_inner_lr_equals_the_closed_form(x64, each, first_order):
+    """For K = 1, d J / d alpha = - g_inner(theta) * g_outer(phi), summed over the entries that share alpha."""
     parts, tasks, inner, outer = quadratic(np.random.default_rng(5), tasks=1)
     A, B, a, b = (parts[name][0] for name in "ABab")
     theta, alpha = np.arange(4.0), 0.1
@@ -156,7 +156,7 @@ def test_learnt_rates_get_the_closed_form_gradient(x64, each, first_order):
             np.testing.assert_allclose(got, group if each == "entry" else group.sum(), atol=1e-10)
 
 
-def test_only_the_adapted_part_moves_and_the_gradient_is_still_exact(x64):
+def test_only_the_adapted_part_changes_and_the_gradient_is_exact(x64):
     parts, tasks, inner, outer = quadratic(np.random.default_rng(6), tasks=1)
     A, B, a, b = (parts[name][0] for name in "ABab")
     theta, alpha = np.arange(4.0), 0.1
@@ -179,7 +179,7 @@ def test_only_the_adapted_part_moves_and_the_gradient_is_still_exact(x64):
 
 
 def wavy(p, t):
-    """A loss with curvature of every order."""
+    """A loss with derivatives of every order."""
     return jnp.sum(jnp.cos(p["w"]) * t) + jnp.prod(p["w"]) * p["b"] + jnp.square(p["b"] - t[0]), {}
 
 
@@ -200,8 +200,7 @@ def wavy_params():
     ],
     ids=["momentum", "decay", "adam", "rmsprop"],
 )
-def test_any_inner_optimizer_is_differentiated_through(x64, optimizer):
-    """Against the same steps written as a Python loop."""
+def test_gradient_through_any_inner_optimizer_equals_a_python_loop(x64, optimizer):
     tasks = jnp.asarray(np.random.default_rng(7).normal(size=(2, 3)))
 
     def by_hand(params):
@@ -228,7 +227,7 @@ def test_any_inner_optimizer_is_differentiated_through(x64, optimizer):
             chex.assert_trees_all_close(gradient, expected, atol=1e-10)
 
 
-def test_an_optimizer_without_a_derivative_at_zero_is_refused_with_the_cure():
+def test_inner_optimizer_without_a_finite_derivative_at_zero_is_refused():
     call = lambda config, optimizer: adapt(  # noqa: E731
         WAVY, jnp.zeros(3), inner_loss=wavy, config=config, inner_optimizer=optimizer
     )
@@ -241,7 +240,7 @@ def test_an_optimizer_without_a_derivative_at_zero_is_refused_with_the_cure():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(phi))
 
 
-def test_remat_vmap_loop_jit_and_no_jit_agree(x64):
+def test_remat_vmap_scan_and_jit_agree(x64):
     tasks = jnp.asarray(np.random.default_rng(8).normal(size=(2, 3)))
     settings = {"inner_loss": wavy, "outer_loss": wavy, "initial_loss": wavy}
 
@@ -281,12 +280,12 @@ def test_task_weights_double_and_drop_tasks(x64, mapping):
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(nothing))
 
 
-def test_reptile_goes_the_way_of_the_adapted_parameters(x64):
+def test_gradient_of_reptile_is_the_displacement(x64):
     parts, tasks, inner, _ = quadratic(np.random.default_rng(10))
     theta, alpha, steps = np.arange(4.0), 0.1, 3
-    pull = displacement_loss(inner, BilevelConfig(inner_steps=steps, inner_lr=alpha))
+    reptile = displacement_loss(inner, BilevelConfig(inner_steps=steps, inner_lr=alpha))
     plain = BilevelConfig(inner_steps=0)
-    gradient, _ = meta_gradient(jnp.asarray(theta), tasks, inner_loss=pull, outer_loss=pull, config=plain)
+    gradient, _ = meta_gradient(jnp.asarray(theta), tasks, inner_loss=reptile, outer_loss=reptile, config=plain)
     expected = np.zeros(4)
     for A, a in zip(parts["A"], parts["a"], strict=True):
         phi = theta
@@ -296,7 +295,7 @@ def test_reptile_goes_the_way_of_the_adapted_parameters(x64):
     np.testing.assert_allclose(gradient, expected, atol=1e-10)
 
 
-def test_donated_state_gives_the_same_result_and_is_used_up():
+def test_donated_state_gives_the_same_result_and_is_deleted():
     optimizer = optax.adam(1e-2)
     update = make_update(inner_loss=wavy, outer_loss=wavy, outer_optimizer=optimizer, config=BilevelConfig())
     tasks = jnp.ones((2, 3))
@@ -306,22 +305,22 @@ def test_donated_state_gives_the_same_result_and_is_used_up():
         return TrainState(params=params, opt_state=optimizer.init(params), step=jnp.int32(0))
 
     kept, _ = jax.jit(update)(start(), tasks)
-    given = start()
-    used, _ = jax.jit(update, donate_argnums=0)(given, tasks)
-    chex.assert_trees_all_close(kept, used)
-    assert isinstance(used.params, LearnedLRParams)
-    assert given.params.params["w"].is_deleted()
+    donated = start()
+    result, _ = jax.jit(update, donate_argnums=0)(donated, tasks)
+    chex.assert_trees_all_close(kept, result)
+    assert isinstance(result.params, LearnedLRParams)
+    assert donated.params.params["w"].is_deleted()
 
 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
         ({"inner_steps": -1}, "negative"),
-        ({"inner_rate": -0.1}, "negative"),
+        ({"inner_lr": -0.1}, "negative"),
         ({"task_mapping": "pmap"}, "auto, vmap, scan"),
     ],
 )
-def test_wrong_settings_are_named(settings, text):
+def test_invalid_settings_are_refused(settings, text):
     with pytest.raises(ValueError, match=text):
         BilevelConfig(**settings)
     with pytest.raises(ValueError, match="scalar, leaf, entry"):

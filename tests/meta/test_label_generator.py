@@ -1,4 +1,4 @@
-"""Variant "generated": published sizes, the exact gradient against two other products, schedules and running moments."""
+"""MAXL-style label generator: published sizes, exact gradient against two other formulas, schedules and running moments."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_block")
 
 NETWORK = NetworkConfig(backbone="conv4", width=4, normalisation="batch", conv_form="plain")
 CONFIG = GeneratorConfig(psi=2)
-RATE = 0.05
+VIRTUAL_LR = 0.05
 
 
 def count(tree):
@@ -42,7 +42,7 @@ def dot(a, b):
     return sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-def test_parameters_at_the_published_sizes():
+def test_parameter_counts_equal_the_published_ones():
     network = NetworkConfig(backbone="vgg16", width=64, normalisation="batch")
     params = jax.eval_shape(
         lambda: init_generated(
@@ -64,10 +64,10 @@ def test_kernels_are_drawn_by_untruncated_xavier_normal():
     kernel = params["network"]["backbone"]["kernel_1"]
     expected = np.sqrt(2 / (9 * 3 + 9 * 32))
     assert float(kernel.std()) == pytest.approx(expected, rel=0.08)
-    assert float(np.abs(kernel).max()) > 2.5 * expected, "a truncated draw stops at two of its deviations"
+    assert float(np.abs(kernel).max()) > 2.5 * expected, "a truncated normal ends at two standard deviations"
 
 
-def test_labels_stay_in_the_block_of_the_class(x64):
+def test_generated_labels_are_within_the_block_of_the_class(x64):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(5, 6)), np.array([0, 1, 2, 1, 0])
     mask = np.where(np.arange(6) // 2 == labels[:, None], 1.0, 1e-8)
@@ -91,13 +91,13 @@ def problem(x64):
 
 def exact_gradient(theta, generator, clips, config=CONFIG, network=NETWORK):
     objective = lambda g: generator_objective(  # noqa: E731
-        g, theta, clips, network=network, config=config, virtual_lr=RATE
+        g, theta, clips, network=network, config=config, virtual_lr=VIRTUAL_LR
     )[0]
     return jax.jit(jax.grad(objective))(generator)
 
 
 def pieces(theta, clips):
-    """The virtual step and the two gradients that the published product is made of, written out."""
+    """The virtual step and the two gradients of the published product."""
 
     def fit_gradient(t, g):
         return jax.grad(lambda t: generated_losses(t, g, clips, network=NETWORK, config=CONFIG)[0])(t)
@@ -106,7 +106,7 @@ def pieces(theta, clips):
         return jax.grad(lambda g: generated_losses(t, g, clips, network=NETWORK, config=CONFIG)[0])(g)
 
     def primary_gradient(g):
-        step = jax.tree.map(lambda d, t: RATE * (d + CONFIG.virtual_decay * t), fit_gradient(theta, g), theta)
+        step = jax.tree.map(lambda d, t: VIRTUAL_LR * (d + CONFIG.virtual_decay * t), fit_gradient(theta, g), theta)
         after = jax.tree.map(lambda t, s: t - s, theta, step)
         primary = lambda t: generated_losses(t, g, clips, network=NETWORK, config=CONFIG)[1]["primary_loss"]  # noqa: E731
         return jax.grad(primary)(after)
@@ -123,7 +123,7 @@ def test_exact_gradient_equals_the_forward_over_reverse_product(problem):
     def product(g):
         v = primary_gradient(g)
         _, mixed = jax.jvp(lambda t: label_gradient(t, g), (theta,), (v,))
-        return jax.tree.map(lambda m: -RATE * m, mixed)
+        return jax.tree.map(lambda m: -VIRTUAL_LR * m, mixed)
 
     expected = product(generator)
     for network in (NETWORK, dataclasses.replace(NETWORK, conv_form="closed")):
@@ -133,8 +133,8 @@ def test_exact_gradient_equals_the_forward_over_reverse_product(problem):
             np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=1e-10)
 
 
-def test_published_finite_difference_is_rough_at_its_step_and_right_at_a_thousandth(problem):
-    """`(grad(theta + eps v) - grad(theta - eps v)) / 2 eps` with `eps = 0.01 / |v|`, the product of the published code."""
+def test_published_finite_difference_converges_to_the_exact_gradient(problem):
+    """`(grad(theta + eps v) - grad(theta - eps v)) / 2 eps` with `eps = 0.01 / |v|`, as in the published code."""
     theta, generator, clips = problem
     primary_gradient, label_gradient = pieces(theta, clips)
 
@@ -144,7 +144,7 @@ def test_published_finite_difference_is_rough_at_its_step_and_right_at_a_thousan
         eps = shrink * 0.01 / jnp.sqrt(dot(v, v))
         moved = lambda sign: jax.tree.map(lambda t, d: t + sign * eps * d, theta, v)  # noqa: E731
         up, down = label_gradient(moved(1), g), label_gradient(moved(-1), g)
-        return jax.tree.map(lambda a, b: -RATE * (a - b) / (2 * eps), up, down)
+        return jax.tree.map(lambda a, b: -VIRTUAL_LR * (a - b) / (2 * eps), up, down)
 
     config = dataclasses.replace(CONFIG, entropy_in_gradient=False)
     exact = exact_gradient(theta, generator, clips, config)
@@ -156,7 +156,7 @@ def test_published_finite_difference_is_rough_at_its_step_and_right_at_a_thousan
     assert error[1e-3] < error[1.0] / 10
 
 
-def test_entropy_reaches_the_gradient_only_if_asked(problem):
+def test_entropy_is_in_the_gradient_only_if_configured(problem):
     theta, generator, clips = problem
     without = exact_gradient(theta, generator, clips, dataclasses.replace(CONFIG, entropy_in_gradient=False))
     weightless = exact_gradient(theta, generator, clips, dataclasses.replace(CONFIG, entropy_weight=0.0))
@@ -173,7 +173,7 @@ def test_entropy_reaches_the_gradient_only_if_asked(problem):
         np.testing.assert_allclose(a - b, c, atol=1e-12)
 
 
-def test_both_phases_step_both_networks_and_keep_running_moments():
+def test_update_trains_both_networks_and_keeps_running_moments():
     config = GeneratorConfig(psi=2)
     network = dataclasses.replace(NETWORK, conv_form="auto")
     params = init_generated(jax.random.key(0), network=network, config=config, image_shape=(8, 8, 2), classes=3)
@@ -181,10 +181,10 @@ def test_both_phases_step_both_networks_and_keep_running_moments():
     label = np.arange(12) % 3
     image = (rng.normal(size=(12, 8, 8, 2)) + label[:, None, None, None]).astype(np.float32)
     clips = Clips(jnp.asarray(image), jnp.asarray(label, jnp.int32), jnp.ones(12, bool))
-    first, second, rate = optax.sgd(0.2), optax.sgd(0.2), lambda step: jnp.where(step < 30, 0.2, 0.1)
+    first, second, virtual_lr = optax.sgd(0.2), optax.sgd(0.2), lambda step: jnp.where(step < 30, 0.2, 0.1)
     update = jax.jit(
         make_generator_update(
-            network=network, config=config, network_optimizer=first, generator_optimizer=second, virtual_lr=rate
+            network=network, config=config, network_optimizer=first, generator_optimizer=second, virtual_lr=virtual_lr
         )
     )
     state = start = init_generated_state(params, first, second)
@@ -201,7 +201,7 @@ def test_both_phases_step_both_networks_and_keep_running_moments():
     np.testing.assert_allclose(alone, predicted[:1], atol=1e-4)
 
 
-def test_running_moments_decay_and_are_unbiased():
+def test_running_moments_are_unbiased_moving_averages():
     batch = {"1": Moments(jnp.array([2.0]), jnp.array([3.0]), jnp.array(4.0))}
     start = {"1": Moments(jnp.zeros(1), jnp.ones(1), jnp.array(4.0))}
     after = running_moments(start, batch, 0.9)["1"]
@@ -209,14 +209,16 @@ def test_running_moments_decay_and_are_unbiased():
     assert float(after.variance[0]) == pytest.approx(0.9 + 0.1 * 3 * 4 / 3)
 
 
-def test_published_schedule_halves_by_quarters_and_decays_every_parameter():
-    first, second, rate = published_optimizers(200)
+def test_published_schedule_halves_the_learning_rate_and_decays_every_parameter():
+    first, second, virtual_lr = published_optimizers(200)
     with jax.numpy_dtype_promotion("standard"):
-        check_published(first, second, rate)
+        check_published(first, second, virtual_lr)
 
 
-def check_published(first, second, rate):
-    assert [float(rate(step)) for step in (0, 49, 51, 101, 151)] == pytest.approx([0.01, 0.01, 0.005, 0.0025, 0.00125])
+def check_published(first, second, virtual_lr):
+    assert [float(virtual_lr(step)) for step in (0, 49, 51, 101, 151)] == pytest.approx(
+        [0.01, 0.01, 0.005, 0.0025, 0.00125]
+    )
     params = {"kernel": jnp.ones(2), "bias": jnp.ones(1)}
     for optimizer, start in ((first, 0.01), (second, 0.001)):
         updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
@@ -224,7 +226,7 @@ def check_published(first, second, rate):
         np.testing.assert_allclose(updates["kernel"], -start * 5e-4, rtol=1e-5)
 
 
-def test_every_backbone_can_carry_it():
+def test_every_backbone_supports_the_label_generator():
     for name in BACKBONES:
         network = NetworkConfig(backbone=name, width=4)
 
@@ -239,6 +241,6 @@ def test_every_backbone_can_carry_it():
     ("settings", "text"),
     [({"psi": 0}, "psi 0"), ({"entropy_weight": -1.0}, "0 or more"), ({"statistics_decay": 1.0}, r"\[0, 1\)")],
 )
-def test_wrong_settings_are_named(settings, text):
+def test_invalid_settings_are_refused(settings, text):
     with pytest.raises(ValueError, match=text):
         label_generator.GeneratorConfig(**settings)

@@ -1,4 +1,4 @@
-"""LightmanNet and its relatives: what each setting reduces to."""
+"""Every method against its formula, and settings that reduce one method to another."""
 
 import dataclasses
 import warnings
@@ -9,10 +9,14 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.cli.config import RunConfig, parse_config
+from experiments.cli.flags import ConfigError
+from experiments.evaluation.records import as_json, from_json
 from lightman_jax.losses.classification import primary_loss
-from lightman_jax.meta.bilevel import meta_gradient
 from lightman_jax.meta.inner_loop import BilevelConfig
-from lightman_jax.meta.methods import METHODS, MethodConfig, init_state, method_config, method_losses, method_update
+from lightman_jax.meta.method_functions import init_state, make_method
+from lightman_jax.meta.methods import METHODS, MethodConfig, method_config
+from lightman_jax.meta.objective import method_problem
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, extract_features
 from lightman_jax.types import Clips, Task, TrainState
 from tests.inputs import random_params
@@ -36,13 +40,7 @@ def setting(x64):
 
 
 def gradient_of(params, tasks, config):
-    inner, outer, initial = method_losses(config, NETWORK)
-    run = jax.jit(
-        lambda p, t: meta_gradient(
-            p, t, inner_loss=inner, outer_loss=outer, initial_loss=initial, config=config.bilevel
-        )[0]
-    )
-    return run(params, tasks)
+    return jax.jit(method_problem(config, NETWORK).gradient)(params, tasks)[0]
 
 
 def close(first, second, tolerance=1e-10):
@@ -54,19 +52,19 @@ SMALL = NetworkConfig(backbone="conv4", normalisation="group", width=4, embeddin
 ALPHA, LAMBDA, MU, PRE, TEMPERATURE = 0.05, 0.7, 0.4, 0.6, 0.3
 
 
-def by_hand(method, theta, task, rates):
-    """The objective of a method on one task in plain formulas, with plain convolutions and Python loops."""
+def by_hand(method, theta, task, inner_lr):
+    """The objective of a method on one task, with plain convolutions and Python loops."""
     network = dataclasses.replace(SMALL, conv_form="plain")
     stop = jax.lax.stop_gradient
-    look = lambda p, clips: apply_branches(p, clips.image, config=network)  # noqa: E731
+    outputs = lambda p, clips: apply_branches(p, clips.image, config=network)  # noqa: E731
     both = lambda a, b: jax.tree.map(lambda x, y: np.concatenate([x, y]), a, b)  # noqa: E731
 
     def primary(p, clips):
-        log_p = jax.nn.log_softmax(look(p, clips).logits, axis=1)
+        log_p = jax.nn.log_softmax(outputs(p, clips).logits, axis=1)
         return -jnp.mean(jnp.stack([log_p[i, y] for i, y in enumerate(np.asarray(clips.label))]))
 
     def alignment(p, clips):
-        u, v = look(p, clips).embedding, look(p, task.macro).embedding
+        u, v = outputs(p, clips).embedding, outputs(p, task.macro).embedding
         log_q, yv = jax.nn.log_softmax(u @ v.T / TEMPERATURE, axis=1), np.asarray(task.macro.label)
         return -jnp.mean(jnp.stack([log_q[i, yv == y].mean() for i, y in enumerate(np.asarray(clips.label))]))
 
@@ -89,7 +87,7 @@ def by_hand(method, theta, task, rates):
         step = stop(step) if method in ("fomaml", "lightman_fo") else step
         if method == "anil":
             step = step | {"backbone": jax.tree.map(jnp.zeros_like, step["backbone"])}
-        phi = jax.tree.map(lambda p, r, g: p - r * g, phi, rates, step)
+        phi = jax.tree.map(lambda p, lr, g: p - lr * g, phi, inner_lr, step)
     if method == "reptile":
         return 0.5 * sum(
             jnp.sum(jnp.square(p - stop(q))) for p, q in zip(*map(jax.tree.leaves, (theta, phi)), strict=True)
@@ -98,8 +96,9 @@ def by_hand(method, theta, task, rates):
     return outer + PRE * primary(theta, both(task.support, task.query))
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "generated"])
-def test_meta_gradient_of_every_relative_equals_its_formula(x64, method):
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [name for name, spec in METHODS.items() if not spec.generates_labels])
+def test_meta_gradient_of_every_method_equals_its_formula(x64, method):
     base = MethodConfig(
         bilevel=BilevelConfig(inner_lr=ALPHA),
         inner_alignment=LAMBDA,
@@ -110,13 +109,13 @@ def test_meta_gradient_of_every_relative_equals_its_formula(x64, method):
     config, optimizer = method_config(method, base), optax.sgd(1.0)
     params, tasks = random_params(SMALL, (8, 8, 3)), make_tasks(np.random.default_rng(1), side=8)
     state = init_state(params, config, optimizer)
-    after, _ = jax.jit(method_update(config, SMALL, optimizer))(state, tasks)
+    after, _ = jax.jit(make_method(config, SMALL, optimizer).update)(state, tasks)
     gradient = jax.tree.map(jnp.subtract, state.params, after.params)
 
-    rates = jax.tree.map(lambda p: jnp.full(p.shape, ALPHA), params)
+    inner_lr = jax.tree.map(lambda p: jnp.full(p.shape, ALPHA), params)
     each = [jax.tree.map(lambda x, i=i: x[i], tasks) for i in range(2)]
     objective = lambda p, r: sum(by_hand(method, p, task, r) for task in each) / len(each)  # noqa: E731
-    expected, expected_lrs = jax.jit(jax.grad(objective, argnums=(0, 1)))(params, rates)
+    expected, expected_lrs = jax.jit(jax.grad(objective, argnums=(0, 1)))(params, inner_lr)
     if method == "meta_sgd":
         close(gradient.inner_lr, expected_lrs)
         gradient = gradient.params
@@ -124,13 +123,18 @@ def test_meta_gradient_of_every_relative_equals_its_formula(x64, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_relative_is_a_few_settings(method):
-    """What a method changes in the settings of another, besides the losses' weights."""
+def test_a_method_changes_few_settings(method):
     changed = dataclasses.asdict(method_config(method, MethodConfig()))
     base = dataclasses.asdict(MethodConfig())
     flat = lambda d: {k: v for k, v in (*d["bilevel"].items(), *d.items()) if k not in ("bilevel", "generator")}  # noqa: E731
     differing = [name for name, value in flat(changed).items() if flat(base)[name] != value]
     assert len(differing) <= 5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_method_of_a_config_cannot_differ_from_its_name(method):
+    for former in METHODS:
+        assert method_config(method, MethodConfig(name=former)).spec is METHODS[method]
 
 
 def test_without_alignment_lightman_is_maml(setting):
@@ -143,7 +147,7 @@ def test_without_alignment_lightman_is_maml(setting):
     assert np.abs(full["auxiliary"]["kernel"]).max() > 1e-3
 
 
-def test_joint_and_rate_zero_are_plain_training_on_the_drawn_clips(setting):
+def test_joint_and_inner_lr_zero_are_plain_training_on_the_drawn_clips(setting):
     params, tasks = setting
     config = MethodConfig(inner_alignment=0.0, outer_alignment=0.0, bilevel=BilevelConfig(inner_lr=0.0))
     joint = gradient_of(params, tasks, method_config("joint", MethodConfig()))
@@ -160,7 +164,7 @@ def test_joint_and_rate_zero_are_plain_training_on_the_drawn_clips(setting):
     close(jax.grad(plain)(params), joint)
 
 
-def test_first_order_without_outer_alignment_leaves_the_auxiliary_head_and_warns(setting):
+def test_first_order_without_outer_alignment_warns_that_the_auxiliary_head_is_not_trained(setting):
     params, tasks = setting
     bilevel = BilevelConfig(first_order=True)
     with pytest.warns(UserWarning, match="exactly zero gradient"):
@@ -176,7 +180,7 @@ def test_first_order_without_outer_alignment_leaves_the_auxiliary_head_and_warns
 
 
 @pytest.mark.parametrize(("method", "primary"), [("lightman", "cross_entropy"), ("joint", "focal")])
-def test_padding_and_order_of_clips_change_nothing(setting, method, primary):
+def test_padding_and_order_of_clips_do_not_change_the_gradient(setting, method, primary):
     params, tasks = setting
     config = method_config(method, MethodConfig(primary=primary))
     expected = gradient_of(params, tasks, config)
@@ -192,10 +196,10 @@ def test_padding_and_order_of_clips_change_nothing(setting, method, primary):
     close(gradient_of(params, padded, config), expected)
 
 
-def test_an_update_moves_every_part_and_reports_its_losses(setting):
+def test_an_update_changes_every_parameter_and_returns_its_losses(setting):
     params, tasks = setting
     optimizer = optax.sgd(0.1)
-    update = method_update(MethodConfig(alignment="cosine"), NETWORK, optimizer)
+    update = make_method(MethodConfig(alignment="cosine"), NETWORK, optimizer).update
     state = TrainState(params=params, opt_state=optimizer.init(params), step=jnp.int32(0))
     state, metrics = jax.jit(update)(state, tasks)
     for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(state.params), strict=True):
@@ -218,12 +222,24 @@ def test_an_update_moves_every_part_and_reports_its_losses(setting):
         (lambda: MethodConfig(adapted="head"), "all, heads, backbone"),
         (lambda: MethodConfig(learned_lr="each"), "none, scalar, leaf, entry"),
         (lambda: MethodConfig(margin=-1.0), "0 or more"),
-        (lambda: method_update(method_config("generated", MethodConfig()), NETWORK, optax.sgd(1.0)), "make_method"),
+        (lambda: method_problem(method_config("generated", MethodConfig()), NETWORK), "make_method"),
+        (lambda: MethodConfig(name="prototype"), "choose one of lightman, lightman_fo, joint, maml"),
         (lambda: MethodConfig(temperature=0.0), "above 0"),
         (lambda: MethodConfig(initial_weight=-1.0), "0 or more"),
         (lambda: method_config("protonet2", MethodConfig()), "lightman, lightman_fo, joint, maml"),
     ],
 )
-def test_wrong_settings_are_named(build, text):
+def test_invalid_settings_are_refused(build, text):
     with pytest.raises(ValueError, match=text):
         build()
+
+
+def test_no_flag_and_no_stored_setting_overrides_the_method():
+    for flag in ("--variant=prototype", "--name=protonet"):
+        with pytest.raises(ConfigError, match=f"unknown flag {flag.split('=')[0]}"):
+            parse_config(["--method=lightman", flag])
+    assert parse_config(["--method=protonet"]).trained.method.spec.prototypes
+    settings = as_json(parse_config(["--method=lightman"]))
+    settings["train"]["method"]["name"] = "protonet"
+    with pytest.raises(ConfigError, match="'protonet' contradicts the method 'lightman'"):
+        from_json(RunConfig, settings)

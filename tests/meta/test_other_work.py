@@ -1,4 +1,4 @@
-"""The update imported into work that has nothing to do with this project: a plain-JAX, a flax.nnx and an equinox network."""
+"""The bi-level update of networks written in plain JAX, flax.nnx and equinox."""
 
 import equinox as eqx
 import jax
@@ -42,8 +42,9 @@ def equinox():
     return params, lambda params, x: jax.vmap(eqx.combine(params, static))(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", [plain_jax, flax_nnx, equinox])
-def test_make_update_works_without_changes(framework):
+def test_make_update_trains_networks_of_other_frameworks(framework):
     params, apply = framework()
 
     def loss(part):

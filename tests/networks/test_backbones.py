@@ -1,4 +1,4 @@
-"""Every backbone: its published size, any image, padding, stored moments, and the exact meta-gradient through it."""
+"""Backbones and the dual branch: parameter counts, image shapes, padding, stored moments and exact meta-gradients."""
 
 import dataclasses
 
@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lightman_jax.meta.bilevel import meta_gradient
-from lightman_jax.meta.methods import MethodConfig, method_losses
+from lightman_jax.meta.methods import MethodConfig
+from lightman_jax.meta.objective import method_problem
 from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, Conv4, DenseNet, ResNet12
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
 from lightman_jax.types import Clips, Task
 from tests.inputs import random_params
 
-# Without classifiers. ResNet-18, VGG and DenseNet-BC-40-12 agree with public CIFAR models less their last dense layer.
+# Without the last dense layer. ResNet-18, VGG and DenseNet-BC-40-12 agree with public CIFAR models.
 PUBLISHED = {
     ("conv4", 64): 113_088,
     ("resnet12", 64): 7_996_800,
@@ -30,7 +30,7 @@ def count(tree):
 
 
 @pytest.mark.parametrize(("name", "width"), PUBLISHED)
-def test_parameters_at_published_sizes(name, width):
+def test_parameter_counts_at_published_widths(name, width):
     for normalisation in NORMALISATIONS:
         backbone = BACKBONES[name](width=width, normalisation=normalisation)
         variables = jax.eval_shape(lambda b=backbone: b.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
@@ -38,7 +38,7 @@ def test_parameters_at_published_sizes(name, width):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_any_height_width_and_channels(name):
+def test_backbones_accept_any_height_width_and_channels(name):
     config = NetworkConfig(backbone=name, width=4, embedding=5)
     for shape in ((28, 28, 3), (17, 40, 1), (1, 1, 2), (3, 5, 4)):
 
@@ -63,7 +63,7 @@ def test_conv4_forms_agree():
         np.testing.assert_allclose(output, outputs[0], atol=1e-5)
 
 
-def test_branches_give_unit_embeddings_and_no_clip_sees_another():
+def test_embeddings_have_unit_length_and_clips_are_independent():
     config = NetworkConfig(width=8, embedding=5)
     params = init_params(jax.random.key(0), config=config, image_shape=(20, 17, 3), classes=4)
     images = jax.random.normal(jax.random.key(1), (6, 20, 17, 3))
@@ -75,7 +75,7 @@ def test_branches_give_unit_embeddings_and_no_clip_sees_another():
     np.testing.assert_allclose(outputs.frames[:, 0], outputs.embedding, atol=1e-5)
 
 
-def test_a_sequence_is_seen_frame_by_frame():
+def test_sequences_are_processed_frame_by_frame():
     config = NetworkConfig(width=8, embedding=5)
     params = init_params(jax.random.key(0), config=config, image_shape=(4, 8, 8, 2), classes=3)
     clips = jax.random.normal(jax.random.key(1), (3, 4, 8, 8, 2))
@@ -83,12 +83,12 @@ def test_a_sequence_is_seen_frame_by_frame():
     assert whole.frames.shape == (3, 4, 5)
     frames = apply_branches(params, clips[:, 1], config=config)
     np.testing.assert_allclose(whole.frames[:, 1], frames.embedding, atol=1e-5)
-    turned = apply_branches(params, clips[:, ::-1], config=config)
-    np.testing.assert_allclose(turned.logits, whole.logits, atol=1e-5)
-    np.testing.assert_allclose(turned.frames[:, ::-1], whole.frames, atol=1e-5)
+    reversed_ = apply_branches(params, clips[:, ::-1], config=config)
+    np.testing.assert_allclose(reversed_.logits, whole.logits, atol=1e-5)
+    np.testing.assert_allclose(reversed_.frames[:, ::-1], whole.frames, atol=1e-5)
 
 
-def test_stored_moments_make_batch_normalised_clips_independent_of_each_other():
+def test_stored_moments_make_batch_normalised_clips_independent():
     config = NetworkConfig(width=8, embedding=5, normalisation="batch")
     params = init_params(jax.random.key(0), config=config, image_shape=(8, 8, 2), classes=3)
     images = jax.random.normal(jax.random.key(1), (5, 8, 8, 2))
@@ -106,11 +106,11 @@ def test_stored_moments_make_batch_normalised_clips_independent_of_each_other():
 
 @pytest.mark.parametrize(("name", "normalisation"), [("resnet12", "batch")])
 def test_second_order_meta_gradient_equals_forward_over_reverse(x64, monkeypatch, name, normalisation):
-    """Reverse over reverse with closed convolutions in a scan, against forward over reverse with plain ones."""
+    """Reverse-over-reverse with closed convolutions in a scan equals forward-over-reverse with plain convolutions."""
     monkeypatch.setattr(DenseNet, "layers", 2)
     monkeypatch.setattr(ResNet12, "blocks", 2)
     network = NetworkConfig(backbone=name, width=4, embedding=3, normalisation=normalisation)
-    # The alignment is the same for every backbone; without it the programs of the deep ones compile in half the time.
+    # Alignment does not depend on the backbone; without it, deep backbones compile in half the time.
     weight = 0.5 if name == "conv4" else 0.0
     config = MethodConfig(inner_alignment=weight, outer_alignment=weight)
     params, rng = random_params(network, (16, 16, 2)), np.random.default_rng(0)
@@ -120,10 +120,9 @@ def test_second_order_meta_gradient_equals_forward_over_reverse(x64, monkeypatch
         jnp.ones((1, len(labels)), bool),
     )
     tasks = Task(support=clips([0, 1, 2, 0]), macro=clips([0, 1, 2]), query=clips([1, 2, 0, 1]))
-    losses = method_losses(config, network)
-    exact = jax.jit(lambda p: meta_gradient(p, tasks, **losses._asdict(), config=config.bilevel)[0])(params)
+    exact = jax.jit(lambda p: method_problem(config, network).gradient(p, tasks)[0])(params)
 
-    plain = method_losses(config, dataclasses.replace(network, conv_form="plain"))
+    plain = method_problem(config, dataclasses.replace(network, conv_form="plain"))
     task = jax.tree.map(lambda x: x[0], tasks)
 
     def objective(theta):
@@ -147,6 +146,6 @@ def test_second_order_meta_gradient_equals_forward_over_reverse(x64, monkeypatch
         (lambda: init_params(jax.random.key(0), config=NetworkConfig(), image_shape=(8, 8), classes=3), "not"),
     ],
 )
-def test_wrong_sizes_are_named(build, text):
+def test_errors_name_the_allowed_values(build, text):
     with pytest.raises(ValueError, match=text):
         build()

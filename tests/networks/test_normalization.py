@@ -1,4 +1,4 @@
-"""Layers against their plain forms, in every order of derivative, with and without jit."""
+"""Convolution, normalisation and pooling compared with plain implementations, up to the third derivative."""
 
 import flax.linen as nn
 import jax
@@ -37,7 +37,7 @@ def close(first, second, tolerance=1e-10):
         ("tiled", (1, 6, 9, 40), 32),
     ],
 )
-def test_every_form_of_convolution_has_the_derivatives_of_the_plain_one_up_to_order_three(x64, form, shape, outputs):
+def test_convolution_forms_have_the_same_derivatives_up_to_order_three(x64, form, shape, outputs):
     rng = np.random.default_rng(0)
     draw = lambda *sizes: jnp.asarray(rng.normal(size=sizes))  # noqa: E731
     x, kernel, weight = draw(*shape), 0.1 * draw(3, 3, shape[-1], outputs), draw(*shape[:3], outputs)
@@ -60,7 +60,7 @@ def test_every_form_of_convolution_has_the_derivatives_of_the_plain_one_up_to_or
 
 
 @pytest.mark.parametrize(("channels", "stride"), [(3, 1), (8, 1), (8, 2), (32, 1)])
-def test_bfloat16_rounds_the_factors_of_every_order_and_nothing_else(channels, stride):
+def test_bfloat16_rounds_the_factors_in_every_order_of_derivative(channels, stride):
     rng = np.random.default_rng(0)
     x, kernel = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((2, 10, 10, channels), (3, 3, channels, 32)))
 
@@ -79,7 +79,7 @@ def test_bfloat16_rounds_the_factors_of_every_order_and_nothing_else(channels, s
         assert 1e-4 < error < 0.03
 
 
-def test_tiles_are_taken_where_images_and_channels_are_large_enough():
+def test_tiles_are_used_for_large_images_with_many_channels():
     def products(side, channels):
         x, kernel = jnp.ones((1, side, side, channels)), jnp.ones((3, 3, channels, channels))
         return str(jax.make_jaxpr(lambda x, k: conv3x3(x, k, "tiled"))(x, kernel)).count("dot_general")
@@ -89,7 +89,7 @@ def test_tiles_are_taken_where_images_and_channels_are_large_enough():
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_moments_from_patches_are_those_of_the_convolution(x64, stride):
+def test_patch_moments_equal_the_moments_of_the_convolution(x64, stride):
     rng = np.random.default_rng(6)
     x, kernel = jnp.asarray(rng.normal(size=(3, 7, 6, 2)) + 5), jnp.asarray(rng.normal(size=(3, 3, 2, 4)))
     direct = clip_moments(conv3x3(x, kernel, stride=stride))
@@ -98,10 +98,10 @@ def test_moments_from_patches_are_those_of_the_convolution(x64, stride):
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 8, 4), (1, 7, 5, 3), (2, 1, 4, 2)])
-def test_a_normalised_array_may_be_pooled_before_it_is_computed(x64, shape):
+def test_pooling_before_scaling_equals_pooling_after_scaling(x64, shape):
     rng = np.random.default_rng(7)
     x = jnp.asarray(rng.normal(size=shape))
-    scale = jnp.linspace(-1, 1.5, shape[-1])  # A falling scale turns the maximum into a minimum.
+    scale = jnp.linspace(-1, 1.5, shape[-1])  # A negative scale selects the minimum.
 
     def loss(early, x):
         normalised = group_norm(x, scale, 0.3 * scale, 1, bias=scale)
@@ -131,12 +131,12 @@ def test_max_pool_equals_flax_in_value_gradient_and_under_jit(x64, shape):
     np.testing.assert_array_equal(max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
 
 
-def test_of_equals_the_first_takes_the_gradient():
+def test_the_first_of_equal_entries_receives_the_gradient():
     gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.ones((1, 2, 2, 1)))
     np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0], [0, 0]])
 
 
-def test_pooling_stops_at_length_one():
+def test_pooling_skips_axes_of_length_one():
     x = jnp.arange(6.0).reshape(1, 1, 6, 1)
     np.testing.assert_array_equal(max_pool(x)[0, 0, :, 0], [1, 3, 5])
     np.testing.assert_array_equal(mean_pool(x)[0, 0, :, 0], [0.5, 2.5, 4.5])
@@ -145,8 +145,8 @@ def test_pooling_stops_at_length_one():
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4, 4), (3, 8, 8, 4), (5, 4, 4, 4), (3, 4, 6, 3)])
-def test_batch_norm_and_pooling_have_the_same_gradient_with_jit_and_without(x64, shape):
-    """At these shapes a pooling by equality with the maximum was compiled to a gradient up to 93% off."""
+def test_batch_norm_and_pooling_have_the_same_gradient_with_and_without_jit(x64, shape):
+    """At these shapes, pooling by equality with the maximum was compiled to gradients with errors up to 93%."""
     rng = np.random.default_rng(5)
     x, scale = jnp.asarray(rng.normal(size=shape)), jnp.asarray(rng.normal(size=shape[-1]))
 
@@ -157,7 +157,7 @@ def test_batch_norm_and_pooling_have_the_same_gradient_with_jit_and_without(x64,
     close(jax.jit(jax.grad(loss))(x), jax.grad(loss)(x))
 
 
-def test_batch_norm_equals_flax_and_leaves_padding_out(x64):
+def test_batch_norm_equals_flax_and_excludes_padding(x64):
     rng = np.random.default_rng(4)
     x = jnp.asarray(rng.normal(size=(3, 5, 4, 6)) * 2 + 1)
     scale, bias = jnp.asarray(rng.normal(size=6)), jnp.asarray(rng.normal(size=6))
@@ -198,6 +198,6 @@ def test_group_norm_equals_flax(x64):
     assert np.isfinite(constant).all()
 
 
-def test_unknown_convolution_form_is_named():
+def test_unknown_convolution_form_is_an_error():
     with pytest.raises(ValueError, match="auto, tiled, closed, plain"):
         conv3x3(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), "fast")

@@ -1,1 +1,1 @@
-"""Independent oracles: nothing here imports the package."""
+"""Independent reference implementations; none imports the package."""

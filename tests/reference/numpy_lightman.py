@@ -1,7 +1,7 @@
-"""The whole update in NumPy, with every derivative worked out by hand: Conv4, both heads, both losses, inner steps, objective.
+"""The bi-level update in NumPy with hand-derived gradients: Conv4, both heads, both losses, inner steps, outer objective.
 
-Written from the formulas, in float64, one image and one window at a time where that is the clearer way. It shares no code with
-the package: convolution, normalisation, pooling and the losses are computed another way.
+Written from the formulas in float64, with loops over images and windows where that is clearer. It shares no code with the
+package.
 """
 
 import numpy as np

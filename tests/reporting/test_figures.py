@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from matplotlib.figure import Figure
 
 from experiments.reporting.figures import save_figure
@@ -12,6 +13,7 @@ from experiments.reporting.figures import save_figure
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_importing_the_commands_keeps_the_matplotlib_backend():
     code = (
         "import sys, experiments.train, experiments.predict, experiments.prepare, matplotlib;"

@@ -7,9 +7,11 @@ import shutil
 import pytest
 
 from experiments import html_report
-from experiments.evaluation.workdir import refuse_changed
 from experiments.evaluation.scores import Prediction
+from experiments.evaluation.workdir import refuse_changed
 from experiments.reporting.html import clips_by_probability
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Out of memory: fewer trainings side by side with the same results, and where one is too many, the bytes and what to type."""
+"""Out of memory: fewer jobs in parallel give the same results; if one job is too large, the error has bytes and flags."""
 
 import dataclasses
 
@@ -14,6 +14,8 @@ from lightman_jax.training.folds import leave_one_subject_out
 from tests.inputs import make_clips
 from tests.training.test_leakage import make_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def work():
@@ -25,7 +27,7 @@ def work():
 
 @pytest.fixture
 def memory_for(monkeypatch):
-    """Let devices hold so many lanes together, and no more."""
+    """Simulate devices with memory for a limited number of jobs."""
     original = training.training_program
 
     def limit(most):
@@ -46,28 +48,28 @@ def memory_for(monkeypatch):
     return limit
 
 
-def test_fewer_lanes_side_by_side_give_the_same_results_and_are_told(work, memory_for):
+def test_fewer_jobs_in_parallel_give_the_same_results_with_a_warning(work, memory_for):
     whole = list(work())
     memory_for(2)
-    with pytest.warns(UserWarning, match="out of memory: from here on 1 trainings side by side on a device"):
+    with pytest.warns(UserWarning, match="out of memory: from now on 1 jobs per device in parallel"):
         fewer = list(work())
-    assert [(job.fold.name, job.seed) for job in fewer] == [(job.fold.name, job.seed) for job in whole]
+    assert [(job.fold.name, job.replica) for job in fewer] == [(job.fold.name, job.replica) for job in whole]
     for one, other in zip(whole, fewer, strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), one.params, other.params)
 
 
-def test_where_one_is_too_many_the_bytes_and_the_flags_are_told(work, memory_for, capsys):
+def test_the_error_for_one_job_has_bytes_and_flags(work, memory_for, capsys):
     memory_for(0)
 
     def run():
-        with pytest.warns(UserWarning, match="from here on"):
+        with pytest.warns(UserWarning, match="from now on"):
             list(work())
 
     with pytest.raises(
-        OutOfMemoryError, match=r"one training needs [1-9][\d,]+ bytes of a device .*allocating 77.*--task_mapping=scan"
+        OutOfMemoryError, match=r"one job needs [1-9][\d,]+ bytes of device memory .*allocating 77.*--task_mapping=scan"
     ):
         run()
     assert run_command("experiments.run", ["--dataset=smic"], run) == 2
-    told = capsys.readouterr().err
-    assert "out of memory: one training needs" in told
-    assert told.splitlines()[-1] == "python -m experiments.run --dataset=smic"
+    printed = capsys.readouterr().err
+    assert "out of memory: one job needs" in printed
+    assert printed.splitlines()[-1] == "python -m experiments.run --dataset=smic"

@@ -1,4 +1,4 @@
-"""Folds and draws: who may be in them, and that they are pure in their key."""
+"""Folds and task draws."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def make_pool(label, subject, train=None, side=2):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31 - 1))
-def test_a_task_never_holds_a_clip_twice_nor_one_outside_its_pool(seed):
+def test_a_task_has_no_clip_twice_and_none_outside_its_pool(seed):
     rng = np.random.default_rng(seed)
     label, subject = rng.integers(0, 3, 40), rng.integers(0, 6, 40)
     held_out = int(rng.integers(0, 6))
@@ -40,14 +40,14 @@ def test_a_task_never_holds_a_clip_twice_nor_one_outside_its_pool(seed):
     np.testing.assert_array_equal(label[support], np.asarray(index.label)[index.support_where])
     np.testing.assert_array_equal(label[query], np.asarray(index.label)[index.query_where])
     np.testing.assert_array_equal(label[macro], np.asarray(index.macro_label)[index.macro_where])
-    # As many as the pool can give; where it is short, support takes half and the query the rest.
+    # As many clips as the pool has; if they are too few, the support takes half and the query the rest.
     for c in range(3):
-        there = int(((label == c) & (subject != held_out)).sum())
-        assert (label[support] == c).sum() == min(4, there // 2)
-        assert (label[query] == c).sum() == min(4, there - min(4, there // 2))
+        available = int(((label == c) & (subject != held_out)).sum())
+        assert (label[support] == c).sum() == min(4, available // 2)
+        assert (label[query] == c).sum() == min(4, available - min(4, available // 2))
 
 
-def test_support_and_query_have_different_subjects_where_the_pool_allows():
+def test_support_and_query_have_different_subjects_if_the_pool_allows():
     label, subject = np.tile([0, 1, 2], 40), np.repeat(np.arange(12), 10)
     pool = make_pool(label, subject)
     sides = set()
@@ -56,7 +56,7 @@ def test_support_and_query_have_different_subjects_where_the_pool_allows():
         support, query = set(subject[np.asarray(index.support)]), set(subject[np.asarray(index.query)])
         assert not support & query
         sides.add(tuple(sorted(support)))
-    assert len(sides) > 10, "the split of the subjects must change from task to task"
+    assert len(sides) > 10, "the split of the subjects must vary between tasks"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_class_with_few_clips_is_shared_between_support_and_query(clips, suppo
     assert index.query_where.reshape(3, 5).sum(axis=1).tolist() == [query] * 3
 
 
-def test_draws_depend_on_the_key_alone_and_carry_the_stated_arrays():
+def test_draws_depend_on_the_key_only_and_have_the_documented_shapes():
     clips = make_clips(subjects=4, each=3)
     number = {name: i for i, name in enumerate(sorted(set(clips.subject)))}
     pool = make_pool(clips.label, [number[s] for s in clips.subject], side=16)
@@ -86,7 +86,7 @@ def test_draws_depend_on_the_key_alone_and_carry_the_stated_arrays():
         assert (drawn.where.shape, drawn.where.dtype) == ((3, count), bool), part
 
 
-def test_padded_rows_hold_zeros_and_are_marked():
+def test_padded_rows_are_zero_and_masked():
     pool = make_pool([0, 0, 1, 2, 2, 2], [0, 1, 0, 0, 1, 1])
     task = draw_task_batch(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=4, meta_batch_size=1))
     for clips in (task.support, task.query, task.macro):
@@ -95,16 +95,16 @@ def test_padded_rows_hold_zeros_and_are_marked():
     assert int(task.query.where.sum()) == 1 + 1 + 2
 
 
-def test_mirroring_turns_half_of_the_clips_and_negates_u():
+def test_mirroring_flips_half_of_the_clips_and_negates_u():
     pool = make_pool(np.tile([0, 1, 2], 30), np.repeat(np.arange(9), 10))
     tasks = draw_task_batch(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=5, meta_batch_size=8))
-    turned = mirror_at_random(jax.random.key(1), tasks)
-    flipped = np.asarray((turned.support.image[..., 0] == -tasks.support.image[..., 0]).all((-1, -2)))
+    mirrored = mirror_at_random(jax.random.key(1), tasks)
+    flipped = np.asarray((mirrored.support.image[..., 0] == -tasks.support.image[..., 0]).all((-1, -2)))
     assert 0.3 < flipped.mean() < 0.7
-    np.testing.assert_array_equal(turned.support.image[..., 1:], tasks.support.image[..., 1:])
+    np.testing.assert_array_equal(mirrored.support.image[..., 1:], tasks.support.image[..., 1:])
 
 
-def test_one_fold_a_subject_and_the_subject_leaves_both_pools():
+def test_one_fold_per_subject_excludes_it_from_both_pools():
     subjects, macro = ["a/s1", "a/s2", "b/s1", "a/s1"], ["a/s1", "a/s9", "b/s1"]
     folds = leave_one_subject_out(subjects, macro)
     assert [fold.name for fold in folds] == ["a/s1", "a/s2", "b/s1"]

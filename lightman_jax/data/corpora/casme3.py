@@ -1,9 +1,8 @@
 """CAS(ME)^3 in both releases: `part_A/spNO.1/a/color/{N}.jpg`, and `Part_A_ME_clip/frame/spNo.1_a_355/355.jpg`.
 
-Tables: `cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx` (micro), `..._MaE_label_...xlsx` (macro: `sub, seq, ...`),
-  `CAS(ME)3_part_C_ME.xlsx` (part C: `sub, count, onset, offset, au`, without apex and emotion). Labels write `spNO`,
-  folders `spNo`; numbers may be text; an offset of 0 is missing. Several movements may share a video, so the name of a
-  clip includes its onset.
+Tables: `cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx` (micro), `..._MaE_label_...xlsx` (macro: `sub, seq, ...`) and
+`CAS(ME)3_part_C_ME.xlsx` (part C: `sub, count, onset, offset, au`, without apex and emotion). Labels write `spNO`, folders `spNo`;
+numbers may be text; an offset of 0 is missing. Several movements may share a video, so the name of a clip includes its onset.
 """
 
 import dataclasses

@@ -63,18 +63,12 @@ def corrected(
     """
     changes: dict[str, Any] = {}
     sentences = []
-    for correction in corrections:
-        if correction.clip != clip:
-            continue
+    for correction in (one for one in corrections if one.clip == clip):
         current = values[correction.field]
-        if ("" if current is None else str(current)) != correction.old:
-            sentences.append(
-                f"{clip}: {correction.field} is {current!r}, not {correction.old!r}; correction not applied"
-            )
+        field, old, new = correction.field, correction.old, correction.new
+        if ("" if current is None else str(current)) != old:
+            sentences.append(f"{clip}: {field} is {current!r}, not {old!r}; correction not applied")
             continue
-        numeric = correction.field in ("onset", "apex", "offset")
-        changes[correction.field] = (int(correction.new) if correction.new else None) if numeric else correction.new
-        sentences.append(
-            f"{clip}: {correction.field} {correction.old or 'missing'} -> {correction.new or 'missing'} {correction.source}".strip()
-        )
+        changes[field] = (int(new) if new else None) if field in ("onset", "apex", "offset") else new
+        sentences.append(f"{clip}: {field} {old or 'missing'} -> {new or 'missing'} {correction.source}".strip())
     return changes, sentences

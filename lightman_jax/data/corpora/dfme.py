@@ -27,13 +27,8 @@ def _read(source: Source) -> Reading:
             folder = trees.get(name_key(clip)) or trees.get(name_key(f"{subject}_{clip}"))
             fps = row.text("fps")
             if fps not in {"", "200", "300", "500"}:
-                collector.problem(
-                    row.where,
-                    "200, 300 or 500 frames per second",
-                    fps,
-                    "correct the cell; it affects only interpolation in time",
-                    lost=False,
-                )
+                remedy = "correct the cell; it affects only interpolation in time"
+                collector.problem(row.where, "200, 300 or 500 frames per second", fps, remedy, lost=False)
             known = float(fps) if re.fullmatch(r"\d{1,6}(\.\d+)?", fps) else 0.0
             collector.add_row(row, folder, fps=known or None, expected_folder=clip)
     collector.unused(list(trees.values()))

@@ -48,12 +48,14 @@ def _read(source: Source) -> Reading:
 def _add_micro(collector: Collector, row: Row, folder: Path | None) -> None:
     numbers = collector.numbers(row)
     onset, offset = numbers["onset"], numbers["offset"]
-    there = collector.frames(folder).numbers if folder else ()
-    if there and onset is not None and onset > there[-1]:
-        shift = onset - there[0]
-        numbers = {field: value - shift if value else None for field, value in numbers.items()} | {"onset": there[0]}
+    available = collector.frames(folder).numbers if folder else ()
+    if available and onset is not None and onset > available[-1]:
+        shift = onset - available[0]
+        numbers = {field: value - shift if value else None for field, value in numbers.items()} | {
+            "onset": available[0]
+        }
         if offset:
-            numbers["offset"] = min(offset - shift, there[-1])
+            numbers["offset"] = min(offset - shift, available[-1])
     subject, expected = row.text("clip").split("-")[0], f"Micro_Expression/{row.text('emotion')}/{row.text('clip')}"
     collector.add_row(row, folder, subject=subject, expected_folder=expected, cropped=True, **numbers)
 

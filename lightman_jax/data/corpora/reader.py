@@ -105,13 +105,9 @@ class Collector:
     def missing_columns(self, table: Table) -> None:
         """Report wanted columns that a table lacks; their values count as missing."""
         for field in table.absent:
-            self.problem(
-                table.path.name,
-                f"a column for {field.replace('_', ' ')}",
-                f"the columns {', '.join(table.header)}",
-                "name it as in the release; until then it counts as missing in every row",
-                lost=False,
-            )
+            expected, found = f"a column for {field.replace('_', ' ')}", f"the columns {', '.join(table.header)}"
+            remedy = "name it as in the release; until then it counts as missing in every row"
+            self.problem(table.path.name, expected, found, remedy, lost=False)
 
     def numbers(self, row: Row, *more: str, zero_is_missing: bool = False) -> dict[str, int | None]:
         """Onset, apex, offset and further frame numbers of a row.
@@ -127,9 +123,8 @@ class Collector:
         try:
             numbers = {field: row.number(field) for field in ("onset", "apex", "offset", *more)}
         except ValueError as error:
-            raise LostClipError(
-                row.where, "frame numbers", str(error), "correct the cell; the clip is left out"
-            ) from error
+            remedy = "correct the cell; the clip is left out"
+            raise LostClipError(row.where, "frame numbers", str(error), remedy) from error
         return numbers | {field: numbers[field] or None for field in ("apex", "offset") if zero_is_missing}
 
     def pool(self, row: Row) -> Pool:
@@ -162,17 +157,16 @@ class Collector:
         """Add a clip; a second clip of the same id becomes a problem."""
         key = (clip.pool, clip.clip)
         if key in self._clips:
-            self.problem(
-                where,
+            expected, found = (
                 f"one entry per clip; {clip.clip} is {self._first[key]} already",
                 f"clip {clip.clip} a second time",
-                "remove one of the two; the first is used",
             )
+            self.problem(where, expected, found, "remove one of the two; the first is used")
         else:
             self._clips[key], self._first[key] = clip, where
 
     def add_folder(self, folder: Path, subject: str, **fields: Any) -> None:
-        """Add the movement of a folder that no table describes; `fields` are those of `Movement`."""
+        """Add the movement of a folder of a corpus without a table; `fields` are those of `Movement`."""
         read = {"where": self._short(folder), "subject": subject, "name": folder.name, "folder": folder}
         self.add_movement(Movement(**{**read, **fields}))
 
@@ -201,7 +195,7 @@ class Collector:
         numbers = frames.numbers[onset : offset + 1]
         self._check_frames(movement, numbers, place)
         self._check_fps(movement, len(numbers))
-        clip_record = RawClip(
+        record = RawClip(
             clip=clip,
             subject=subject,
             pool=movement.pool,
@@ -216,18 +210,15 @@ class Collector:
             cropped=movement.cropped,
             box=movement.box,
         )
-        self.add(clip_record, movement.where)
+        self.add(record, movement.where)
 
     def unused(self, folders: list[Path]) -> None:
         """Report folders of images without a table row."""
         for folder in folders:
             if folder not in self._used:
-                self.problem(
-                    self._short(folder),
-                    "a row in the table for every folder of images",
-                    "a folder without a row",
-                    "add the row, or rename or remove the folder; it is not used",
-                )
+                remedy = "add the row, or rename or remove the folder; it is not used"
+                expected = "a row in the table for every folder of images"
+                self.problem(self._short(folder), expected, "a folder without a row", remedy)
 
     def reading(self) -> Reading:
         """Everything collected, with the clips in the order of their ids."""
@@ -256,21 +247,17 @@ class Collector:
             remedy = "swap or correct the two; the clip is left out"
             raise LostClipError(movement.where, "an onset before the offset", named, remedy)
         if apex is not None and not onset <= apex <= offset:
-            raise LostClipError(
-                movement.where, "an apex from onset to offset", named, "correct the apex; the clip is left out"
-            )
+            remedy = "correct the apex; the clip is left out"
+            raise LostClipError(movement.where, "an apex from onset to offset", named, remedy)
         if onset < first or onset > last or (offset if apex is None else apex) > last:
             expected = f"images {onset} to {offset} ({movement.where})"
             found = f"{len(frames.paths)} images numbered {first} to {last}"
-            raise LostClipError(
-                place, expected, found, "unpack the folder again or correct the row; the clip is left out"
-            )
+            remedy = "unpack the folder again or correct the row; the clip is left out"
+            raise LostClipError(place, expected, found, remedy)
         if offset > last:
-            expected, found = (
-                f"images to the offset {offset} ({movement.where})",
-                f"{len(frames.paths)} images, the last one {last}",
-            )
-            self.problem(place, expected, found, "unpack the folder again; the clip ends at its last image", lost=False)
+            expected = f"images to the offset {offset} ({movement.where})"
+            found, remedy = f"{len(frames.paths)} images up to {last}", "unpack the folder again; the clip ends there"
+            self.problem(place, expected, found, remedy, lost=False)
         start, end = frames.at(onset), frames.at(min(offset, last))
         if start == end:
             raise LostClipError(place, "two images or more", f"one ({named})", "unpack the folder again")

@@ -48,14 +48,14 @@ def _read(source: Source, camera: str) -> Reading:
             continue
         subject, code, _ = name.split("_")
         emotion = row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code]
-        there = collector.frames(trees[name]).numbers if name in trees else ()
+        available = collector.frames(trees[name]).numbers if name in trees else ()
         expected = f"{subject}/{name}"
         with collector.reporting():
             numbers = collector.numbers(row, "first")
             first, onset = numbers.pop("first"), numbers["onset"]
-            if there and first and onset and not there[0] <= onset <= there[-1]:
+            if available and first and onset and not available[0] <= onset <= available[-1]:
                 # A copy with renumbered images.
-                numbers = {field: value and value - first + there[0] for field, value in numbers.items()}
+                numbers = {field: value and value - first + available[0] for field, value in numbers.items()}
             movement = {"subject": subject, "name": name, "emotion": emotion, **numbers}
             collector.add_row(row, trees.get(name), expected_folder=expected, **movement)
     collector.unused([folder for name, folder in trees.items() if re.fullmatch(_CLIP, name)])

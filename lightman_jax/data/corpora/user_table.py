@@ -33,7 +33,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Columns of a user table and the spellings accepted for each: lower case, letters and digits only, the preferred one first."""
 
 _MAX_PATH, _MAX_PATH_PART, _MAX_BOX_DIGITS = 1000, 255, 5
-# A name becomes part of other names, of table cells that a spreadsheet may take for formulas, and of a report.
+# Names enter file names, reports, and table cells that a spreadsheet could interpret as formulas.
 _PLAIN = re.compile(r"\w[\w .+()-]*")
 
 
@@ -125,20 +125,14 @@ def _add(collector: Collector, row: Row, path: Path) -> None:
         folder = path if path.is_dir() else None
         return collector.add_row(row, folder, emotion=label, pool=pool, fps=fps, box=box, expected_folder=str(path))
     onset, apex, offset = collector.numbers(row).values()
-    video: dict[str, Any] = {}
     if path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         allowed = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
         raise LostClipError(row.where, f"a folder, or a file of {allowed}", str(path), "correct the path")
+    video: dict[str, Any] = {}
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        if (
-            onset is None
-            or offset is None
-            or not 1 <= onset < offset
-            or not onset <= (onset if apex is None else apex) <= offset
-        ):
+        if onset is None or offset is None or not 1 <= onset < offset or not (apex is None or onset <= apex <= offset):
             found = f"onset {onset}, apex {apex}, offset {offset}"
-            expected = "1 <= onset <= apex <= offset for a video"
-            raise LostClipError(row.where, expected, found, "fill or correct the cells")
+            raise LostClipError(row.where, "1 <= onset <= apex <= offset for a video", found, "correct the cells")
         position = None if apex is None else apex - onset
         video = {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": position}
     clip = RawClip(

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ from lightman_jax.data.corpora.labels import LabelSpace, class_counts, published
 from lightman_jax.data.corpora.records import Problem, RawClip, Reading
 from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.preparation.clip_cache import ClipCache
-from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip
-from lightman_jax.data.preparation.parallel import each_clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,29 +76,25 @@ class Check:
         }
 
 
-def check_reading(
-    reading: Reading,
-    space: LabelSpace,
-    cache: ClipCache,
-    *,
-    workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Check:
+def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Check:
     """Read every file of every clip, and compare the number of clips with the published ones.
 
     Args:
       reading: with labels assigned.
       space: its label space.
-      cache: inspections are read from it and stored in it.
-      workers: number of processes; None starts one per core.
-      on_progress: called with the number of clips done and in all, without those in the cache.
+      cache: inspects the clips.
     """
     problems = list(reading.problems)
     kept: list[RawClip] = []
     digests: dict[str, str] = {}
     contents: dict[tuple[str, ...], RawClip] = {}
-    for clip, inspection in zip(reading.clips, _inspect(reading, cache, workers, on_progress), strict=True):
-        digests |= {_relative(path, reading.root): digest for path, digest in inspection.digests.items()}
+    for clip, inspection in zip(reading.clips, cache.inspections(reading.clips), strict=True):
+        if isinstance(inspection, Exception):
+            problems.append(
+                Problem(clip.clip, "readable files", str(inspection), "unpack the clip again; it is left out")
+            )
+            continue
+        digests |= {_below(path, reading.root): digest for path, digest in inspection.digests.items()}
         problems.extend(inspection.problems)
         if any(problem.lost for problem in inspection.problems):
             continue
@@ -116,24 +109,6 @@ def check_reading(
             problems.append(Problem(clip.clip, "images that no other clip has", found, remedy))
     checked = dataclasses.replace(reading, clips=tuple(kept), problems=tuple(problems))
     return Check(checked, space, tuple(_counts(checked, space)), digests)
-
-
-def _inspect(
-    reading: Reading, cache: ClipCache, workers: int | None, on_progress: Callable[[int, int], None] | None
-) -> list[Inspection]:
-    """The inspection of every clip, from the cache or computed."""
-    inspections = [cache.inspection(clip) for clip in reading.clips]
-    todo = [index for index, inspection in enumerate(inspections) if inspection is None]
-    chosen = [reading.clips[index] for index in todo]
-    for place, result in each_clip(inspect_clip, chosen, workers=workers, on_progress=on_progress):
-        clip = chosen[place]
-        if isinstance(result, Exception):
-            unreadable = Problem(clip.clip, "readable files", str(result), "unpack the clip again; it is left out")
-            result = Inspection({}, (unreadable,))
-        else:
-            cache.store_inspection(clip, result)
-        inspections[todo[place]] = result
-    return [inspection for inspection in inspections if inspection is not None]
 
 
 def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
@@ -154,6 +129,6 @@ def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
     return counts
 
 
-def _relative(path: str, root: Path) -> str:
+def _below(path: str, root: Path) -> str:
     whole = Path(path)
     return str(whole.relative_to(root)) if whole.is_relative_to(root) else path

@@ -1,20 +1,25 @@
-"""Stored results of single clips: one checksummed file per result, named by a digest of its inputs."""
+"""Inspections and motion images of clips, stored as they are computed: one checksummed file per result."""
 
 import hashlib
 import io
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from lightman_jax.data.corpora.records import Problem, RawClip
-from lightman_jax.data.preparation.inspect_clip import Inspection
-from lightman_jax.data.preparation.representation import MotionConfig, MotionImage
+from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip
+from lightman_jax.data.preparation.parallel import each_clip
+from lightman_jax.data.preparation.representation import MotionConfig, MotionImage, motion_image
 from lightman_jax.files import read_checksummed, write_checksummed
 
 CLIP_VERSION = 5
 """Part of every key. Raise it whenever the same clip and settings give another image or inspection, or are stored differently."""
+
+Result = TypeVar("Result", Inspection, MotionImage)
 
 
 def clip_key(clip: RawClip, settings: object = None) -> str:
@@ -34,44 +39,72 @@ def clip_key(clip: RawClip, settings: object = None) -> str:
 
 
 class ClipCache:
-    """A folder of stored inspections and motion images; missing or damaged files read as None."""
+    """Results of clips in a folder; a missing or damaged file is computed again, and a failed clip gives its error.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Args:
+      folder: created when the first result is stored.
+      workers: number of processes that compute; None starts one per core.
+      on_progress: called with the number of clips done and in all, without those in the cache.
+    """
 
-    def inspection(self, clip: RawClip) -> Inspection | None:
-        """The stored inspection of the same files."""
-        stored = self._read(f"{clip_key(clip)}.inspection")
-        if stored is None:
-            return None
-        content = json.loads(stored)
-        return Inspection(content["digests"], tuple(Problem(**problem) for problem in content["problems"]))
+    def __init__(
+        self, folder: Path, workers: int | None = None, on_progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._folder, self._workers, self._on_progress = folder, workers, on_progress
 
-    def store_inspection(self, clip: RawClip, inspection: Inspection) -> None:
-        """Store an inspection."""
-        content = {"digests": inspection.digests, "problems": [vars(problem) for problem in inspection.problems]}
-        self._write(f"{clip_key(clip)}.inspection", json.dumps(content).encode())
+    def inspections(self, clips: Sequence[RawClip]) -> list[Inspection | Exception]:
+        """The inspection of every clip."""
+        names = [f"{clip_key(clip)}.inspection" for clip in clips]
+        return self._results(inspect_clip, clips, (), names, _encode_inspection, _decode_inspection)
 
-    def motion(self, clip: RawClip, config: MotionConfig) -> MotionImage | None:
-        """The stored image of the same files and settings."""
-        content = self._read(f"{clip_key(clip, config)}.motion")
-        if content is None:
-            return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            return MotionImage(stored["image"], int(stored["apex"]), str(stored["apex_from"]), str(stored["face"]))
+    def motion_images(self, clips: Sequence[RawClip], config: MotionConfig) -> list[MotionImage | Exception]:
+        """The motion image of every clip."""
+        names = [f"{clip_key(clip, config)}.motion" for clip in clips]
+        return self._results(motion_image, clips, (config,), names, _encode_motion, _decode_motion)
 
-    def store_motion(self, clip: RawClip, config: MotionConfig, motion: MotionImage) -> None:
-        """Store an image."""
-        buffer = io.BytesIO()
-        np.savez(buffer, **motion._asdict())
-        self._write(f"{clip_key(clip, config)}.motion", buffer.getvalue())
+    def _results(
+        self,
+        function: Callable[..., Result],
+        clips: Sequence[RawClip],
+        more: tuple[MotionConfig, ...],
+        names: Sequence[str],
+        encode: Callable[[Result], bytes],
+        decode: Callable[[bytes], Result],
+    ) -> list[Result | Exception]:
+        results: dict[int, Result | Exception] = {}
+        for index, name in enumerate(names):
+            try:
+                content = read_checksummed(self._folder / name)
+            except OSError:
+                content = None
+            if content is not None:
+                results[index] = decode(content)
+        todo = [index for index in range(len(clips)) if index not in results]
+        chosen = [clips[index] for index in todo]
+        for place, result in each_clip(function, chosen, *more, workers=self._workers, on_progress=self._on_progress):
+            results[todo[place]] = result
+            if not isinstance(result, Exception):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                write_checksummed(self._folder / names[todo[place]], encode(result))
+        return [results[index] for index in range(len(clips))]
 
-    def _read(self, name: str) -> bytes | None:
-        try:
-            return read_checksummed(self._folder / name)
-        except OSError:
-            return None
 
-    def _write(self, name: str, content: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_checksummed(self._folder / name, content)
+def _encode_inspection(inspection: Inspection) -> bytes:
+    problems = [vars(problem) for problem in inspection.problems]
+    return json.dumps({"digests": inspection.digests, "problems": problems}).encode()
+
+
+def _decode_inspection(content: bytes) -> Inspection:
+    stored = json.loads(content)
+    return Inspection(stored["digests"], tuple(Problem(**problem) for problem in stored["problems"]))
+
+
+def _encode_motion(motion: MotionImage) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **motion._asdict())
+    return buffer.getvalue()
+
+
+def _decode_motion(content: bytes) -> MotionImage:
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return MotionImage(stored["image"], int(stored["apex"]), str(stored["apex_from"]), str(stored["face"]))

@@ -11,29 +11,21 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lightman_jax.data.corpora.labels import LabelSpace
 from lightman_jax.data.corpora.records import DataError, Problem, RawClip, Reading
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.clip_cache import ClipCache, clip_key
 from lightman_jax.data.preparation.manifest import FORMAT_VERSION, STAND_IN_SUFFIX, Manifest, read_manifest
-from lightman_jax.data.preparation.parallel import each_clip
-from lightman_jax.data.preparation.representation import MotionConfig, motion_image
+from lightman_jax.data.preparation.representation import MotionConfig, MotionImage
 from lightman_jax.files import file_digest, remove_leftovers, reporting_disk_full, require_space, temporary_path
 
 _SPARE_BYTES = 64 << 20
 
-
-class _Computed(NamedTuple):
-    """Clips with a cached image, the sources of their faces and apexes, and a problem for each clip without one."""
-
-    clips: list[RawClip]
-    faces: Counter[str]
-    apexes: Counter[str]
-    problems: list[Problem]
+_ClipImage = tuple[RawClip, MotionImage]
 
 
 def source_fingerprint(reading: Reading, space: LabelSpace, config: MotionConfig) -> str:
@@ -50,16 +42,7 @@ def source_fingerprint(reading: Reading, space: LabelSpace, config: MotionConfig
     return digest.hexdigest()[:16]
 
 
-def prepare_clips(
-    check: Check,
-    folder: Path,
-    *,
-    dataset: str,
-    config: MotionConfig,
-    cache: ClipCache,
-    workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Manifest:
+def prepare_clips(check: Check, folder: Path, *, dataset: str, config: MotionConfig, cache: ClipCache) -> Manifest:
     """Compute the image of every clip and write a prepared folder.
 
     Clips that fail are left out and listed in the manifest with the reason.
@@ -69,9 +52,7 @@ def prepare_clips(
       folder: the folder to write; replaced if it exists.
       dataset: name of the dataset, for the manifest.
       config: settings of the motion images.
-      cache: images of single clips are read from it and stored in it.
-      workers: number of processes; None starts one per core.
-      on_progress: called with the number of clips done and in all.
+      cache: computes the images.
 
     Returns:
       The manifest.
@@ -84,17 +65,25 @@ def prepare_clips(
     clips = sorted(reading.clips, key=lambda clip: (clip.pool == "macro", clip.clip))
     # Room for the cached images, the dataset, and its temporary copy.
     require_space(folder, 3 * len(clips) * _clip_bytes(config) + _SPARE_BYTES)
-    computed = _compute(clips, config, cache, workers, on_progress)
-    manifest = _manifest(check, dataset, config, computed)
-    if "micro" not in manifest.clips:
-        listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in manifest.problems[:3])
+    images: list[_ClipImage] = []
+    problems = list(reading.problems)
+    for clip, result in zip(clips, cache.motion_images(clips, config), strict=True):
+        if isinstance(result, Exception):
+            remedy = "correct the clip or choose other settings; it is left out"
+            problems.append(Problem(clip.clip, f"a clip that gives {config.representation}", str(result), remedy))
+        else:
+            images.append((clip, result))
+    if not any(clip.pool == "micro" for clip, _ in images):
+        listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in problems[:3])
         raise DataError(
-            f"{reading.root} has no usable micro-expression clip. {listed or 'No clip was found'}. Repair or replace the files"
+            f"{reading.root} has no usable micro-expression clip. {listed or 'No clip was found'}. Correct or replace the files"
         )
-    return _write_folder(folder, manifest, computed.clips, cache)
+    return _write_folder(folder, _manifest(check, dataset, config, images, problems), images)
 
 
-def _manifest(check: Check, dataset: str, config: MotionConfig, computed: _Computed) -> Manifest:
+def _manifest(
+    check: Check, dataset: str, config: MotionConfig, images: Sequence[_ClipImage], problems: Sequence[Problem]
+) -> Manifest:
     """The manifest of a folder that is not written yet."""
     reading = check.reading
     origin = f"{dataset}, read from {reading.root.resolve()} by the layout {reading.layout}"
@@ -108,48 +97,19 @@ def _manifest(check: Check, dataset: str, config: MotionConfig, computed: _Compu
         flow="8-bit, min-max scaled per clip" if "flow_release" in reading.layout else "pixels",
         labels=check.space.name,
         classes=tuple(check.space.classes),
-        clips=dict(Counter(clip.pool for clip in computed.clips)),
-        faces=dict(computed.faces),
-        apexes=dict(computed.apexes),
+        clips=dict(Counter(clip.pool for clip, _ in images)),
+        faces=dict(Counter(motion.face for _, motion in images)),
+        apexes=dict(Counter(motion.apex_from for _, motion in images)),
         counts=check.counts,
         notes=tuple(reading.notes),
         corrections=tuple(reading.corrections),
-        problems=(*reading.problems, *computed.problems),
+        problems=tuple(problems),
         sources=check.digests,
         shards={},
     )
 
 
-def _compute(
-    clips: Sequence[RawClip],
-    config: MotionConfig,
-    cache: ClipCache,
-    workers: int | None,
-    on_progress: Callable[[int, int], None] | None,
-) -> _Computed:
-    """Fill the cache."""
-    sources: dict[int, tuple[str, str]] = {}
-    problems = []
-    for index, clip in enumerate(clips):
-        motion = cache.motion(clip, config)
-        if motion is not None:
-            sources[index] = (motion.face, motion.apex_from)
-    todo = [index for index in range(len(clips)) if index not in sources]
-    chosen = [clips[index] for index in todo]
-    for place, result in each_clip(motion_image, chosen, config, workers=workers, on_progress=on_progress):
-        clip = chosen[place]
-        if isinstance(result, Exception):
-            remedy = "repair the clip or choose other settings; it is left out"
-            problems.append(Problem(clip.clip, f"a clip that gives {config.representation}", str(result), remedy))
-        else:
-            cache.store_motion(clip, config, result)
-            sources[todo[place]] = (result.face, result.apex_from)
-    done = sorted(sources)
-    faces, apexes = (Counter(sources[index][which] for index in done) for which in (0, 1))
-    return _Computed([clips[index] for index in done], faces, apexes, problems)
-
-
-def _write_folder(folder: Path, manifest: Manifest, clips: Sequence[RawClip], cache: ClipCache) -> Manifest:
+def _write_folder(folder: Path, manifest: Manifest, images: Sequence[_ClipImage]) -> Manifest:
     # A finished preparation needs no TensorFlow Datasets.
     from lightman_jax.data.preparation.tfds_builder import write_dataset
 
@@ -159,10 +119,10 @@ def _write_folder(folder: Path, manifest: Manifest, clips: Sequence[RawClip], ca
     scratch.mkdir()
     try:
         pools = {
-            pool: functools.partial(_examples, [clip for clip in clips if clip.pool == pool], manifest, cache)
+            pool: functools.partial(_examples, [one for one in images if one[0].pool == pool], manifest.stand_in)
             for pool in manifest.clips
         }
-        with reporting_disk_full(folder, len(clips) * _clip_bytes(manifest.motion)):
+        with reporting_disk_full(folder, len(images) * _clip_bytes(manifest.motion)):
             written = write_dataset(pools, scratch, classes=manifest.classes, origin=manifest.origin)
         shards = {path.name: file_digest(path) for path in sorted(written.iterdir())}
         manifest = dataclasses.replace(manifest, shards=shards)
@@ -179,12 +139,9 @@ def _write_folder(folder: Path, manifest: Manifest, clips: Sequence[RawClip], ca
     return manifest
 
 
-def _examples(clips: Sequence[RawClip], manifest: Manifest, cache: ClipCache) -> Iterator[dict[str, Any]]:
-    suffix = STAND_IN_SUFFIX if manifest.stand_in else ""
-    for clip in clips:
-        motion = cache.motion(clip, manifest.motion)
-        if motion is None:
-            raise OSError(f"the cached image of {clip.clip} was removed while the dataset was written")
+def _examples(images: Sequence[_ClipImage], stand_in: bool) -> Iterator[dict[str, Any]]:
+    suffix = STAND_IN_SUFFIX if stand_in else ""
+    for clip, motion in images:
         yield {
             "image": motion.image,
             "label": clip.label,

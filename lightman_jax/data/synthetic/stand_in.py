@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lightman_jax.data.corpora.labels import EMOTIONS_3
 from lightman_jax.data.corpora.records import MARKER
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
@@ -13,34 +14,28 @@ from lightman_jax.data.synthetic.stand_in_layouts import WRITERS
 from lightman_jax.data.synthetic.stand_in_layouts.files import InventedSubject
 from lightman_jax.files import remove_leftovers, temporary_path
 
-VERSION = 2
+VERSION = 3
 """Part of the folder's name. Raise it whenever the same settings would write different files: a change of the drawing,
 the action-unit fields or a layout."""
 
 _SUBJECT_NUMBERS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 14, 15, 18, 19, 20)
 _EMOTIONS: dict[str, tuple[str, ...]] = {
-    "smic": ("negative", "positive", "surprise"),
-    "casme": ("disgust", "happiness", "surprise"),
+    **dict.fromkeys(("casme", "casme3", "mmew", "dfme", "ck_plus", "oulu_casia"), ("disgust", "happiness", "surprise")),
+    **dict.fromkeys(("samm", "samm_long"), ("anger", "happiness", "others", "surprise")),
     "casme2": ("disgust", "happiness", "others", "surprise"),
-    "samm": ("anger", "happiness", "others", "surprise"),
-    "mmew": ("disgust", "happiness", "surprise"),
-    "dfme": ("disgust", "happiness", "surprise"),
-    "ck_plus": ("disgust", "happiness", "surprise"),
-    "oulu_casia": ("disgust", "happiness", "surprise"),
     "fer2013": ("disgust", "happiness", "neutral", "surprise"),
-    "casme3": ("disgust", "happiness", "surprise"),
     "casme3_c": ("anger", "disgust", "happiness", "sadness", "surprise"),
     # Its five classes by action units need sadness as well.
     "megc2018": ("disgust", "happiness", "others", "sadness", "surprise"),
 }
-_MOST_SUBJECTS = 6
+_DEFAULT_SUBJECTS = 6
 
 
 def stand_in_config(dataset: str) -> SimulatorConfig:
     """Size of a dataset's stand-in: SMIC's sixteen subjects, else six with one or two clips per emotion."""
     if dataset == "smic":
         return SimulatorConfig()
-    return SimulatorConfig(subjects=_MOST_SUBJECTS, micro_clips=2, macro_clips=1)
+    return SimulatorConfig(subjects=_DEFAULT_SUBJECTS, micro_clips=2, macro_clips=1)
 
 
 def stand_in_fingerprint(dataset: str, config: SimulatorConfig) -> str:
@@ -102,5 +97,4 @@ def _corpora(dataset: str) -> tuple[str, ...]:
 
 
 def _emotions(dataset: str, corpus: str) -> tuple[str, ...]:
-    default = _EMOTIONS.get(corpus, _EMOTIONS["samm" if corpus == "samm_long" else "smic"])
-    return _EMOTIONS[dataset] if dataset not in CORPORA and dataset in _EMOTIONS else default
+    return _EMOTIONS.get(dataset if dataset not in CORPORA else corpus, _EMOTIONS.get(corpus, EMOTIONS_3))

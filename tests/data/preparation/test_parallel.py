@@ -26,6 +26,18 @@ def test_cores_are_those_that_the_process_may_use():
         os.sched_setaffinity(0, allowed)
 
 
+def test_no_other_module_counts_cores():
+    root = Path(__file__).parents[3]
+    counting = {
+        path.relative_to(root).as_posix()
+        for package in ("lightman_jax", "experiments")
+        for path in (root / package).rglob("*.py")
+        if any(name in path.read_text() for name in ("cpu_count(", "sched_getaffinity"))
+    }
+    # The benchmark of several hosts needs the numbers of the cores, to divide them.
+    assert counting <= {"lightman_jax/data/preparation/parallel.py", "experiments/benchmark/hosts.py"}
+
+
 def name_length(clip, factor):
     if clip.clip.endswith("7"):
         raise ValueError("seven")

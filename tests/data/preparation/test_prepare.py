@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from experiments import prepare
 from lightman_jax import files
-from lightman_jax.data.preparation import prepare as preparation
+from lightman_jax.data.preparation import clip_cache
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 
 
@@ -38,13 +38,13 @@ def prepared(data_cache):
 
 def count_computed(monkeypatch):
     computed = []
-    original = preparation.motion_image
+    original = clip_cache.motion_image
 
     def counting(clip, config):
         computed.append(clip.clip)
         return original(clip, config)
 
-    monkeypatch.setattr(preparation, "motion_image", counting)
+    monkeypatch.setattr(clip_cache, "motion_image", counting)
     return computed
 
 
@@ -70,7 +70,7 @@ def test_unchanged_clips_are_reused_and_changed_ones_are_prepared_again(tree, tm
 
 def test_an_interrupted_preparation_resumes(tree, tmp_path, monkeypatch):
     data_cache = tmp_path / "cache"
-    original = preparation.motion_image
+    original = clip_cache.motion_image
     done = []
 
     def stopping(clip, config):
@@ -79,11 +79,11 @@ def test_an_interrupted_preparation_resumes(tree, tmp_path, monkeypatch):
         done.append(clip.clip)
         return original(clip, config)
 
-    monkeypatch.setattr(preparation, "motion_image", stopping)
+    monkeypatch.setattr(clip_cache, "motion_image", stopping)
     with pytest.raises(KeyboardInterrupt):
         call(tree, data_cache)
     assert not prepared(data_cache)
-    monkeypatch.setattr(preparation, "motion_image", original)
+    monkeypatch.setattr(clip_cache, "motion_image", original)
     computed = count_computed(monkeypatch)
     assert call(tree, data_cache) == 0
     assert len(computed) == 5

@@ -47,7 +47,7 @@ def _smic_e(root: Path, subjects: Iterable[InventedSubject], camera: str) -> Non
             write_frames(folder / f"s{subject.number:02d}" / name, frames, "image{:06d}.jpg", first)
             onset = first + 3
             rows.append([subject.number, name, onset, onset + len(clip.frames) - 1, first, clip.label])
-    rows += [["Frames are counted by the camera."], ["", "s00 stands for nobody"]]
+    rows += [["Frames are counted by the camera."], ["", "s00 is not a subject"]]
     write_xlsx(root / f"SMIC-{camera}-E_annotation.xlsx", {"Sheet1": rows})
 
 
