@@ -1,1 +1,1 @@
-"""Commands: train and evaluate LightmanNet and its relatives on micro-expression corpora."""
+"""Commands: train and evaluate LightmanNet and other meta-learning methods on micro-expression corpora."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Counts = NDArray[np.int64]
-Rates = NDArray[np.float64]
+Scores = NDArray[np.float64]
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) -> Counts:
@@ -41,7 +41,7 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
     return np.bincount(truth * classes + guess, minlength=classes * classes).reshape(classes, classes)
 
 
-def f1_per_class(confusion: ArrayLike) -> Rates:
+def f1_per_class(confusion: ArrayLike) -> Scores:
     """F1 of each class, `2 TP / (2 TP + FP + FN)`, from `[..., N, N]` counts; 0 for a class neither true nor predicted.
 
     >>> f1_per_class([[2, 0], [1, 1]]).round(4)
@@ -53,7 +53,7 @@ def f1_per_class(confusion: ArrayLike) -> Rates:
     return np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
 
 
-def recall_per_class(confusion: ArrayLike) -> Rates:
+def recall_per_class(confusion: ArrayLike) -> Scores:
     """Recall of each class, `TP / N_c`, from `[..., N, N]` counts; `nan` for a class without clips.
 
     >>> recall_per_class([[2, 0], [1, 1]])
@@ -64,7 +64,7 @@ def recall_per_class(confusion: ArrayLike) -> Rates:
     return np.divide(hits, clips, out=np.full_like(clips, np.nan), where=clips > 0)
 
 
-def uf1(confusion: ArrayLike) -> Rates:
+def uf1(confusion: ArrayLike) -> Scores:
     """Unweighted F1 (UF1), the mean over classes of `2 TP / (2 TP + FP + FN)`.
 
     A class that is neither true nor predicted counts as 0, as in MEGC2019.
@@ -83,7 +83,7 @@ def uf1(confusion: ArrayLike) -> Rates:
     return f1_per_class(confusion).mean(axis=-1)
 
 
-def uar(confusion: ArrayLike) -> Rates:
+def uar(confusion: ArrayLike) -> Scores:
     """Unweighted average recall (UAR), the mean of `TP / N_c` over the classes with clips.
 
     The column "UAR" published with STSTNet is macro-precision instead.
@@ -104,7 +104,7 @@ def uar(confusion: ArrayLike) -> Rates:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def accuracy(confusion: ArrayLike) -> Rates:
+def accuracy(confusion: ArrayLike) -> Scores:
     """Share of correctly predicted clips, `sum TP / n`, from `[..., N, N]` counts; `nan` without clips.
 
     >>> float(accuracy([[2, 0], [1, 1]]))
@@ -126,7 +126,7 @@ def absent_classes(confusion: ArrayLike) -> list[int]:
 
 def bootstrap_interval(
     confusions: ArrayLike,
-    rate: Callable[[ArrayLike], Rates] = uf1,
+    score: Callable[[ArrayLike], Scores] = uf1,
     *,
     level: float = 0.95,
     replicates: int = 2000,
@@ -139,7 +139,7 @@ def bootstrap_interval(
 
     Args:
       confusions: `[seeds, subjects, N, N]` counts of each subject under each training seed.
-      rate: score, `uf1`, `uar` or `accuracy`.
+      score: `uf1`, `uar` or `accuracy`.
       level: coverage, in 0..1.
       replicates: number of bootstrap samples.
       seed: of the bootstrap samples.
@@ -158,13 +158,13 @@ def bootstrap_interval(
         raise ValueError(
             f"confusions have shape {counts.shape}; give [seeds, subjects, classes, classes] with subjects >= 1"
         )
-    return _interval(np.nanmean(_resampled(counts, rate, replicates, seed), axis=-1), level)
+    return _interval(np.nanmean(_resampled(counts, score, replicates, seed), axis=-1), level)
 
 
 def paired_difference(
     first: ArrayLike,
     second: ArrayLike,
-    rate: Callable[[ArrayLike], Rates] = uf1,
+    score: Callable[[ArrayLike], Scores] = uf1,
     *,
     level: float = 0.95,
     replicates: int = 2000,
@@ -177,7 +177,7 @@ def paired_difference(
     Args:
       first: `[seeds, subjects, N, N]` counts of the first method.
       second: counts of the second method on the same subjects and seeds.
-      rate: this and the other arguments as in `bootstrap_interval`.
+      score: `uf1`, `uar` or `accuracy`; `level`, `replicates` and `seed` as in `bootstrap_interval`.
 
     Returns:
       `(difference, low, high)`, first minus second, averaged over training seeds.
@@ -189,15 +189,15 @@ def paired_difference(
     (0.0, 0.0, 0.0)
     """
     one, two = _same_subjects(first, second)
-    differences = _resampled(one, rate, replicates, seed) - _resampled(two, rate, replicates, seed)
-    difference = np.mean(rate(one.sum(axis=1)) - rate(two.sum(axis=1)))
+    differences = _resampled(one, score, replicates, seed) - _resampled(two, score, replicates, seed)
+    difference = np.mean(score(one.sum(axis=1)) - score(two.sum(axis=1)))
     return float(difference), *_interval(np.nanmean(differences, axis=-1), level)
 
 
 def sign_flip_p_value(
     first: ArrayLike,
     second: ArrayLike,
-    rate: Callable[[ArrayLike], Rates] = uf1,
+    score: Callable[[ArrayLike], Scores] = uf1,
     *,
     replicates: int = 9999,
     seed: int = 0,
@@ -210,7 +210,7 @@ def sign_flip_p_value(
     Args:
       first: `[seeds, subjects, N, N]` counts of the first method.
       second: counts of the second method on the same subjects and seeds.
-      rate: score, `uf1`, `uar` or `accuracy`.
+      score: `uf1`, `uar` or `accuracy`.
       replicates: number of random exchanges.
       seed: of the random exchanges.
 
@@ -226,17 +226,17 @@ def sign_flip_p_value(
     1.0
     """
     one, two = _same_subjects(first, second)
-    observed = np.mean(rate(one.sum(axis=1)) - rate(two.sum(axis=1)))
+    observed = np.mean(score(one.sum(axis=1)) - score(two.sum(axis=1)))
     signs = np.random.default_rng(seed).integers(0, 2, size=(replicates, one.shape[1])).astype(np.float64)
     both, moved = one.sum(axis=1), np.einsum("bs,ksij->bkij", signs, two - one)
-    flipped = (rate(both + moved) - rate(two.sum(axis=1) - moved)).mean(axis=-1)
+    flipped = (score(both + moved) - score(two.sum(axis=1) - moved)).mean(axis=-1)
     # The tolerance covers rounding: equal differences may be summed in another order.
     as_large = np.abs(flipped) >= abs(observed) - 1e-12
     return float((1 + as_large.sum()) / (replicates + 1))
 
 
-def holm(p_values: ArrayLike) -> Rates:
-    """Holm correction of m p values for the family-wise error, `max over smaller or equal p of (m - rank) p`, at most 1.
+def holm(p_values: ArrayLike) -> Scores:
+    """Holm correction of m p values for the family-wise error, `max over p_j <= p of (m - rank_j) p_j`, ranks from 0, at most 1.
 
     Reference: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
 
@@ -253,7 +253,7 @@ def holm(p_values: ArrayLike) -> Rates:
 
 def chance_band(
     confusions: ArrayLike,
-    rate: Callable[[ArrayLike], Rates] = uf1,
+    score: Callable[[ArrayLike], Scores] = uf1,
     *,
     level: float = 0.95,
     replicates: int = 2000,
@@ -271,22 +271,22 @@ def chance_band(
     guess = np.repeat(np.arange(len(pooled)), pooled.sum(axis=0))
     rng = np.random.default_rng(seed)
     counts = np.stack([confusion_matrix(rng.permutation(truth), guess, len(pooled)) for _ in range(replicates)])
-    return _interval(rate(counts), level)
+    return _interval(score(counts), level)
 
 
-def _resampled(counts: Rates, rate: Callable[[ArrayLike], Rates], replicates: int, seed: int) -> Rates:
+def _resampled(counts: Scores, score: Callable[[ArrayLike], Scores], replicates: int, seed: int) -> Scores:
     """Scores `[replicates, seeds]` of subjects drawn with replacement; equal seeds draw equal subjects."""
     subjects = counts.shape[1]
     draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
-    return rate(np.einsum("bs,ksij->bkij", draws, counts))
+    return score(np.einsum("bs,ksij->bkij", draws, counts))
 
 
-def _interval(values: Rates, level: float) -> tuple[float, float]:
+def _interval(values: Scores, level: float) -> tuple[float, float]:
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def _same_subjects(first: ArrayLike, second: ArrayLike) -> tuple[Rates, Rates]:
+def _same_subjects(first: ArrayLike, second: ArrayLike) -> tuple[Scores, Scores]:
     one, two = (np.asarray(counts, dtype=np.float64) for counts in (first, second))
     if one.shape != two.shape or one.ndim != 4 or one.shape[1] == 0:
         raise ValueError(

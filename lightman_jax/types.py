@@ -32,7 +32,7 @@ class ClipSet:
     Attributes:
       image: `[n, (frames,) H, W, C]` float32, unscaled flow.
       label: `[n]` int32 class indices.
-      subject: `corpus/subject` of each clip; a person has the same name in the micro and the macro clips.
+      subject: `corpus/subject` of each clip; one name per subject in the micro and the macro clips.
       clip: `corpus/subject/clip` of each clip, unique.
       classes: class names in the order of the indices.
     """
@@ -103,3 +103,12 @@ class TrainState:
     params: Params
     opt_state: optax.OptState
     step: jax.Array
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sorting key that puts `s2` before `s11`.
+
+    >>> sorted(["s11", "s2"], key=natural_order)
+    ['s2', 's11']
+    """
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

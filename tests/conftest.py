@@ -47,6 +47,13 @@ def _outside_strict_mode(
 optax.adam, optax.adamw = _outside_strict_mode(optax.adam), _outside_strict_mode(optax.adamw)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         shutil.rmtree(_CACHE, ignore_errors=True)

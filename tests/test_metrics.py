@@ -42,14 +42,14 @@ def test_scores_of_published_matrices_and_published_uar_is_precision(name):
 def test_matrices_of_corpora_are_summed_before_the_score():
     total = sum(np.array(GOLDEN[name][0]) for name in ("smic", "casme2", "samm"))
     assert total.tolist() == GOLDEN["full"][0]
-    mean_of_rates = np.mean([uf1(GOLDEN[name][0]) for name in ("smic", "casme2", "samm")])
-    assert abs(mean_of_rates - uf1(total)) > 0.005
+    mean_of_scores = np.mean([uf1(GOLDEN[name][0]) for name in ("smic", "casme2", "samm")])
+    assert abs(mean_of_scores - uf1(total)) > 0.005
 
 
 def test_scores_equal_scikit_learn_with_absent_classes():
     rng = np.random.default_rng(0)
     absent_seen = 0
-    for _ in range(1000):
+    for _ in range(300):
         classes, clips = int(rng.integers(2, 8)), int(rng.integers(1, 60))
         chosen = rng.choice(classes, size=int(rng.integers(1, classes + 1)), replace=False)
         truth, guess = rng.choice(chosen, clips), rng.integers(0, classes, clips)
@@ -65,7 +65,7 @@ def test_scores_equal_scikit_learn_with_absent_classes():
         missing = sorted(set(labels) - set(truth.tolist()))
         assert absent_classes(matrix) == missing
         absent_seen += bool(missing)
-    assert absent_seen > 200
+    assert absent_seen > 60
 
 
 @settings(max_examples=50, deadline=None)
@@ -74,8 +74,8 @@ def test_scores_do_not_depend_on_the_order_of_classes(pairs, order):
     truth, guess = np.array(pairs).T
     renamed = np.array(order)
     first, second = confusion_matrix(truth, guess, 3), confusion_matrix(renamed[truth], renamed[guess], 3)
-    for rate in (uf1, uar, accuracy):
-        assert float(rate(first)) == pytest.approx(float(rate(second)), abs=1e-12)
+    for score in (uf1, uar, accuracy):
+        assert float(score(first)) == pytest.approx(float(score(second)), abs=1e-12)
 
 
 def test_scores_of_empty_matrices_and_absent_classes():

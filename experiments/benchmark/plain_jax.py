@@ -1,4 +1,4 @@
-"""The same work in JAX as most people would write it: Flax layers, `jax.grad`, XLA's own convolution derivatives."""
+"""The same work in JAX as it is usually written: Flax layers, `jax.grad`, XLA's own convolution derivatives."""
 
 from collections.abc import Callable
 from typing import Any, Literal

@@ -11,6 +11,7 @@ further cost afterwards; the dense network trains an order of magnitude faster t
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -119,14 +120,15 @@ def _text(value: float) -> str:
 def _network_cost(network: NetworkConfig, name: str, images: Images, labels: np.ndarray) -> Cost:
     train = TrainConfig(network=network, method=method_config(name, MethodConfig()))
     method = make_method(train.method, network, optax.adamw(train.learning_rate, weight_decay=train.weight_decay))
-    state = method.init(jax.random.key(0), images.shape[1:], CLASSES)
+    state = jax.jit(lambda key: method.init(key, images.shape[1:], CLASSES))(jax.random.key(0))
     pool = Pool(
         image=jnp.asarray(images),
         label=jnp.asarray(labels),
         subject=jnp.arange(CLIPS, dtype=jnp.int32) // 9,
         train=jnp.ones(CLIPS, bool),
     )
-    tasks = draw_task_batch(jax.random.key(1), pool, pool, classes=CLASSES, config=train.task)
+    draw_tasks = functools.partial(draw_task_batch, classes=CLASSES, config=train.task)
+    tasks = jax.jit(draw_tasks)(jax.random.key(1), pool, pool)
     update = jax.jit(method.update).lower(state, tasks).compile()
     memory: Any = update.memory_analysis()
     clips = Clips(image=pool.image, label=pool.label, where=pool.train)

@@ -64,7 +64,7 @@ def make_row(
     panel: str, level: str, contender: Contender, data: StudyData, counts: Counts, reference: Counts | None = None
 ) -> Row:
     """The row of `[rounds, subjects, N, N]` counts, compared with the counts of `reference` if given."""
-    # Different rounds have different subjects unless the data say otherwise: one pool of subjects is resampled.
+    # Different rounds have different subjects unless the data specify otherwise: one pool of subjects is resampled.
     pooled = counts if data.same_subjects else counts.reshape(1, -1, *counts.shape[2:])
     per_round = np.asarray(uf1(counts.sum(axis=1)))
     spread = float(np.nanmean(np.nanstd(accuracy(counts), axis=1, ddof=1)))

@@ -28,6 +28,7 @@ RENAMED_FLAGS = {
     "repairs": "corrections",
     "shards": "data_cache",
     "rate": "fps",
+    "least_pixels": "min_pixels",
 }
 """Former spellings of flags; accepted for one more version, with a note."""
 

@@ -68,7 +68,7 @@ def train_jobs(work: Work, config: TrainConfig, workdir: Path, console: Console,
     Appends progress to `workdir/metrics.jsonl`, and to TensorBoard files if there is a `summary_writer`.
 
     Raises:
-      FloatingPointError: a loss is not finite; says where, and how many jobs are stored.
+      FloatingPointError: a loss is not finite; the message has the place and the number of stored jobs.
       OSError: the workdir cannot be written, or its disk is too small.
     """
     started = time.monotonic()

@@ -13,14 +13,13 @@ from experiments.cli.flags import ConfigError
 from experiments.cli.runtime import is_first, wait_for_all
 from experiments.evaluation.baselines import baseline_configs, baseline_work
 from experiments.evaluation.cross_validation import Work, train_jobs_as_worker
+from experiments.evaluation.data import check_data, prepare_checked, refuse_bad_clips
 from experiments.evaluation.few_shot import evaluate_episodes
 from experiments.evaluation.groups import fold_without, group_of_subjects
 from experiments.evaluation.held_out import Evaluated, evaluate_held_out
 from experiments.evaluation.plan import Plan, PlannedRun
-from experiments.evaluation.data import check_data, prepare_checked, refuse_bad_clips
-from lightman_jax.data.corpora.registry import CORPORA
-from lightman_jax.data.corpora.registry import DATASETS
 from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.meta.methods import METHODS
 from lightman_jax.training.folds import Fold, leave_one_subject_out

@@ -44,7 +44,7 @@ def check_version(content: Any, path: Path) -> None:
     """Refuse JSON of another format version.
 
     Raises:
-      ValueError: the content is no object, or has another version; says how to make the file again.
+      ValueError: the content is no object, or has another version; the message has the command to make the file again.
     """
     found = content.get("format_version") if isinstance(content, dict) else None
     if found != FORMAT_VERSION:
@@ -102,7 +102,7 @@ def _restored(kind: Any, value: Any, name: str) -> Any:
         return {key: _restored(inner[1], item, f"{name}.{key}") for key, item in value.items()}
     if kind is Any or (origin is Literal and value in inner):
         return value
-    # JSON writes 2.0 as 2.0, but somebody who edits the file writes 2; a truth value is no number.
+    # JSON writes 2.0 as 2.0, but an edited file may have 2; a truth value is no number.
     numeric = (int, float) if kind is float else kind
     plain = isinstance(numeric, (type, tuple)) and origin is None
     if plain and isinstance(value, numeric) and (not isinstance(value, bool) or kind is bool):

@@ -32,7 +32,7 @@ def only_writer(workdir: Path) -> Iterator[None]:
     """Lock an existing workdir; the operating system releases the lock when the process ends, however it ends.
 
     Raises:
-      ConfigError: another process holds the lock; says which one, and since when.
+      ConfigError: another process has the lock; the message has its process id and start time.
       OSError: the folder cannot be written.
     """
     with (workdir / _WRITER).open("a+", encoding="utf-8") as file:

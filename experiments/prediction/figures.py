@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from experiments.prediction.table import Row, summarize
 from experiments.reporting.contact_sheet import flow_colours
-from experiments.reporting.figures import save_figure
+from experiments.reporting.figures import CLASS_COLOURS, save_figure
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
 from lightman_jax.data.vision.images import grey_image, resize_image
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
 from lightman_jax.model.saved_model import Model
 
-_COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f", "#555555")
 _WARNING, _TITLE_WIDTH = "#b7410e", 125
 
 
@@ -93,7 +92,7 @@ def save_timeline(
         if row.probabilities is None or row.span is None:
             continue
         mean, _, best, _ = summarize(row.probabilities)
-        colour = _COLOURS[best % len(_COLOURS)]
+        colour = CLASS_COLOURS[best % len(CLASS_COLOURS)]
         axes.axvspan((row.span[0] - 1) / fps, row.span[2] / fps, color=colour, alpha=0.25, linewidth=0)
         axes.axvline(row.span[1] / fps, color=colour, linewidth=1)
         label = f"{model.classes[best]} {mean[best]:.2f}"
@@ -108,7 +107,7 @@ def save_timeline(
 def _draw_probabilities(panel: Axes, probabilities: NDArray[np.floating], model: Model) -> None:
     mean, sd, _, _ = summarize(probabilities)
     places = np.arange(len(model.classes))
-    colours = [to_rgba(_COLOURS[k % len(_COLOURS)], 0.75) for k in places]
+    colours = [to_rgba(CLASS_COLOURS[k % len(CLASS_COLOURS)], 0.75) for k in places]
     panel.barh(places, mean, xerr=sd, color=colours, capsize=3)
     rng = np.random.default_rng(0)
     for k in places:

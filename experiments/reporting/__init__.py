@@ -1,1 +1,1 @@
-"""."""
+"""Presentation of results: terminal tables, figures and the HTML report."""

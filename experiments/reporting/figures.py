@@ -31,7 +31,7 @@ from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
 
 _TITLE_WIDTH = 80
-_COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f", "#555555")
+CLASS_COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f", "#555555")
 
 
 def save_figure(path: Path, figure: Figure, dpi: int = 120) -> None:
@@ -175,7 +175,7 @@ def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: Trai
     axes = figure.subplots()
     for points, label, (part, style) in zip(parts, labels, styles, strict=True):
         for k, name in enumerate(micro.classes):
-            own, colour = points[label == k], _COLOURS[k % len(_COLOURS)]
+            own, colour = points[label == k], CLASS_COLOURS[k % len(CLASS_COLOURS)]
             axes.scatter(own[:, 0], own[:, 1], color=colour, label=f"{name}, {part}", **style)
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set(xticks=[], yticks=[])

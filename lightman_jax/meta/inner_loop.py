@@ -95,7 +95,7 @@ def adapt(
 ) -> tuple[Params, Metrics]:
     """Take K gradient steps on one task, `phi_0 = theta`, `phi_{k+1} = phi_k - alpha grad inner_loss(phi_k, task)`.
 
-    Differentiable with respect to `params` and `task`. With `first_order` the inner gradient is held constant.
+    Differentiable with respect to `params` and `task`. With `first_order` the inner gradient is treated as a constant.
 
     Args:
       params: theta, any tree of arrays, or `LearnedLRParams`.

@@ -1,31 +1,45 @@
-"""The benchmark measures the same work in every contender, and its arithmetic is right."""
+"""The benchmark: all contenders do the same work, and its arithmetic is right."""
 
 import dataclasses
+import importlib.util
+import subprocess
+import sys
 import time
 
 import jax
 import numpy as np
 import pytest
 
-from experiments.benchmark.measure import Timing, difference, fresh_process, interleaved
+from experiments.benchmark.measure import ROOT, Timing, difference, fresh_process, interleaved, time_call
 from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
 from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
+from lightman_jax.networks.backbones import Conv4
 
-SMALL = Setting(side=16, width=8, way=3, support=4, query=4, inner_steps=2, tasks=2)
+SMALL = Setting(side=8, width=4, way=3, support=4, query=4, inner_steps=2, tasks=2)
+
+
+@pytest.fixture
+def small_work(x64, monkeypatch):
+    """Parameters and tasks of two layers in float64, and the gradient of the package; four layers take much longer to compile."""
+    for module in ("work", "plain_jax", *(["torch_peers"] if importlib.util.find_spec("torch") else [])):
+        monkeypatch.setattr(f"experiments.benchmark.{module}.LAYERS", 2)
+    monkeypatch.setattr(Conv4, "depth", 2)
+    params, tasks = draw_work(SMALL, dtype=np.float64)
+    return params, tasks, jax.jit(make_gradient(SMALL, network_of(SMALL), task_mesh()))(params, tasks)
 
 
 @pytest.mark.parametrize("first_order", [False, True])
-def test_the_hand_count_follows_the_layers(first_order):
+def test_the_operation_count_follows_the_layers(first_order):
     setting = dataclasses.replace(SETTINGS["a"], first_order=first_order)
     assert gigaflop(setting) == pytest.approx(22.2 if first_order else 57.5, abs=0.05)
     longer = dataclasses.replace(setting, tasks=8)
     assert gigaflop(longer) == pytest.approx(2 * gigaflop(setting))
 
 
-def test_the_product_and_plain_jax_compute_the_same_gradient(x64):
-    params, tasks = draw_work(SMALL, dtype=np.float64)
-    own = jax.jit(make_gradient(SMALL, network_of(SMALL), task_mesh()))(params, tasks)
+@pytest.mark.slow
+def test_the_package_and_plain_jax_compute_the_same_gradient(small_work):
+    params, tasks, own = small_work
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         plain = jax.jit(plain_gradient(SMALL, "scan"))(params, tasks)
     assert difference(plain, own) < 1e-10
@@ -33,13 +47,13 @@ def test_the_product_and_plain_jax_compute_the_same_gradient(x64):
     assert difference(wrong, own) == pytest.approx(1e-3)
 
 
-def test_torch_computes_the_same_gradient_and_predictions(x64):
+@pytest.mark.slow
+def test_torch_computes_the_same_gradient_and_predictions(small_work):
     pytest.importorskip("torch")
     from experiments.benchmark import torch_peers
 
-    params, tasks = draw_work(SMALL, dtype=np.float64)
+    params, tasks, own = small_work
     inputs = torch_peers.from_numpy(params, tasks)
-    own = jax.jit(make_gradient(SMALL, network_of(SMALL), task_mesh()))(params, tasks)
     for make in (torch_peers.autograd_loop, torch_peers.functional_vmap):
         assert difference(torch_peers.to_numpy(make(SMALL)(*inputs)), own) < 1e-10
     predicted = jax.jit(make_prediction(SMALL, network_of(SMALL), task_mesh()))(params, tasks)
@@ -54,8 +68,18 @@ def test_ratios_are_taken_within_rounds():
     timings = interleaved({"a": lambda: order.append("a"), "b": lambda: (order.append("b"), time.sleep(0.002))}, 3)
     assert order == ["a", "b"] * 4
     assert min(timings["b"].seconds) >= 0.002 > timings["a"].median
+    assert len(time_call(lambda: order.append("c"), 5).seconds) == order.count("c") - 1 == 5
 
 
-def test_a_process_that_fails_says_why():
+def test_the_error_of_a_failed_process_is_reported():
     with pytest.raises(RuntimeError, match="KeyError"):
-        fresh_process("experiments.benchmark.process", "product", "z")
+        fresh_process("experiments.benchmark.process", "lightman_jax", "z")
+
+
+def test_a_process_that_measures_pytorch_does_not_contain_jax():
+    """Otherwise the memory of JAX would be counted as that of PyTorch."""
+    code = (
+        "import sys; from experiments.benchmark.process import peak_megabytes; "
+        "assert peak_megabytes() > 1; assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,5 +1,7 @@
 """The READMEs agree with the code: commands, tables, links, defaults, and the Python examples run."""
 
+import contextlib
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
+import lightman_jax as lj
 from experiments.__main__ import COMMANDS
 from experiments.cli.config import parse_config
 from lightman_jax.data.corpora import trees, user_table
@@ -14,6 +17,7 @@ from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
 from lightman_jax.losses.alignment import ALIGNMENT_LOSSES
 from lightman_jax.meta.methods import METHODS
 
+PACKAGES = ("claims", "benchmark")
 ROOT = Path(__file__).parents[2]
 README, EXPERIMENTS, DATA = (
     (ROOT / name).read_text() for name in ("README.md", "experiments/README.md", "lightman_jax/data/README.md")
@@ -31,6 +35,19 @@ def test_every_named_command_exists():
     named = set(re.findall(r"python -m ((?:experiments|tests)[\w.]*\w)", README + EXPERIMENTS + DATA))
     assert {f"experiments.{name}" for name in COMMANDS} <= named
     assert all(importlib.util.find_spec(name) for name in named)
+
+
+def test_every_named_flag_and_function_exists(capsys):
+    for command in COMMANDS:
+        with contextlib.suppress(SystemExit):
+            main = importlib.import_module(f"experiments.{command}{'.__main__' * (command in PACKAGES)}").main
+            main(["--help=all" if command in ("run", "prepare") else "--help"])
+    flags = set(re.findall(r"--([a-z]\w*)", capsys.readouterr().out)) | {"help"}
+    everything = README + EXPERIMENTS + DATA
+    # `--no-deps` is a flag of pip.
+    named = set(re.findall(r"--([a-z]\w*)\b(?!-)", everything))
+    assert named <= flags
+    assert all(hasattr(lj, name) for name in re.findall(r"lj\.(\w+)", everything))
 
 
 def test_every_corpus_is_in_the_table():

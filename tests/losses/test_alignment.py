@@ -196,6 +196,7 @@ def test_stop_macro_stops_only_the_macro_gradient(form):
     assert np.abs(dv).max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ALIGNMENT_LOSSES)
 def test_second_derivatives_vmap_and_jit(x64, form):
     rng = np.random.default_rng(4)

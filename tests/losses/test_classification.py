@@ -32,6 +32,7 @@ def test_probabilities_of_0_and_1_give_finite_losses_and_gradients(dtype, loss):
     assert loss(logits, labels).dtype == dtype
 
 
+@pytest.mark.slow
 def test_second_order_derivatives(x64):
     rng = np.random.default_rng(4)
     logits, soft = jnp.asarray(rng.normal(size=(4, 3))), jax.nn.softmax(jnp.asarray(rng.normal(size=(4, 3))))

@@ -28,6 +28,7 @@ def close(first, second, tolerance=1e-10):
         np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "shape", "outputs"),
     [

@@ -11,6 +11,7 @@ from experiments import run
 from experiments.evaluation import data
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
+from lightman_jax.data.preparation import parallel
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 from lightman_jax.data.synthetic.stand_in_layouts import WRITERS
@@ -114,6 +115,7 @@ def command(tmp_path, monkeypatch, without_pictures):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
     monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
     monkeypatch.setattr(data, "stand_in_config", small)
+    monkeypatch.setattr(parallel, "_MIN_CLIPS_FOR_PROCESSES", 1000)  # Starting a process takes longer than these clips.
     tiny = [
         "--width=8",
         "--embedding=4",
@@ -126,7 +128,7 @@ def command(tmp_path, monkeypatch, without_pictures):
         "--baselines=none",
         "--method=joint",
     ]
-    places = [f"--data_cache={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}"]
+    places = [f"--data_cache={tmp_path / 'cache'}", f"--workdir={tmp_path / 'work'}"]
 
     def call(*flags):
         assert run.main([*flags, *tiny, *places]) == 0

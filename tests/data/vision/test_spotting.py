@@ -10,8 +10,6 @@ from lightman_jax.data.vision.faces import FaceBox, crop_face, find_faces
 from lightman_jax.data.vision.images import resize_image
 from lightman_jax.data.vision.spotting import SpotConfig, cut_movement, search_movements
 
-pytestmark = pytest.mark.slow
-
 SPOT = SpotConfig()
 STILL = DemoVideo("still.avi", 100, 60, ())
 
@@ -25,6 +23,7 @@ def spans(search):
     return [(movement.onset, movement.apex, movement.offset) for movement in search.movements]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("video", VIDEOS[:3], ids=lambda video: video.name)
 def test_the_movement_of_a_short_video_is_found(video):
     search = search_movements(video_frames(video), video.fps, SPOT)
@@ -38,6 +37,7 @@ def test_the_movement_of_a_short_video_is_found(video):
     assert search.gaps == ()
 
 
+@pytest.mark.slow
 def test_all_movements_of_a_long_video_are_found_including_those_before_it_exceeds_the_length_of_a_clip():
     truths = (
         Movement("surprise", 31, 40, 50),
@@ -61,6 +61,7 @@ def test_all_movements_of_a_long_video_are_found_including_those_before_it_excee
     assert max(still) < SPOT.min_pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_still_face_with_noise_and_head_sway_has_no_movement(seed):
     assert search_movements(video_frames(STILL, seed), 100, SPOT).movements == ()
@@ -72,6 +73,7 @@ def test_a_movement_that_has_only_begun_is_not_reported(smile):
     assert max(pixels for _, pixels in search.curve) > SPOT.min_pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_rotated_video_is_set_upright(smile, turns):
     (found,) = search_movements((np.rot90(frame, turns) for frame in smile), 100, SPOT).movements
@@ -110,6 +112,7 @@ def test_unusable_videos_are_reported_with_the_reason(smile, kind, reason):
     assert (search.gaps[0].first, search.gaps[-1].last) == (1, 40)
 
 
+@pytest.mark.slow
 def test_a_face_that_leaves_and_returns_makes_two_segments(smile):
     wall = [np.full_like(smile[0], 99)] * 100
     search = search_movements([*smile, *wall, *smile], 100, SPOT)
