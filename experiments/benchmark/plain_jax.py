@@ -1,4 +1,4 @@
-"""The same work in JAX as it is usually written: Flax layers, `jax.grad`, XLA's own convolution derivatives."""
+"""The same work in plain JAX: Flax layers, `jax.grad` and XLA's derivatives of convolutions."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,11 +15,11 @@ PlainForm = Literal["vmap", "vmap_unrolled", "scan"]
 
 
 def make_gradient(setting: Setting, form: PlainForm) -> Callable[[Params, Any], Params]:
-    """`gradient(params, tasks)`, not yet compiled.
+    """Build `gradient(params, tasks)`, to be compiled.
 
     Args:
       setting: sizes.
-      form: `vmap` has tasks side by side and steps in a scan, `vmap_unrolled` steps written out, `scan` tasks in turn.
+      form: `vmap` over tasks with a scan over inner steps; `vmap_unrolled` with unrolled steps; `scan` over tasks and steps.
     """
 
     def objective(params: Params, task: Any) -> jax.Array:

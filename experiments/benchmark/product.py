@@ -1,4 +1,4 @@
-"""The product's own formulation of the work, as a user would write it: two losses and `meta_gradient`."""
+"""The formulation of the work with this package, as a user would write it: two losses and `meta_gradient`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,18 +16,18 @@ from lightman_jax.types import LossFn, Metrics, Params
 
 
 def task_mesh(devices: int | None = None) -> Mesh:
-    """The first `devices` devices, or all, on one axis of tasks."""
+    """Mesh of the first `devices` devices, or of all, with one axis of tasks."""
     chosen = jax.devices()[:devices]
     return jax.make_mesh((len(chosen),), (TASKS,), axis_types=(AxisType.Auto,), devices=chosen)
 
 
 def network_of(setting: Setting, **changes: Any) -> NetworkConfig:
-    """The dual branch of the work."""
+    """Configuration of the dual branch of the work."""
     return NetworkConfig(backbone="conv4", width=setting.width, normalisation="batch", embedding=EMBEDDING, **changes)
 
 
 def loss_on(part: str, network: NetworkConfig) -> LossFn:
-    """`P + 1/2 mean(1 - cos(embedding, target))` on the support or the query set."""
+    """Loss `P + 1/2 mean(1 - cos(embedding, target))` on the support or query set."""
 
     def loss(params: Params, task: Any) -> tuple[jax.Array, Metrics]:
         clips = task[part]
@@ -40,10 +40,10 @@ def loss_on(part: str, network: NetworkConfig) -> LossFn:
 
 
 def make_gradient(
-    setting: Setting, network: NetworkConfig, mesh: Mesh | None = None, **level: Any
+    setting: Setting, network: NetworkConfig, mesh: Mesh | None = None, **bilevel: Any
 ) -> Callable[[Params, Any], Params]:
-    """`gradient(params, tasks)`, not yet compiled; `level` are further settings of `BilevelConfig`."""
-    config = BilevelConfig(setting.inner_steps, INNER_LR, first_order=setting.first_order, **level)
+    """Build `gradient(params, tasks)`, to be compiled; `bilevel` are further settings of `BilevelConfig`."""
+    config = BilevelConfig(setting.inner_steps, INNER_LR, first_order=setting.first_order, **bilevel)
     inner, outer = loss_on("support", network), loss_on("query", network)
     return lambda params, tasks: meta_gradient(
         params, tasks, inner_loss=inner, outer_loss=outer, config=config, mesh=mesh
@@ -51,7 +51,7 @@ def make_gradient(
 
 
 def make_prediction(setting: Setting, network: NetworkConfig, mesh: Mesh) -> Callable[[Params, Any], jax.Array]:
-    """`predict(params, tasks)`: adapt to each task's support set, logits `[T, query, way]`; not yet compiled."""
+    """Build `predict(params, tasks)`, to be compiled: logits `[T, query, way]` after adaptation to each support set."""
     config = BilevelConfig(setting.inner_steps, INNER_LR)
     inner = loss_on("support", network)
 
@@ -59,8 +59,8 @@ def make_prediction(setting: Setting, network: NetworkConfig, mesh: Mesh) -> Cal
         phi, _ = adapt(params, task, inner_loss=inner, config=config)
         return apply_branches(phi, task["query"]["image"], config=network).logits
 
-    def some_tasks(params: Params, tasks: Any) -> jax.Array:
+    def all_tasks(params: Params, tasks: Any) -> jax.Array:
         return map_tasks(lambda task: one_task(params, task), tasks, config.task_mapping)
 
     split = PartitionSpec(TASKS)
-    return jax.shard_map(some_tasks, mesh=mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False)
+    return jax.shard_map(all_tasks, mesh=mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False)

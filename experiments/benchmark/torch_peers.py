@@ -1,6 +1,6 @@
-"""The same work in PyTorch: the loop that learn2learn, higher and torchopt come down to, and `torch.func`.
+"""The same work in PyTorch: the loop that learn2learn, higher and torchopt amount to, and `torch.func`.
 
-The norm of `torch.func` is written out: batched, PyTorch's own gives wrong derivatives of second order.
+With `torch.func` the normalisation is written out, because the second-order derivatives of PyTorch's own are wrong under vmap.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def _on_device(values: Any) -> torch.Tensor:
 
 
 def wait() -> None:
-    """Until a GPU, if there is one, has done what it was asked."""
+    """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
@@ -47,7 +47,7 @@ def from_numpy(params: dict[str, Any], tasks: dict[str, Any]) -> tuple[Tensors, 
 
 
 def to_numpy(flat: Tensors) -> dict[str, Any]:
-    """The product's tree of a flat list."""
+    """Parameter tree of the package from a flat list."""
     values = [t.detach().numpy() for t in flat]
     backbone: dict[str, Any] = {}
     for layer in range(1, LAYERS + 1):
@@ -96,7 +96,7 @@ def _adapted(flat: Tensors, support: dict[str, torch.Tensor], setting: Setting, 
 
 
 def autograd_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tensors]:
-    """`gradient(params, tasks)`: a loop over tasks and steps, `autograd.grad(create_graph=True)`, one backward a task."""
+    """Build `gradient(params, tasks)`: loops over tasks and steps with `autograd.grad(create_graph=True)`."""
 
     def gradient(flat: Tensors, tasks: dict[str, Any]) -> Tensors:
         total = [torch.zeros_like(p) for p in flat]
@@ -111,7 +111,7 @@ def autograd_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tenso
 
 
 def functional_vmap(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tensors]:
-    """`gradient(params, tasks)` by `vmap(grad(task))`, whole on `torch.func`; second order only."""
+    """Build `gradient(params, tasks)` as `vmap(grad(task))` of `torch.func`; second order only."""
 
     def objective(flat: Tensors, support: dict[str, torch.Tensor], query: dict[str, torch.Tensor]) -> torch.Tensor:
         phi = flat
@@ -129,7 +129,7 @@ def functional_vmap(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Ten
 
 
 def prediction_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], torch.Tensor]:
-    """`predict(params, tasks)`: adapt to each support set in turn, logits `[T, query, way]`."""
+    """Build `predict(params, tasks)`: logits `[T, query, way]` after adaptation to each support set."""
 
     def predict(flat: Tensors, tasks: dict[str, Any]) -> torch.Tensor:
         results = []

@@ -1,4 +1,4 @@
-"""The work that is timed: one outer gradient of a dual-branch Conv4, the same numbers for every contender."""
+"""The timed work: one outer gradient of a dual-branch Conv4, with the same inputs for every contender."""
 
 import dataclasses
 from typing import Any
@@ -20,11 +20,11 @@ class Setting:
       side: height and width of an image of 3 channels.
       width: channels of each of the four layers.
       way: classes.
-      support: clips of the inner loss.
-      query: clips of the outer loss.
-      inner_steps: K.
-      tasks: T.
-      first_order: without derivatives of the inner gradients.
+      support: clips of the inner loss per task.
+      query: clips of the outer loss per task.
+      inner_steps: number of inner steps.
+      tasks: number of tasks.
+      first_order: omit derivatives of the inner gradients.
     """
 
     side: int
@@ -45,10 +45,10 @@ SETTINGS = {
 
 
 def gigaflop(setting: Setting) -> float:
-    """Multiplications and additions of the convolutions in one outer gradient, nothing computed twice, in 1e9.
+    """Multiplications and additions of the convolutions in one outer gradient, in 1e9, without repeated computation.
 
-    With `P_l = 2 n H_l W_l 9 C_in C_out` a gradient takes 3 P a layer (2 P in the first, whose input needs none), and the
-    product with the inner Hessian 6 P more (2 P in the first). Choice: heads, norms and pools are left out, under 1%.
+    With `P_l = 2 n H_l W_l 9 C_in C_out`, a gradient takes 3 P per layer (2 P in the first, whose input needs no gradient), and
+    the product with the inner Hessian 6 P more (2 P in the first). Choice: heads, norms and pools are omitted, under 1%.
 
     >>> [round(gigaflop(SETTINGS[name]), 1) for name in "abc"]
     [57.5, 329.6, 122.3]
@@ -66,10 +66,10 @@ def gigaflop(setting: Setting) -> float:
 
 
 def draw_work(setting: Setting, seed: int = 0, dtype: Any = np.float32) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters of the dual branch and a batch of tasks, as NumPy arrays.
+    """Draw parameters of the dual branch and a batch of tasks, as NumPy arrays.
 
     Returns:
-      `(params, tasks)`: params as `init_params` makes them (convolutions `[3,3,C,O]`), every entry off its initial 0 or 1;
+      `(params, tasks)`: params in the layout of `init_params` (convolutions `[3,3,C,O]`), with no entry at its initial 0 or 1;
       tasks `{"support", "query"}` of `image [T,n,H,W,3]`, `label [T,n]` and `target [T,n,32]`.
     """
     rng = np.random.default_rng(seed)

@@ -99,7 +99,7 @@ def evaluate(contender: Contender, data: StudyData, network: NetworkConfig) -> E
     else:
         predictions = _predict_by_network(contender.config(network), data, images)
     test = [[fold.test for fold in folds] for folds in data.rounds]
-    counts = {name: _count(data.micro, test, predicted) for name, predicted in predictions.items()}
+    counts = {name: count_by_subject(data.micro, test, predicted) for name, predicted in predictions.items()}
     return Evaluation(counts.pop(""), counts)
 
 
@@ -135,7 +135,7 @@ def adapted_counts(
         supports = [(both(support), np.tile(data.micro.label[support], 2)) for support, _ in pairs]
         probabilities = adapter(params, supports, [both(test) for _, test in pairs])
         predictions.append([np.mean(np.split(p, 2), axis=0).argmax(axis=1) for p in probabilities])
-    return _count(data.micro, [[test for _, test in pairs] for pairs in episodes], predictions)
+    return count_by_subject(data.micro, [[test for _, test in pairs] for pairs in episodes], predictions)
 
 
 def label_macro_clips(data: StudyData) -> StudyData:
@@ -174,7 +174,10 @@ def _predict_by_baseline(name: str, data: StudyData, images: dict[str, Images]) 
     return found
 
 
-def _count(micro: ClipSet, test: Sequence[Sequence[Rows]], predictions: Predictions) -> Counts:
+def count_by_subject(
+    micro: ClipSet, test: Sequence[Sequence[Rows]], predictions: Sequence[Sequence[NDArray[Any]]]
+) -> Counts:
+    """Confusion matrices of each round and test subject, from the test rows and predicted classes by round and fold."""
     subject, classes = np.array(micro.subject), len(micro.classes)
     rounds = []
     for parts, predicted in zip(test, predictions, strict=True):

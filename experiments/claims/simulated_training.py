@@ -10,18 +10,15 @@ the figures are not blind. The rows are the SVM, the SVM without one action unit
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from sklearn.svm import SVC
 
-from experiments.claims.subjects import MOTION, ROUNDS, Images, clip_set, read_flow_release
-from experiments.claims.sweep import Study, finish_figure
+from experiments.claims.contenders import Contender, count_by_subject
+from experiments.claims.subjects import MOTION, ROUNDS, Images, StudyData, clip_set, read_flow_release
+from experiments.claims.sweep import Row, Study, make_row
 from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import motion_image
 from lightman_jax.data.synthetic.simulated_au import (
@@ -33,7 +30,6 @@ from lightman_jax.data.synthetic.simulated_au import (
 )
 from lightman_jax.data.vision.optical_flow import optical_strain
 from lightman_jax.meta.methods import MethodConfig, method_config
-from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.preprocessing import mirror_flow, scale_flow
 from lightman_jax.training.config import TrainConfig
@@ -48,47 +44,31 @@ NETWORK_STEPS = 400
 Labels = NDArray[np.int32]
 
 
-class TransferRow(NamedTuple):
-    """Result of one training set and classifier.
-
-    Attributes:
-      table: what varies.
-      name: its value.
-      uf1: UF1 per simulated population, on all clips of the release and on those of each corpus.
-    """
-
-    table: str
-    name: str
-    uf1: dict[str, list[float]]
-
-
-def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[TransferRow]:
-    """Yield the rows."""
+def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
+    """Yield the rows: UF1 per simulated population, on all clips of the release and on those of each corpus."""
     assert data_dir is not None
     real = read_flow_release(data_dir)
-
-    def row(table: str, name: str, predicted: Sequence[Labels]) -> TransferRow:
-        scores = [scores_by_corpus(real, labels) for labels in predicted]
-        return TransferRow(table, name, {part: [score[part] for score in scores] for part in scores[0]})
 
     def svm(micro: ClipSet, unit: int | None = None, clips: Sequence[RawClip] = ()) -> Labels:
         rows = [number for number, clip in enumerate(clips) if unit not in clip.action_units] or slice(None)
         return train_classical(micro.image[rows], micro.label[rows], real.image)
 
     drawn = [simulate(seed) for seed in range(ROUNDS)]
-    yield row("classifiers", "SVM", [svm(micro) for micro, _, _ in drawn])
+    yield from rows_by_corpus("classifiers", "SVM", real, [svm(micro) for micro, _, _ in drawn])
     for unit in sorted({unit for units in COMBINATIONS.values() for choice in units for unit in choice}):
         # Without a unit of every combination of a class, the class would have no clips.
         if all(any(unit not in choice for choice in choices) for choices in COMBINATIONS.values()):
-            yield row("without one action unit", str(unit), [svm(micro, unit, clips) for micro, _, clips in drawn])
+            predicted = [svm(micro, unit, clips) for micro, _, clips in drawn]
+            yield from rows_by_corpus("without one action unit", str(unit), real, predicted)
     for field in dataclasses.fields(Variation):
         if field.name != "noise_reach":
             none = dataclasses.replace(Variation(), **{field.name: 0.0})
-            yield row("without one variation", field.name, [svm(simulate(seed, none)[0]) for seed in range(ROUNDS)])
+            predicted = [svm(simulate(seed, none)[0]) for seed in range(ROUNDS)]
+            yield from rows_by_corpus("without one variation", field.name, real, predicted)
     for method in ("joint", "lightman"):
         config = TrainConfig(method=method_config(method, MethodConfig()), network=network, steps=NETWORK_STEPS)
         predicted = [train_network(micro, macro, real, config, seed) for seed, (micro, macro, _) in enumerate(drawn)]
-        yield row("classifiers", f"network, {method}", predicted)
+        yield from rows_by_corpus("networks", method, real, predicted)
 
 
 def simulate(seed: int, variation: Variation | None = None) -> tuple[ClipSet, ClipSet, list[RawClip]]:
@@ -130,38 +110,15 @@ def train_network(micro: ClipSet, macro: ClipSet, real: ClipSet, config: TrainCo
     return np.asarray(probabilities.argmax(axis=1), np.int32)
 
 
-def scores_by_corpus(real: ClipSet, predicted: Labels) -> dict[str, float]:
-    """UF1 on all clips, and on the clips of each corpus."""
+def rows_by_corpus(panel: str, level: str, real: ClipSet, predicted: Sequence[Labels]) -> Iterator[Row]:
+    """Rows of the predictions of each population, on all real clips and on the clips of each corpus."""
     corpora = np.array(real.dataset)
-    parts = {"all": np.ones(len(real), bool), **{name: corpora == name for name in sorted(set(real.dataset))}}
-    return {
-        name: float(uf1(confusion_matrix(real.label[rows], predicted[rows], len(real.classes))))
-        for name, rows in parts.items()
-    }
+    fold = Fold("real", np.arange(len(real)), np.zeros(len(real), bool), np.zeros(0, bool))
+    data = StudyData("", real, None, [[fold]], {}, same_subjects=True)
+    for part in ("all", *sorted(set(real.dataset))):
+        rows = np.flatnonzero((corpora == part) | (part == "all"))
+        counts = count_by_subject(real, [[rows]] * len(predicted), [[labels[rows]] for labels in predicted])
+        yield make_row(panel, level, Contender(part), data, counts)
 
 
-def show(console: Console, rows: list[TransferRow], title: str) -> None:
-    """Print the table."""
-    table = Table("", "", *(f"UF1, {part}" for part in rows[0].uf1), title=title)
-    for row in rows:
-        table.add_row(row.table, row.name, *(f"{np.mean(x):.3f} ± {_sd(x):.3f}" for x in row.uf1.values()))
-    console.print(table)
-
-
-def draw(path: Path, rows: list[TransferRow], title: str, data: str) -> None:
-    """Draw UF1 on all clips: one bar per row, with its sd over populations."""
-    figure = Figure(figsize=(8, 0.28 * len(rows) + 1.7), layout="constrained")
-    axes = figure.subplots()
-    values = [row.uf1["all"] for row in rows]
-    names = [f"{row.table}: {row.name}" for row in rows]
-    axes.barh(names, [np.mean(x) for x in values], xerr=[_sd(x) for x in values], color="#2b6cb0")
-    axes.invert_yaxis()
-    axes.set_xlabel("UF1")
-    finish_figure(figure, None, path, title, data)
-
-
-def _sd(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=min(1, len(values) - 1)))
-
-
-STUDY = Study("Can simulated expressions replace real ones in training?", run, "flow", NETWORK, show, draw)
+STUDY = Study("Can simulated expressions replace real ones in training?", run, "flow", NETWORK)

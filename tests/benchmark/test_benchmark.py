@@ -48,8 +48,8 @@ def test_the_package_and_plain_jax_compute_the_same_gradient(small_work):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 def test_torch_computes_the_same_gradient_and_predictions(small_work):
-    pytest.importorskip("torch")
     from experiments.benchmark import torch_peers
 
     params, tasks, own = small_work

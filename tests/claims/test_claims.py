@@ -267,13 +267,13 @@ def test_simulated_training_varies_one_action_unit_and_one_variation_at_a_time(f
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
     monkeypatch.setattr(simulated_training, "train_network", lambda micro, macro, real, *_: real.label)
     rows = list(simulated_training.run(data, NETWORK))
-    assert [row.name for row in rows if row.table == "classifiers"] == ["SVM", "network, joint", "network, lightman"]
-    assert rows[-1].uf1 == {"all": [1.0], "smic": [1.0]}
-    units = {row.name for row in rows if row.table == "without one action unit"}
+    assert [row.level for row in rows if row.panel == "networks"] == ["joint", "joint", "lightman", "lightman"]
+    assert [(row.contender, row.uf1) for row in rows[-2:]] == [("all", [1.0]), ("smic", [1.0])]
+    units = {row.level for row in rows if row.panel == "without one action unit"}
     assert {"4", "6", "7"} <= units
     assert not {"1", "2", "12"} & units
-    names = [row.name for row in rows if row.table == "without one variation"]
-    assert names == [
+    names = [row.level for row in rows if row.panel == "without one variation"]
+    assert list(dict.fromkeys(names)) == [
         field.name for field in dataclasses.fields(simulated_training.Variation) if field.name != "noise_reach"
     ]
 

@@ -174,7 +174,7 @@ def test_checksummed_files_with_other_bytes_are_refused(tmp_path, kind):
         if kind == "bytes":
             assert read_checksummed(path) is None
         else:
-            with pytest.raises(ValueError, match="checksummed (is missing|does not match)"):
+            with pytest.raises(ValueError, match=r"checksummed (is missing|does not match)"):
                 read_checksummed_json(path)
 
 

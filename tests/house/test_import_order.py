@@ -25,7 +25,8 @@ FOLDERS = [
     ("experiments.reporting",),
     ("experiments.prediction",),
     ("experiments",),
-    ("experiments.claims", "experiments.benchmark"),
+    ("experiments.benchmark",),
+    ("experiments.claims",),
 ]
 """From the first floor up; folders of one floor do not import each other. `experiments` itself holds the commands."""
 

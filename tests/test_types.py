@@ -1,0 +1,21 @@
+"""Records of arrays: joining sets of clips."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.inputs import make_clips
+
+
+def test_joined_clips_keep_their_order_and_need_the_same_classes():
+    first, second = make_clips(subjects=2, each=1), make_clips(subjects=1, each=2, corpus="casme2", seed=1)
+    both = first.join(second)
+    assert len(both) == len(first) + len(second) == 12
+    for name in ("image", "label"):
+        np.testing.assert_array_equal(getattr(both, name)[:6], getattr(first, name))
+        np.testing.assert_array_equal(getattr(both, name)[6:], getattr(second, name))
+    assert (both.subject[6:], both.clip[6:], both.classes) == (second.subject, second.clip, first.classes)
+    assert set(both.dataset) == {"smic", "casme2"}
+    with pytest.raises(ValueError, match="classes"):
+        first.join(dataclasses.replace(second, classes=("a", "b", "c")))
