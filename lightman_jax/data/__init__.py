@@ -2,7 +2,7 @@
 
 import os
 
-MAX_IMAGE_PIXELS = 1 << 26
-"""Larger images and video frames are refused before they are decoded. OpenCV reads the limit when it is loaded."""
+from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
 
+# OpenCV reads the limit when it is loaded.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_IMAGE_PIXELS))

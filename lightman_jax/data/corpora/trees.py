@@ -15,6 +15,9 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Video files that are read, in corpora and in prediction."""
 
+MAX_IMAGE_PIXELS = 1 << 26
+"""Larger images and video frames are refused before they are decoded."""
+
 TABLE_SUFFIXES = frozenset([".csv", ".xls", ".xlsx"])
 
 _DEPTH = 4

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data import MAX_IMAGE_PIXELS
+from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
+
 
 try:
     import cv2

@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data import MAX_IMAGE_PIXELS
 from lightman_jax.data.corpora.records import RawClip
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, VIDEO_SUFFIXES
 from lightman_jax.data.vision.images import read_image
 from lightman_jax.types import natural_order
 
