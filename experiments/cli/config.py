@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 from experiments.cli.baseline_names import chosen_baselines
 from experiments.cli.flags import ConfigError, as_config_error, own_values, parse_flags, refuse_unknown
-from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
 from lightman_jax.data.corpora.labels import check_labels
+from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
 from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.meta.inner_loop import BilevelConfig
 from lightman_jax.meta.label_generator import GeneratorConfig
@@ -113,19 +113,23 @@ class RunConfig:
         refuse_unknown("protocol", self.protocol, get_args(ProtocolName))
         refuse_unknown("method", self.method_name, METHODS)
         if self.train.method.name not in (MethodConfig.name, self.method_name):
-            raise ConfigError(f"train.method.name {self.train.method.name!r} contradicts the method {self.method_name!r}")
+            raise ConfigError(
+                f"train.method.name {self.train.method.name!r} contradicts the method {self.method_name!r}"
+            )
         if min(self.shots_given, self.adapt_steps, self.episodes) < 1:
             raise ConfigError("shots_given, adapt_steps and episodes must be 1 or more")
         with as_config_error():
             chosen_baselines(self.baselines)
         if min(self.seeds, self.ensemble_size) < 0:
             raise ConfigError(
-                f"seeds {self.seeds} and ensemble_size {self.ensemble_size} must be 1 or more, or 0 for the default; for example --seeds=5"
+                f"seeds {self.seeds} and ensemble_size {self.ensemble_size} must be 1 or more, or 0 for the default"
             )
         if not 0 <= self.process_id < self.processes:
             raise ConfigError(f"process_id {self.process_id} is not one of 0 to processes - 1 = {self.processes - 1}")
         if self.processes > 1 and not self.coordinator:
-            raise ConfigError(f"{self.processes} processes need --coordinator=HOST:PORT of the first process, the same for all")
+            raise ConfigError(
+                f"{self.processes} processes need --coordinator=HOST:PORT of the first process, the same for all"
+            )
 
     @property
     def ensemble_size_used(self) -> int:
@@ -219,5 +223,9 @@ def _data(values: dict[str, Any]) -> DataConfig:
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:
     """Folder of a run: `--workdir`, else a name from the dataset, protocol and method below `runs`."""
-    name = f"{dataset}-{config.method_name}" if config.protocol == "loso" else f"{dataset}-{config.protocol}-{config.method_name}"
+    name = (
+        f"{dataset}-{config.method_name}"
+        if config.protocol == "loso"
+        else f"{dataset}-{config.protocol}-{config.method_name}"
+    )
     return Path(config.workdir or Path("runs") / name).expanduser()

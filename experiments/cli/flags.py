@@ -114,8 +114,8 @@ def about_text(text: str) -> str:
 def parse_flags(argv: Sequence[str], command: str, about: str, groups: Groups, main: Collection[str]) -> dict[str, Any]:
     """Parse flags that are defined by dataclass fields.
 
-    The name of a field is its flag, its type parses the value, and its entry under "Attributes:" is its help. Field names are unique
-    over all groups.
+    The name of a field is its flag, its type parses the value, and its entry under "Attributes:" is its help. Field names are
+    unique over all groups.
 
     Args:
       argv: command-line words.

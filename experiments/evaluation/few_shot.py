@@ -64,6 +64,29 @@ class Predicted(NamedTuple):
     predictions: list[NDArray[np.int64]]
 
 
+class Design(NamedTuple):
+    """How a protocol draws and scores episodes.
+
+    Attributes:
+      draw: an episode from a random generator, the clips, a fold, the shots and the number of the draw; None if impossible.
+      draws_per_fold: number of draws, from the settings and the work.
+      score: a function of the clips and all predicted episodes.
+    """
+
+    draw: Callable[[np.random.Generator, ClipSet, Fold, int, int], Episode | None]
+    draws_per_fold: Callable[[RunConfig, Work], int]
+    score: Callable[[ClipSet, Sequence[Predicted]], "Scored"]
+
+
+class Scored(NamedTuple):
+    """Name of the measure, rule of the evaluation in words, scores by way, and the number of episodes or subjects."""
+
+    measure: str
+    rule: str
+    ways: dict[str, WayScore]
+    units: int
+
+
 def draw_few_shot(rng: np.random.Generator, clips: ClipSet, fold: Fold, shots: int, draw: int) -> Episode | None:
     """An episode of a held-out group of subjects; None if no split with enough clips of each class on both sides was found."""
     rows = fold.test
@@ -90,8 +113,8 @@ def draw_subject_calibration(
     return Episode(fold.name, draw, np.sort(support), query) if len(query) else None
 
 
-def evaluate_episodes(run: PlannedRun, workdir: Path, console: Console) -> RunResult:
-    """Train, draw the episodes of the protocol, predict each in every way, and score; writes `episodes.jsonl`.
+def evaluate_episodes(run: PlannedRun, design: Design, workdir: Path, console: Console) -> RunResult:
+    """Train, draw episodes, predict each in every way, and score; writes `episodes.jsonl`.
 
     Raises:
       DataError: no episode can be drawn.
@@ -103,7 +126,7 @@ def evaluate_episodes(run: PlannedRun, workdir: Path, console: Console) -> RunRe
     adapters = _adapters(config)
     for job in jobs:
         seed = work.seed_of(job.replica)
-        episodes = list(_draw_episodes(work, config, job.fold, seed))
+        episodes = list(_draw_episodes(design, work, config, job.fold, seed))
         if not episodes:
             skipped.add(job.fold.name)
             continue
@@ -115,26 +138,16 @@ def evaluate_episodes(run: PlannedRun, workdir: Path, console: Console) -> RunRe
         )
     lines = [json.dumps(_as_json(work.micro, one)) for one in found]
     write_atomic(workdir / "episodes.jsonl", "".join(line + "\n" for line in lines))
-    if config.protocol == "few_shot":
-        ways, count, classes = _score_few_shot(work.micro, found), len(found), len(work.micro.classes)
-        measure = "balanced accuracy, mean and 95% interval over episodes"
-        rule = f"{classes}-way, support and query from different subjects, {count} episodes; chance level {1 / classes:.3f}"
-    else:
-        ways, count = _score_subject_calibration(work.micro, found), len({one.episode.fold for one in found})
-        measure = "UF1 of the query clips [95% subject bootstrap]"
-        rule = f"{count} subjects, {DRAWS_PER_SUBJECT} draws each, up to K labelled clips per class given"
-    scores = EpisodeScores(config.shots_given, measure, tuple(sorted(skipped)), ways, count)
-    return dataclasses.replace(run.result(rule), episodes=scores)
+    scored = design.score(work.micro, found)
+    scores = EpisodeScores(config.shots_given, scored.measure, tuple(sorted(skipped)), scored.ways, scored.units)
+    return dataclasses.replace(run.result(scored.rule), episodes=scores)
 
 
-def _draw_episodes(work: Work, config: RunConfig, fold: Fold, seed: int) -> Iterator[Episode]:
+def _draw_episodes(design: Design, work: Work, config: RunConfig, fold: Fold, seed: int) -> Iterator[Episode]:
     """Episodes depend only on seed, fold and number, so they are the same for every method."""
-    few_shot = config.protocol == "few_shot"
-    count = -(-config.episodes // (len(work.folds) * len(work.seeds))) if few_shot else DRAWS_PER_SUBJECT
-    for number in range(count):
+    for number in range(design.draws_per_fold(config, work)):
         rng = np.random.default_rng([seed, zlib.crc32(fold.name.encode()), number])
-        draw = draw_few_shot if few_shot else draw_subject_calibration
-        episode = draw(rng, work.micro, fold, config.shots_given, number)
+        episode = design.draw(rng, work.micro, fold, config.shots_given, number)
         if episode is not None:
             yield episode
 
@@ -179,7 +192,7 @@ def _as_json(micro: ClipSet, one: Predicted) -> dict[str, Any]:
     }
 
 
-def _score_few_shot(micro: ClipSet, found: Sequence[Predicted]) -> dict[str, WayScore]:
+def _score_few_shot(micro: ClipSet, found: Sequence[Predicted]) -> Scored:
     """Balanced accuracies with normal intervals over episodes."""
     accuracies = np.zeros((len(WAYS), len(found)))
     for column, (_, episode, predictions) in enumerate(found):
@@ -195,10 +208,12 @@ def _score_few_shot(micro: ClipSet, found: Sequence[Predicted]) -> dict[str, Way
     scores = {WAYS[0]: WayScore(*mean(accuracies[0]))}
     for name, own in zip(WAYS[1:], accuracies[1:], strict=True):
         scores[name] = WayScore(*mean(own), *mean(own - accuracies[0]))
-    return scores
+    classes = len(micro.classes)
+    rule = f"{classes}-way, support and query from different subjects, {len(found)} episodes; chance level {1 / classes:.3f}"
+    return Scored("balanced accuracy, mean and 95% interval over episodes", rule, scores, len(found))
 
 
-def _score_subject_calibration(micro: ClipSet, found: Sequence[Predicted]) -> dict[str, WayScore]:
+def _score_subject_calibration(micro: ClipSet, found: Sequence[Predicted]) -> Scored:
     """Pooled UF1 of the query clips with subject-bootstrap intervals."""
     classes = len(micro.classes)
     subjects = sorted({episode.fold for _, episode, _ in found})
@@ -216,4 +231,13 @@ def _score_subject_calibration(micro: ClipSet, found: Sequence[Predicted]) -> di
             difference, low, high = paired_difference(counts[way], counts[0])
             p = sign_flip_p_value(counts[way], counts[0], replicates=1999)
             ways[name] = dataclasses.replace(ways[name], difference=difference, difference_interval=(low, high), p=p)
-    return ways
+    rule = f"{len(subjects)} subjects, {DRAWS_PER_SUBJECT} draws each, up to K labelled clips per class given"
+    return Scored("UF1 of the query clips [95% subject bootstrap]", rule, ways, len(subjects))
+
+
+FEW_SHOT = Design(
+    draw_few_shot,
+    lambda config, work: -(-config.episodes // (len(work.folds) * len(work.seeds))),
+    _score_few_shot,
+)
+SUBJECT_CALIBRATION = Design(draw_subject_calibration, lambda *_: DRAWS_PER_SUBJECT, _score_subject_calibration)

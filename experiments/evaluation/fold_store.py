@@ -26,9 +26,9 @@ _ARCHIVE_BYTES = 1 << 13
 class FoldStore:
     """Trained folds of one data set and one setting, one checksummed npz archive per job.
 
-    The file name is a digest of everything the weights depend on: the fold's training clips (pixels, labels, subjects and row numbers),
-    the settings, the replica, `TRAINING_VERSION`, and JAX's version and backend. The test subject's clips do not enter it, because
-    the weights must not depend on them.
+    The file name is a digest of everything the weights depend on: the fold's training clips (pixels, labels, subjects, row
+    numbers), the settings, the replica, `TRAINING_VERSION`, and JAX's version and backend. The test subject's clips do not enter
+    it, because the weights must not depend on them.
 
     Args:
       folder: of the files; it is made when the first job is saved.

@@ -50,7 +50,7 @@ def evaluate_held_out(
     trained = train_jobs(work, config.trained, workdir, console, summary_writer)
     if trained.cached:
         console.print(
-            f"{trained.cached} of {len(trained.jobs)} trainings are taken from {workdir / 'folds'}: nothing they depend on has changed"
+            f"{trained.cached} of {len(trained.jobs)} trainings are taken from {workdir / 'folds'}: no input of theirs has changed"
         )
     console.print(f"trained in {trained.seconds:.0f} s, of which {trained.compile_seconds:.0f} s were spent compiling")
     rows = predict_jobs(work, trained.jobs, config.trained)

@@ -1,4 +1,4 @@
-"""What a run will do, fixed before training: its data, its folds and seeds, and what the complete protocol would have in addition."""
+"""What a run will do, fixed before training: data, folds and seeds, and the parts of the complete protocol that the data lack."""
 
 from typing import NamedTuple
 

@@ -14,7 +14,7 @@ from experiments.cli.runtime import is_first, wait_for_all
 from experiments.evaluation.baselines import baseline_configs, baseline_work
 from experiments.evaluation.cross_validation import Work, train_jobs_as_worker
 from experiments.evaluation.data import check_data, prepare_checked, refuse_bad_clips
-from experiments.evaluation.few_shot import evaluate_episodes
+from experiments.evaluation.few_shot import FEW_SHOT, SUBJECT_CALIBRATION, Design, evaluate_episodes
 from experiments.evaluation.groups import fold_without, group_of_subjects
 from experiments.evaluation.held_out import Evaluated, evaluate_held_out
 from experiments.evaluation.plan import Plan, PlannedRun
@@ -39,13 +39,18 @@ class Protocol:
       name: value of `--protocol`.
       held_out: what a fold holds out, in one word.
       make_folds: folds from micro clips and macro clips; raises `ValueError` if nothing can be held out.
-      gives_labels: whether some clips of the held-out subjects are given with their labels at test time.
+      design: how episodes with labelled test clips are drawn and scored; None if no labelled test clip is given.
     """
 
     name: str
     held_out: str
     make_folds: MakeFolds
-    gives_labels: bool = False
+    design: Design | None = None
+
+    @property
+    def gives_labels(self) -> bool:
+        """Whether some clips of the held-out subjects are given with their labels at test time."""
+        return self.design is not None
 
     def plan(self, dataset: str, prepared: Prepared) -> Plan:
         """Folds of the data, and what the complete protocol has in addition.
@@ -83,8 +88,8 @@ class Protocol:
 
     def evaluate(self, run: PlannedRun, workdir: Path, console: Console, summary_writer: Any = None) -> Evaluated:
         """Train, predict and score; writes into the workdir. See `evaluate_held_out` and `evaluate_episodes`."""
-        if self.gives_labels:
-            return Evaluated(evaluate_episodes(run, workdir, console))
+        if self.design is not None:
+            return Evaluated(evaluate_episodes(run, self.design, workdir, console))
         return evaluate_held_out(run, self.held_out, workdir, console, summary_writer)
 
 
@@ -118,8 +123,8 @@ PROTOCOLS: dict[str, Protocol] = {
     for protocol in (
         Protocol("loso", "subject", _subject_folds),
         Protocol("leave_one_dataset_out", "corpus", _corpus_folds),
-        Protocol("few_shot", "group", _group_folds, gives_labels=True),
-        Protocol("subject_calibration", "subject", _subject_folds, gives_labels=True),
+        Protocol("few_shot", "group", _group_folds, FEW_SHOT),
+        Protocol("subject_calibration", "subject", _subject_folds, SUBJECT_CALIBRATION),
     )
 }
 """What `--protocol` takes."""

@@ -1,4 +1,4 @@
-"""From a corpus as downloaded to arrays: readers, faces and optical flow, simulated clips, preparation."""
+"""Data of all kinds: readers of corpora, faces and optical flow, simulated clips, and preparation for training."""
 
 import os
 

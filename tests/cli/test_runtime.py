@@ -14,7 +14,9 @@ SHOW = "print(json.dumps([jax.device_count(), jax.config.jax_compilation_cache_d
 
 def run_python(code, tmp_path):
     """Last line of a fresh process, as JSON, and its standard error."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
+    }
     environment |= {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment

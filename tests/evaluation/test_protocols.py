@@ -68,10 +68,15 @@ def test_few_shot_holds_out_groups_of_subjects():
 
 
 def test_only_protocols_with_labelled_test_clips_say_so():
-    assert [name for name, protocol in PROTOCOLS.items() if protocol.gives_labels] == ["few_shot", "subject_calibration"]
+    assert [name for name, protocol in PROTOCOLS.items() if protocol.gives_labels] == [
+        "few_shot",
+        "subject_calibration",
+    ]
 
 
 def test_an_absent_class_stops_the_plan():
     clips = make_clips()
     with pytest.raises(DataError, match="no clip of class surprise"):
-        PROTOCOLS["loso"].plan("smic", prepared(type(clips)(clips.image, clips.label % 2, *list(vars(clips).values())[2:])))
+        PROTOCOLS["loso"].plan(
+            "smic", prepared(type(clips)(clips.image, clips.label % 2, *list(vars(clips).values())[2:]))
+        )

@@ -81,7 +81,9 @@ def test_module_imports_only_from_its_own_folder_and_lower_ones(name, path):
 
 
 def test_there_are_few_folders_and_commands():
-    assert len(list((ROOT / "lightman_jax").glob("*.py"))) + len(list((ROOT / "lightman_jax").glob("*/__init__.py"))) <= 12
+    assert (
+        len(list((ROOT / "lightman_jax").glob("*.py"))) + len(list((ROOT / "lightman_jax").glob("*/__init__.py"))) <= 12
+    )
     assert len([path for path in (ROOT / "experiments").glob("*") if path.suffix == ".py" or path.is_dir()]) <= 19
 
 

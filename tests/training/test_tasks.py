@@ -14,6 +14,7 @@ from lightman_jax.training.tasks import Pool, draw_task, draw_task_batch
 from tests.inputs import make_clips
 
 DRAW = jax.jit(draw_task, static_argnames=("classes", "config"))
+DRAW_BATCH = jax.jit(draw_task_batch, static_argnames=("classes", "config"))
 
 
 def make_pool(label, subject, train=None, side=2):
@@ -63,9 +64,10 @@ def test_support_and_query_have_different_subjects_if_the_pool_allows():
     ("clips", "support", "query"), [(1, 0, 1), (2, 1, 1), (4, 2, 2), (7, 3, 4), (9, 4, 5), (12, 5, 5)]
 )
 def test_a_class_with_few_clips_is_shared_between_support_and_query(clips, support, query):
-    label = jnp.repeat(jnp.arange(3, dtype=jnp.int32), clips)
-    pool = Pool(jnp.zeros((3 * clips, 2, 2, 3)), label, jnp.arange(3 * clips), jnp.ones(3 * clips, bool))
-    index = draw_task(jax.random.key(clips), pool, pool, classes=3, config=TaskConfig(shots=5, macro_shots=1))
+    # Clips outside the training pool fill up to 36, so that all cases share a compiled program.
+    label, train = np.resize(np.repeat(np.arange(3), clips), 36), np.arange(36) < 3 * clips
+    pool = make_pool(label, np.arange(36), train)
+    index = DRAW(jax.random.key(clips), pool, pool, classes=3, config=TaskConfig(shots=5, macro_shots=1))
     assert index.support_where.reshape(3, 5).sum(axis=1).tolist() == [support] * 3
     assert index.query_where.reshape(3, 5).sum(axis=1).tolist() == [query] * 3
 
@@ -75,7 +77,7 @@ def test_draws_depend_on_the_key_only_and_have_the_documented_shapes():
     number = {name: i for i, name in enumerate(sorted(set(clips.subject)))}
     pool = make_pool(clips.label, [number[s] for s in clips.subject], side=16)
     config = TaskConfig(shots=2, macro_shots=1, meta_batch_size=3)
-    first, again, other = (draw_task_batch(jax.random.key(k), pool, pool, classes=3, config=config) for k in (0, 0, 1))
+    first, again, other = (DRAW_BATCH(jax.random.key(k), pool, pool, classes=3, config=config) for k in (0, 0, 1))
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.any(first.support.image != other.support.image)
@@ -88,7 +90,7 @@ def test_draws_depend_on_the_key_only_and_have_the_documented_shapes():
 
 def test_padded_rows_are_zero_and_masked():
     pool = make_pool([0, 0, 1, 2, 2, 2], [0, 1, 0, 0, 1, 1])
-    task = draw_task_batch(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=4, meta_batch_size=1))
+    task = DRAW_BATCH(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=4, meta_batch_size=1))
     for clips in (task.support, task.query, task.macro):
         assert not np.any(np.asarray(clips.image)[~np.asarray(clips.where)])
     assert int(task.support.where.sum()) == 1 + 0 + 1
@@ -97,8 +99,8 @@ def test_padded_rows_are_zero_and_masked():
 
 def test_mirroring_flips_half_of_the_clips_and_negates_u():
     pool = make_pool(np.tile([0, 1, 2], 30), np.repeat(np.arange(9), 10))
-    tasks = draw_task_batch(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=5, meta_batch_size=8))
-    mirrored = mirror_at_random(jax.random.key(1), tasks)
+    tasks = DRAW_BATCH(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=5, meta_batch_size=8))
+    mirrored = jax.jit(mirror_at_random)(jax.random.key(1), tasks)
     flipped = np.asarray((mirrored.support.image[..., 0] == -tasks.support.image[..., 0]).all((-1, -2)))
     assert 0.3 < flipped.mean() < 0.7
     np.testing.assert_array_equal(mirrored.support.image[..., 1:], tasks.support.image[..., 1:])

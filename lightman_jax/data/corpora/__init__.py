@@ -1,4 +1,4 @@
-"""Readers of face-expression corpora: a folder as downloaded in, clip records out. One file per corpus."""
+"""Readers of facial-expression corpora, from a downloaded folder to clip records. One file per corpus."""
 
 import dataclasses
 import os

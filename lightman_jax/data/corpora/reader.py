@@ -1,4 +1,4 @@
-"""From annotated movements and their folders of images to clips; every disagreement between the two becomes a problem."""
+"""Clips from annotated movements and their folders of images; every disagreement between the two becomes a problem."""
 
 import contextlib
 import dataclasses

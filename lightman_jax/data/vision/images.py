@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
 
-
 try:
     import cv2
 except ImportError as error:  # The wheel needs the system's libGL, which servers often lack.
