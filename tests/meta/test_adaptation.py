@@ -37,6 +37,7 @@ def by_hand(params, support, query, config):
     return jax.nn.softmax(apply_branches(phi, jnp.asarray(query), config=NETWORK).logits)
 
 
+@pytest.mark.slow
 def test_padded_tasks_of_different_size_equal_each_task_alone(params):
     rng = np.random.default_rng(0)
     supports = [labelled(rng, n) for n in (3, 1, 6)]
@@ -57,6 +58,7 @@ def test_prediction_without_labelled_clips_is_unadapted_and_labels_raise_their_c
     assert np.all(adapter(params, [support], [query])[0][:, 2] > np.asarray(plain)[:, 2])
 
 
+@pytest.mark.slow
 def test_sizes_with_the_same_padding_share_a_program(params):
     rng = np.random.default_rng(2)
     traces = []
@@ -75,6 +77,7 @@ def test_sizes_with_the_same_padding_share_a_program(params):
     assert len(traces) == 2, "5 and 7 clips are both padded to 8; a single task is another size"
 
 
+@pytest.mark.slow
 def test_adaptation_of_prototypes_learned_inner_lr_and_stored_moments(params):
     rng = np.random.default_rng(3)
     support, query = labelled(rng, 4), labelled(rng, 3)[0]

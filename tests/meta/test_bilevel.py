@@ -62,6 +62,7 @@ def test_meta_gradient_equals_the_closed_form(x64, mapping, steps, first_order):
     assert ("inner/loss" in metrics) == (steps > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_tasks_split_over_devices_give_the_gradient_of_one_device(x64, count):
     rng = np.random.default_rng(3)
@@ -190,6 +191,7 @@ def wavy_params():
     return jax.tree.map(lambda x: x.astype(jnp.float64), WAVY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -240,6 +242,7 @@ def test_inner_optimizer_without_a_finite_derivative_at_zero_is_refused():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(phi))
 
 
+@pytest.mark.slow
 def test_remat_vmap_scan_and_jit_agree(x64):
     tasks = jnp.asarray(np.random.default_rng(8).normal(size=(2, 3)))
     settings = {"inner_loss": wavy, "outer_loss": wavy, "initial_loss": wavy}

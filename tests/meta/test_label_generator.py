@@ -114,6 +114,7 @@ def pieces(theta, clips):
     return primary_gradient, label_gradient
 
 
+@pytest.mark.slow
 def test_exact_gradient_equals_the_forward_over_reverse_product(problem):
     theta, generator, clips = problem
     config = dataclasses.replace(CONFIG, entropy_in_gradient=False)
@@ -133,6 +134,7 @@ def test_exact_gradient_equals_the_forward_over_reverse_product(problem):
             np.testing.assert_allclose(np.asarray(a) / scale, np.asarray(b) / scale, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_published_finite_difference_converges_to_the_exact_gradient(problem):
     """`(grad(theta + eps v) - grad(theta - eps v)) / 2 eps` with `eps = 0.01 / |v|`, as in the published code."""
     theta, generator, clips = problem
@@ -156,6 +158,7 @@ def test_published_finite_difference_converges_to_the_exact_gradient(problem):
     assert error[1e-3] < error[1.0] / 10
 
 
+@pytest.mark.slow
 def test_entropy_is_in_the_gradient_only_if_configured(problem):
     theta, generator, clips = problem
     without = exact_gradient(theta, generator, clips, dataclasses.replace(CONFIG, entropy_in_gradient=False))
@@ -173,6 +176,7 @@ def test_entropy_is_in_the_gradient_only_if_configured(problem):
         np.testing.assert_allclose(a - b, c, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_update_trains_both_networks_and_keeps_running_moments():
     config = GeneratorConfig(psi=2)
     network = dataclasses.replace(NETWORK, conv_form="auto")
@@ -226,6 +230,7 @@ def check_published(first, second, virtual_lr):
         np.testing.assert_allclose(updates["kernel"], -start * 5e-4, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_backbone_supports_the_label_generator():
     for name in BACKBONES:
         network = NetworkConfig(backbone=name, width=4)

@@ -137,6 +137,7 @@ def test_the_method_of_a_config_cannot_differ_from_its_name(method):
         assert method_config(method, MethodConfig(name=former)).spec is METHODS[method]
 
 
+@pytest.mark.slow
 def test_without_alignment_lightman_is_maml(setting):
     params, tasks = setting
     weightless = MethodConfig(inner_alignment=0.0, outer_alignment=0.0)
@@ -147,6 +148,7 @@ def test_without_alignment_lightman_is_maml(setting):
     assert np.abs(full["auxiliary"]["kernel"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_joint_and_inner_lr_zero_are_plain_training_on_the_drawn_clips(setting):
     params, tasks = setting
     config = MethodConfig(inner_alignment=0.0, outer_alignment=0.0, bilevel=BilevelConfig(inner_lr=0.0))
@@ -164,6 +166,7 @@ def test_joint_and_inner_lr_zero_are_plain_training_on_the_drawn_clips(setting):
     close(jax.grad(plain)(params), joint)
 
 
+@pytest.mark.slow
 def test_first_order_without_outer_alignment_warns_that_the_auxiliary_head_is_not_trained(setting):
     params, tasks = setting
     bilevel = BilevelConfig(first_order=True)
@@ -179,6 +182,7 @@ def test_first_order_without_outer_alignment_warns_that_the_auxiliary_head_is_no
         MethodConfig(bilevel=bilevel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "primary"), [("lightman", "cross_entropy"), ("joint", "focal")])
 def test_padding_and_order_of_clips_do_not_change_the_gradient(setting, method, primary):
     params, tasks = setting
@@ -196,6 +200,7 @@ def test_padding_and_order_of_clips_do_not_change_the_gradient(setting, method, 
     close(gradient_of(params, padded, config), expected)
 
 
+@pytest.mark.slow
 def test_an_update_changes_every_parameter_and_returns_its_losses(setting):
     params, tasks = setting
     optimizer = optax.sgd(0.1)

@@ -40,6 +40,7 @@ def test_parameters_and_metadata_are_restored(saved):
     assert [path.name for path in (*saved.parent.iterdir(), *saved.iterdir())] == ["seed_0", "step_7"]
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_detected_and_the_older_step_is_used(tmp_path):
     folder = tmp_path / "seed_0"
     save_params(folder, 7, OLDER, {"data": "older"})

@@ -24,6 +24,7 @@ def make_pool(label, subject, train=None, side=2):
     return Pool(image, jnp.asarray(label, jnp.int32), jnp.asarray(subject, jnp.int32), jnp.asarray(train))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_a_task_has_no_clip_twice_and_none_outside_its_pool(seed):
@@ -72,6 +73,7 @@ def test_a_class_with_few_clips_is_shared_between_support_and_query(clips, suppo
     assert index.query_where.reshape(3, 5).sum(axis=1).tolist() == [query] * 3
 
 
+@pytest.mark.slow
 def test_draws_depend_on_the_key_only_and_have_the_documented_shapes():
     clips = make_clips(subjects=4, each=3)
     number = {name: i for i, name in enumerate(sorted(set(clips.subject)))}
@@ -88,6 +90,7 @@ def test_draws_depend_on_the_key_only_and_have_the_documented_shapes():
         assert (drawn.where.shape, drawn.where.dtype) == ((3, count), bool), part
 
 
+@pytest.mark.slow
 def test_padded_rows_are_zero_and_masked():
     pool = make_pool([0, 0, 1, 2, 2, 2], [0, 1, 0, 0, 1, 1])
     task = DRAW_BATCH(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=4, meta_batch_size=1))
@@ -97,6 +100,7 @@ def test_padded_rows_are_zero_and_masked():
     assert int(task.query.where.sum()) == 1 + 1 + 2
 
 
+@pytest.mark.slow
 def test_mirroring_flips_half_of_the_clips_and_negates_u():
     pool = make_pool(np.tile([0, 1, 2], 30), np.repeat(np.arange(9), 10))
     tasks = DRAW_BATCH(jax.random.key(0), pool, pool, classes=3, config=TaskConfig(shots=5, meta_batch_size=8))
