@@ -1,4 +1,4 @@
-"""Two host devices, strict promotion of dtypes and ranks, and small invented data for every test."""
+"""Two host devices, strict promotion of dtypes and ranks, and small synthetic data for every test."""
 
 import functools
 import os

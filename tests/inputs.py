@@ -1,4 +1,4 @@
-"""Small invented data and settings that tests share."""
+"""Small synthetic data and settings that tests share."""
 
 from pathlib import Path
 from typing import Any

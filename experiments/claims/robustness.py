@@ -28,7 +28,7 @@ from experiments.claims.subjects import (
     wrong_labels,
 )
 from experiments.claims.sweep import Row, Study, compare, sweep
-from lightman_jax.data.synthetic.faces import InventedClip
+from lightman_jax.data.synthetic.faces import SyntheticClip
 from lightman_jax.networks.dual_branch import NetworkConfig
 
 CLEAN, WRONG = "none", "wrong training labels"
@@ -100,12 +100,12 @@ IMAGE_CHANGES: Changes = {
 """Disturbances of the onset and apex image, stacked."""
 
 
-def _misplace_apex(rng: np.random.Generator, clip: InventedClip, off: float) -> tuple[Image, Image]:
+def _misplace_apex(rng: np.random.Generator, clip: SyntheticClip, off: float) -> tuple[Image, Image]:
     place = clip.apex + int(rng.choice([-1, 1]) * off)
     return clip.frames[0], clip.frames[int(np.clip(place, 1, len(clip.frames) - 1))]
 
 
-def _drop_frames(rng: np.random.Generator, clip: InventedClip, part: float) -> tuple[Image, Image]:
+def _drop_frames(rng: np.random.Generator, clip: SyntheticClip, part: float) -> tuple[Image, Image]:
     """Of the remaining frames, the first is used as the onset and the one nearest to the true apex as the apex."""
     count = len(clip.frames)
     left = np.sort(rng.permutation(count)[: max(2, round((1 - part) * count))])

@@ -19,7 +19,7 @@ from lightman_jax.data.corpora.labels import EMOTIONS_3
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.preparation.representation import MotionConfig, motion_between, motion_image
-from lightman_jax.data.synthetic.faces import InventedClip, SimulatorConfig, subject_clips
+from lightman_jax.data.synthetic.faces import SyntheticClip, SimulatorConfig, subject_clips
 from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
@@ -29,7 +29,7 @@ MOTION = MotionConfig()
 
 Image = NDArray[np.uint8]
 Images = NDArray[np.float32]
-Camera = Callable[[np.random.Generator, InventedClip], tuple[Image, Image]]
+Camera = Callable[[np.random.Generator, SyntheticClip], tuple[Image, Image]]
 """Maps a clip to the images that are used as its onset and apex."""
 FlowChange = Callable[[np.random.Generator, Images], Images]
 """Maps the flow images `[n, H, W, C]` of all clips to changed ones."""
@@ -60,7 +60,7 @@ class StudyData(NamedTuple):
         return float(np.mean([fold.train.sum() for folds in self.rounds for fold in folds]))
 
 
-def onset_and_apex(rng: np.random.Generator, clip: InventedClip) -> tuple[Image, Image]:
+def onset_and_apex(rng: np.random.Generator, clip: SyntheticClip) -> tuple[Image, Image]:
     """The default camera: first frame and strongest frame."""
     del rng
     return clip.frames[0], clip.frames[clip.apex]

@@ -19,7 +19,7 @@ import numpy as np
 from experiments.claims.contenders import CONTENDERS
 from experiments.claims.subjects import Camera, Image, StudyData, invent_subjects
 from experiments.claims.sweep import Row, Study, sweep
-from lightman_jax.data.synthetic.faces import InventedClip
+from lightman_jax.data.synthetic.faces import SyntheticClip
 from lightman_jax.data.vision.images import resize_image
 from lightman_jax.networks.dual_branch import NetworkConfig
 
@@ -48,7 +48,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
 def every(stride: int) -> Camera:
     """A camera that records every `stride`-th frame, from a random one on."""
 
-    def camera(rng: np.random.Generator, clip: InventedClip) -> tuple[Image, Image]:
+    def camera(rng: np.random.Generator, clip: SyntheticClip) -> tuple[Image, Image]:
         recorded = np.arange(rng.integers(stride), len(clip.frames), stride)
         nearest = recorded[np.abs(recorded - clip.apex).argmin()]
         # The first recorded frame is the onset; if it is also the nearest to the apex, the last one is used as the apex.
@@ -60,7 +60,7 @@ def every(stride: int) -> Camera:
 def resized(side: int) -> Camera:
     """A camera whose image of the face is `side` pixels wide, enlarged again."""
 
-    def camera(rng: np.random.Generator, clip: InventedClip) -> tuple[Image, Image]:
+    def camera(rng: np.random.Generator, clip: SyntheticClip) -> tuple[Image, Image]:
         del rng
         whole = clip.frames[0].shape[0]
         onset, apex = (

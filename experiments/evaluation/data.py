@@ -123,8 +123,8 @@ def _make_stand_in(dataset: str, data_cache: Path, log: Log) -> Path:
     if not folder.is_dir():
         require_space(folder, stand_in_size(dataset, config))
         title = (DATASETS.get(dataset) or CORPORA[dataset]).title
-        log(f"data: writing invented stand-in clips of {title} to {folder}")
-        write_stand_in(folder, dataset, config, on_progress=_log_tenths(log, "data: invented subject"))
+        log(f"data: writing synthetic stand-in clips of {title} to {folder}")
+        write_stand_in(folder, dataset, config, on_progress=_log_tenths(log, "data: synthetic subject"))
     return folder
 
 

@@ -37,7 +37,7 @@ class PlannedRun(NamedTuple):
 
     @property
     def stand_in(self) -> bool:
-        """Whether the clips are invented."""
+        """Whether the clips are synthetic."""
         return self.prepared.manifest.stand_in
 
     @property
@@ -48,7 +48,7 @@ class PlannedRun(NamedTuple):
             return f"none in the data; pseudo-macro clips tanh({gain:g} x) of each fold's own training clips"
         if {name.removesuffix(STAND_IN_SUFFIX) for name in macro.dataset} == {SIMULATED_AU}:
             return f"{len(macro)} macro clips simulated from action units ({SIMULATED_AU})"
-        return f"{len(macro)} invented macro clips" if self.stand_in else f"{len(macro)} real macro clips of the data"
+        return f"{len(macro)} synthetic macro clips" if self.stand_in else f"{len(macro)} real macro clips of the data"
 
     def result(self, rule: str) -> RunResult:
         """The result of this run before it is scored.

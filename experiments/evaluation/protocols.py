@@ -71,7 +71,7 @@ class Protocol:
         by_corpus = self.held_out == "corpus"
         suffix = ", one corpus left out" if by_corpus else ""
         if manifest.stand_in:
-            return Plan(f"{asked.title} stand-in (invented clips){suffix}", folds, len(folds), [])
+            return Plan(f"{asked.title} stand-in (synthetic clips){suffix}", folds, len(folds), [])
         present = set(micro.dataset)
         missing = [f"{CORPORA[name].title} is not there" for name in asked.corpora if name not in present]
         subjects = 0

@@ -11,9 +11,9 @@ _MAX_LISTED = 40
 def print_check(console: Console, check: Check) -> None:
     """Print counts, problems, notes and corrections."""
     reading, classes = check.reading, check.space.classes
-    invented = " (INVENTED STAND-IN CLIPS)" if reading.stand_in else ""
+    synthetic = " (SYNTHETIC STAND-IN CLIPS)" if reading.stand_in else ""
     console.print(
-        f"layout {reading.layout} in {reading.root}{invented}; {len(classes)} classes, --labels={check.space.name}"
+        f"layout {reading.layout} in {reading.root}{synthetic}; {len(classes)} classes, --labels={check.space.name}"
     )
     columns = ("corpus", "pool", "clips", *classes, "subjects", "deviates from the published numbers")
     counts = Table(*columns, title="Found")

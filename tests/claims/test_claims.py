@@ -144,7 +144,7 @@ def test_every_flow_disturbance_grows_with_its_strength():
 
 def test_slow_cameras_and_dropped_frames_use_the_frame_nearest_to_the_apex():
     frames = [np.full((4, 4, 3), k, np.uint8) for k in range(25)]
-    clip = subtlety.InventedClip("micro", "negative", 1, (4,), 12, frames)
+    clip = subtlety.SyntheticClip("micro", "negative", 1, (4,), 12, frames)
     for stride, reach in ((1, 0), (4, 2), (8, 6)):
         onset, apex = subtlety.every(stride)(np.random.default_rng(stride), clip)
         assert onset.max() < stride

@@ -158,10 +158,10 @@ def test_every_output_file_is_marked_as_stand_in(tmp_path, capsys, monkeypatch, 
     assert call("--dataset=smic", *flags) == 0
     printed = capsys.readouterr().out
     assert printed.count("STAND-IN DATA") == 2
-    assert printed.index("STAND-IN DATA") < printed.index("data: inventing")
+    assert printed.index("STAND-IN DATA") < printed.index("data: writing")
     for name in ("metrics.json", "config.json", "environment.json", "predictions.csv", "metrics.jsonl"):
         assert "smic_stand_in" in (tmp_path / "work" / name).read_text(), name
-    assert "invented" in json.loads((tmp_path / "work" / "metrics.json").read_text())["title"]
+    assert "synthetic" in json.loads((tmp_path / "work" / "metrics.json").read_text())["title"]
 
 
 def break_table(data: Path) -> None:

@@ -63,7 +63,7 @@ def test_command_tests_each_subject_with_the_settings_of_its_group(tmp_path, cap
     assert select.main([*flags, "--candidate=--steps=1", "--candidate=--learning_rate=0.01"]) == 0
     output = capsys.readouterr().out
     assert "UF1 on the inner subjects" in output
-    assert "invented" in output
+    assert "synthetic" in output
     found = json.loads((tmp_path / "w" / "selection.json").read_text())
     assert found["chosen"] == ["--learning_rate=0.01"] * 3 + ["--steps=1"] * 3
     table = (tmp_path / "w" / "predictions.csv").read_text().splitlines()

@@ -18,7 +18,7 @@ from tests.inputs import make_clips
 @pytest.fixture
 def work():
     clips = make_clips(subjects=3, each=1)
-    return Work("invented", clips, None, leave_one_subject_out(clips.subject)[:2], range(2), ensemble_size=2)
+    return Work("synthetic", clips, None, leave_one_subject_out(clips.subject)[:2], range(2), ensemble_size=2)
 
 
 def test_a_prediction_is_the_mean_over_the_ensemble(work, tmp_path):

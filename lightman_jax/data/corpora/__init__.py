@@ -45,7 +45,7 @@ def read_corpus(dataset: str, data_dir: Path, corrections: Sequence[Correction] 
     listed = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
     raise DataError(
         f"{data_dir} holds no clip of {title}. Looked for {looked_for}; found {listed or 'nothing'}. To get it: {obtain}. "
-        "Without --data_dir the command runs on invented stand-in clips"
+        "Without --data_dir the command runs on synthetic stand-in clips"
     )
 
 

@@ -9,7 +9,7 @@ POOLS: tuple[Pool, ...] = ("micro", "macro")
 Kind = Literal["frames", "video", "pixels", "flow", "simulated"]
 
 MARKER = "STAND_IN.txt"
-"""A file of this name at the root of a tree marks its clips as invented."""
+"""A file of this name at the root of a tree marks its clips as synthetic."""
 
 
 class DataError(ValueError):
@@ -135,7 +135,7 @@ class Reading:
       problems: rows and clips that cannot be used, or are used with a change.
       notes: remarks that concern the results, for example listed clips without files.
       corrections: one sentence per correction of the annotation table.
-      stand_in: whether the clips are marked as invented.
+      stand_in: whether the clips are marked as synthetic.
     """
 
     layout: str

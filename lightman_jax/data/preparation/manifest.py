@@ -22,7 +22,7 @@ class Manifest:
 
     Attributes:
       dataset: name of the dataset, with the suffix `_stand_in` for stand-in data.
-      stand_in: whether the clips are invented.
+      stand_in: whether the clips are synthetic.
       origin: origin of the clips, in words.
       layout: layout in which the files were found.
       root: folder in which the files were found.

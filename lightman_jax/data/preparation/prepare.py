@@ -90,7 +90,7 @@ def _manifest(
     return Manifest(
         dataset=dataset + (STAND_IN_SUFFIX if reading.stand_in else ""),
         stand_in=reading.stand_in,
-        origin=f"invented stand-in clips in the layout of {dataset}; not the corpus" if reading.stand_in else origin,
+        origin=f"synthetic stand-in clips in the layout of {dataset}; not the corpus" if reading.stand_in else origin,
         layout=reading.layout,
         root=str(reading.root.resolve()),
         motion=config,

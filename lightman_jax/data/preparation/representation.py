@@ -186,7 +186,7 @@ def _in_time(faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], count: in
 
 
 def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
-    """The exact field for `flow`; otherwise an invented face moved by it, processed like a recorded clip."""
+    """The exact field for `flow`; otherwise a synthetic face moved by it, processed like a recorded clip."""
     apex = _SIMULATED_FRAMES // 2
     if config.representation == "flow":
         field = config.magnify * simulated_field(clip, config.image_side)

@@ -1,1 +1,1 @@
-"""Simulated data: action-unit fields, invented faces, the corpus `simulated_au`, and stand-ins of every corpus."""
+"""Simulated data: action-unit fields, synthetic faces, the corpus `simulated_au`, and stand-ins of every corpus."""

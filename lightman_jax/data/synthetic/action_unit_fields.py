@@ -1,6 +1,6 @@
 """Displacement fields of action units and the noise added to them, for both simulators.
 
-`FACE_UNITS` moves the invented faces of the stand-ins, `SIMULATED_UNITS` the corpus `simulated_au`. Directions are
+`FACE_UNITS` moves the synthetic faces of the stand-ins, `SIMULATED_UNITS` the corpus `simulated_au`. Directions are
 those of the Facial Action Coding System; places, sizes and strengths differ because the two sets were chosen for
 different purposes, and results depend on both.
 """
@@ -81,7 +81,7 @@ def gaussian_pull(
 
 
 def action_unit_field(weights: dict[int, tuple[float, float]], side: int) -> NDArray[np.float64]:
-    """Displacement of an invented face: the sum of Gaussian patches on both halves.
+    """Displacement of a synthetic face: the sum of Gaussian patches on both halves.
 
     Args:
       weights: displacement of each unit in pixels, `{unit: (left half of the image, right half)}`; keys of `FACE_UNITS`.

@@ -1,4 +1,4 @@
-"""Invented faces moved by action-unit fields: known movements for stand-in data and tests.
+"""Synthetic faces moved by action-unit fields: known movements for stand-in data and tests.
 
 A face is drawn from a few random proportions. A clip is one rise and fall of a sum of action units, with head
 motion, lighting drift and sensor noise. Micro and macro clips of a subject differ in intensity only. No number was
@@ -20,7 +20,7 @@ from lightman_jax.data.vision.optical_flow import warp_image
 
 @dataclasses.dataclass(frozen=True)
 class SimulatorConfig:
-    """Size and intensity of an invented data set.
+    """Size and intensity of a synthetic data set.
 
     Attributes:
       subjects: number of subjects.
@@ -49,8 +49,8 @@ class SimulatorConfig:
     seed: int = 0
 
 
-class InventedClip(NamedTuple):
-    """One invented clip.
+class SyntheticClip(NamedTuple):
+    """One synthetic clip.
 
     Attributes:
       pool: `micro` or `macro`.
@@ -88,7 +88,7 @@ UNITS_OF_EMOTION: dict[str, tuple[tuple[int, ...], ...]] = {
 
 
 def draw_face(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Draw an invented face `[side, side, 3]`: oval, brows, eyes, nose, mouth, and skin texture that flow can track."""
+    """Draw a synthetic face `[side, side, 3]`: oval, brows, eyes, nose, mouth, and skin texture that flow can track."""
     rows, columns = (np.mgrid[:side, :side] + 0.5) / side
     half = np.abs(columns - 0.5)
     skin = np.array([0.80, 0.62, 0.52]) * rng.uniform(0.55, 1.1)
@@ -118,8 +118,8 @@ def draw_face(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
 def subject_clips(
     subject: int, config: SimulatorConfig, emotions: tuple[str, ...] = EMOTIONS_3
-) -> Iterator[InventedClip]:
-    """All clips of one invented subject; the same number and settings give the same clips.
+) -> Iterator[SyntheticClip]:
+    """All clips of one synthetic subject; the same number and settings give the same clips.
 
     Args:
       subject: number that seeds the face and the strength of each action unit.
@@ -141,7 +141,7 @@ def subject_clips(
             for number in range(1, clips + 1):
                 units, weights = _draw_units(rng, label, intensity, strength, asymmetry)
                 apex, frames = _draw_frames(rng, face, weights, config)
-                yield InventedClip(pool, label, number, units, apex, frames)
+                yield SyntheticClip(pool, label, number, units, apex, frames)
 
 
 def _draw_units(

@@ -156,7 +156,7 @@ def simulated_field(clip: RawClip, side: int, variation: Variation | None = None
 
 
 def simulated_faces(clip: RawClip, side: int, frames: int) -> list[NDArray[np.uint8]]:
-    """Grey frames `[side, side]` of a simulated clip: an invented face moved from onset to the apex in the middle and back."""
+    """Grey frames `[side, side]` of a simulated clip: a synthetic face moved from onset to the apex in the middle and back."""
     face = draw_face(np.random.default_rng((clip.numbers[0], clip.numbers[1])), side)[..., 1].copy()
     field = simulated_field(clip, side)
     return [warp_image(face, rise * field) for rise in np.sin(np.pi * np.linspace(0, 1, frames)) ** 2]

@@ -1,4 +1,4 @@
-"""Stand-in data: invented clips written in the layout of a corpus's download, so that everything runs without a licence."""
+"""Stand-in data: synthetic clips written in the layout of a corpus's download, so that everything runs without a licence."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,7 @@ from lightman_jax.data.corpora.records import MARKER
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
 from lightman_jax.data.synthetic.stand_in_layouts import WRITERS
-from lightman_jax.data.synthetic.stand_in_layouts.files import InventedSubject
+from lightman_jax.data.synthetic.stand_in_layouts.files import SyntheticSubject
 from lightman_jax.files import remove_leftovers, temporary_path
 
 VERSION = 3
@@ -53,7 +53,7 @@ def stand_in_size(dataset: str, config: SimulatorConfig) -> int:
 def write_stand_in(
     folder: Path, dataset: str, config: SimulatorConfig, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Path:
-    """Write invented clips in the layout of a dataset's download, with a marker file that names them as invented.
+    """Write synthetic clips in the layout of a dataset's download, with a marker file that names them as synthetic.
 
     Args:
       folder: root of the tree; it is complete or absent.
@@ -67,11 +67,11 @@ def write_stand_in(
     corpora = _corpora(dataset)
     numbers = _SUBJECT_NUMBERS[: config.subjects]
 
-    def subjects(index: int, corpus: str) -> Iterator[InventedSubject]:
+    def subjects(index: int, corpus: str) -> Iterator[SyntheticSubject]:
         # A composite has different subjects in every corpus.
         own = dataclasses.replace(config, seed=config.seed + 1000 * index)
         for done, number in enumerate(numbers, start=1):
-            yield InventedSubject(number, list(subject_clips(number, own, _emotions(dataset, corpus))))
+            yield SyntheticSubject(number, list(subject_clips(number, own, _emotions(dataset, corpus))))
             if on_progress is not None:
                 on_progress(index * len(numbers) + done, len(corpora) * len(numbers))
 
@@ -81,7 +81,7 @@ def write_stand_in(
     scratch.mkdir()
     try:
         titles = ", ".join(CORPORA[name].title for name in corpora)
-        (scratch / MARKER).write_text(f"Every clip below this folder is invented by a program. It is not {titles}.\n")
+        (scratch / MARKER).write_text(f"Every clip below this folder is synthetic by a program. It is not {titles}.\n")
         for index, corpus in enumerate(corpora):
             WRITERS[corpus](scratch if len(corpora) == 1 else scratch / corpus, subjects(index, corpus))
         if folder.exists():

@@ -175,4 +175,4 @@ def test_training_with_each_macro_corpus(command, name):
     representation = "apex" if name == "fer2013" else "flow"
     flags = (f"--macro={name}", f"--representation={representation}", "--method=lightman_fo")
     metrics, _ = command("--dataset=casme2", *flags)
-    assert "invented macro clips" in metrics["macro"]
+    assert "synthetic macro clips" in metrics["macro"]

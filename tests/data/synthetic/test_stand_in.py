@@ -1,4 +1,4 @@
-"""Stand-in data: invented clips in the layout of a corpus, read by the reader of the corpus and marked as invented."""
+"""Stand-in data: synthetic clips in the layout of a corpus, read by the reader of the corpus and marked as synthetic."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def test_the_stand_in_is_marked_as_invented_from_the_files_to_the_arrays(tree, t
     loaded = load_clips(out)
     assert loaded.manifest.stand_in
     assert loaded.manifest.dataset == "smic_stand_in"
-    assert "invented" in loaded.manifest.origin
-    assert "invented" in tfds.builder_from_directory(out).info.description
+    assert "synthetic" in loaded.manifest.origin
+    assert "synthetic" in tfds.builder_from_directory(out).info.description
     assert (len(loaded.micro), len(loaded.macro)) == (6, 6)
     assert set(loaded.micro.dataset) == {"smic_stand_in"}
     assert set(loaded.micro.subject) == set(loaded.macro.subject)

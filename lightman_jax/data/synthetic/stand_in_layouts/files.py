@@ -7,26 +7,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.synthetic.faces import InventedClip
+from lightman_jax.data.synthetic.faces import SyntheticClip
 from lightman_jax.data.vision.images import grey_image, write_image
 
 
-class InventedSubject(NamedTuple):
+class SyntheticSubject(NamedTuple):
     """A subject's number and clips of both pools."""
 
     number: int
-    clips: list[InventedClip]
+    clips: list[SyntheticClip]
 
-    def of_pool(self, pool: str) -> list[InventedClip]:
+    def of_pool(self, pool: str) -> list[SyntheticClip]:
         """The clips of one pool."""
         return [clip for clip in self.clips if clip.pool == pool]
 
 
-Writer = Callable[[Path, Iterable[InventedSubject]], None]
+Writer = Callable[[Path, Iterable[SyntheticSubject]], None]
 """Writes frames and tables of all subjects below a root folder."""
 
 
-def units_text(clip: InventedClip, side: str = "") -> str:
+def units_text(clip: SyntheticClip, side: str = "") -> str:
     """Action units joined by plus signs, with `side` (L or R) before the first."""
     return side * bool(clip.units) + "+".join(map(str, clip.units))
 

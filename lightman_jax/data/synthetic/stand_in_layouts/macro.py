@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.synthetic.stand_in_layouts.files import (
-    InventedSubject,
+    SyntheticSubject,
     Writer,
     grey_frames,
     units_text,
@@ -23,7 +23,7 @@ _FER_NUMBER = {"disgust": 1, "happiness": 3, "surprise": 5, "neutral": 6}
 _MMEW_NUMBER = {"happiness": 1, "surprise": 2, "disgust": 4}
 
 
-def _samm_long(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _samm_long(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`SAMM_longvideos/006_1/006_1_0001.jpg`, several movements per video; rows below ten notes; SAMM's own tree."""
     subjects = list(subjects)
     rows: list[list[Any]] = [[f"Note {number}"] for number in range(1, 11)]
@@ -42,7 +42,7 @@ def _samm_long(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_samm(root, subjects)
 
 
-def _mmew(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _mmew(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """Micro clips without a folder per subject, files renumbered from 1 against the table; macro stills and sequences."""
     header = "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Action Units,Estimated Emotion,remarks"
     rows: list[list[Any]] = [header.split(",")]
@@ -65,7 +65,7 @@ def _mmew(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xlsx(root / "MMEW_Micro_Exp.xlsx", {"Sheet1": rows})
 
 
-def _casme_squared(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _casme_squared(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`rawpic/s15/15_0101disgustingteeth/img001.jpg`; three worksheets without headers; an offset of 0 means the apex."""
     rows: list[list[Any]] = []
     names: list[list[Any]] = []
@@ -85,7 +85,7 @@ def _casme_squared(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xlsx(root / "CAS(ME)^2code_final.xlsx", sheets)
 
 
-def _casme3(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _casme3(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`part_A/spNo.1/a/color/{N}.jpg` next to `depth`, numbers as text, `spNO` in the tables, one dropped frame."""
     micro: list[list[Any]] = [["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]]
     macro: list[list[Any]] = [["sub", "seq", "onset", "apex", "offset", "emotion"]]
@@ -109,7 +109,7 @@ def _casme3(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xlsx(root / "cas(me)3_part_A_MaE_label_JpgIndex_v2_emotion.xlsx", {"Sheet1": macro})
 
 
-def _ck_plus(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _ck_plus(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`cohn-kanade-images/S005/001/*.png` from neutral to apex, with `Emotion`, `FACS`, `Landmarks`; one has no emotion."""
     for subject in subjects:
         for index, clip in enumerate(subject.of_pool("macro"), start=1):
@@ -135,7 +135,7 @@ def _ck_plus(root: Path, subjects: Iterable[InventedSubject]) -> None:
         (root / "cohn-kanade-images" / ".DS_Store").write_bytes(b"")
 
 
-def _oulu_casia(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _oulu_casia(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`B_OriginalImg/VL/Strong/P001/Anger/000.jpeg`, and the same subjects under weak light."""
     for subject in subjects:
         for light in ("Strong", "Weak"):
@@ -145,7 +145,7 @@ def _oulu_casia(root: Path, subjects: Iterable[InventedSubject]) -> None:
                     write_frames(folder, clip.frames[: clip.apex + 1], "{:03d}.jpeg", 0)
 
 
-def _fer2013(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _fer2013(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`fer2013.csv`: number of the emotion, 2,304 pixels in one cell, split."""
     rows = ["emotion,pixels,Usage"]
     for subject in subjects:
@@ -157,7 +157,7 @@ def _fer2013(root: Path, subjects: Iterable[InventedSubject]) -> None:
     (root / "fer2013.csv").write_text("\n".join(rows) + "\n")
 
 
-def _table(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _table(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """A user's table of folders of images, with a blank and a non-ASCII letter in the path."""
     rows = ["clip,subject,label,onset,apex,offset,path,pool,fps,action_units"]
     for subject in subjects:

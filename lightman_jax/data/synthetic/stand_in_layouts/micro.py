@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.synthetic.stand_in_layouts.files import (
-    InventedSubject,
+    SyntheticSubject,
     Writer,
     grey_frames,
     units_text,
@@ -22,7 +22,7 @@ _SMIC_CODE = {"negative": "ne", "positive": "po", "surprise": "sur"}
 _DFME_ID = {"disgust": 2, "happiness": 4, "surprise": 6}
 
 
-def _smic(root: Path, subjects: Iterable[InventedSubject], camera: str = "HS") -> None:
+def _smic(root: Path, subjects: Iterable[SyntheticSubject], camera: str = "HS") -> None:
     """`SMIC_all_cropped/HS/s{N}/{micro|macro}/{class}/{clip}/reg_image{NNNNNN}.bmp`, with stray `Thumbs.db` files."""
     for subject in subjects:
         for clip in subject.clips:
@@ -32,7 +32,7 @@ def _smic(root: Path, subjects: Iterable[InventedSubject], camera: str = "HS") -
         (folder / "Thumbs.db").write_bytes(b"")
 
 
-def _smic_e(root: Path, subjects: Iterable[InventedSubject], camera: str) -> None:
+def _smic_e(root: Path, subjects: Iterable[SyntheticSubject], camera: str) -> None:
     """`SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s01_ne_01/image{N}.jpg` and a table with text rows at its end."""
     nested = ("HS",) if camera == "HS" else ()
     folder = root.joinpath("SMIC-E_raw image", f"{camera}_long", f"SMIC-{camera}-E", *nested)
@@ -51,7 +51,7 @@ def _smic_e(root: Path, subjects: Iterable[InventedSubject], camera: str) -> Non
     write_xlsx(root / f"SMIC-{camera}-E_annotation.xlsx", {"Sheet1": rows})
 
 
-def _casme(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _casme(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`CASME_raw_selected/sub01/EP01_01/EP01_01-{N}.jpg` and an `.xls`: unnamed columns, durations in ms, `\\` for missing."""
     header = ["Subject", "Filename", "", "OnsetF", "ApexF1", "ApexF2", "OffsetF", "", "Onset", "Total", "AU", "Emotion"]
     rows: list[list[Any]] = [header]
@@ -70,7 +70,7 @@ def _casme(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xls(root / "CASME-coded-20190721.xls", {"Sheet1": rows})
 
 
-def _casme2(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _casme2(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`CASME2_RAW_selected/sub01/EP02_01f/img{N}.jpg`, a table with two blank columns, `/` for a missing apex, a stray `.lnk`."""
     header = "Subject,Filename,,OnsetFrame,ApexFrame,OffsetFrame,,Action Units,Estimated Emotion"
     rows: list[list[Any]] = [header.split(",")]
@@ -88,7 +88,7 @@ def _casme2(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xlsx(root / "CASME2-coding-20140508.xlsx", {"Sheet1": rows})
 
 
-def write_samm(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def write_samm(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`SAMM/006/006_1_2/006_05562.jpg` in grey, subjects as numbers in the table, its header below thirteen notes."""
     rows: list[list[Any]] = [["Micro-movements coded by certified coders"], *([f"Note {n}"] for n in range(1, 13))]
     header = "Subject,Filename,Inducement Code,Onset Frame,Apex Frame,Offset Frame,Duration,Micro,"
@@ -106,7 +106,7 @@ def write_samm(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xlsx(root / "SAMM_Micro_FACS_Codes_v2.xlsx", {"MICRO_ONLY": rows})
 
 
-def _casme3_c(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _casme3_c(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`part_C/1/1/color/{N}.jpg`, a table of onset, offset and action units, one with a fullwidth comma."""
     rows: list[list[Any]] = [["sub", "count", "onset", "offset", "au"]]
     for subject in subjects:
@@ -120,7 +120,7 @@ def _casme3_c(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xlsx(root / "CAS(ME)3_part_C_ME.xlsx", {"Sheet1": rows})
 
 
-def _fourdme(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _fourdme(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`gray_micro/{subject}/{clip}/*` and a table with a compound emotion and action units marked `(k)`."""
     rows: list[list[Any]] = [["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs"]]
     for subject in subjects:
@@ -135,7 +135,7 @@ def _fourdme(root: Path, subjects: Iterable[InventedSubject]) -> None:
     write_xlsx(root / "4DME_Labelling_Micro_release v1.xlsx", {"Sheet1": rows})
 
 
-def _dfme(root: Path, subjects: Iterable[InventedSubject]) -> None:
+def _dfme(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`training/sub0003_01/{NNNNN}.png` counted from 0, and a table with the fps of every row."""
     rows: list[list[Any]] = [
         ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "EmotionId", "Fps", "AU"]
