@@ -1,6 +1,6 @@
 """`python -m experiments.claims [NAME ...] [--data_dir=FLOW]`: studies on the claims of the paper's abstract.
 
 One file per study: `few_data`, `subtlety`, `subject_differences`, `robustness`, `efficiency`, `ablations`, `simulated_training`.
-Without `--data_dir` the subjects are invented, so that the truth is known. With it, `few_data`, `robustness`, `ablations` and
+Without `--data_dir` the subjects are synthetic, so that the truth is known. With it, `few_data`, `robustness`, `ablations` and
 `simulated_training` run on the public flow release.
 """

@@ -19,7 +19,7 @@ from experiments.claims import (
     subject_differences,
     subtlety,
 )
-from experiments.claims.subjects import INVENTED, ROUNDS, flow_subjects
+from experiments.claims.subjects import ROUNDS, SYNTHETIC, flow_subjects
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError, as_config_error, refuse_unknown
 from experiments.cli.runtime import set_up_jax
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_all(words: Sequence[str]) -> int:
     parser = CommandParser("claims", about)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(STUDIES)}; default: all")
-    parser.add_argument("--data_dir", type=Path, help="folder of the public flow release; default: invented subjects")
+    parser.add_argument("--data_dir", type=Path, help="folder of the public flow release; default: synthetic subjects")
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "claims", help="folder of the results")
     default = NetworkConfig()
     for name in ("backbone", "normalisation", "width"):
@@ -57,13 +57,13 @@ def _run_all(words: Sequence[str]) -> int:
     changes = {name: value for name, value in changes.items() if value is not None}
     with as_config_error():
         networks = {name: dataclasses.replace(study.network, **changes) for name, study in STUDIES.items()}
-    usable = ("either", "invented", "random") if options.data_dir is None else ("either", "flow")
+    usable = ("either", "synthetic", "random") if options.data_dir is None else ("either", "flow")
     names = options.names or [name for name, study in STUDIES.items() if study.data in usable]
     for name in names:
         _check_data(name, options.data_dir)
     console = make_console()
     set_up_jax()
-    sources = {"random": "random clips", "either": f"{INVENTED}; {ROUNDS} populations"}
+    sources = {"random": "random clips", "either": f"{SYNTHETIC}; {ROUNDS} populations"}
     if options.data_dir is not None:
         flow = flow_subjects(options.data_dir).data
         sources["flow"] = f"{flow}; trained on {ROUNDS} simulated populations"
@@ -79,7 +79,7 @@ def _check_data(name: str, data_dir: Path | None) -> None:
     kind = STUDIES[name].data
     if kind == "flow" and data_dir is None:
         raise ConfigError(f"{name} tests on the public flow release; give its folder by --data_dir")
-    if kind == "invented" and data_dir is not None:
+    if kind == "synthetic" and data_dir is not None:
         raise ConfigError(
             f"{name} varies properties of subjects or videos that the flow release does not have; leave --data_dir out"
         )

@@ -3,7 +3,7 @@
     python -m experiments.claims ablations
     python -m experiments.claims ablations --data_dir=FLOW
 
-Invented subjects are used with few labelled clips (an eighth, twelve) and with all. The macro clips are those of the training
+Synthetic subjects are used with few labelled clips (an eighth, twelve) and with all. The macro clips are those of the training
 subjects, those of other subjects, or the magnified training clips. The flow release has no macro clips, so the training clips are
 always magnified there.
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from experiments.claims.contenders import Contender, evaluate
-from experiments.claims.subjects import flow_subjects, invent_subjects, keep_clips, share
+from experiments.claims.subjects import flow_subjects, keep_clips, share, synthetic_subjects
 from experiments.claims.sweep import Row, Study, finish_figure, make_row, sweep
 from lightman_jax.networks.dual_branch import NetworkConfig
 
@@ -61,7 +61,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     if data_dir is not None:
         yield from sweep("all clips", [("", flow_subjects(data_dir))], (LIGHTMAN, *CHANGES), network)
         return
-    own, others = invent_subjects(), invent_subjects(macro_subjects="others")
+    own, others = synthetic_subjects(), synthetic_subjects(macro_subjects="others")
     for panel, part in (("an eighth of the clips", 0.125), ("all clips", 1.0)):
         few, few_others = keep_clips(own, share(part)), keep_clips(others, share(part))
         yield from sweep(panel, [("", few)], (LIGHTMAN, *CHANGES, *SOURCES), network)

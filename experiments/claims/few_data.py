@@ -3,7 +3,7 @@
     python -m experiments.claims few_data
     python -m experiments.claims few_data --data_dir=FLOW
 
-With invented subjects, the training clips are reduced to a fraction, or to a number per class. With the flow release, fractions of
+With synthetic subjects, the training clips are reduced to a fraction, or to a number per class. With the flow release, fractions of
 0 to 100% are compared in three settings: alone; with 1,800 simulated expressions (`simulated_au`) as additional labelled clips; and
 with networks that were trained on the simulated clips only and adapt to the real ones by inner steps. The variations of the
 simulator were chosen by scores on that release (`simulated_training`), so these rows are not blind.
@@ -20,12 +20,12 @@ import numpy as np
 
 from experiments.claims.contenders import CONTENDERS, Counts, adapted_counts, evaluate, train_rounds
 from experiments.claims.simulated_training import simulate
-from experiments.claims.subjects import ROUNDS, StudyData, flow_subjects, invent_subjects, keep_clips, share, shots
+from experiments.claims.subjects import ROUNDS, StudyData, flow_subjects, keep_clips, share, shots, synthetic_subjects
 from experiments.claims.sweep import Row, Study, make_row, sweep
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.types import ClipSet
 
-SHARES, INVENTED_SHARES, SHOTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0), (0.05, 0.125, 0.25, 0.5, 1.0), (1, 2, 5, 10, 30)
+SHARES, SYNTHETIC_SHARES, SHOTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0), (0.05, 0.125, 0.25, 0.5, 1.0), (1, 2, 5, 10, 30)
 PANELS = (
     "fraction of the real clips, alone",
     "with 1,800 simulated clips",
@@ -38,8 +38,8 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     if data_dir is not None:
         yield from _run_flow(flow_subjects(data_dir), network)
         return
-    data = invent_subjects()
-    reduced = [(f"{100 * part:g}%", keep_clips(data, share(part))) for part in INVENTED_SHARES]
+    data = synthetic_subjects()
+    reduced = [(f"{100 * part:g}%", keep_clips(data, share(part))) for part in SYNTHETIC_SHARES]
     yield from sweep("fraction of the clips", reduced, CONTENDERS, network)
     counted = [(str(number), keep_clips(data, shots(number))) for number in SHOTS]
     yield from sweep("clips per class", counted, CONTENDERS, network)

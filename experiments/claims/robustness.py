@@ -3,7 +3,7 @@
     python -m experiments.claims robustness
     python -m experiments.claims robustness --data_dir=FLOW
 
-With invented subjects the images are disturbed before the flow is computed: Gaussian and impulse noise, blur, an occluding square,
+With synthetic subjects the images are disturbed before the flow is computed: Gaussian and impulse noise, blur, an occluding square,
 a change of brightness between onset and apex, an apex error in frames of 25, dropped frames. The flow release has no face images:
 there the 28x28 flow itself is disturbed by noise, impulses, blur, an occlusion without movement, and a shift of the face.
 
@@ -24,7 +24,7 @@ from experiments.claims.subjects import (
     Image,
     Images,
     flow_subjects,
-    invent_subjects,
+    synthetic_subjects,
     wrong_labels,
 )
 from experiments.claims.sweep import Row, Study, compare, sweep
@@ -48,7 +48,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
         } | FRAME_CHANGES
     views = {f"{kind} {x:g}": _at(change, x) for kind, (change, strengths) in table.items() for x in strengths}
     if data_dir is None:
-        data = invent_subjects(frames=VIDEO_LENGTH, cameras=views, test_views_only=True)
+        data = synthetic_subjects(frames=VIDEO_LENGTH, cameras=views, test_views_only=True)
     else:
         data = flow_subjects(data_dir, views)
     predicted = {contender: evaluate(contender, data, network) for contender in CONTENDERS}

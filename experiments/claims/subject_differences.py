@@ -2,9 +2,9 @@
 
     python -m experiments.claims subject_differences
 
-Invented subjects whose strength and symmetry of each action unit varies between not at all and twice the default. Each test subject
-has three clips per class. The parameters adapt to none, one or two of them by inner steps and predict the third, so that every
-number of labelled clips is evaluated on the same clips. For real clips: `experiments.run --protocol=subject_calibration`.
+The strength and symmetry of each action unit varies between synthetic subjects, from not at all to twice the default. Each test
+subject has three clips per class. The parameters adapt to none, one or two of them by inner steps and predict the third, so that
+every number of labelled clips is evaluated on the same clips. For real clips: `experiments.run --protocol=subject_calibration`.
 
 Wall time on 2 cores: 4 minutes. Expected result: subjects who differ twice as much as the default cost .05; adaptation to one or
 two clips per class of the subject improves nothing, and costs .03 at the default differences.
@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.claims.contenders import CONTENDERS, Contender, Counts, adapted_counts, train_rounds
-from experiments.claims.subjects import StudyData, invent_subjects
+from experiments.claims.subjects import StudyData, synthetic_subjects
 from experiments.claims.sweep import Row, Study, compare, draw_panel, finish_figure, sweep
 from lightman_jax.networks.dual_branch import NetworkConfig
 
@@ -30,10 +30,10 @@ _CLIPS = 3
 def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     """Yield the rows; in the panels of labelled clips, a row is compared with the same contender without labelled clips."""
     del data_dir
-    levels = ((f"{variation:g}", invent_subjects(variation=variation)) for variation in VARIATIONS)
+    levels = ((f"{variation:g}", synthetic_subjects(variation=variation)) for variation in VARIATIONS)
     yield from sweep(DIFFERENCES, levels, CONTENDERS, network)
     for variation in (1.0, 2.0):
-        data = invent_subjects(variation=variation)
+        data = synthetic_subjects(variation=variation)
         panel = f"labelled clips per class of the subject (differences {variation:g})"
         for contender in CONTENDERS[:-1]:
             yield from compare(panel, data, _adapted(contender, data, network))
@@ -75,4 +75,4 @@ def draw(path: Path, rows: list[Row], title: str, data: str) -> None:
     finish_figure(figure, others[0], path, title, data)
 
 
-STUDY = Study("How much do subjects differ, and do clips of the subject help?", run, data="invented", draw=draw)
+STUDY = Study("How much do subjects differ, and do clips of the subject help?", run, data="synthetic", draw=draw)

@@ -1,6 +1,6 @@
-"""Clips and folds of a study: invented subjects seen by several cameras, or the public flow release.
+"""Clips and folds of a study: synthetic subjects seen by several cameras, or the public flow release.
 
-With invented subjects a round is a population of its own: ten subjects to train on and twenty others to test on. With the flow
+With synthetic subjects a round is a population of its own: ten subjects to train on and twenty others to test on. With the flow
 release a round is a repetition with its own random numbers; each of six groups of subjects is the test set once.
 """
 
@@ -19,12 +19,12 @@ from lightman_jax.data.corpora.labels import EMOTIONS_3
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.preparation.representation import MotionConfig, motion_between, motion_image
-from lightman_jax.data.synthetic.faces import SyntheticClip, SimulatorConfig, subject_clips
+from lightman_jax.data.synthetic.faces import SimulatorConfig, SyntheticClip, subject_clips
 from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
 ROUNDS, TRAIN_SUBJECTS, TEST_SUBJECTS, OTHER_SUBJECTS = 5, 10, 20, 10
-INVENTED = "invented subjects, not a corpus"
+SYNTHETIC = "synthetic subjects, not a corpus"
 MOTION = MotionConfig()
 
 Image = NDArray[np.uint8]
@@ -66,7 +66,7 @@ def onset_and_apex(rng: np.random.Generator, clip: SyntheticClip) -> tuple[Image
     return clip.frames[0], clip.frames[clip.apex]
 
 
-def invent_subjects(
+def synthetic_subjects(
     *,
     intensity: float = 0.25,
     variation: float = 1.0,
@@ -95,7 +95,7 @@ def invent_subjects(
         shown = train if macro_subjects == "own" else _names(number, range(last, last + OTHER_SUBJECTS))
         rows = np.flatnonzero(np.isin(subject, test))
         rounds.append([Fold(f"p{number}", rows, np.isin(subject, train), np.isin(macro_subject, shown))])
-    return StudyData(INVENTED, micro, macro, rounds, views, same_subjects=False)
+    return StudyData(SYNTHETIC, micro, macro, rounds, views, same_subjects=False)
 
 
 def flow_subjects(data_dir: Path, changes: Mapping[str, FlowChange] | None = None) -> StudyData:

@@ -2,9 +2,9 @@
 
     python -m experiments.claims subtlety
 
-Invented subjects only: the flow release contains one 28x28 image per clip, so none of the three can be varied. Clips last a quarter
-of a second. A slower camera records every n-th frame from a random one on, and the frame nearest to the peak is used as the apex. A
-smaller image is the mean over its pixels, enlarged again before the flow is computed, as in the preparation.
+Synthetic subjects only: the flow release contains one 28x28 image per clip, so none of the three can be varied. Clips last 0.25 s.
+A slower camera records every n-th frame from a random one on, and the frame nearest to the peak is used as the apex. A smaller
+image is the mean over its pixels, enlarged again before the flow is computed, as in the preparation.
 
 Wall time on 2 cores: 5 minutes. Expected result: half a pixel is easy, an eighth is hard, a sixteenth is barely above chance; 12
 fps suffice and 8 fps do not; a face of 48 pixels costs .04, one of 24 pixels .13.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.claims.contenders import CONTENDERS
-from experiments.claims.subjects import Camera, Image, StudyData, invent_subjects
+from experiments.claims.subjects import Camera, Image, StudyData, synthetic_subjects
 from experiments.claims.sweep import Row, Study, sweep
 from lightman_jax.data.synthetic.faces import SyntheticClip
 from lightman_jax.data.vision.images import resize_image
@@ -31,15 +31,15 @@ STRIDES, SIDES = (1, 2, 4, 8, 12), (96, 64, 48, 32, 24)
 def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     """Yield the rows."""
     del data_dir
-    intensities = [(f"{value:g}", invent_subjects(intensity=value)) for value in INTENSITIES]
+    intensities = [(f"{value:g}", synthetic_subjects(intensity=value)) for value in INTENSITIES]
     yield from sweep("peak movement, pixels of a 96-pixel face", intensities, CONTENDERS, network)
     strides = {f"{VIDEO_LENGTH / SECONDS / stride:.0f}": every(stride) for stride in STRIDES}
-    videos = invent_subjects(frames=VIDEO_LENGTH, cameras=strides)
+    videos = synthetic_subjects(frames=VIDEO_LENGTH, cameras=strides)
     yield from sweep(
         "frames per second", [(name, _seen_by(videos, name)) for name in strides][::-1], CONTENDERS, network
     )
     sizes = {str(side): resized(side) for side in SIDES}
-    images = invent_subjects(cameras=sizes)
+    images = synthetic_subjects(cameras=sizes)
     yield from sweep(
         "face width, pixels", [(name, _seen_by(images, name)) for name in sizes][::-1], CONTENDERS, network
     )
@@ -77,4 +77,4 @@ def _seen_by(data: StudyData, camera: str) -> StudyData:
     return data._replace(micro=dataclasses.replace(data.micro, image=data.views[camera]), views={})
 
 
-STUDY = Study("How subtle may the movement be, and how good must the camera be?", run, data="invented")
+STUDY = Study("How subtle may the movement be, and how good must the camera be?", run, data="synthetic")

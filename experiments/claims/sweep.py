@@ -168,8 +168,8 @@ class Study(NamedTuple):
 
     Attributes:
       title: the question.
-      run: yields the rows, given the folder of the flow release (None: invented subjects) and the network.
-      data: invented subjects, the flow release, either of them, or random clips.
+      run: yields the rows, given the folder of the flow release (None: synthetic subjects) and the network.
+      data: synthetic subjects, the flow release, either of them, or random clips.
       network: default network.
       show: prints the tables.
       draw: writes the figure.
@@ -177,7 +177,7 @@ class Study(NamedTuple):
 
     title: str
     run: Callable[[Path | None, NetworkConfig], Iterator[Any]]
-    data: Literal["invented", "flow", "either", "random"] = "either"
+    data: Literal["synthetic", "flow", "either", "random"] = "either"
     network: NetworkConfig = NetworkConfig()
     show: Callable[[Console, list[Any], str], None] = print_rows
     draw: Callable[[Path, list[Any], str, str], None] = save_curves

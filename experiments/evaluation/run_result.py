@@ -96,19 +96,7 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class BaselineResult:
-    """One baseline, and the run minus it on the same clips, folds and seeds.
-
-    Attributes:
-      name: of the baseline.
-      uf1: its UF1, mean over seeds.
-      sd: standard deviation of `uf1` over seeds.
-      difference: UF1 of the run minus that of the baseline, mean over seeds.
-      difference_sd: standard deviation of `difference` over seeds.
-      interval: 95% of `difference`, subjects resampled in pairs.
-      p: two-sided sign-flip test over subjects.
-      p_holm: `p` corrected over all baselines by Holm's method.
-      effect: Cohen's d of the paired differences in accuracy over subjects; None if they are constant.
-    """
+    """UF1 of a baseline, mean and sd over seeds, and the run minus it on the same clips; see `comparison.Pair` for the statistics."""
 
     name: str
     uf1: float
@@ -123,15 +111,7 @@ class BaselineResult:
 
 @dataclasses.dataclass(frozen=True)
 class WayScore:
-    """Score of one way to use the given clips (none, adapted, nearest mean), and its difference from using none.
-
-    Attributes:
-      mean: of the protocol's measure.
-      interval: 95% of `mean`.
-      difference: from the parameters as trained; None for these.
-      difference_interval: 95% of `difference`.
-      p: two-sided sign-flip test over subjects, where the protocol has one.
-    """
+    """Score of one way to use the given clips, with its 95% interval, and its difference from not using them (None for that way)."""
 
     mean: float
     interval: tuple[float, float]
@@ -142,14 +122,9 @@ class WayScore:
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeScores:
-    """Scores of a protocol that gives labelled clips at test time.
+    """Scores of a protocol that gives `shots` labelled clips per class at test time.
 
-    Attributes:
-      shots: labelled clips per class.
-      measure: name of the score.
-      skipped: folds of which no episode could be drawn.
-      ways: scores by way of using the given clips.
-      count: number of episodes or of subjects that the mean is taken over.
+    `skipped` folds allow no episode; `count` is the number of episodes or subjects that `ways` average over.
     """
 
     shots: int

@@ -20,7 +20,7 @@ from experiments.claims import (
     sweep,
 )
 from experiments.claims.contenders import Contender, adapted_counts, evaluate, train_rounds
-from experiments.claims.subjects import StudyData, invent_subjects, keep_clips, share, shots, wrong_labels
+from experiments.claims.subjects import StudyData, keep_clips, share, shots, synthetic_subjects, wrong_labels
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.training.folds import Fold, check_folds
 from tests.inputs import make_clips, write_flow_release
@@ -52,7 +52,7 @@ def check_data(data):
 
 @pytest.mark.parametrize("macro_subjects", ["own", "others"])
 def test_populations_are_disjoint_and_reduced_training_sets_keep_every_class(macro_subjects):
-    data = invent_subjects(macro_subjects=macro_subjects)
+    data = synthetic_subjects(macro_subjects=macro_subjects)
     micro, macro = data.micro, data.macro
     for reduced, clips in ((keep_clips(data, share(0.25)), 6), (keep_clips(data, shots(1)), 3), (data, 18)):
         check_data(reduced)
@@ -67,7 +67,7 @@ def test_populations_are_disjoint_and_reduced_training_sets_keep_every_class(mac
 
 
 def test_macro_clips_used_as_labelled_clips_are_those_of_the_fold():
-    data = keep_clips(invent_subjects(), share(0.25))
+    data = keep_clips(synthetic_subjects(), share(0.25))
     wider = contenders.label_macro_clips(data)
     check_data(wider)
     for number, ((before,), (after,)) in enumerate(zip(data.rounds, wider.rounds, strict=True)):
@@ -80,7 +80,7 @@ def test_macro_clips_used_as_labelled_clips_are_those_of_the_fold():
 @pytest.mark.parametrize("copies", [1, 2])
 def test_wrong_labels_are_used_in_training_only(copies):
     """Rounds of different subjects share one copy of their clips; rounds of the same subjects have one copy each."""
-    data = invent_subjects()._replace(same_subjects=copies == 2)
+    data = synthetic_subjects()._replace(same_subjects=copies == 2)
     wrong, count = wrong_labels(data, 0.5), len(data.micro)
     check_data(wrong)
     shares = []
@@ -162,7 +162,7 @@ def test_slow_cameras_and_dropped_frames_use_the_frame_nearest_to_the_apex():
 
 
 def test_a_right_reference_is_ahead_of_a_wrong_row():
-    data = invent_subjects()
+    data = synthetic_subjects()
     right = np.tile(3 * np.eye(3, dtype=int), (2, 2, 1, 1))
     row = sweep.make_row("panel", "level", JOINT, data, np.roll(right, 1, axis=-1), right)
     assert (row.mean, row.difference, row.interval) == (0.0, 1.0, (1.0, 1.0))
@@ -176,7 +176,7 @@ def test_every_contender_has_valid_settings():
 
 @pytest.mark.slow
 def test_a_camera_with_the_same_view_gives_the_same_predictions_and_rows_are_paired():
-    data = invent_subjects(cameras={"same": subjects.onset_and_apex})
+    data = synthetic_subjects(cameras={"same": subjects.onset_and_apex})
     for contender in (JOINT, SVM):
         found = evaluate(contender, data, NETWORK)
         assert found.counts.shape == (2, 2, 3, 3)
@@ -202,7 +202,7 @@ def few_levels(monkeypatch):
     for module in (robustness, subtlety):
         monkeypatch.setattr(module, "CONTENDERS", (SVM, dataclasses.replace(SVM, name="again")))
     small = {
-        few_data: {"INVENTED_SHARES": (1.0,), "SHOTS": (1,), "SHARES": (0.0, 1.0)},
+        few_data: {"SYNTHETIC_SHARES": (1.0,), "SHOTS": (1,), "SHARES": (0.0, 1.0)},
         subject_differences: {"VARIATIONS": (1.0,), "LABELLED": (0, 1)},
         robustness: {"VIDEO_LENGTH": 5, "WRONG_SHARES": (0.5,)},
         subtlety: {"INTENSITIES": (0.25,), "VIDEO_LENGTH": 5, "STRIDES": (1,), "SIDES": (24,)},
@@ -249,7 +249,7 @@ def test_every_study_writes_a_table_and_a_figure(few_levels, tmp_path):
             content = json.loads((tmp_path / folder / f"{name}.json").read_text())
             assert content["rows"]
             assert content["network"]["width"] == 4
-            assert ("invented" in content["data"]) == (folder == "own" and name != "efficiency")
+            assert ("synthetic" in content["data"]) == (folder == "own" and name != "efficiency")
             assert (tmp_path / folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 

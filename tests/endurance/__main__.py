@@ -59,7 +59,7 @@ def _run(words: Sequence[str]) -> int:
         for text in result["failures"]:
             console.print(f"  FAILURE: {text}", style="red", markup=False)
     path = options.workdir / "endurance.json"
-    content = {"format_version": FORMAT_VERSION, "data": "invented subjects, not a corpus", "trials": found}
+    content = {"format_version": FORMAT_VERSION, "data": "synthetic subjects, not a corpus", "trials": found}
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     failures = sum(len(result["failures"]) for result in found.values())
     console.print(f"{failures} failures; results: {path}")

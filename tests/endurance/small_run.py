@@ -59,7 +59,7 @@ class SmallRun:
         self._settings = [*_SETTINGS, "--method=joint", "--baselines=majority,linear_svm", *settings]
 
     def write_corpus(self) -> None:
-        """Write the invented corpus."""
+        """Write the synthetic corpus."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.data.exists():
             write_stand_in(self.data, "smic", SMALL)
