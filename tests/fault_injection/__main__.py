@@ -1,4 +1,4 @@
-"""Run the fault injections, print what failed, and write `endurance.json`."""
+"""Run the fault injections, print what failed, and write `fault_injection.json`."""
 
 import json
 import shutil
@@ -15,12 +15,12 @@ from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, refuse_unknown
 from experiments.reporting.console import make_console
 from lightman_jax.files import write_atomic
-from tests.endurance import __doc__ as about
-from tests.endurance.corruption import try_corruption
-from tests.endurance.kills import try_kills
-from tests.endurance.long_run import try_long_run
-from tests.endurance.mutations import try_mutations
-from tests.endurance.small_disk import try_small_disk
+from tests.fault_injection import __doc__ as about
+from tests.fault_injection.corruption import try_corruption
+from tests.fault_injection.kills import try_kills
+from tests.fault_injection.long_run import try_long_run
+from tests.fault_injection.mutations import try_mutations
+from tests.fault_injection.small_disk import try_small_disk
 
 TRIALS: dict[str, Callable[[Path, Callable[[str], None]], dict[str, Any]]] = {
     "kills": try_kills,
@@ -35,12 +35,12 @@ FORMAT_VERSION = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 without failures, 1 with failures."""
     words = sys.argv[1:] if argv is None else list(argv)
-    return run_command("tests.endurance", words, lambda: _run(words), remedy="Give a writable folder by --workdir")
+    return run_command("tests.fault_injection", words, lambda: _run(words), remedy="Give a writable folder by --workdir")
 
 
 def _run(words: Sequence[str]) -> int:
     parser = CommandParser("endurance", about)
-    parser.prog = "python -m tests.endurance"
+    parser.prog = "python -m tests.fault_injection"
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(TRIALS)}; default: all")
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "endurance", help="folder of the results")
     options = parser.parse_args(words)
@@ -58,7 +58,7 @@ def _run(words: Sequence[str]) -> int:
                 console.print(f"  {key}: {value}")
         for text in result["failures"]:
             console.print(f"  FAILURE: {text}", style="red", markup=False)
-    path = options.workdir / "endurance.json"
+    path = options.workdir / "fault_injection.json"
     content = {"format_version": FORMAT_VERSION, "data": "synthetic subjects, not a corpus", "trials": found}
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     failures = sum(len(result["failures"]) for result in found.values())

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.endurance.small_run import Ended, Processes, SmallRun, results_of
+from tests.fault_injection.small_run import Ended, Processes, SmallRun, results_of
 
 KILLS = 200
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

@@ -24,7 +24,7 @@ from lightman_jax.data.vision.video import Unreadable, find_videos, read_frames
 from lightman_jax.files import read_checksummed
 from lightman_jax.model.checkpoint import load_params
 from lightman_jax.model.saved_model import load_model
-from tests.endurance.small_run import SMALL, SmallRun
+from tests.fault_injection.small_run import SMALL, SmallRun
 
 
 class FileKind(NamedTuple):

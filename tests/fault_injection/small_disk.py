@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.endurance.small_run import Ended, Processes, SmallRun, partial_files, results_of
+from tests.fault_injection.small_run import Ended, Processes, SmallRun, partial_files, results_of
 
 _MEGABYTE = 1 << 20
 _DISK, _ENOUGH = 20 * _MEGABYTE, 400 * _MEGABYTE

@@ -23,7 +23,7 @@ from lightman_jax.data.synthetic.stand_in_layouts.files import write_xls, write_
 from lightman_jax.data.vision.images import read_image
 from lightman_jax.files import read_checksummed, read_checksummed_json, write_checksummed, write_checksummed_json
 from lightman_jax.model.checkpoint import load_params, save_params
-from tests.endurance.mutations import mutate
+from tests.fault_injection.mutations import mutate
 from tests.inputs import write_flow_release
 
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

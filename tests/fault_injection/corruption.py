@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.endurance.small_run import Processes, SmallRun, results_of
+from tests.fault_injection.small_run import Processes, SmallRun, results_of
 
 _FILES_PER_KIND = 3
 

@@ -23,7 +23,7 @@ from typing import Any
 import jax
 
 from experiments import run
-from tests.endurance.mutated_files import mutated_files
+from tests.fault_injection.mutated_files import mutated_files
 
 MUTATIONS = 2000
 _SECONDS, _MEGABYTES = 30, 512
