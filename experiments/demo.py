@@ -5,8 +5,6 @@ not make these movements. There is one video per class of the 3-class protocols 
 the movements.
 """
 
-import csv
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from experiments.cli.flags import CommandParser
 from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.vision.images import resize_image
 from lightman_jax.data.vision.optical_flow import warp_image
-from lightman_jax.files import write_atomic
+from lightman_jax.files import write_csv
 
 FPS = 100
 """Frames per second of the short videos; the long one has half of it."""
@@ -66,11 +64,7 @@ VIDEOS = (
 def video_frames(video: DemoVideo, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     """Frames `[480, 640, 3]` of a video: the portrait with its movements, head sway and sensor noise.
 
-    A movement rises and falls as half a cosine on each side of its apex, to a peak of 1.2% of the face's side.
-
-    Args:
-      video: its movements.
-      seed: seed of the noise.
+    A movement rises and falls as half a cosine on each side of its apex, to a peak of 1.2% of the face's side. `seed` sets the noise.
     """
     from skimage.data import astronaut
 
@@ -124,10 +118,8 @@ def write_demo(folder: Path) -> None:
         write_video(folder / video.name, video)
         truth += [(video.name, *movement) for movement in video.movements]
         support += [(video.name, movement.label) for movement in video.movements if len(video.movements) == 1]
-    for name, rows in {"truth.csv": truth, "support.csv": support}.items():
-        table = io.StringIO(newline="")
-        csv.writer(table, lineterminator="\n").writerows(rows)
-        write_atomic(folder / name, table.getvalue())
+    write_csv(folder / "truth.csv", truth)
+    write_csv(folder / "support.csv", support)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

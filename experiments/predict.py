@@ -51,25 +51,12 @@ _FRAMES_PER_UPDATE = 100
 
 
 def predict_videos(
-    model: Model,
-    inputs: Sequence[str],
-    settings: Settings,
-    out: Path,
-    console: Console,
-    support: Path | None = None,
+    model: Model, inputs: Sequence[str], settings: Settings, out: Path, console: Console, support: Path | None = None
 ) -> list[Row]:
-    """Predict every movement of every video, and write `predictions.csv`, `figures/` and `timelines/`.
+    """Predict every movement of every video, and write `predictions.csv`, `figures/` and `timelines/` to `out`.
 
-    Args:
-      model: the model.
-      inputs: paths of videos, folders and images.
-      settings: how they are read.
-      out: folder of the results; the table is updated after each video.
-      console: for progress.
-      support: table of labelled clips of the subject; None does not adapt.
-
-    Returns:
-      At least one row per video.
+    The table is updated after each video, and has at least one row per video. `support` is a table of labelled clips of the subject
+    to adapt to.
 
     Raises:
       ConfigError: the labelled clips cannot be used, or a span is given for several videos.
@@ -200,11 +187,7 @@ def _file_name(name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns:
-      0 if every input has a prediction, 1 if some have none; 2, 130 and 143 as in `run_command`.
-    """
+    """Run the command; status 1 if an input has no prediction, 2, 130 and 143 as in `run_command`."""
     words = sys.argv[1:] if argv is None else list(argv)
     remedy = "Give a writable folder by --out, and inputs that can be read"
     return run_command("experiments.predict", words, lambda: _run(words), remedy=remedy)
@@ -215,14 +198,13 @@ def _run(words: Sequence[str]) -> int:
     set_up_jax(stored_data_cache(options.model) or DEFAULT_DATA_CACHE)
     console = make_console()
     model = open_model(options.model, options.adapt_steps)
-    about = model.about
+    about, out = model.about, options.out
     spot = SpotConfig(min_pixels=options.min_pixels, face=FaceLimits(about["motion"]["face_side"]))
     span = check_span(options.onset, options.apex, options.offset)
     settings = Settings(spot, options.face, options.fps, span)
     if about["stand_in"]:
         text = "The networks were trained on synthetic stand-in clips: the predictions below have no meaning for real faces."
         console.print(Panel(text, title="TRAINED ON STAND-IN DATA", width=min(console.width, 110), style="yellow"))
-    out = options.out
     rows = predict_videos(model, options.inputs, settings, out, console, options.support)
     print_table(console, rows, model)
     warning = "" if about["stand_in"] else "; predictions of its subjects are not a test"
@@ -236,12 +218,12 @@ def _run(words: Sequence[str]) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser("predict", __doc__)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="videos, folders, or the images of one movement")
-    model = "workdir of a run, or a file of experiments.export"
-    parser.add_argument("--model", type=Path, required=True, help=model)
+    parser.add_argument("--model", type=Path, required=True, help="workdir of a run, or a file of experiments.export")
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder of the results [predictions]")
     parser.add_argument("--support", type=Path, metavar="TABLE", help="labelled clips of the same subject to adapt to")
-    steps = "inner steps on the labelled clips [as in the run]"
-    parser.add_argument("--adapt_steps", type=int, metavar="STEPS", help=steps)
+    parser.add_argument(
+        "--adapt_steps", type=int, metavar="STEPS", help="inner steps on the labelled clips [as in the run]"
+    )
     fps = "frames per second [as the video file states]"
     parser.add_argument("--fps", type=_fps_flag, default=0.0, metavar="FPS", help=fps)
     face = "position of the face: TOP,LEFT,SIDE in pixels, or whole [detected]"

@@ -9,7 +9,6 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -32,22 +31,10 @@ from lightman_jax.types import natural_order
 _ROUNDING = 1e-5
 
 
-class Rerun(NamedTuple):
-    """Stored and new predictions of a fold, clip by clip, and the largest difference of a probability."""
-
-    stored: list[Prediction]
-    new: list[Prediction]
-    difference: float
-
-
-def rerun_fold(run: PlannedRun, stored: Sequence[Prediction], fold: str, seed: int) -> Rerun:
-    """Train one fold under one seed as the run did.
-
-    Args:
-      run: settings, data and all folds and seeds.
-      stored: predictions of the run.
-      fold: name of the fold.
-      seed: one of the run's seeds.
+def rerun_fold(
+    run: PlannedRun, stored: Sequence[Prediction], fold: str, seed: int
+) -> tuple[list[Prediction], list[Prediction]]:
+    """Train one fold under one seed as the run did; returns its stored and its new predictions, in order of the clips.
 
     Raises:
       ValueError: the run has no such fold or seed, or its table has other clips than the data.
@@ -64,9 +51,7 @@ def rerun_fold(run: PlannedRun, stored: Sequence[Prediction], fold: str, seed: i
     new = sorted(predict_jobs(work, jobs, config), key=lambda row: row.clip)
     if [row.clip for row in before] != [row.clip for row in new]:
         raise ValueError(f"fold {fold} has {len(new)} clips in these data and {len(before)} in the run's table")
-    # The table has nine digits, which determine a float32.
-    old, now = (np.array([row.probabilities for row in rows], np.float32) for rows in (before, new))
-    return Rerun(before, new, float(np.abs(old - now).max()))
+    return before, new
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,19 +84,21 @@ def _rerun(options: argparse.Namespace) -> int:
     if run.prepared.manifest.shards != record.data["shards"]:
         console.print("the prepared data differ from those of the run, so differences are expected", style="bold red")
     with as_config_error():
-        found = rerun_fold(run, stored, options.fold, options.seed)
+        before, new = rerun_fold(run, stored, options.fold, options.seed)
     title = f"{config.method_name} on {run.plan.title}, fold {options.fold}, seed {options.seed}"
-    return _print(console, found, title, options.run)
+    return _print(console, before, new, title, options.run)
 
 
-def _print(console: Console, found: Rerun, title: str, run: Path) -> int:
+def _print(console: Console, before: list[Prediction], new: list[Prediction], title: str, run: Path) -> int:
     """Print both predictions of every clip and the result; returns the exit status."""
     table = Table("clip", "label", "stored", "probability", "new", "probability", title=title)
-    for pair in zip(found.stored, found.new, strict=True):
+    for pair in zip(before, new, strict=True):
         cells = [cell for row in pair for cell in (escape(row.prediction), f"{max(row.probabilities):.6f}")]
         table.add_row(escape(pair[0].clip), escape(pair[0].label), *cells)
     console.print(table)
-    count, difference = len(found.new), found.difference
+    # The table has nine digits, which determine a float32.
+    old, now = (np.array([row.probabilities for row in rows], np.float32) for rows in (before, new))
+    count, difference = len(new), float(np.abs(old - now).max())
     if difference == 0:
         console.print(f"{count} clips: all probabilities are bit-identical")
     elif difference <= _ROUNDING:

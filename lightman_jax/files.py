@@ -1,14 +1,16 @@
 """Atomic writes, checksummed files, and errors for a full disk."""
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -42,6 +44,13 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write rows as CSV; errors as in `write_atomic`."""
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    write_atomic(path, table.getvalue())
 
 
 def append_line(file: TextIO, line: str) -> None:

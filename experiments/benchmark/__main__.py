@@ -3,13 +3,13 @@
 import importlib.util
 import json
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -118,21 +118,17 @@ def _processes(torch: bool) -> dict[str, Row]:
 def _show(console: Console, result: Row) -> None:
     if result["rows"]:
         figures = ("gigaflop_per_second", "speed_up", "lightman_jax_speed_up")
-        table = Table(
-            "work", "contender", "seconds", "GFLOP/s", "x PyTorch loop", "speed-up of lightman_jax", "gradient error"
-        )
+        heads = ("seconds", "GFLOP/s", "x PyTorch loop", "speed-up of lightman_jax", "gradient error")
+        table = Table("work", "contender", *heads)
         for row in result["rows"]:
             cells = [f"{row[name]:.2f}" if name in row else "" for name in figures]
             error = f"{row['gradient_error']:.0e}" if "gradient_error" in row else ""
             table.add_row(row["work"], row["contender"], f"{row['seconds']:.3f}", *cells, error)
         console.print(table)
-        own = [
-            row["speed_up"]
-            for row in result["rows"]
-            if row["contender"] == PRODUCT and "second order" in row["work"] and "speed_up" in row
-        ]
+        second = [row for row in result["rows"] if row["contender"] == PRODUCT and "second order" in row["work"]]
+        own = [row["speed_up"] for row in second if "speed_up" in row]
         if own:
-            mean = float(np.exp(np.mean(np.log(own))))
+            mean = statistics.geometric_mean(own)
             console.print(f"second order, geometric mean over a, b, c: {mean:.2f} times the PyTorch loop")
     for name, value in result.get("ceilings", {}).items():
         console.print(f"limit of one device: {name} {value:.0f}")

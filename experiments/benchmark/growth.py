@@ -21,11 +21,7 @@ from lightman_jax.training.folds import leave_one_subject_out
 from lightman_jax.types import ClipSet
 
 BASE = Setting(side=28, width=16, way=3, support=15, query=15, inner_steps=3, tasks=4)
-AXES: dict[str, Sequence[int]] = {
-    "tasks": (2, 4, 8, 16, 32, 64),
-    "inner_steps": (0, 1, 2, 5, 10),
-    "side": (14, 28, 56, 112),
-}
+AXES = {"tasks": (2, 4, 8, 16, 32, 64), "inner_steps": (0, 1, 2, 5, 10), "side": (14, 28, 56, 112)}
 FOLDS = (2, 10, 50, 200)
 _REPEATS = 5
 
@@ -43,13 +39,11 @@ def measure_growth() -> list[Point]:
     """Measure every axis of `AXES`, and the number of folds."""
     mesh = task_mesh()
     points = []
-    for axis, sizes in AXES.items():
-        for size in sizes:
-            change: dict[str, Any] = {axis: size}
-            setting = dataclasses.replace(BASE, **change)
-            compiled = compile_call(make_gradient(setting, network_of(setting), mesh), setting)
-            seconds = time_call(compiled.call, _REPEATS).median
-            points.append(Point(axis, size, seconds, compiled.temporary_bytes))
+    for axis, size in [(axis, size) for axis, sizes in AXES.items() for size in sizes]:
+        change: dict[str, Any] = {axis: size}
+        setting = dataclasses.replace(BASE, **change)
+        compiled = compile_call(make_gradient(setting, network_of(setting), mesh), setting)
+        points.append(Point(axis, size, time_call(compiled.call, _REPEATS).median, compiled.temporary_bytes))
     return points + _folds()
 
 
@@ -72,12 +66,8 @@ def _folds() -> list[Point]:
     clip = tuple(f"{name}/{row}" for row, name in enumerate(subject))
     label = np.tile(np.arange(3, dtype=np.int32), subjects)
     clips = ClipSet(image, label, subject, clip, ("negative", "positive", "surprise"))
-    config = TrainConfig(
-        MethodConfig(),
-        NetworkConfig(backbone="conv4", width=8),
-        TaskConfig(shots=2, macro_shots=2, meta_batch_size=2),
-        steps=5,
-    )
+    network, task = NetworkConfig(backbone="conv4", width=8), TaskConfig(shots=2, macro_shots=2, meta_batch_size=2)
+    config = TrainConfig(MethodConfig(), network, task, steps=5)
     folds = leave_one_subject_out(clips.subject)
     list(train_folds(clips, None, folds[:2], [0], config))
     points = []

@@ -28,10 +28,9 @@ def measure_ceilings() -> dict[str, float]:
     cpu = jax.default_backend() == "cpu"
     side, length = (2048, 2**25) if cpu else (8192, 2**29)
     found = {}
-    for name, dtype in (("float32", jnp.float32), ("bfloat16", jnp.bfloat16)):
-        found[f"matmul {name}, GFLOP/s"] = (
-            2 * side**3 / _seconds(jnp.matmul, *[jnp.ones((side, side), dtype)] * 2) / 1e9
-        )
+    for name in ("float32", "bfloat16"):
+        square = jnp.ones((side, side), name)
+        found[f"matmul {name}, GFLOP/s"] = 2 * side**3 / _seconds(jnp.matmul, square, square) / 1e9
     x = jnp.ones(length, jnp.float32)
     # One read and one write per element.
     found["copy, GB/s"] = 2 * x.nbytes / _seconds(lambda x: x + 1, x) / 1e9

@@ -25,26 +25,15 @@ def measure_hosts(devices: int) -> dict[str, float]:
 def _train(folder: Path, *, processes: int, devices: int) -> float:
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(max(1, devices // processes))}
     workdir = folder / str(processes)
-    words = [
-        sys.executable,
-        "-m",
-        "experiments.run",
-        *_WORDS,
-        f"--data_cache={folder / 'data'}",
-        f"--workdir={workdir}",
-    ]
+    words = [sys.executable, "-m", "experiments.run", *_WORDS, f"--data_cache={folder}/data", f"--workdir={workdir}"]
     own: list[list[str]] = [[]]
     if processes > 1:
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             words += [f"--coordinator=localhost:{probe.getsockname()[1]}", f"--processes={processes}"]
         own = [[f"--process_id={number}"] for number in range(processes)]
-    running = [
-        subprocess.Popen(
-            [*words, *flag], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for flag in own
-    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    running = [subprocess.Popen([*words, *flag], cwd=ROOT, env=environment, text=True, **pipes) for flag in own]
     # As on separate computers, each process has its own cores.
     cores = sorted(os.sched_getaffinity(0))
     for number, process in enumerate(running):

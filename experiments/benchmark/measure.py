@@ -91,20 +91,14 @@ def difference(first: Any, second: Any) -> float:
 
 
 def fresh_process(module: str, *words: str, devices: int | None = None) -> dict[str, Any]:
-    """Run `python -m module words` and parse the last line of its output as JSON.
-
-    Args:
-      module: name of the module.
-      *words: command-line arguments.
-      devices: number of JAX host devices; None leaves it to the module.
+    """Run `python -m module words` with `devices` JAX host devices, and parse the last line of its output as JSON.
 
     Raises:
       RuntimeError: the process failed; the message ends with its standard error.
     """
     environment = os.environ | ({} if devices is None else {"JAX_NUM_CPU_DEVICES": str(devices)})
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{module} {' '.join(words)} ended with status {done.returncode}: {done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

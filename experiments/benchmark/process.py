@@ -32,11 +32,7 @@ def main(contender: str, name: str, cache: str | None = None) -> dict[str, Any]:
 
         compiled = compile_call(make_gradient(setting, network_of(setting), task_mesh()), setting)
         compile_seconds, timing = compiled.compile_seconds, time_call(compiled.call, _REPEATS)
-    return {
-        "compile_seconds": compile_seconds,
-        "seconds": timing.median,
-        "peak_megabytes": peak_megabytes(),
-    }
+    return {"compile_seconds": compile_seconds, "seconds": timing.median, "peak_megabytes": peak_megabytes()}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Timings of one outer gradient by the package, PyTorch and plain JAX, after a comparison of their gradients."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +14,6 @@ from experiments.benchmark.plain_jax import PlainForm
 from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
 from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
-from lightman_jax.meta.inner_loop import TaskMapping
-from lightman_jax.networks.convolution import ConvForm, Precision
 
 PRODUCT, LOOP = "lightman_jax", "PyTorch loop"
 _TORCH_FORMS = {LOOP: "autograd_loop", "torch.func": "functional_vmap"}
@@ -63,9 +63,8 @@ def time_formulations(torch: bool) -> list[Row]:
     }
     contenders = {PRODUCT: _product_call(setting)}
     contenders |= {name: compile_call(plain_gradient(setting, form), setting).call for form, name in names.items()}
-    contenders |= _torch_calls(
-        torch, {LOOP: "autograd_loop", "torch.func, vmap over tasks": "functional_vmap"}, setting
-    )
+    torch_forms = {LOOP: "autograd_loop", "torch.func, vmap over tasks": "functional_vmap"}
+    contenders |= _torch_calls(torch, torch_forms, setting)
     return _timed("a, other formulations", contenders, 2, gigaflop(setting))
 
 
@@ -75,25 +74,17 @@ def time_precisions(rounds: int) -> list[Row]:
     contenders = {PRODUCT: _product_call(setting)}
     exact = contenders[PRODUCT]()
     errors: dict[str, float] = {}
-    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
-    forms: tuple[ConvForm, ...] = ("closed", "tiled")
-    mappings: tuple[TaskMapping, ...] = ("scan", "vmap")
     # On a CPU, vmap over tasks is timed among the other formulations.
-    mappings = mappings[:1] if jax.default_backend() == "cpu" else mappings
-    for precision in precisions:
-        for form in forms:
-            for mapping in mappings:
-                name = f"{precision}, {form}, tasks by {mapping}"
-                call = _product_call(setting, task_mapping=mapping, precision=precision, conv_form=form)
-                contenders[name], errors[name] = call, difference(call(), exact)
+    mappings = ("scan",) if jax.default_backend() == "cpu" else ("scan", "vmap")
+    for precision, form, mapping in itertools.product(("float32", "bfloat16"), ("closed", "tiled"), mappings):
+        name = f"{precision}, {form}, tasks by {mapping}"
+        call = _product_call(setting, task_mapping=mapping, precision=precision, conv_form=form)
+        contenders[name], errors[name] = call, difference(call(), exact)
     rows = _timed("a, forms and precisions", contenders, rounds, gigaflop(setting))
-    for row in rows:
-        if row["contender"] in errors:
-            row["gradient_error"] = errors[row["contender"]]
-    return rows
+    return [row | {"gradient_error": errors[row["contender"]]} if row["contender"] in errors else row for row in rows]
 
 
-def _product_call(setting: Setting, *, task_mapping: TaskMapping = "auto", **network: Any) -> Callable[[], Any]:
+def _product_call(setting: Setting, *, task_mapping: Any = "auto", **network: Any) -> Callable[[], Any]:
     gradient = make_gradient(setting, network_of(setting, **network), task_mesh(), task_mapping=task_mapping)
     return compile_call(gradient, setting).call
 
@@ -106,15 +97,12 @@ def _torch_calls(torch: bool, forms: dict[str, str], setting: Setting) -> Conten
 
     inputs = torch_peers.from_numpy(*draw_work(setting))
 
-    def call_of(function: Callable[..., Any]) -> Callable[[], Any]:
-        def call() -> Any:
-            result = function(*inputs)
-            torch_peers.wait()
-            return result
+    def call(function: Callable[..., Any]) -> Any:
+        result = function(*inputs)
+        torch_peers.wait()
+        return result
 
-        return call
-
-    return {name: call_of(getattr(torch_peers, form)(setting)) for name, form in forms.items()}
+    return {name: functools.partial(call, getattr(torch_peers, form)(setting)) for name, form in forms.items()}
 
 
 def _timed(work: str, contenders: Contenders, rounds: int, flop: float | None) -> list[Row]:

@@ -35,14 +35,11 @@ def from_numpy(params: dict[str, Any], tasks: dict[str, Any]) -> tuple[Tensors, 
     for head in ("primary", "auxiliary"):
         flat.append(_on_device(params[head]["kernel"].T.copy()))
         flat.append(_on_device(params[head]["bias"]))
-    moved = {
-        part: {
-            "image": _on_device(clips["image"].transpose(0, 1, 4, 2, 3).copy()),
-            "label": _on_device(clips["label"].astype(np.int64)),
-            "target": _on_device(clips["target"]),
-        }
-        for part, clips in tasks.items()
-    }
+    moved = {}
+    for part, clips in tasks.items():
+        image, label = clips["image"].transpose(0, 1, 4, 2, 3).copy(), clips["label"].astype(np.int64)
+        values = {"image": image, "label": label, "target": clips["target"]}
+        moved[part] = {name: _on_device(value) for name, value in values.items()}
     return [p.requires_grad_() for p in flat], moved
 
 
@@ -54,12 +51,8 @@ def to_numpy(flat: Tensors) -> dict[str, Any]:
         kernel, *others = values[4 * (layer - 1) : 4 * layer]
         backbone[f"kernel_{layer}"] = kernel.transpose(2, 3, 1, 0)
         backbone |= dict(zip((f"bias_{layer}", f"norm_scale_{layer}", f"norm_bias_{layer}"), others, strict=True))
-    heads = values[4 * LAYERS :]
-    return {
-        "backbone": backbone,
-        "primary": {"kernel": heads[0].T, "bias": heads[1]},
-        "auxiliary": {"kernel": heads[2].T, "bias": heads[3]},
-    }
+    heads = [{"kernel": values[place].T, "bias": values[place + 1]} for place in (-4, -2)]
+    return {"backbone": backbone, "primary": heads[0], "auxiliary": heads[1]}
 
 
 def _features(flat: Tensors, x: torch.Tensor, *, native_norm: bool) -> torch.Tensor:

@@ -22,8 +22,6 @@ class Setting:
       way: classes.
       support: clips of the inner loss per task.
       query: clips of the outer loss per task.
-      inner_steps: number of inner steps.
-      tasks: number of tasks.
       first_order: omit derivatives of the inner gradients.
     """
 

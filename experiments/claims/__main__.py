@@ -31,14 +31,14 @@ _MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, abl
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
 FORMAT_VERSION = 2
 _SECONDS_PER_LINE = 15
+_NETWORK_FLAGS = ("backbone", "normalisation", "width")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 with one line on standard error if the data cannot be used, 130 or 143 if it was stopped."""
     words = sys.argv[1:] if argv is None else list(argv)
-    return run_command(
-        "experiments.claims", words, lambda: _run_all(words), remedy="Give a writable folder by --workdir"
-    )
+    remedy = "Give a writable folder by --workdir"
+    return run_command("experiments.claims", words, lambda: _run_all(words), remedy=remedy)
 
 
 def _run_all(words: Sequence[str]) -> int:
@@ -46,15 +46,13 @@ def _run_all(words: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(STUDIES)}; default: all")
     parser.add_argument("--data_dir", type=Path, help="folder of the public flow release; default: synthetic subjects")
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "claims", help="folder of the results")
-    default = NetworkConfig()
-    for name in ("backbone", "normalisation", "width"):
-        value = getattr(default, name)
-        parser.add_argument(f"--{name}", type=type(value), help=f"{name} of the networks [{value}]")
+    for name in _NETWORK_FLAGS:
+        default = getattr(NetworkConfig(), name)
+        parser.add_argument(f"--{name}", type=type(default), help=f"{name} of the networks [{default}]")
     options = parser.parse_args(words)
     for name in options.names:
         refuse_unknown("study", name, STUDIES)
-    changes = {name: getattr(options, name) for name in ("backbone", "normalisation", "width")}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    changes = {name: value for name in _NETWORK_FLAGS if (value := getattr(options, name)) is not None}
     with as_config_error():
         networks = {name: dataclasses.replace(study.network, **changes) for name, study in STUDIES.items()}
     usable = ("either", "synthetic", "random") if options.data_dir is None else ("either", "flow")
@@ -80,9 +78,8 @@ def _check_data(name: str, data_dir: Path | None) -> None:
     if kind == "flow" and data_dir is None:
         raise ConfigError(f"{name} tests on the public flow release; give its folder by --data_dir")
     if kind == "synthetic" and data_dir is not None:
-        raise ConfigError(
-            f"{name} varies properties of subjects or videos that the flow release does not have; leave --data_dir out"
-        )
+        text = "varies properties of subjects or videos that the flow release does not have; leave --data_dir out"
+        raise ConfigError(f"{name} {text}")
 
 
 def _run(name: str, data_dir: Path | None, network: NetworkConfig, data: str, path: Path, console: Console) -> None:

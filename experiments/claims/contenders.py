@@ -1,7 +1,8 @@
 """The compared methods: a method of the package with changed settings, or a classical baseline; training and counting."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -25,9 +26,9 @@ from lightman_jax.types import ClipSet, Params
 Counts = NDArray[np.int64]
 """Confusion matrices `[rounds, subjects, N, N]`."""
 Rows = NDArray[np.int64]
-Episode = tuple[Rows, Rows]
-"""Rows of the labelled clips to adapt to, and rows of the clips to predict."""
-Predictions = list[list[NDArray[np.int64]]]
+Episodes = Sequence[Sequence[tuple[Rows, Rows]]]
+"""By round: rows of the labelled clips to adapt to, and rows of the clips to predict."""
+Predictions = list[list[NDArray[Any]]]
 """Predicted classes of the test clips, by round and fold."""
 ADAPT_STEPS = 5
 
@@ -105,20 +106,12 @@ def evaluate(contender: Contender, data: StudyData, network: NetworkConfig) -> E
 
 def train_rounds(contender: Contender, data: StudyData, network: NetworkConfig) -> list[Params]:
     """Trained parameters of the first fold of each round."""
-    config = contender.config(network)
-    found: dict[str, Params] = {}
-    for folds in _batches(data._replace(rounds=[folds[:1] for folds in data.rounds])):
-        for job in train_folds(data.micro, data.macro, folds, [0], config):
-            found[job.fold.name] = job.params
-    return [found[folds[0].name] for folds in data.rounds]
+    first = data._replace(rounds=[folds[:1] for folds in data.rounds])
+    return [params for _, params in itertools.chain(*_train(contender.config(network), first))]
 
 
 def adapted_counts(
-    contender: Contender,
-    trained: Sequence[Params],
-    data: StudyData,
-    episodes: Sequence[Sequence[Episode]],
-    network: NetworkConfig,
+    contender: Contender, trained: Sequence[Params], data: StudyData, episodes: Episodes, network: NetworkConfig
 ) -> Counts:
     """Adapt the parameters of each round by `ADAPT_STEPS` inner steps to each of its episodes, and count the predictions.
 
@@ -151,18 +144,19 @@ def label_macro_clips(data: StudyData) -> StudyData:
 
 def _predict_by_network(config: TrainConfig, data: StudyData, images: dict[str, Images]) -> dict[str, Predictions]:
     found: dict[str, Predictions] = {name: [] for name in images}
-    for folds in _batches(data):
-        jobs = [(job.fold, job.params) for job in train_folds(data.micro, data.macro, folds, [0], config)]
-        jobs = sorted(jobs, key=lambda job: [fold.name for fold in folds].index(job[0].name))
+    for jobs in _train(config, data):
         for name, image in images.items():
             predicted = [probabilities.argmax(axis=1) for probabilities in predict_folds(jobs, image, config)]
             found[name] += [predicted] if data.same_subjects else [[one] for one in predicted]
     return found
 
 
-def _batches(data: StudyData) -> list[list[Fold]]:
-    """Folds that train in one program: those with different test clips."""
-    return data.rounds if data.same_subjects else [[fold for folds in data.rounds for fold in folds]]
+def _train(config: TrainConfig, data: StudyData) -> Iterator[list[tuple[Fold, Params]]]:
+    """Train folds with different test clips in one program; yields the folds of each program with their parameters, in order."""
+    batches = data.rounds if data.same_subjects else [list(itertools.chain(*data.rounds))]
+    for folds in batches:
+        trained = {job.fold.name: job.params for job in train_folds(data.micro, data.macro, folds, [0], config)}
+        yield [(fold, trained[fold.name]) for fold in folds]
 
 
 def _predict_by_baseline(name: str, data: StudyData, images: dict[str, Images]) -> dict[str, Predictions]:
@@ -174,9 +168,7 @@ def _predict_by_baseline(name: str, data: StudyData, images: dict[str, Images]) 
     return found
 
 
-def count_by_subject(
-    micro: ClipSet, test: Sequence[Sequence[Rows]], predictions: Sequence[Sequence[NDArray[Any]]]
-) -> Counts:
+def count_by_subject(micro: ClipSet, test: Sequence[Sequence[Rows]], predictions: Predictions) -> Counts:
     """Confusion matrices of each round and test subject, from the test rows and predicted classes by round and fold."""
     subject, classes = np.array(micro.subject), len(micro.classes)
     rounds = []

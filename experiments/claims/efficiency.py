@@ -41,9 +41,8 @@ from lightman_jax.types import Clips, ClipSet
 
 METHODS = ("joint", "maml", "lightman")
 CLIPS, SIDE, CLASSES, REPEATS = 270, 28, 3, 10
-_NETWORKS = tuple(
-    NetworkConfig(backbone=name, normalisation="group") for name in ("ststnet", "conv4", "offapexnet", "resnet12")
-)
+_BACKBONES = ("ststnet", "conv4", "offapexnet", "resnet12")
+_NETWORKS = tuple(NetworkConfig(backbone=name, normalisation="group") for name in _BACKBONES)
 
 
 class Cost(NamedTuple):
@@ -121,12 +120,8 @@ def _network_cost(network: NetworkConfig, name: str, images: Images, labels: np.
     train = TrainConfig(network=network, method=method_config(name, MethodConfig()))
     method = make_method(train.method, network, optax.adamw(train.learning_rate, weight_decay=train.weight_decay))
     state = jax.jit(lambda key: method.init(key, images.shape[1:], CLASSES))(jax.random.key(0))
-    pool = Pool(
-        image=jnp.asarray(images),
-        label=jnp.asarray(labels),
-        subject=jnp.arange(CLIPS, dtype=jnp.int32) // 9,
-        train=jnp.ones(CLIPS, bool),
-    )
+    subject, train_mask = jnp.arange(CLIPS, dtype=jnp.int32) // 9, jnp.ones(CLIPS, bool)
+    pool = Pool(jnp.asarray(images), jnp.asarray(labels), subject, train_mask)
     draw_tasks = functools.partial(draw_task_batch, classes=CLASSES, config=train.task)
     tasks = jax.jit(draw_tasks)(jax.random.key(1), pool, pool)
     update = jax.jit(method.update).lower(state, tasks).compile()
@@ -134,9 +129,8 @@ def _network_cost(network: NetworkConfig, name: str, images: Images, labels: np.
     clips = Clips(image=pool.image, label=pool.label, where=pool.train)
     params = jax.jit(method.finish)(state, clips)
     one = pool.image[:1]
-    predict = (
-        jax.jit(lambda p, x: jax.nn.softmax(apply_branches(p, x, config=network).logits)).lower(params, one).compile()
-    )
+    probabilities = jax.jit(lambda p, x: jax.nn.softmax(apply_branches(p, x, config=network).logits))
+    predict = probabilities.lower(params, one).compile()
     operations: Any = predict.cost_analysis()
     bilevel = dataclasses.replace(train.method.bilevel, inner_steps=ADAPT_STEPS)
     adapting = dataclasses.replace(train.method, bilevel=bilevel)

@@ -23,14 +23,11 @@ from experiments.claims.simulated_training import simulate
 from experiments.claims.subjects import ROUNDS, StudyData, flow_subjects, keep_clips, share, shots, synthetic_subjects
 from experiments.claims.sweep import Row, Study, make_row, sweep
 from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
 SHARES, SYNTHETIC_SHARES, SHOTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0), (0.05, 0.125, 0.25, 0.5, 1.0), (1, 2, 5, 10, 30)
-PANELS = (
-    "fraction of the real clips, alone",
-    "with 1,800 simulated clips",
-    "adapted to, after simulated clips only",
-)
+PANELS = ("fraction of the real clips, alone", "with 1,800 simulated clips", "adapted to, after simulated clips only")
 
 
 def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
@@ -72,15 +69,14 @@ def _run_flow(real: StudyData, network: NetworkConfig) -> Iterator[Row]:
 
 def with_simulated(data: StudyData, number: int, micro: ClipSet, macro: ClipSet) -> StudyData:
     """Round `number` with the simulated `micro` clips as labelled clips and the simulated `macro` clips as macro clips."""
-    folds = [
-        dataclasses.replace(
-            fold,
-            train=np.concatenate([fold.train, np.ones(len(micro), bool)]),
-            macro_train=np.ones(len(macro), bool),
-        )
-        for fold in data.rounds[number]
-    ]
-    return data._replace(micro=data.micro.join(micro), macro=macro, rounds=[folds])
+
+    def wider(fold: Fold) -> Fold:
+        train = np.concatenate([fold.train, np.ones(len(micro), bool)])
+        return dataclasses.replace(fold, train=train, macro_train=np.ones(len(macro), bool))
+
+    return data._replace(
+        micro=data.micro.join(micro), macro=macro, rounds=[[wider(fold) for fold in data.rounds[number]]]
+    )
 
 
 STUDY = Study("How few labelled clips are enough?", run)

@@ -20,13 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.claims.contenders import CONTENDERS, evaluate
-from experiments.claims.subjects import (
-    Image,
-    Images,
-    flow_subjects,
-    synthetic_subjects,
-    wrong_labels,
-)
+from experiments.claims.subjects import Image, Images, flow_subjects, synthetic_subjects, wrong_labels
 from experiments.claims.sweep import Row, Study, compare, sweep
 from lightman_jax.data.synthetic.faces import SyntheticClip
 from lightman_jax.networks.dual_branch import NetworkConfig
@@ -41,24 +35,20 @@ Changes = dict[str, tuple[Callable[..., Any], Sequence[float]]]
 
 def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     """Yield the rows."""
-    table = FLOW_CHANGES
-    if data_dir is None:
-        table = {
-            kind: (_on_pair(change), strengths) for kind, (change, strengths) in IMAGE_CHANGES.items()
-        } | FRAME_CHANGES
+    image_changes = {kind: (_on_pair(change), strengths) for kind, (change, strengths) in IMAGE_CHANGES.items()}
+    table = FLOW_CHANGES if data_dir else image_changes | FRAME_CHANGES
     views = {f"{kind} {x:g}": _at(change, x) for kind, (change, strengths) in table.items() for x in strengths}
-    if data_dir is None:
-        data = synthetic_subjects(frames=VIDEO_LENGTH, cameras=views, test_views_only=True)
-    else:
+    if data_dir:
         data = flow_subjects(data_dir, views)
+    else:
+        data = synthetic_subjects(frames=VIDEO_LENGTH, cameras=views, test_views_only=True)
     predicted = {contender: evaluate(contender, data, network) for contender in CONTENDERS}
     for kind, (_, strengths) in table.items():
         yield from compare(kind, data, ((CLEAN, one, found.counts) for one, found in predicted.items()))
         for level in (f"{strength:g}" for strength in strengths):
             results = [(level, one, found.views[f"{kind} {level}"]) for one, found in predicted.items()]
             yield from compare(kind, data, results)
-    plain = data._replace(views={})
-    levels = [(f"{part:.0%}", wrong_labels(plain, part)) for part in WRONG_SHARES]
+    levels = [(f"{part:.0%}", wrong_labels(data, part)) for part in WRONG_SHARES]
     yield from sweep(WRONG, levels, CONTENDERS, network)
 
 
@@ -67,11 +57,11 @@ def _gaussian(rng: np.random.Generator, pair: Image, sd: float) -> Image:
 
 
 def _impulse(rng: np.random.Generator, pair: Image, part: float) -> Image:
-    found = []
-    for image in pair:
+    changed = pair.copy()
+    for image in changed:
         hit = rng.uniform(size=image.shape[:2]) < part
-        found.append(np.where(hit[..., None], 255 * rng.integers(0, 2, image.shape[:2])[..., None], image))
-    return np.stack(found).astype(np.uint8)
+        image[hit] = 255 * rng.integers(0, 2, image.shape[:2])[hit, None]
+    return changed
 
 
 def _blur(rng: np.random.Generator, images: NDArray[Any], sd: float) -> NDArray[Any]:
@@ -144,8 +134,7 @@ def _flow_shift(rng: np.random.Generator, images: Images, pixels: float) -> Imag
     for row, image in enumerate(images):
         angle = rng.uniform(0, 2 * np.pi)
         matrix = np.array([[1, 0, pixels * np.cos(angle)], [0, 1, pixels * np.sin(angle)]])
-        size = image.shape[1], image.shape[0]
-        moved[row] = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved[row] = cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
     return moved
 
 

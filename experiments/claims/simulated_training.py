@@ -21,13 +21,8 @@ from experiments.claims.subjects import MOTION, ROUNDS, Images, StudyData, clip_
 from experiments.claims.sweep import Row, Study, make_row
 from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import motion_image
-from lightman_jax.data.synthetic.simulated_au import (
-    COMBINATIONS,
-    SimulatedAUConfig,
-    Variation,
-    simulated_au_reading,
-    simulated_field,
-)
+from lightman_jax.data.synthetic import simulated_au
+from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, Variation
 from lightman_jax.data.vision.optical_flow import optical_strain
 from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.networks.dual_branch import NetworkConfig
@@ -55,9 +50,9 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
 
     drawn = [simulate(seed) for seed in range(ROUNDS)]
     yield from rows_by_corpus("classifiers", "SVM", real, [svm(micro) for micro, _, _ in drawn])
-    for unit in sorted({unit for units in COMBINATIONS.values() for choice in units for unit in choice}):
+    for unit in sorted({unit for units in simulated_au.COMBINATIONS.values() for choice in units for unit in choice}):
         # Without a unit of every combination of a class, the class would have no clips.
-        if all(any(unit not in choice for choice in choices) for choices in COMBINATIONS.values()):
+        if all(any(unit not in choice for choice in choices) for choices in simulated_au.COMBINATIONS.values()):
             predicted = [svm(micro, unit, clips) for micro, _, clips in drawn]
             yield from rows_by_corpus("without one action unit", str(unit), real, predicted)
     for field in dataclasses.fields(Variation):
@@ -72,20 +67,15 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
 
 
 def simulate(seed: int, variation: Variation | None = None) -> tuple[ClipSet, ClipSet, list[RawClip]]:
-    """Micro and macro clips of one population, and the records of the micro clips.
-
-    Args:
-      seed: of the population.
-      variation: spread of the random draws; None prepares the corpus as it is.
-    """
+    """Micro and macro clips of a population, and the records of the micro clips; `variation` replaces that of the corpus."""
 
     def image(clip: RawClip) -> Images:
         if variation is None:
             return motion_image(clip, MOTION).image
-        field = simulated_field(clip, MOTION.image_side, variation)
+        field = simulated_au.simulated_field(clip, MOTION.image_side, variation)
         return np.dstack([field, optical_strain(field)]).astype(np.float32)
 
-    clips = simulated_au_reading(dataclasses.replace(SIMULATED, seed=seed)).clips
+    clips = simulated_au.simulated_au_reading(dataclasses.replace(SIMULATED, seed=seed)).clips
     pools = {pool: [clip for clip in clips if clip.pool == pool] for pool in ("micro", "macro")}
     micro, macro = (clip_set((image(c), c.emotion, c.subject, c.clip) for c in own) for own in pools.values())
     return micro, macro, pools["micro"]

@@ -68,8 +68,7 @@ def draw(path: Path, rows: list[Row], title: str, data: str) -> None:
     for place, name in enumerate(names):
         sds = [row.subject_sd for row in own if row.contender == name]
         spread.plot(levels, sds, "o-", color=f"C{place}", markersize=4)
-    spread.set_ylim(0, None)
-    spread.set_ylabel("sd of the accuracy over subjects")
+    spread.set(ylim=(0, None), ylabel="sd of the accuracy over subjects")
     spread.set_title(DIFFERENCES, fontsize=10)
     spread.grid(alpha=0.3)
     finish_figure(figure, others[0], path, title, data)

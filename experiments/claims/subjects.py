@@ -91,8 +91,9 @@ def synthetic_subjects(
     rounds = []
     last = TRAIN_SUBJECTS + TEST_SUBJECTS
     for number in range(ROUNDS):
-        train, test = _names(number, range(TRAIN_SUBJECTS)), _names(number, range(TRAIN_SUBJECTS, last))
-        shown = train if macro_subjects == "own" else _names(number, range(last, last + OTHER_SUBJECTS))
+        names = [f"p{number}/s{index}" for index in range(last + OTHER_SUBJECTS)]
+        train, test = names[:TRAIN_SUBJECTS], names[TRAIN_SUBJECTS:last]
+        shown = train if macro_subjects == "own" else names[last:]
         rows = np.flatnonzero(np.isin(subject, test))
         rounds.append([Fold(f"p{number}", rows, np.isin(subject, train), np.isin(macro_subject, shown))])
     return StudyData(SYNTHETIC, micro, macro, rounds, views, same_subjects=False)
@@ -107,13 +108,8 @@ def flow_subjects(data_dir: Path, changes: Mapping[str, FlowChange] | None = Non
     micro = read_flow_release(data_dir)
     of_subject = group_of_subjects(micro.subject)
     groups = np.array([of_subject[name] for name in micro.subject])
-    rounds = [
-        [
-            Fold(f"group {g} round {number}", np.flatnonzero(groups == g), groups != g, groups != g)
-            for g in range(min(GROUPS, int(groups.max()) + 1))
-        ]
-        for number in range(ROUNDS)
-    ]
+    parts = [(g, np.flatnonzero(groups == g), groups != g) for g in range(min(GROUPS, int(groups.max()) + 1))]
+    rounds = [[Fold(f"group {g} round {n}", test, rest, rest) for g, test, rest in parts] for n in range(ROUNDS)]
     views = {name: change(np.random.default_rng(0), micro.image) for name, change in (changes or {}).items()}
     corpora = ", ".join(CORPORA[name].title for name in sorted(set(micro.dataset)))
     data = f"{len(micro)} clips of {len(of_subject)} subjects, public flow of {corpora}"
@@ -121,11 +117,7 @@ def flow_subjects(data_dir: Path, changes: Mapping[str, FlowChange] | None = Non
 
 
 def read_flow_release(data_dir: Path) -> ClipSet:
-    """Every clip of the public flow release, with the labels of MEGC2019.
-
-    Raises:
-      DataError: the folder is not a flow release.
-    """
+    """Every clip of the public flow release, with the labels of MEGC2019; errors as in `flow_subjects`."""
     reading = read_corpus("megc2019", data_dir)
     if reading.layout != "flow_release":
         raise DataError(f"{data_dir} is not a flow release; give the folder of the public 28x28 flow by --data_dir")
@@ -200,7 +192,7 @@ def _simulate(
     last = TRAIN_SUBJECTS + TEST_SUBJECTS
     for number in range(ROUNDS):
         for index in range(last + OTHER_SUBJECTS):
-            (subject,) = _names(number, [index])
+            subject = f"p{number}/s{index}"
             rng = np.random.default_rng([number, index])
             config = SimulatorConfig(
                 frames=frames,
@@ -217,7 +209,3 @@ def _simulate(
                 for name, camera in cameras if clip.pool == "micro" else ():
                     views[name].append(image if unchanged else motion_between(*camera(rng, clip), MOTION))
     return clip_set(rows["micro"]), clip_set(rows["macro"]), {name: np.stack(kept) for name, kept in views.items()}
-
-
-def _names(number: int, subjects: Iterable[int]) -> list[str]:
-    return [f"p{number}/s{index}" for index in subjects]

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.claims.contenders import CONTENDERS
-from experiments.claims.subjects import Camera, Image, StudyData, synthetic_subjects
+from experiments.claims.subjects import Camera, Image, StudyData, onset_and_apex, synthetic_subjects
 from experiments.claims.sweep import Row, Study, sweep
 from lightman_jax.data.synthetic.faces import SyntheticClip
 from lightman_jax.data.vision.images import resize_image
@@ -35,14 +35,9 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     yield from sweep("peak movement, pixels of a 96-pixel face", intensities, CONTENDERS, network)
     strides = {f"{VIDEO_LENGTH / SECONDS / stride:.0f}": every(stride) for stride in STRIDES}
     videos = synthetic_subjects(frames=VIDEO_LENGTH, cameras=strides)
-    yield from sweep(
-        "frames per second", [(name, _seen_by(videos, name)) for name in strides][::-1], CONTENDERS, network
-    )
-    sizes = {str(side): resized(side) for side in SIDES}
-    images = synthetic_subjects(cameras=sizes)
-    yield from sweep(
-        "face width, pixels", [(name, _seen_by(images, name)) for name in sizes][::-1], CONTENDERS, network
-    )
+    yield from sweep("frames per second", _by_camera(videos), CONTENDERS, network)
+    images = synthetic_subjects(cameras={str(side): resized(side) for side in SIDES})
+    yield from sweep("face width, pixels", _by_camera(images), CONTENDERS, network)
 
 
 def every(stride: int) -> Camera:
@@ -61,20 +56,17 @@ def resized(side: int) -> Camera:
     """A camera whose image of the face is `side` pixels wide, enlarged again."""
 
     def camera(rng: np.random.Generator, clip: SyntheticClip) -> tuple[Image, Image]:
-        del rng
-        whole = clip.frames[0].shape[0]
-        onset, apex = (
-            resize_image(resize_image(frame, side, side), whole, whole)
-            for frame in (clip.frames[0], clip.frames[clip.apex])
-        )
+        pair, whole = onset_and_apex(rng, clip), clip.frames[0].shape[0]
+        onset, apex = (resize_image(resize_image(frame, side, side), whole, whole) for frame in pair)
         return onset, apex
 
     return camera
 
 
-def _seen_by(data: StudyData, camera: str) -> StudyData:
-    """The data with the images of one camera, for training and testing."""
-    return data._replace(micro=dataclasses.replace(data.micro, image=data.views[camera]), views={})
+def _by_camera(data: StudyData) -> list[tuple[str, StudyData]]:
+    """The data with the images of each camera, for training and testing, last camera first."""
+    seen = {name: dataclasses.replace(data.micro, image=image) for name, image in data.views.items()}
+    return [(name, data._replace(micro=micro, views={})) for name, micro in seen.items()][::-1]
 
 
 STUDY = Study("How subtle may the movement be, and how good must the camera be?", run, data="synthetic")

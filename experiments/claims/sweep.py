@@ -136,17 +136,9 @@ def draw_panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         own = [row for row in rows if row.contender == name]
         # Shifted, so that no bar hides another.
         places = [levels.index(row.level) + 0.06 * (number - (len(names) - 1) / 2) for row in own]
-        axes.errorbar(
-            places,
-            [row.mean for row in own],
-            [row.sd for row in own],
-            color=f"C{number}",
-            marker="o",
-            markersize=4,
-            capsize=2,
-            linewidth=2.0 if number == 0 else 1.2,
-            label=name,
-        )
+        means, sds = [row.mean for row in own], [row.sd for row in own]
+        style = {"color": f"C{number}", "linewidth": 1.2 if number else 2.0}
+        axes.errorbar(places, means, sds, marker="o", markersize=4, capsize=2, label=name, **style)
     axes.set_xticks(range(len(levels)), levels, fontsize=8)
     axes.set_title(rows[0].panel, fontsize=10)
     axes.set_ylim(0, 1)

@@ -122,7 +122,7 @@ class RunConfig:
             chosen_baselines(self.baselines)
         if min(self.seeds, self.ensemble_size) < 0:
             raise ConfigError(
-                f"seeds {self.seeds} and ensemble_size {self.ensemble_size} must be 1 or more, or 0 for the default"
+                f"seeds {self.seeds} and ensemble_size {self.ensemble_size} must be 1 or more; choose 0 for the default"
             )
         if not 0 <= self.process_id < self.processes:
             raise ConfigError(f"process_id {self.process_id} is not one of 0 to processes - 1 = {self.processes - 1}")

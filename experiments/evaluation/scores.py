@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.evaluation.run_result import ClassScore, CorpusScore, Estimate, Scores, SubjectScore
 from lightman_jax import metrics
-from lightman_jax.files import write_atomic
+from lightman_jax.files import write_csv
 from lightman_jax.types import natural_order
 
 _COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")
@@ -36,13 +35,11 @@ class Prediction:
 
 def write_predictions(path: Path, rows: Sequence[Prediction], classes: Sequence[str]) -> None:
     """Write the table, with probabilities in full float32 precision."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION])
+    lines = [[*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION]]
     for row in rows:
         numbers = [f"{value:.9g}" for value in row.probabilities]
-        writer.writerow([*(getattr(row, name) for name in _COLUMNS), *numbers, FORMAT_VERSION])
-    write_atomic(path, table.getvalue())
+        lines.append([*(getattr(row, name) for name in _COLUMNS), *numbers, FORMAT_VERSION])
+    write_csv(path, lines)
 
 
 def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:

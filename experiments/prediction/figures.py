@@ -24,15 +24,9 @@ _WARNING, _TITLE_WIDTH = "#b7410e", 125
 def save_movement_figure(
     path: Path, row: Row, movement: Spotted, saliency: NDArray[np.floating], model: Model, adapted: int
 ) -> None:
-    """Draw onset, apex, the flow between them, the saliency map, and the probabilities of all networks.
+    """Draw onset, apex, the flow between them, the saliency map `[H, W]`, and the probabilities of all networks.
 
-    Args:
-      path: path of the figure.
-      row: the prediction of the movement.
-      movement: the movement with its faces.
-      saliency: `[H, W]`, from the model.
-      model: the model that predicted.
-      adapted: number of labelled clips that the networks were adapted to.
+    `adapted` is the number of labelled clips that the networks were adapted to.
     """
     assert row.probabilities is not None
     onset, apex = movement.faces[0], movement.faces[movement.apex - movement.onset]
@@ -42,12 +36,13 @@ def save_movement_figure(
     figure = Figure(figsize=(13.5, 3.5), layout="constrained")
     panels = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.35))
     numbers = [f"frame {number}" + (f", {number / row.fps:.2f} s" if row.fps else "") for number in row.span or ()]
-    for panel, title, image in zip(
-        panels,
-        (f"onset, {numbers[0]}", f"apex, {numbers[1]}", f"movement, up to {peak:.1f} px", "saliency"),
-        (onset, apex, flow_colours(flow[..., :2]), _overlay(apex, saliency)),
-        strict=False,
-    ):
+    images = {
+        f"onset, {numbers[0]}": onset,
+        f"apex, {numbers[1]}": apex,
+        f"movement, up to {peak:.1f} px": flow_colours(flow[..., :2]),
+        "saliency": _overlay(apex, saliency),
+    }
+    for panel, (title, image) in zip(panels, images.items(), strict=False):
         panel.imshow(image)
         panel.set_title(title, fontsize=9)
         panel.axis("off")
@@ -62,16 +57,7 @@ def save_movement_figure(
 def save_timeline(
     path: Path, search: Search, rows: Sequence[Row], fps: float, model: Model, config: SpotConfig
 ) -> None:
-    """Draw the displacement curve of a long video, its gaps, and the predicted class of each movement.
-
-    Args:
-      path: path of the figure.
-      search: result of the search.
-      rows: predictions of its movements, in order.
-      fps: frames per second.
-      model: the model that predicted.
-      config: thresholds of the search.
-    """
+    """Draw the displacement curve of a long video, its gaps, and the predicted class of each movement (`rows`)."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots()
     window = config.window_seconds

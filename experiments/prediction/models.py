@@ -42,9 +42,7 @@ class RunModel(NamedTuple):
 def open_model(source: Path, adapt_steps: int | None = None) -> Model:
     """Read the workdir of a run, or an exported model file.
 
-    Args:
-      source: path of either.
-      adapt_steps: inner steps on labelled clips of a subject; None takes the number of the run. A file has a fixed number.
+    `adapt_steps` are inner steps on labelled clips of a subject; None takes the number of the run. A file has a fixed number.
 
     Raises:
       ConfigError: the source is neither, or cannot be used.
@@ -65,10 +63,7 @@ def open_model(source: Path, adapt_steps: int | None = None) -> Model:
 def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | None = None) -> RunModel:
     """Read all networks of a finished run.
 
-    Args:
-      workdir: of a run of the protocols `loso` or `leave_one_dataset_out`.
-      adapt_steps: inner steps on labelled clips of a subject; None takes the number of the run.
-      seeds: number of seeds to read; None takes all.
+    `adapt_steps` is as in `open_model`; `seeds` is the number of seeds to read, None takes all.
 
     Raises:
       ConfigError: there is no such run, its protocol stores no networks, or a file is damaged.
@@ -98,7 +93,5 @@ def _read_seed(folder: Path, trained: TrainConfig) -> tuple[Params, ModelCard]:
     card = ModelCard.from_json(read_metadata(folder))
     image = np.zeros((1, *card.image_shape), np.float32)
     example = ClipSet(image, np.zeros(1, np.int32), ("a/b",), ("a/b/c",), card.classes)
-    like = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((card.networks, *leaf.shape), leaf.dtype), trained_shapes(example, trained)
-    )
-    return load_params(folder, like)[1], card
+    stacked = lambda leaf: jax.ShapeDtypeStruct((card.networks, *leaf.shape), leaf.dtype)  # noqa: E731
+    return load_params(folder, jax.tree.map(stacked, trained_shapes(example, trained)))[1], card

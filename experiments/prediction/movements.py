@@ -22,9 +22,7 @@ from lightman_jax.model.saved_model import Model
 
 Span = tuple[int, int, int]
 """Numbers of the onset, apex and offset frame, from 1."""
-
 SPAN = ("onset", "apex", "offset")
-
 _PAIR = 2
 
 
@@ -153,9 +151,8 @@ def _row_movement(row: Row, path: Path, settings: Settings, motion: MotionConfig
     if isinstance(video, Unreadable):
         raise ValueError(video.reason)
     box = row_box(row)
-    settings = settings._replace(
-        fps=row_fps(row) or settings.fps, box=settings.box if box is None else FaceBox(*box, "given")
-    )
+    own_box = settings.box if box is None else FaceBox(*box, "given")
+    settings = settings._replace(fps=row_fps(row) or settings.fps, box=own_box)
     onset, apex, offset = (row.number(name) for name in SPAN)
     if onset is apex is offset is None:
         search = find_movements(video, settings._replace(span=None))

@@ -1,7 +1,5 @@
 """Predictions of videos, one row per movement: printed on the terminal and written as a table."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lightman_jax.files import write_atomic
+from lightman_jax.files import write_csv
 from lightman_jax.model.saved_model import Model
 
 FORMAT_VERSION = 2
@@ -69,21 +67,12 @@ def summarize(probabilities: NDArray[np.floating]) -> Summary:
 def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> None:
     """Write the rows as CSV; text that a spreadsheet would evaluate as a formula gets an apostrophe.
 
-    Args:
-      path: path of the table.
-      rows: in order.
-      model: the model that predicted.
-      adapted: number of labelled clips of the subject that the networks were adapted to.
-
-    Raises:
-      OSError: the table cannot be written.
+    `adapted` is the number of labelled clips of the subject that the networks were adapted to; errors as in `write_atomic`.
     """
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
     first = ("input", "status", "reason", "onset", "apex", "offset", "frames", "fps", "pixels", "face", "prediction")
     spread = [f"{part}_{name}" for part in ("p", "sd") for name in model.classes]
     last = ("agreement", "networks", "adapted", "notes", "figure", "stand_in", "trained_on", "format_version")
-    writer.writerow([*first, *spread, *last])
+    lines: list[list[object]] = [[*first, *spread, *last]]
     about = model.about
     for row in rows:
         prediction, numbers = "", [""] * (len(spread) + 1)
@@ -97,8 +86,8 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
             *(row.face, prediction, *numbers, about["networks"], adapted, "; ".join(row.notes), row.figure),
             *(str(about["stand_in"]).lower(), about["origin"], FORMAT_VERSION),
         ]
-        writer.writerow([_escape_formula(cell) for cell in cells])
-    write_atomic(path, table.getvalue())
+        lines.append([_escape_formula(cell) for cell in cells])
+    write_csv(path, lines)
 
 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:

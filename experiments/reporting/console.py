@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments.evaluation.comparison import Comparison
 from experiments.evaluation.run_result import Estimate, RunResult, Scores
@@ -103,17 +103,15 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     low, high = comparison.chance
     runs.caption = f"95% of random predictions score between {low:.3f} and {high:.3f}"
     console.print(runs)
-    table = Table(
-        title="First run minus second run",
-        caption="p: two-sided sign-flip test over subjects; Holm-corrected for all pairs of this table",
-    )
-    for column in ("first", "second", "difference of UF1 [95%]", "p", "p (Holm)", "effect"):
-        table.add_column(column, overflow="fold")
+    heads = ("first", "second", "difference of UF1 [95%]", "p", "p (Holm)", "effect")
+    table = Table(*(Column(head, overflow="fold") for head in heads), title="First run minus second run")
+    table.caption = "p: two-sided sign-flip test over subjects; Holm-corrected for all pairs of this table"
     for pair in comparison.pairs:
         difference = _difference(pair.difference, pair.sd, pair.interval)
         effect = "" if pair.effect is None else f"{pair.effect:+.2f}"
-        p_values = (f"{pair.p:.4f}", f"{pair.p_holm:.4f}")
-        table.add_row(escape(pair.first), escape(pair.second), difference, *p_values, effect)
+        table.add_row(
+            escape(pair.first), escape(pair.second), difference, f"{pair.p:.4f}", f"{pair.p_holm:.4f}", effect
+        )
     console.print(table)
 
 

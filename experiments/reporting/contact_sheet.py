@@ -23,34 +23,28 @@ _MAX_SHOWN_FRAMES = 3
 def save_contact_sheet(path: Path, clips: Sequence[RawClip], config: MotionConfig, origin: str) -> bool:
     """Draw a micro and a macro clip of one subject: onset, apex, flow as colour, strain, and the other representations.
 
-    Args:
-      path: image file to write; its folder must exist.
-      clips: the prepared clips; a subject with clips of both pools is preferred.
-      config: settings of the prepared images; their representation is printed in bold.
-      origin: origin of the clips, printed at the top.
+    A subject with clips of both pools is preferred. The representation of `config` is printed in bold, `origin` at the top.
 
     Returns:
       False if no clip has frames to show, as in the public flow release.
     """
-    chosen, rows = [], []
+    rows = []
     for clip in _choose(clips):
         # Frames that the prepared representation did not need may be damaged.
         with contextlib.suppress(ValueError, OSError):
-            rows.append(_panels(clip, config))
-            chosen.append(clip)
-    if not chosen:
+            rows.append((clip, _panels(clip, config)))
+    if not rows:
         return False
-    columns = max(len(row) for row in rows)
+    columns = max(len(panels) for _, panels in rows)
     figure = Figure(figsize=(1.75 * columns, 2.2 * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
-    for panels, line, clip in zip(rows, axes, chosen, strict=True):
+    for (clip, panels), line in zip(rows, axes, strict=True):
         for panel in line:
             panel.axis("off")
         for panel, (title, image, limits) in zip(line, panels, strict=False):
             panel.imshow(image, cmap="gray", vmin=limits[0], vmax=limits[1])
-            panel.set_title(
-                title, fontsize=8, fontweight="bold" if title.startswith(config.representation) else "normal"
-            )
+            weight = "bold" if title.startswith(config.representation) else "normal"
+            panel.set_title(title, fontsize=8, fontweight=weight)
         label = f"{clip.pool}: {clip.clip}, {clip.emotion or '-'}, units {'+'.join(map(str, clip.action_units)) or '-'}"
         # In the layout the long text would widen its column.
         line[0].text(0, 1.2, label, transform=line[0].transAxes, fontsize=9).set_in_layout(False)
@@ -75,10 +69,9 @@ def _choose(clips: Sequence[RawClip]) -> list[RawClip]:
 
 
 def _panels(clip: RawClip, config: MotionConfig) -> list[tuple[str, NDArray, tuple[float, float]]]:
-    one = {
-        name: motion_image(clip, dataclasses.replace(config, representation=name, image_side=config.face_side))
-        for name in _ALL
-    }
+    full = dataclasses.replace(config, image_side=config.face_side)
+    names: Sequence[Representation] = get_args(Representation)
+    one = {name: motion_image(clip, dataclasses.replace(full, representation=name)) for name in names}
     onset, apex = read_clip_images(clip, (0, one["flow"].apex))
     box = face_box(onset, cropped=clip.cropped, given=clip.box)
     faces = [crop_face(frame, box, config.face_side) for frame in (onset, apex)]
@@ -97,9 +90,6 @@ def _panels(clip: RawClip, config: MotionConfig) -> list[tuple[str, NDArray, tup
     frames = one["frames"].image[..., 0]
     places = np.linspace(0, len(frames) - 1, _MAX_SHOWN_FRAMES).round().astype(int)
     return panels + [(f"frames {place + 1}/{len(frames)}", frames[place], (0.0, 1.0)) for place in places]
-
-
-_ALL: Sequence[Representation] = get_args(Representation)
 
 
 def flow_colours(flow: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -12,9 +12,8 @@ def print_check(console: Console, check: Check) -> None:
     """Print counts, problems, notes and corrections."""
     reading, classes = check.reading, check.space.classes
     synthetic = " (SYNTHETIC STAND-IN CLIPS)" if reading.stand_in else ""
-    console.print(
-        f"layout {reading.layout} in {reading.root}{synthetic}; {len(classes)} classes, --labels={check.space.name}"
-    )
+    space = f"{len(classes)} classes, --labels={check.space.name}"
+    console.print(f"layout {reading.layout} in {reading.root}{synthetic}; {space}")
     columns = ("corpus", "pool", "clips", *classes, "subjects", "deviates from the published numbers")
     counts = Table(*columns, title="Found")
     for count in check.counts:
@@ -23,13 +22,13 @@ def print_check(console: Console, check: Check) -> None:
         counts.add_row(count.title, count.pool, *map(str, numbers), deviation)
     console.print(counts)
     if reading.problems:
-        title = f"{len(reading.problems)} problems"
-        problems = Table("where", "expected", "found", "remedy", title=title, show_lines=True)
+        count = len(reading.problems)
+        problems = Table("where", "expected", "found", "remedy", title=f"{count} problems", show_lines=True)
         for problem in sorted(reading.problems, key=lambda problem: not problem.lost)[:_MAX_LISTED]:
             problems.add_row(problem.where, problem.expected, problem.found, problem.remedy)
         console.print(problems)
-        if len(reading.problems) > _MAX_LISTED:
-            console.print(f"and {len(reading.problems) - _MAX_LISTED} more; --check writes all to a JSON file")
+        if count > _MAX_LISTED:
+            console.print(f"and {count - _MAX_LISTED} more; --check writes all to a JSON file")
     for note in reading.notes:
         console.print(f"note: {note}")
     for correction in reading.corrections:

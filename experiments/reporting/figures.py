@@ -73,8 +73,7 @@ def save_curves_figure(path: Path, result: RunResult, histories: Sequence[dict[s
         steps = np.arange(1, values.shape[1] + 1)
         panel.fill_between(steps, *np.percentile(values, [10, 90], axis=0), alpha=0.25)
         panel.plot(steps, values.mean(axis=0))
-        panel.set(title=name.replace("_", " "), xlabel="outer step", ylabel="nat")
-        panel.set_ylim(bottom=0)
+        panel.set(title=name.replace("_", " "), xlabel="outer step", ylabel="nat", ylim=(0, None))
     _add_title(figure, result, f"training losses of {len(histories)} jobs: mean, 10th to 90th percentile")
     save_figure(path, figure)
 
@@ -127,10 +126,7 @@ def _mean_saliency(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig)
     micro = work.micro
     maps = np.zeros((len(micro.classes), *micro.image.shape[-3:-1]))
     logits_of = make_method(config.method, config.network, optax.sgd(0.0)).logits
-
-    @jax.jit
-    def of_job(params: object, clips: jax.Array, label: jax.Array) -> jax.Array:
-        return saliency(functools.partial(logits_of, params), clips, label)
+    of_job = jax.jit(lambda params, clips, label: saliency(functools.partial(logits_of, params), clips, label))
 
     def scaled(train: NDArray[np.bool_]) -> NDArray[np.float32]:
         return np.asarray(scale_flow(jnp.asarray(micro.image), scaling=config.scaling, train=jnp.asarray(train)))
@@ -164,7 +160,9 @@ def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: Trai
     held_out = np.zeros(len(micro), bool)
     held_out[job.fold.test] = True
     micro_points, macro_points = np.asarray(embed(images)), np.asarray(embed(others))
-    parts = _project([micro_points[~held_out], macro_points[trained_on], micro_points[held_out]])
+    train = np.concatenate([micro_points[~held_out], macro_points[trained_on]])
+    _, _, components = np.linalg.svd(train - train.mean(axis=0), full_matrices=False)
+    parts = [micro_points[~held_out], macro_points[trained_on], micro_points[held_out]]
     labels = [micro.label[~held_out], macro_label[trained_on], micro.label[held_out]]
     styles: tuple[tuple[str, dict[str, Any]], ...] = (
         ("micro, training", {"marker": "o", "s": 14, "alpha": 0.5, "edgecolors": "none"}),
@@ -175,8 +173,8 @@ def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: Trai
     axes = figure.subplots()
     for points, label, (part, style) in zip(parts, labels, styles, strict=True):
         for k, name in enumerate(micro.classes):
-            own, colour = points[label == k], CLASS_COLOURS[k % len(CLASS_COLOURS)]
-            axes.scatter(own[:, 0], own[:, 1], color=colour, label=f"{name}, {part}", **style)
+            own = (points[label == k] - train.mean(axis=0)) @ components[:2].T
+            axes.scatter(*own.T, color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=f"{name}, {part}", **style)
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set(xticks=[], yticks=[])
     about = f"{title}; embeddings of one fold, {job.fold.name} held out, first two principal components"
@@ -184,16 +182,8 @@ def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: Trai
     save_figure(path, figure, dpi=110)
 
 
-def _project(parts: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float64]]:
-    """The parts, projected on the first two principal components of the training clips (the first two parts)."""
-    train = np.concatenate(parts[:2])
-    _, _, components = np.linalg.svd(train - train.mean(axis=0), full_matrices=False)
-    return [(part - train.mean(axis=0)) @ components[:2].T for part in parts]
-
-
 def _add_title(figure: Figure, result: RunResult, text: str) -> None:
     figure.suptitle(f"{result.method} on {result.title}\n{text}", fontsize=10)
     if result.data.stand_in:
-        figure.text(
-            0.5, 0.5, "STAND-IN DATA", fontsize=34, color="red", alpha=0.18, rotation=25, ha="center", va="center"
-        )
+        style = {"fontsize": 34, "color": "red", "alpha": 0.18, "rotation": 25}
+        figure.text(0.5, 0.5, "STAND-IN DATA", ha="center", va="center", **style)

@@ -14,7 +14,6 @@ from experiments.evaluation.scores import Prediction, read_predictions
 from experiments.reporting.console import headline, scores_of
 from lightman_jax.files import write_atomic
 
-_TEMPLATE = "report.html.jinja"
 _CLIPS_SHOWN = 8
 _FIGURES = {
     "confusion.png": "Confusion matrix, pooled over folds, mean over seeds. Percentages are per row.",
@@ -40,26 +39,19 @@ class ClipRow(NamedTuple):
 def write_report(workdir: Path) -> Path:
     """Write `report.html` from the stored results and figures of a run.
 
-    Args:
-      workdir: of a run of the protocols `loso` or `leave_one_dataset_out`, or of `experiments.select`.
-
-    Returns:
-      The path of the report.
-
     Raises:
       OSError: a file cannot be read or written.
-      ValueError: the run has no scores, or one of its files is damaged.
+      ValueError: the run has no scores, as with protocols that give labels, or one of its files is damaged.
     """
     result = read_result(workdir)
     scores = scores_of(result)
     rows, _ = read_predictions(workdir / "predictions.csv")
     clips = clips_by_probability(rows, scores.classes)
+    loader = FileSystemLoader(Path(__file__).parent)
     # Names of clips and classes come from tables of users; autoescape keeps them from being read as HTML.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     figures = [(text, workdir / name) for name, text in _FIGURES.items() if (workdir / name).exists()]
-    page = environment.get_template(_TEMPLATE).render(
+    page = environment.get_template("report.html.jinja").render(
         result=result,
         scores=scores,
         headline=headline(result),

@@ -262,6 +262,7 @@ def test_few_data_on_the_flow_release_has_three_panels(few_levels, tmp_path):
     assert [row.level for row in rows if row.difference is None] == ["100%", "0%", "0%", "0%"]
 
 
+@pytest.mark.slow
 def test_simulated_training_varies_one_action_unit_and_one_variation_at_a_time(few_levels, monkeypatch, tmp_path):
     """Without a unit that every combination of a class has, the class would have no clips: such units are left in."""
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)

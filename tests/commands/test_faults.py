@@ -16,6 +16,7 @@ from experiments import run
 from lightman_jax import files
 from lightman_jax.training import devices
 
+pytestmark = pytest.mark.slow
 NAMES = ("predictions.csv", "baselines/joint.csv", "confusion.png", "saliency.png", "curves.png", "embedding.png")
 
 
@@ -107,11 +108,10 @@ def test_a_folder_without_write_permission_is_named(again, monkeypatch, capsys):
 
     monkeypatch.setattr(files, "temporary_path", locked)
     assert run.main(flags) == 2
-    assert re.search(
-        rf"Permission denied: '{work}.*Choose writable folders by --workdir", capsys.readouterr().err
-    )
+    assert re.search(rf"Permission denied: '{work}.*Choose writable folders by --workdir", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_run_continues_with_another_number_of_devices(again, monkeypatch, capsys):
     flags, _, same = again
 

@@ -30,7 +30,7 @@ USES = [
     ("run", "--representation=flows", "representation 'flows' is unknown.*flow, difference"),
     ("run", "--help=trainin", "help 'trainin' is unknown.*Did you mean training"),
     ("run", "--steps=many", "--steps: invalid int value: 'many'.*--help"),
-    ("run", "--steps=0", "steps 0 trains nothing.*100 is usual"),
+    ("run", "--steps=0", "steps 0 trains nothing.*default: 100"),
     ("run", "--seeds=-1", "seeds -1 .*1 or more"),
     ("run", "--dry_run=maybe", "'maybe' is neither true nor false"),
     # Settings that contradict each other, or need other hardware.
@@ -51,15 +51,19 @@ USES = [
     ("run", "--workdir={work} {data} --steps=3", "belongs to a run with other settings.*another --workdir"),
     ("rerun", "{here}/empty --fold=smic/s1", "empty.*workdir of a finished run"),
     ("rerun", "{work}", "required: --fold.*--help"),
-    ("rerun", "{work} --fold=smic/s99", "no fold 'smic/s99' under seed 0; choose one of smic/s1, smic/s2"),
-    ("rerun", "{work} --fold=smic/s01 --seed=9", "under seed 9; choose one of"),
+    ("rerun", "{work} --fold=smic/s99", "no fold 'smic/s99' under seed 0; choose a fold from smic/s1, smic/s2"),
+    ("rerun", "{work} --fold=smic/s01 --seed=9", "under seed 9; choose a fold"),
     ("compare", "", "required: RUN.*--help"),
     ("compare", "{work} {here}/empty", "empty"),
     ("html_report", "{here}/empty", "empty.*workdir of a finished run"),
-    ("html_report", "{here}/old", "format version 0, this version of the package reads 2; run the experiment again with python -m experiments.run"),
-    ("export", "{here}/empty", "holds no run.*runs/smic_stand_in-lightman"),
+    (
+        "html_report",
+        "{here}/old",
+        "format version 0, this version of the package reads 2; run the experiment again with python -m experiments.run",
+    ),
+    ("export", "{here}/empty", "not the workdir of a run.*runs/smic_stand_in-lightman"),
     ("export", "{here}/old", "format version 0"),
-    ("select", "--dataset=smic --candidate=--meta_batch_size=2", "two candidates or more, such as --candidate="),
+    ("select", "--dataset=smic --candidate=--meta_batch_size=2", "at least two candidates, such as --candidate="),
     # Predictions.
     ("predict", "film.avi", "required: --model.*--help"),
     ("predict", "film.avi --model={here}/nowhere", "nowhere does not exist. Give --model"),
@@ -98,8 +102,11 @@ def test_there_are_more_than_forty():
     assert len({(command, words) for command, words, _ in USES}) > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "words", "message"), USES)
-def test_a_wrong_use_is_answered_with_a_correction(command, words, message, here, finished, monkeypatch, capsys, tmp_path):
+def test_a_wrong_use_is_answered_with_a_correction(
+    command, words, message, here, finished, monkeypatch, capsys, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
     for name in ("run", "rerun", "select", "claims.__main__"):
@@ -107,9 +114,7 @@ def test_a_wrong_use_is_answered_with_a_correction(command, words, message, here
     work, data = finished[0] / "work", " ".join(finished[1][:3])
     data_cache = f"--data_cache={tmp_path / 'shards'}" if command == "run" and "{data}" not in words else ""
     filled = words.format(here=here, work=work, data=data, tiny=" ".join(TINY_RUN))
-    module = importlib.import_module(
-        f"experiments.{command}{'.__main__' * (command in ('claims', 'benchmark'))}"
-    )
+    module = importlib.import_module(f"experiments.{command}{'.__main__' * (command in ('claims', 'benchmark'))}")
     assert module.main([*filled.split(), *data_cache.split()]) == 2
     answer = capsys.readouterr().err
     assert "Traceback" not in answer

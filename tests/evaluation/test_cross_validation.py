@@ -21,6 +21,7 @@ def work():
     return Work("synthetic", clips, None, leave_one_subject_out(clips.subject)[:2], range(2), ensemble_size=2)
 
 
+@pytest.mark.slow
 def test_a_prediction_is_the_mean_over_the_ensemble(work, tmp_path):
     config = TrainConfig(
         method=method_config("joint", MethodConfig()),

@@ -49,6 +49,7 @@ def test_except_exception_does_not_catch_an_interruption():
         careless()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_continues_to_bit_identical_results(finished, tmp_path, monkeypatch, capsys):
     folder, flags = finished
     monkeypatch.setattr(run, "set_up_jax", lambda *_, **__: None)
@@ -106,6 +107,7 @@ def planted(monkeypatch):
     training.training_program.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_planted_nan_is_reported_with_fold_step_loss_and_parameter_or_skipped(planted):
     clips = make_clips(subjects=3, each=1)
     folds, config = leave_one_subject_out(clips.subject), make_config("joint", steps=6)

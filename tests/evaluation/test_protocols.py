@@ -1,6 +1,7 @@
 """Protocols as objects: which clips each holds out, and what a complete protocol would have in addition."""
 
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ from experiments.cli.config import ProtocolName
 from experiments.evaluation.protocols import PROTOCOLS
 from lightman_jax.data.corpora.records import DataError
 from tests.inputs import make_clips
-from typing import get_args
 
 
 def prepared(micro, macro=None, stand_in=False):

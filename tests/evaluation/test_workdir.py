@@ -52,6 +52,7 @@ def test_versions_words_and_test_clips_change_the_key(work, monkeypatch):
             assert digest() != first
 
 
+@pytest.mark.slow
 def test_training_version_1_trains_these_losses(work):
     """A change of this history needs a higher `TRAINING_VERSION`, so that stored jobs are trained again."""
     assert fold_store.TRAINING_VERSION == 1

@@ -35,14 +35,16 @@ FORMAT_VERSION = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 without failures, 1 with failures."""
     words = sys.argv[1:] if argv is None else list(argv)
-    return run_command("tests.fault_injection", words, lambda: _run(words), remedy="Give a writable folder by --workdir")
+    return run_command(
+        "tests.fault_injection", words, lambda: _run(words), remedy="Give a writable folder by --workdir"
+    )
 
 
 def _run(words: Sequence[str]) -> int:
-    parser = CommandParser("endurance", about)
+    parser = CommandParser("fault_injection", about)
     parser.prog = "python -m tests.fault_injection"
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(TRIALS)}; default: all")
-    parser.add_argument("--workdir", type=Path, default=Path("runs") / "endurance", help="folder of the results")
+    parser.add_argument("--workdir", type=Path, default=Path("runs") / "fault_injection", help="folder of the results")
     options = parser.parse_args(words)
     for name in options.names:
         refuse_unknown("trial", name, TRIALS)

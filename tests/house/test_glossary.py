@@ -37,7 +37,6 @@ REPLACED = {
 """Replaced term (a regular expression) -> term of the field."""
 
 EXCEPTIONS = (
-    r"tests\.endurance",  # A command.
     r"SAMM_Micro_FACS_Codes\S*",  # A file of the SAMM release.
     r"`?FACS`?",  # A folder of the CK+ release.
     r"start of the recording",  # Frame numbers of MMEW count from there.

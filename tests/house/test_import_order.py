@@ -1,4 +1,4 @@
-"""Imports run one way: every folder imports only from folders before it, the library never from the commands, no product from tests."""
+"""Imports run one way: each folder imports only from lower folders, the library never from commands, no product from tests."""
 
 import ast
 import subprocess

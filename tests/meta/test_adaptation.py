@@ -47,6 +47,7 @@ def test_padded_tasks_of_different_size_equal_each_task_alone(params):
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_prediction_without_labelled_clips_is_unadapted_and_labels_raise_their_class(params):
     rng = np.random.default_rng(1)
     query = labelled(rng, 4)[0]

@@ -76,6 +76,7 @@ def test_tasks_split_over_devices_give_the_gradient_of_one_device(x64, count):
     chex.assert_trees_all_close(split_metrics, metrics, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivative_of_one_step_is_identity_minus_alpha_hessian(x64):
     rng = np.random.default_rng(1)
     theta, target = jnp.asarray(rng.normal(size=3)), jnp.asarray(rng.normal(size=3))
@@ -229,6 +230,7 @@ def test_gradient_through_any_inner_optimizer_equals_a_python_loop(x64, optimize
             chex.assert_trees_all_close(gradient, expected, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_inner_optimizer_without_a_finite_derivative_at_zero_is_refused():
     call = lambda config, optimizer: adapt(  # noqa: E731
         WAVY, jnp.zeros(3), inner_loss=wavy, config=config, inner_optimizer=optimizer
@@ -264,6 +266,7 @@ def test_remat_vmap_scan_and_jit_agree(x64):
     check_grads(objective, (wavy_params(),), order=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mapping", ["scan", "vmap"])
 def test_task_weights_double_and_drop_tasks(x64, mapping):
     tasks = jnp.asarray(np.random.default_rng(9).normal(size=(3, 3)))

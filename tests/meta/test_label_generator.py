@@ -53,6 +53,7 @@ def test_parameter_counts_equal_the_published_ones():
     assert count(params["generator"]) == 15_037_092
 
 
+@pytest.mark.slow
 def test_kernels_are_drawn_by_untruncated_xavier_normal():
     params = init_generated(
         jax.random.key(0),

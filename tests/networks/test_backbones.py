@@ -37,6 +37,7 @@ def test_parameter_counts_at_published_widths(name, width):
         assert count(variables["params"]) == PUBLISHED[name, width]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbones_accept_any_height_width_and_channels(name):
     config = NetworkConfig(backbone=name, width=4, embedding=5)
@@ -54,6 +55,7 @@ def test_backbones_accept_any_height_width_and_channels(name):
         assert result.maps.shape[-1] == 5
 
 
+@pytest.mark.slow
 def test_conv4_forms_agree():
     images = jax.random.normal(jax.random.key(0), (2, 28, 28, 3))
     params = Conv4(width=16).init(jax.random.key(1), images)
@@ -75,6 +77,7 @@ def test_embeddings_have_unit_length_and_clips_are_independent():
     np.testing.assert_allclose(outputs.frames[:, 0], outputs.embedding, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sequences_are_processed_frame_by_frame():
     config = NetworkConfig(width=8, embedding=5)
     params = init_params(jax.random.key(0), config=config, image_shape=(4, 8, 8, 2), classes=3)
@@ -88,6 +91,7 @@ def test_sequences_are_processed_frame_by_frame():
     np.testing.assert_allclose(reversed_.frames[:, ::-1], whole.frames, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_stored_moments_make_batch_normalised_clips_independent():
     config = NetworkConfig(width=8, embedding=5, normalisation="batch")
     params = init_params(jax.random.key(0), config=config, image_shape=(8, 8, 2), classes=3)

@@ -60,6 +60,7 @@ def test_convolution_forms_have_the_same_derivatives_up_to_order_three(x64, form
     close(compiled(form), compiled("plain"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "stride"), [(3, 1), (8, 1), (8, 2), (32, 1)])
 def test_bfloat16_rounds_the_factors_in_every_order_of_derivative(channels, stride):
     rng = np.random.default_rng(0)
@@ -113,6 +114,7 @@ def test_pooling_before_scaling_equals_pooling_after_scaling(x64, shape):
         close(early, late)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 4, 4, 3), (1, 7, 7, 2), (6, 32, 32, 64), (3, 5, 8, 1)])
 def test_max_pool_equals_flax_in_value_gradient_and_under_jit(x64, shape):
     rng = np.random.default_rng(1)
@@ -145,6 +147,7 @@ def test_pooling_skips_axes_of_length_one():
     np.testing.assert_array_equal(max_pool(one), one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(3, 4, 4, 4), (3, 8, 8, 4), (5, 4, 4, 4), (3, 4, 6, 3)])
 def test_batch_norm_and_pooling_have_the_same_gradient_with_and_without_jit(x64, shape):
     """At these shapes, pooling by equality with the maximum was compiled to gradients with errors up to 93%."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightman_jax.data.corpora import flow_release
-from lightman_jax.data.corpora.base import Corpus, Source
+from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.corrections import Correction
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import MARKER, DataError, Reading
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 
@@ -53,7 +54,9 @@ def _read_first(corpus: Corpus, data_dir: Path, corrections: tuple[Correction, .
     trees = corpus.find(data_dir)
     if not trees:
         return None
-    reading = corpus.read(Source(data_dir, trees[0], corpus, corrections))
+    collector = Collector(data_dir, trees[0], corpus, corrections)
+    corpus.read(collector)
+    reading = collector.reading()
     if len(trees) == 1:
         return reading
     others = ", ".join(str(tree) for tree in trees[1:4])

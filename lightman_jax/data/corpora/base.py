@@ -4,11 +4,12 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from lightman_jax.data.corpora.corrections import Correction
-from lightman_jax.data.corpora.records import Pool, Reading
-from lightman_jax.data.corpora.trees import folders, name_key
+from lightman_jax.data.corpora.records import Pool
+
+if TYPE_CHECKING:
+    from lightman_jax.data.corpora.reader import Collector
 
 BASIC_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
@@ -50,23 +51,6 @@ class Exclusion(NamedTuple):
     counted_as: str = ""
 
 
-class Source(NamedTuple):
-    """Arguments of a reader: the given folder, the tree found below it, the corpus, and corrections of its tables."""
-
-    data_dir: Path
-    tree: Path
-    corpus: "Corpus"
-    corrections: tuple[Correction, ...] = ()
-
-    def clip_folders(self) -> dict[tuple[str, str], Path]:
-        """Folders `{subject}/{clip}` of the tree by subject id and `name_key` of the clip."""
-        return {
-            (self.corpus.normal_subject(subject.name), name_key(clip.name)): clip
-            for subject in folders(self.tree)
-            for clip in folders(subject)
-        }
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
     """One corpus as it is released.
@@ -77,7 +61,7 @@ class Corpus:
       obtain: how a researcher obtains it.
       looked_for: the files by which it is recognised, for messages.
       find: trees of the corpus below a folder, the preferred one first.
-      read: reads one tree.
+      read: adds the clips of one tree to a collector.
       subject_pool: prefix of subject ids, by default `name`. Corpora recorded with the same subjects share it, so that a
         fold holds a subject out of all of them.
       pools: `micro` and `macro`, as far as the corpus has clips of them.
@@ -101,7 +85,7 @@ class Corpus:
     title: str
     obtain: str
     find: Callable[[Path], list[Path]]
-    read: Callable[[Source], Reading]
+    read: Callable[["Collector"], None]
     looked_for: str = ""
     subject_pool: str = ""
     pools: tuple[Pool, ...] = ("micro",)

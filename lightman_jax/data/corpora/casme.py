@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import ASK_CAS, BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.base import ASK_CAS, BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.tables import Table
 from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
 
@@ -41,19 +40,19 @@ def find_trees(data_dir: Path, *, casme2: bool) -> list[Path]:
 
 
 def read_rows(
-    source: Source, collector: Collector, table: Table, objective: Mapping[tuple[str, str], str] | None = None
+    collector: Collector, collector: Collector, table: Table, objective: Mapping[tuple[str, str], str] | None = None
 ) -> Reading:
     """Read every row of a coding table.
 
     Args:
       source: as of the reader.
-      collector: of the same source.
+      collector: of the same collector.
       table: rows with the columns subject, clip and those of `WANTED`, and total (milliseconds) if it is known.
       objective: objective class by subject id and `name_key` of the clip.
     """
-    trees = source.clip_folders()
+    trees = collector.clip_folders()
     for row in table.rows:
-        key = (source.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
+        key = (collector.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
         if not key[1] or not re.search(r"\d", key[0]):
             continue
         collector.add_row(
@@ -61,15 +60,13 @@ def read_rows(
             trees.get(key),
             objective=(objective or {}).get(key, ""),
             seconds=_seconds(row.text("total")),
-            cropped="crop" in source.tree.name.lower(),
+            cropped="crop" in collector.tree.name.lower(),
             expected_folder=f"{key[0]}/{row.text('clip')}",
         )
     collector.unused(list(trees.values()))
-    return collector.reading()
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     table = collector.coding_table(r"casme(?![ _-]?(2|ii)).*", ("subject", "clip"), WANTED, ("total",))
     return read_rows(source, collector, table)
 

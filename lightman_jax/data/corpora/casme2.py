@@ -3,26 +3,24 @@
 The subject is `1` in one copy and `01` in another; not all clip names are padded (`EP01_2`).
 """
 
-from lightman_jax.data.corpora.base import ASK_CAS, Corpus, Exclusion, Published, Source
+from lightman_jax.data.corpora.base import ASK_CAS, Corpus, Exclusion, Published
 from lightman_jax.data.corpora.casme import WANTED, find_trees, read_rows
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.tables import read_table
 from lightman_jax.data.corpora.trees import TABLE_SUFFIXES, find_files, name_key
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     table = collector.coding_table(r"casme[ _-]?(2|ii).*(coding|label).*", ("subject", "clip"), WANTED)
     return read_rows(source, collector, table, _objective_classes(source))
 
 
-def _objective_classes(source: Source) -> dict[tuple[str, str], str]:
+def _objective_classes(collector: Collector) -> dict[tuple[str, str], str]:
     """Objective classes, which are published in a separate table."""
-    files = find_files(source.data_dir, r"casme[ _-]?(2|ii).*objective.*", TABLE_SUFFIXES)
+    files = find_files(collector.data_dir, r"casme[ _-]?(2|ii).*objective.*", TABLE_SUFFIXES)
     rows = read_table(files[0], ("subject", "clip", "objective")).rows if files else ()
     return {
-        (source.corpus.normal_subject(row.text("subject")), name_key(row.text("clip"))): row.text("objective")
+        (collector.corpus.normal_subject(row.text("subject")), name_key(row.text("clip"))): row.text("objective")
         for row in rows
     }
 

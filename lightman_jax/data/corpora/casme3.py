@@ -10,9 +10,9 @@ import functools
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import ASK_CAS, Corpus, Source
+from lightman_jax.data.corpora.base import ASK_CAS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Pool, Reading
+from lightman_jax.data.corpora.records import Pool
 from lightman_jax.data.corpora.tables import Table
 from lightman_jax.data.corpora.trees import (
     TABLE_SUFFIXES,
@@ -45,26 +45,24 @@ def _find(data_dir: Path, part: str) -> list[Path]:
     return find_folders(data_dir, matches, depth=5)
 
 
-def _read(source: Source, part: str) -> Reading:
+def _read(collector: Collector, part: str) -> Reading:
     collector = Collector(source)
     needed = ("subject", "clip", "onset")
     if part == "c":
         table = collector.coding_table(r"cas\(?me\)?\^?3_part_c.*", needed, ("offset", "action_units"))
         _read_table(collector, source, table, "micro", labelled=False)
-        return collector.reading()
-    wanted = ("offset", "action_units", "apex", "emotion", "objective")
+        wanted = ("offset", "action_units", "apex", "emotion", "objective")
     table = collector.coding_table(r"cas\(?me\)?\^?3_part_a_(?!mae).*", needed, wanted)
     _read_table(collector, source, table, "micro")
-    if find_files(source.data_dir, _MACRO, TABLE_SUFFIXES):
+    if find_files(collector.data_dir, _MACRO, TABLE_SUFFIXES):
         table = collector.coding_table(_MACRO, needed, ("apex", "offset", "emotion"))
         _read_table(collector, source, table, "macro")
-    return collector.reading()
 
 
-def _read_table(collector: Collector, source: Source, table: Table, pool: Pool, *, labelled: bool = True) -> None:
+def _read_table(collector: Collector, collector: Collector, table: Table, pool: Pool, *, labelled: bool = True) -> None:
     trees = {
-        name_key("/".join(folder.relative_to(source.tree).parts[:2])): folder
-        for folder in walk(source.tree, 3)
+        name_key("/".join(folder.relative_to(collector.tree).parts[:2])): folder
+        for folder in walk(collector.tree, 3)
         if first_image(folder) and "depth" not in folder.name.lower()
     }
     for row in table.rows:

@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lightman_jax.data.corpora.base import ASK_CAS, Corpus, Source
+from lightman_jax.data.corpora.base import ASK_CAS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.tables import cell_text, read_bare_table, read_sheets
 from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
 
@@ -32,14 +31,13 @@ def _find(data_dir: Path) -> list[Path]:
     return sorted(find_folders(data_dir, matches), key=lambda folder: ("raw" not in folder.name.lower(), str(folder)))
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     file = collector.table_files(r".*code_?final.*")[0]
     table = read_bare_table(file, _COLUMNS, numeric="onset")
     subjects, codes = _keys(list(read_sheets(file).values())[1:])
     trees = {
         (name_key(subject.name), found[1]): video
-        for subject in folders(source.tree)
+        for subject in folders(collector.tree)
         for video in folders(subject)
         if (found := _VIDEO.fullmatch(video.name))
     }
@@ -57,7 +55,6 @@ def _read(source: Source) -> Reading:
                 **numbers,
             }
             collector.add_row(row, trees.get((name_key(subject), code)), expected_folder=expected, **movement)
-    return collector.reading()
 
 
 def _keys(sheets: list[list[list[Any]]]) -> tuple[dict[str, str], dict[str, str]]:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.trees import child, entries, find_folders, first_image, folders
 
 
@@ -28,9 +27,8 @@ def _find(data_dir: Path) -> list[Path]:
     return find_folders(data_dir, matches)
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
-    for subject in folders(source.tree):
+def _read(collector: Collector) -> None:
+    for subject in folders(collector.tree):
         for sequence in folders(subject):
             frames = collector.frames(sequence)
             label = _file(source, "emotion", sequence)
@@ -38,7 +36,7 @@ def _read(source: Source) -> Reading:
             number = re.match(r"\s*(\d+)", label.read_text(errors="replace")) if label else None
             if label is not None and (number is None or not 1 <= int(number[1]) <= len(BASIC_EMOTIONS)):
                 collector.problem(
-                    str(label.relative_to(source.data_dir)),
+                    str(label.relative_to(collector.data_dir)),
                     "an emotion number from 1 to 7",
                     repr(label.read_text(errors="replace")[:20]),
                     "take the file from the release again; the sequence is left out",
@@ -55,13 +53,12 @@ def _read(source: Source) -> Reading:
                 labelled=number is not None,
                 box=_box(landmarks) if landmarks else None,
             )
-    return collector.reading()
 
 
-def _file(source: Source, tree: str, sequence: Path, *, first: bool = False) -> Path | None:
-    for top in (source.tree.parent, source.data_dir):
+def _file(collector: Collector, tree: str, sequence: Path, *, first: bool = False) -> Path | None:
+    for top in (collector.tree.parent, collector.data_dir):
         folder = child(top, tree)
-        for part in sequence.relative_to(source.tree).parts:
+        for part in sequence.relative_to(collector.tree).parts:
             folder = child(folder, part) if folder else None
         texts = [path for path in entries(folder) if path.suffix.lower() == ".txt"] if folder else []
         if texts:

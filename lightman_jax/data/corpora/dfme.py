@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.tables import read_table
 from lightman_jax.data.corpora.trees import find_folders, folders, name_key
 
@@ -15,15 +14,17 @@ def _find(data_dir: Path) -> list[Path]:
     return list(dict.fromkeys(folder.parent if folder != data_dir else folder for folder in found))
 
 
-def _read(source: Source) -> Reading:
+def _read(collector: Collector) -> None:
     """Read every row of every split's table that gives an emotion; the labels of test splits may be withheld."""
     collector = Collector(source)
-    trees = {name_key(clip.name): clip for split in (source.tree, *folders(source.tree)) for clip in _clips(split)}
+    trees = {
+        name_key(clip.name): clip for split in (collector.tree, *folders(collector.tree)) for clip in _clips(split)
+    }
     for file in collector.table_files(r"(train|test).*"):
         table = read_table(file, ("subject", "clip"), ("onset", "apex", "offset", "emotion", "fps", "action_units"))
         collector.missing_columns(table)
         for row in table.rows:
-            clip, subject = row.text("clip"), source.corpus.normal_subject(row.text("subject"))
+            clip, subject = row.text("clip"), collector.corpus.normal_subject(row.text("subject"))
             folder = trees.get(name_key(clip)) or trees.get(name_key(f"{subject}_{clip}"))
             fps = row.text("fps")
             if fps not in {"", "200", "300", "500"}:
@@ -32,7 +33,6 @@ def _read(source: Source) -> Reading:
             known = float(fps) if re.fullmatch(r"\d{1,6}(\.\d+)?", fps) else 0.0
             collector.add_row(row, folder, fps=known or None, expected_folder=clip)
     collector.unused(list(trees.values()))
-    return collector.reading()
 
 
 def _clips(split: Path) -> list[Path]:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import DataError, RawClip, Reading
+from lightman_jax.data.corpora.records import DataError, RawClip
 from lightman_jax.data.corpora.trees import find_files
 
 SIDE = 48
@@ -22,12 +22,11 @@ def _find(data_dir: Path) -> list[Path]:
     return find_files(data_dir, r"fer2013", {".csv"})
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     collector.note("FER-2013 identifies no subjects: every image counts as a subject")
     try:
-        for line, emotion, pixels in _rows(source.tree):
-            where = f"{source.tree.name} line {line}"
+        for line, emotion, pixels in _rows(collector.tree):
+            where = f"{collector.tree.name} line {line}"
             if emotion not in map(str, range(len(_EMOTIONS))):
                 collector.problem(where, "an emotion from 0 to 6", repr(emotion), "correct or remove the row")
             elif pixels.count(" ") != SIDE * SIDE - 1:
@@ -39,13 +38,12 @@ def _read(source: Source) -> Reading:
                 subject, label = f"fer2013/{number}", _EMOTIONS[int(emotion)]
                 collector.add(
                     RawClip(
-                        f"{subject}/{number}", subject, "macro", "pixels", (source.tree,), (number,), emotion=label
+                        f"{subject}/{number}", subject, "macro", "pixels", (collector.tree,), (number,), emotion=label
                     ),
                     where,
                 )
     except (OSError, csv.Error) as error:
-        raise DataError(f"{source.tree} cannot be read ({error}); take it from the release again") from error
-    return collector.reading()
+        raise DataError(f"{collector.tree} cannot be read ({error}); take it from the release again") from error
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str]]:

@@ -7,9 +7,9 @@ Any part of the release may be there.
 import dataclasses
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import Corpus, Source
+from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import DataError, RawClip, Reading
+from lightman_jax.data.corpora.records import DataError, RawClip
 from lightman_jax.data.corpora.tables import read_table
 from lightman_jax.data.corpora.trees import child, entries, find_folders
 
@@ -32,12 +32,12 @@ def _find(data_dir: Path) -> list[Path]:
     return find_folders(data_dir, lambda folder: bool(child(folder, _TABLE) or child(folder, _IMAGES)), depth=1)
 
 
-def _read(source: Source) -> Reading:
-    corpus, collector = source.corpus, Collector(source, "flow_release")
-    table, images = child(source.tree, _TABLE), child(source.tree, _IMAGES)
+def _read(collector: Collector) -> None:
+    corpus, collector = collector.corpus, Collector(source, "flow_release")
+    table, images = child(collector.tree, _TABLE), child(collector.tree, _IMAGES)
     if table is None or images is None:
         missing = f"table {_TABLE}" if table is None else f"image folder {_IMAGES}"
-        raise DataError(f"{source.tree} has no {missing}; restore it from the flow release")
+        raise DataError(f"{collector.tree} has no {missing}; restore it from the flow release")
     files = {path.stem.strip().lower(): path for path in entries(images) if path.suffix.lower() == ".png"}
     absent, found = [], False
     for row in read_table(table, tuple(_COLUMNS), **_COLUMNS).rows:
@@ -59,4 +59,3 @@ def _read(source: Source) -> Reading:
     if absent and found:
         listed = f"{', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}"
         collector.note(f"{len(absent)} listed clips of {corpus.name} have no image: {listed}")
-    return collector.reading()

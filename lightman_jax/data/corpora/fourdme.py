@@ -5,9 +5,8 @@ Emotions may be compound (`Surprise+Positive`); action units may be marked as ke
 
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Source
+from lightman_jax.data.corpora.base import ASK_OULU, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.trees import find_folders, name_key
 
 
@@ -16,22 +15,20 @@ def _find(data_dir: Path) -> list[Path]:
     return sorted(found, key=lambda folder: ("crop" not in folder.name.lower(), str(folder)))
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion")
     table = collector.coding_table(r"4dme.*micro.*", ("subject", "clip"), wanted, clip=("foldname", "filename"))
-    trees = source.clip_folders()
+    trees = collector.clip_folders()
     for row in table.rows:
-        key = (source.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
+        key = (collector.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
         if key[1]:
             collector.add_row(
                 row,
                 trees.get(key),
-                cropped="crop" in source.tree.name.lower(),
+                cropped="crop" in collector.tree.name.lower(),
                 expected_folder=f"{row.text('subject')}/{row.text('clip')}",
             )
     collector.unused(list(trees.values()))
-    return collector.reading()
 
 
 FOURDME = Corpus(

@@ -9,9 +9,9 @@ emotions, the table counts.
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import Corpus, Source, normal_emotion
+from lightman_jax.data.corpora.base import Corpus, normal_emotion
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import RawClip, Reading
+from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, entries, find_folders, walk
 
@@ -23,26 +23,24 @@ def _find(data_dir: Path) -> list[Path]:
     return [data_dir] if found else find_folders(data_dir, lambda folder: bool(_stills(folder)), 5)[:1]
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion")
     table = collector.coding_table(r"mmew.*", ("clip",), wanted)
     micro: dict[str, Path] = {}
-    for folder in walk(source.tree, 5):
+    for folder in walk(collector.tree, 5):
         if _CLIP.fullmatch(folder.name):
-            if "macro" in str(folder.relative_to(source.data_dir)).lower():
+            if "macro" in str(folder.relative_to(collector.data_dir)).lower():
                 emotion = _folder_emotion(folder.parent)
                 collector.add_folder(folder, folder.name.split("-")[0], pool="macro", emotion=emotion)
             else:
                 micro[folder.name.upper()] = folder
         for still in _stills(folder):
-            _add_still(collector, source.corpus, still)
+            _add_still(collector, collector.corpus, still)
     for row in table.rows:
         with collector.reporting():
             if _CLIP.fullmatch(row.text("clip")):
                 _add_micro(collector, row, micro.get(row.text("clip").upper()))
     collector.unused(list(micro.values()))
-    return collector.reading()
 
 
 def _add_micro(collector: Collector, row: Row, folder: Path | None) -> None:

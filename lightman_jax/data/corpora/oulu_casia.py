@@ -7,9 +7,8 @@ strong is read, as in most work; the other conditions repeat the same subjects a
 from itertools import product
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import ASK_OULU, BASIC_EMOTIONS, Corpus, Source
+from lightman_jax.data.corpora.base import ASK_OULU, BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.trees import child, find_folders, folders
 
 _CAMERAS, _LIGHTS = ("VL", "NI"), ("Strong", "Weak", "Dark")
@@ -27,15 +26,13 @@ def _find(data_dir: Path) -> list[Path]:
     return conditions[:1]
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
-    collector.note(f"camera and light: {source.tree.parent.name} {source.tree.name}")
-    for subject in folders(source.tree):
+def _read(collector: Collector) -> None:
+    collector.note(f"camera and light: {collector.tree.parent.name} {collector.tree.name}")
+    for subject in folders(collector.tree):
         for label in folders(subject):
             numbers = collector.frames(label).numbers
             fields = {"name": label.name.lower(), "pool": "macro", "emotion": label.name}
             collector.add_folder(label, subject.name, apex=numbers[-1] if numbers else None, **fields)
-    return collector.reading()
 
 
 OULU_CASIA = Corpus(

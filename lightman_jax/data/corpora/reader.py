@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_action_units
-from lightman_jax.data.corpora.base import Source, normal_emotion
-from lightman_jax.data.corpora.corrections import corrected
+from lightman_jax.data.corpora.base import Corpus, normal_emotion
+from lightman_jax.data.corpora.corrections import Correction, corrected
 from lightman_jax.data.corpora.records import POOLS, DataError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.tables import Row, Table, read_table
-from lightman_jax.data.corpora.trees import TABLE_SUFFIXES, Frames, find_files, list_frames
+from lightman_jax.data.corpora.trees import TABLE_SUFFIXES, Frames, find_files, folders, list_frames, name_key
 
 _DURATION_TOLERANCE = 0.25
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
@@ -22,18 +22,20 @@ class LostClipError(Exception):
 
 
 class Collector:
-    """Collects the clips and problems of one corpus while its tree is read.
+    """Collects the clips and problems of one corpus while a tree of it is read.
 
     Args:
-      source: arguments of the reader.
-      layout: name of the layout; by default that of the corpus.
+      data_dir: the given folder.
+      tree: the tree of the corpus, found in or below it.
+      corpus: the corpus; its name is the layout, unless the reader sets another.
+      corrections: corrections of its tables.
     """
 
-    def __init__(self, source: Source, layout: str = "") -> None:
-        self._source, self._corpus = source, source.corpus
-        self._layout = layout or source.corpus.name
-        self._clips: dict[tuple[str, str], RawClip] = {}
-        self._first: dict[tuple[str, str], str] = {}
+    def __init__(self, data_dir: Path, tree: Path, corpus: Corpus, corrections: Sequence[Correction] = ()) -> None:
+        self.data_dir, self.tree, self.corpus, self.layout = data_dir, tree, corpus, corpus.name
+        self._corrections = corrections
+        # Each clip with the place where it was found.
+        self._clips: dict[tuple[str, str], tuple[RawClip, str]] = {}
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._corrected: list[str] = []
@@ -65,12 +67,11 @@ class Collector:
         Raises:
           DataError: there is none.
         """
-        source = self._source
-        files = find_files(source.data_dir, pattern, TABLE_SUFFIXES)
-        files = files or find_files(source.tree.parent, pattern, TABLE_SUFFIXES, depth=0)
+        files = find_files(self.data_dir, pattern, TABLE_SUFFIXES)
+        files = files or find_files(self.tree.parent, pattern, TABLE_SUFFIXES, depth=0)
         if not files:
             raise DataError(
-                f"{source.data_dir} has no annotation table of {self._corpus.title}; looked for {pattern} as xlsx, xls or csv. "
+                f"{self.data_dir} has no annotation table of {self.corpus.title}; looked for {pattern} as xlsx, xls or csv. "
                 "Put the table of the release next to its images"
             )
         return files
@@ -147,6 +148,14 @@ class Collector:
             read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts, **numbers}
             self.add_movement(Movement(**{**read, "has_apex": "apex" in row.cells, **fields}))
 
+    def clip_folders(self) -> dict[tuple[str, str], Path]:
+        """Folders `{subject}/{clip}` of the tree by subject id and `name_key` of the clip."""
+        return {
+            (self.corpus.normal_subject(subject.name), name_key(clip.name)): clip
+            for subject in folders(self.tree)
+            for clip in folders(subject)
+        }
+
     def frames(self, folder: Path) -> Frames:
         """Images of a folder; cached."""
         if folder not in self._frames:
@@ -157,13 +166,10 @@ class Collector:
         """Add a clip; a second clip of the same id becomes a problem."""
         key = (clip.pool, clip.clip)
         if key in self._clips:
-            expected, found = (
-                f"one entry per clip; {clip.clip} is {self._first[key]} already",
-                f"clip {clip.clip} a second time",
-            )
-            self.problem(where, expected, found, "remove one of the two; the first is used")
+            expected = f"one entry per clip; {clip.clip} is {self._clips[key][1]} already"
+            self.problem(where, expected, f"clip {clip.clip} a second time", "remove one of the two; the first is used")
         else:
-            self._clips[key], self._first[key] = clip, where
+            self._clips[key] = (clip, where)
 
     def add_folder(self, folder: Path, subject: str, **fields: Any) -> None:
         """Add the movement of a folder of a corpus without a table; `fields` are those of `Movement`."""
@@ -172,15 +178,15 @@ class Collector:
 
     def add_movement(self, movement: Movement) -> None:
         """Add an annotated movement; a movement that cannot be used becomes a problem."""
-        subject = self._corpus.normal_subject(movement.subject)
-        clip = f"{self._corpus.name}/{subject}/{movement.name}"
-        changes, sentences = corrected(self._source.corrections, clip, dataclasses.asdict(movement))
+        subject = self.corpus.normal_subject(movement.subject)
+        clip = f"{self.corpus.name}/{subject}/{movement.name}"
+        changes, sentences = corrected(self._corrections, clip, dataclasses.asdict(movement))
         self._corrected.extend(sentences)
         where = f"{movement.where} ({clip})" if "line" in movement.where else movement.where
         movement = dataclasses.replace(movement, **changes, where=where)
         self._check_subject(movement, subject)
         with self.reporting():
-            self._add_movement(movement, clip, f"{self._corpus.subject_pool}/{subject}")
+            self._add_movement(movement, clip, f"{self.corpus.subject_pool}/{subject}")
 
     def _add_movement(self, movement: Movement, clip: str, subject: str) -> None:
         if movement.folder is None:
@@ -203,7 +209,7 @@ class Collector:
             paths=frames.paths[onset : offset + 1],
             numbers=numbers,
             apex=None if apex is None else apex - onset,
-            fps=self._corpus.fps if movement.fps is None else movement.fps,
+            fps=self.corpus.fps if movement.fps is None else movement.fps,
             emotion=normal_emotion(movement.emotion),
             action_units=parse_action_units(movement.action_units),
             objective=_OBJECTIVE.get(movement.objective, movement.objective),
@@ -222,16 +228,16 @@ class Collector:
 
     def reading(self) -> Reading:
         """Everything collected, with the clips in the order of their ids."""
-        clips = tuple(sorted(self._clips.values(), key=lambda clip: (clip.clip, clip.pool)))
-        notes = list(self._notes)
+        clips = tuple(sorted((clip for clip, _ in self._clips.values()), key=lambda clip: (clip.clip, clip.pool)))
         without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
         if without and not self._apex_column:
-            notes.append(f"{without} clips of {self._corpus.title} have no apex in the release")
-        root = self._source.data_dir
-        return Reading(self._layout, root, clips, tuple(self._problems), tuple(notes), tuple(self._corrected))
+            self.note(f"{without} clips of {self.corpus.title} have no apex in the release")
+        return Reading(
+            self.layout, self.data_dir, clips, tuple(self._problems), tuple(self._notes), tuple(self._corrected)
+        )
 
     def _check_emotion(self, movement: Movement) -> None:
-        known = set(self._corpus.emotions)
+        known = set(self.corpus.emotions)
         if movement.labelled and known and not set(normal_emotion(movement.emotion).split("+")) <= known:
             expected, remedy = f"an emotion of {', '.join(sorted(known))}", "correct the label; the clip is left out"
             raise LostClipError(movement.where, expected, repr(movement.emotion), remedy)
@@ -275,16 +281,16 @@ class Collector:
             self.problem(movement.where, "an apex frame", "none", remedy, lost=False)
 
     def _check_subject(self, movement: Movement, subject: str) -> None:
-        numbers = self._corpus.subject_numbers
+        numbers = self.corpus.subject_numbers
         number = int("".join(filter(str.isdecimal, subject)) or -1)
         if numbers and number not in numbers and subject not in self._unknown_subjects:
             self._unknown_subjects.add(subject)
-            known = f"one of the {len(numbers)} subjects of {self._corpus.title}, numbers {numbers[0]} to {numbers[-1]}"
+            known = f"one of the {len(numbers)} subjects of {self.corpus.title}, numbers {numbers[0]} to {numbers[-1]}"
             remedy = "rename the folder, or remove the subject if it is not of this corpus; it is used"
             self.problem(movement.where, known, f"unknown subject {subject}", remedy, lost=False)
 
     def _check_fps(self, movement: Movement, count: int) -> None:
-        fps = self._corpus.fps if movement.fps is None else movement.fps
+        fps = self.corpus.fps if movement.fps is None else movement.fps
         if movement.fps is not None and not 1 <= movement.fps <= 2000:
             remedy = "correct the cell; it affects only interpolation in time"
             self.problem(movement.where, "1 to 2000 frames per second", f"{movement.fps:g}", remedy, lost=False)
@@ -295,5 +301,4 @@ class Collector:
             self.problem(movement.where, expected, found, remedy, lost=False)
 
     def _short(self, path: Path) -> str:
-        root = self._source.data_dir
-        return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+        return str(path.relative_to(self.data_dir) if path.is_relative_to(self.data_dir) else path)

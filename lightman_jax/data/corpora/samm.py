@@ -7,9 +7,8 @@ table.
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import Corpus, Published, Source
+from lightman_jax.data.corpora.base import Corpus, Published
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.trees import find_folders, folders, name_key
 
 TABLE = r"samm.*micro.*(facs|code).*"
@@ -19,18 +18,16 @@ def _find(data_dir: Path) -> list[Path]:
     return find_folders(data_dir, lambda folder: bool(_clips(folder)))
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion", "objective")
     table = collector.coding_table(TABLE, ("subject", "clip"), wanted)
-    trees = {name_key(folder.name): folder for folder in _clips(source.tree)}
+    trees = {name_key(folder.name): folder for folder in _clips(collector.tree)}
     for row in table.rows:
         clip = row.text("clip")
         if re.fullmatch(r"\d+(_\d+)+", clip):
-            expected = f"{source.corpus.normal_subject(row.text('subject'))}/{clip}"
+            expected = f"{collector.corpus.normal_subject(row.text('subject'))}/{clip}"
             collector.add_row(row, trees.get(name_key(clip)), expected_folder=expected)
     collector.unused(list(trees.values()))
-    return collector.reading()
 
 
 def _clips(tree: Path) -> list[Path]:

@@ -9,9 +9,8 @@ import dataclasses
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Source
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.samm import SAMM
 from lightman_jax.data.corpora.samm import TABLE as SAMM_TABLE
 from lightman_jax.data.corpora.tables import read_bare_table, read_table
@@ -28,12 +27,11 @@ def _find(data_dir: Path) -> list[Path]:
     return find_folders(data_dir, matches)
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector) -> None:
     # The latest version; all versions have the same columns in the same places.
     table = read_bare_table(collector.table_files(r"samm.*long.*")[-1], _COLUMNS, numeric="onset")
     emotions = _emotions(source, collector)
-    videos = {name_key(folder.name): folder for folder in folders(source.tree)}
+    videos = {name_key(folder.name): folder for folder in folders(collector.tree)}
     for row in table.rows:
         clip = row.text("clip")
         video = "_".join(clip.split("_")[:2])
@@ -45,11 +43,10 @@ def _read(source: Source) -> Reading:
                 continue
             movement = {"name": name, "pool": pool, "emotion": emotion, "labelled": bool(emotion), **numbers}
             collector.add_row(row, videos.get(name_key(video)), expected_folder=video, **movement)
-    return collector.reading()
 
 
-def _emotions(source: Source, collector: Collector) -> dict[str, str]:
-    files = find_files(source.data_dir, SAMM_TABLE, TABLE_SUFFIXES)
+def _emotions(collector: Collector, collector: Collector) -> dict[str, str]:
+    files = find_files(collector.data_dir, SAMM_TABLE, TABLE_SUFFIXES)
     if not files:
         collector.note(
             "no emotions: the table of SAMM (SAMM_Micro_FACS_Codes_v2.xlsx), which gives them, was not found"

@@ -1,14 +1,13 @@
 """Facts of the corpus that `lightman_jax.data.synthetic.simulated_au` simulates from action units; it has no files to read."""
 
 from lightman_jax.data.corpora.base import Corpus
-from lightman_jax.data.corpora.records import Reading
 
 SIMULATED_AU = Corpus(
     name="simulated_au",
     title="simulated action units",
     obtain="it is simulated",
     find=lambda data_dir: [],
-    read=lambda source: Reading("simulated_au", source.data_dir, ()),
+    read=lambda source: Reading("simulated_au", collector.data_dir, ()),
     pools=("micro", "macro"),
     emotions=dict.fromkeys(("negative", "positive", "surprise"), 0),
 )

@@ -10,9 +10,9 @@ import functools
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Published, Source
+from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Published
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import POOLS, Reading
+from lightman_jax.data.corpora.records import POOLS
 from lightman_jax.data.corpora.trees import child, find_folders, folders
 
 _CAMERAS = ("hs", "vis", "nir")
@@ -40,16 +40,15 @@ def _find(data_dir: Path, camera: str) -> list[Path]:
     return sorted(find_folders(data_dir, matches), key=lambda folder: (not _is_cropped(folder), str(folder)))
 
 
-def _read(source: Source) -> Reading:
-    collector, cropped = Collector(source), _is_cropped(source.tree)
-    for subject in _subjects(source.tree):
+def _read(collector: Collector) -> None:
+    collector, cropped = Collector(source), _is_cropped(collector.tree)
+    for subject in _subjects(collector.tree):
         for pool in POOLS:
             pool_folder = child(subject, pool)
             for label in folders(pool_folder) if pool_folder else ():
                 for clip in folders(label):
                     fields = {"pool": pool, "emotion": label.name, "cropped": cropped}
                     collector.add_folder(clip, subject.name, name=normal_clip(clip.name), **fields)
-    return collector.reading()
 
 
 def _is_cropped(tree: Path) -> bool:

@@ -9,9 +9,8 @@ import functools
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import Corpus, Source
+from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Reading
 from lightman_jax.data.corpora.smic import SMIC, SMIC_VIS, normal_clip
 from lightman_jax.data.corpora.trees import clip_folders, find_folders, folders
 
@@ -30,7 +29,7 @@ def _find(data_dir: Path, camera: str) -> list[Path]:
     return find_folders(data_dir, matches, depth=5)
 
 
-def _read(source: Source, camera: str) -> Reading:
+def _read(collector: Collector, camera: str) -> Reading:
     collector = Collector(source)
     table = collector.coding_table(
         rf"smic[-_ ]?{camera}[-_ ]?e.*",
@@ -41,7 +40,7 @@ def _read(source: Source, camera: str) -> Reading:
         offset=("offsetf", "offset", "offsetframe", f"offsetf{camera}", f"offset{camera}", f"{camera}offset"),
         first=("firstf", "firstframe", "first"),
     )
-    trees = {normal_clip(folder.name): folder for folder in clip_folders(source.tree, 2)}
+    trees = {normal_clip(folder.name): folder for folder in clip_folders(collector.tree, 2)}
     for row in table.rows:
         name = normal_clip(row.text("clip"))
         if not re.fullmatch(_CLIP, name):
@@ -59,7 +58,6 @@ def _read(source: Source, camera: str) -> Reading:
             movement = {"subject": subject, "name": name, "emotion": emotion, **numbers}
             collector.add_row(row, trees.get(name), expected_folder=expected, **movement)
     collector.unused([folder for name, folder in trees.items() if re.fullmatch(_CLIP, name)])
-    return collector.reading()
 
 
 def _long(corpus: Corpus, camera: str) -> Corpus:

@@ -75,6 +75,13 @@ def find_folders(top: Path, matches: Callable[[Path], bool], depth: int = _DEPTH
     return found
 
 
+def nested_folders(top: Path, outer: str, inner: str = ".*") -> Iterator[Path]:
+    """Folders `outer/inner` below a folder, in order; the names match the two patterns, ignoring case."""
+    for folder in folders(top):
+        if re.fullmatch(outer, folder.name, re.IGNORECASE):
+            yield from (path for path in folders(folder) if re.fullmatch(inner, path.name, re.IGNORECASE))
+
+
 def find_files(top: Path, pattern: str, suffixes: Collection[str], depth: int = 2) -> list[Path]:
     """Files whose name without suffix matches a pattern, ignoring case, breadth first."""
     return [

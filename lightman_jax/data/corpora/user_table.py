@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import parse_action_units
-from lightman_jax.data.corpora.base import Corpus, Source, normal_emotion
+from lightman_jax.data.corpora.base import Corpus, normal_emotion
 from lightman_jax.data.corpora.reader import Collector, LostClipError
-from lightman_jax.data.corpora.records import POOLS, Pool, RawClip, Reading
+from lightman_jax.data.corpora.records import POOLS, Pool, RawClip
 from lightman_jax.data.corpora.tables import COLUMNS as ALL_COLUMNS
 from lightman_jax.data.corpora.tables import Row, Table, cell_text, column_key, read_table
 from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, TABLE_SUFFIXES, VIDEO_SUFFIXES, entries, walk
@@ -80,18 +80,16 @@ def _find(data_dir: Path) -> list[Path]:
     return [path for folder in walk(data_dir, 1) for path in entries(folder) if path.suffix.lower() in TABLE_SUFFIXES]
 
 
-def _read(source: Source) -> Reading:
-    collector = Collector(source)
-    table = read_rows(source.tree)
+def _read(collector: Collector) -> None:
+    table = read_rows(collector.tree)
     known = {spelling for spellings in COLUMNS.values() for spelling in spellings}
     for column in table.header:
         if column_key(column) not in known:
             expected = f"columns of {', '.join(COLUMNS)}"
-            collector.problem(source.tree.name, expected, column, "rename it; it is not read", lost=False)
+            collector.problem(collector.tree.name, expected, column, "rename it; it is not read", lost=False)
     for row in table.rows:
         with collector.reporting():
-            _add(collector, row, _checked_path(row, source.tree.parent.resolve()))
-    return collector.reading()
+            _add(collector, row, _checked_path(row, collector.tree.parent.resolve()))
 
 
 def _checked_path(row: Row, folder: Path) -> Path:
