@@ -16,17 +16,16 @@ from experiments.reporting.console import make_console, print_comparison
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; status 2 with one paragraph on standard error if the runs cannot be compared."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    return run_command("experiments.compare", argv, _run, remedy=RUN_NEEDED)
+
+
+def _run(words: Sequence[str]) -> int:
     parser = CommandParser("compare", __doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="workdirs or tables of predictions")
-
-    def work() -> int:
-        with as_config_error():
-            compared = compare_runs(parser.parse_args(words).runs)
-        print_comparison(make_console(), compared)
-        return 0
-
-    return run_command("experiments.compare", words, work, remedy=RUN_NEEDED)
+    with as_config_error():
+        compared = compare_runs(parser.parse_args(words).runs)
+    print_comparison(make_console(), compared)
+    return 0
 
 
 if __name__ == "__main__":

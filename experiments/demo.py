@@ -44,7 +44,7 @@ class Movement(NamedTuple):
 
 
 class DemoVideo(NamedTuple):
-    """A video to write: file name, frames per second, number of frames, movements."""
+    """A video to write."""
 
     name: str
     fps: int
@@ -64,7 +64,7 @@ VIDEOS = (
 def video_frames(video: DemoVideo, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     """Frames `[480, 640, 3]` of a video: the portrait with its movements, head sway and sensor noise.
 
-    A movement rises and falls as half a cosine on each side of its apex, to a peak of 1.2% of the face's side. `seed` sets the noise.
+    A movement rises and falls as half a cosine on each side of its apex, to a peak of 1.2% of the face's side.
     """
     from skimage.data import astronaut
 
@@ -74,10 +74,10 @@ def video_frames(video: DemoVideo, seed: int = 0) -> Iterator[NDArray[np.uint8]]
     side = round(zoom * _FACE_SIDE)
     row, column = round(zoom * (_FACE_TOP - top)), round(zoom * (_FACE_LEFT - left))
     fields = {}
-    for movement in video.movements:
-        fields[movement.label] = np.zeros((_HEIGHT, _WIDTH, 2))
-        weights = dict.fromkeys(_UNITS[movement.label], (_PEAK * side, _PEAK * side))
-        fields[movement.label][row : row + side, column : column + side] = action_unit_field(weights, side)
+    for label in {movement.label for movement in video.movements}:
+        fields[label] = np.zeros((_HEIGHT, _WIDTH, 2))
+        weights = dict.fromkeys(_UNITS[label], (_PEAK * side, _PEAK * side))
+        fields[label][row : row + side, column : column + side] = action_unit_field(weights, side)
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, _NOISE, (2 * _HEIGHT, 2 * _WIDTH, 3)).round().astype(np.int16)
     for number in range(1, video.frames + 1):
@@ -93,11 +93,7 @@ def video_frames(video: DemoVideo, seed: int = 0) -> Iterator[NDArray[np.uint8]]
 
 
 def write_video(path: Path, video: DemoVideo) -> None:
-    """Write a video as motion JPEG, the only codec that every build of OpenCV can write.
-
-    Raises:
-      OSError: OpenCV cannot write it.
-    """
+    """Write a video as motion JPEG, the only codec that every build of OpenCV can write; OSError if it cannot."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), video.fps, (_WIDTH, _HEIGHT))
     if not writer.isOpened():
         raise OSError(f"{path} cannot be written as a video by this build of OpenCV")
@@ -124,18 +120,17 @@ def write_demo(folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    return run_command("experiments.demo", argv, _run)
+
+
+def _run(words: Sequence[str]) -> int:
     parser = CommandParser("demo", __doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the videos [demo]")
-
-    def work() -> int:
-        out = parser.parse_args(words).out
-        write_demo(out)
-        print(f"wrote {', '.join(video.name for video in VIDEOS)} and their movements (truth.csv) to {out}")
-        print(f"python -m experiments.predict {out}/positive.avi --model=runs/smic_stand_in-lightman")
-        return 0
-
-    return run_command("experiments.demo", words, work)
+    out = parser.parse_args(words).out
+    write_demo(out)
+    print(f"wrote {', '.join(video.name for video in VIDEOS)} and their movements (truth.csv) to {out}")
+    print(f"python -m experiments.predict {out}/positive.avi --model=runs/smic_stand_in-lightman")
+    return 0
 
 
 if __name__ == "__main__":

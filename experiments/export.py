@@ -16,8 +16,7 @@ from lightman_jax.model.export import export_ensemble
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; status 2 with one paragraph on standard error if the run cannot be exported."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return run_command("experiments.export", words, lambda: _run(words), remedy=RUN_NEEDED)
+    return run_command("experiments.export", argv, _run, remedy=RUN_NEEDED)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -25,7 +24,10 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="workdir of a finished run")
     parser.add_argument("--out", type=Path, metavar="FILE", help="output file [RUN.lightman]")
     parser.add_argument(
-        "--seeds", type=int, metavar="COUNT", help="number of seeds of the run to export; fewer seeds give a smaller file [all]"
+        "--seeds",
+        type=int,
+        metavar="COUNT",
+        help="number of seeds of the run to export; fewer seeds give a smaller file [all]",
     )
     parser.add_argument(
         "--adapt_steps", type=int, metavar="STEPS", help="inner steps on labelled clips [as in the run]"
@@ -35,9 +37,7 @@ def _run(words: Sequence[str]) -> int:
     found = read_run_model(options.run, options.adapt_steps, options.seeds)
     export_ensemble(out, *found)
     size = out.stat().st_size / 1e6
-    print(
-        f"{len(set(found.card.folds))} folds, {found.card.seeds} seed(s), trained on {found.card.origin}"
-    )
+    print(f"{len(set(found.card.folds))} folds, {found.card.seeds} seed(s), trained on {found.card.origin}")
     print(f"{out}: {size:.1f} MB")
     return 0
 

@@ -42,19 +42,18 @@ def renew_report(workdir: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; status 2 with one paragraph on standard error if a run cannot be read."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    return run_command("experiments.html_report", argv, _run, remedy=RUN_NEEDED)
+
+
+def _run(words: Sequence[str]) -> int:
     parser = CommandParser("html_report", __doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="workdirs of finished runs")
-
-    def work() -> int:
-        for run in parser.parse_args(words).runs:
-            try:
-                print(renew_report(run))
-            except (ValueError, LookupError, TypeError, AttributeError) as error:
-                raise ConfigError(f"{error}. {RUN_NEEDED}") from error
-        return 0
-
-    return run_command("experiments.html_report", words, work, remedy=RUN_NEEDED)
+    for run in parser.parse_args(words).runs:
+        try:
+            print(renew_report(run))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{error}. {RUN_NEEDED}") from error
+    return 0
 
 
 if __name__ == "__main__":

@@ -25,18 +25,10 @@ from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError
 from experiments.cli.runtime import DEFAULT_DATA_CACHE, set_up_jax
 from experiments.evaluation.run_record import stored_data_cache
+from experiments.prediction import movements
 from experiments.prediction.figures import save_movement_figure, save_timeline
 from experiments.prediction.models import open_model
-from experiments.prediction.movements import (
-    SPAN,
-    Settings,
-    Support,
-    check_span,
-    find_movements,
-    model_image,
-    no_movement_reason,
-    read_support,
-)
+from experiments.prediction.movements import SPAN, Settings, Support
 from experiments.prediction.table import Row, print_table, write_table
 from experiments.reporting.console import make_console
 from lightman_jax.data.vision.faces import WHOLE, FaceBox, FaceLimits, Whole
@@ -47,7 +39,6 @@ from lightman_jax.model.saved_model import Model
 TABLE, FIGURES, TIMELINES = "predictions.csv", "figures", "timelines"
 
 _MAX_MICRO_SECONDS = 0.5
-_FRAMES_PER_UPDATE = 100
 
 
 def predict_videos(
@@ -65,7 +56,7 @@ def predict_videos(
     videos = find_videos(inputs)
     if settings.span is not None and len(videos) != 1:
         raise ConfigError(f"--onset and --apex need exactly one video, found {len(videos)}; give one input")
-    adaptation = None if support is None else read_support(support, model, settings)
+    adaptation = None if support is None else movements.read_support(support, model, settings)
     for line in adaptation.lines if adaptation else ():
         console.print(f"labelled: {line}", markup=False)
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
@@ -104,20 +95,22 @@ class _Predictor(NamedTuple):
             rows.append(self._predict_movement(row, movement, f"{FIGURES}/{label}_{len(rows) + 1}.png"))
 
         try:
-            search = find_movements(video, self.settings, on_frame, on_movement)
+            search = movements.find_movements(video, self.settings, on_frame, on_movement)
         except ValueError as error:
             # Movements before a damaged frame are kept.
             return [*rows, row._replace(reason=str(error))]
         notes = [() if self.settings.span else _notes(self.model, search, one, fps) for one in search.movements]
         rows = [one._replace(frames=search.frames, notes=own) for one, own in zip(rows, notes, strict=True)]
-        rows = rows or [row._replace(frames=search.frames, reason=no_movement_reason(search, self.settings.spot))]
+        rows = rows or [
+            row._replace(frames=search.frames, reason=movements.no_movement_reason(search, self.settings.spot))
+        ]
         if not search.whole:
             (self.out / TIMELINES).mkdir(exist_ok=True)
             save_timeline(self.out / TIMELINES / f"{label}.png", search, rows, fps, self.model, self.settings.spot)
         return rows
 
     def _predict_movement(self, row: Row, movement: Spotted, figure: str) -> Row:
-        image, box = model_image(self.model, movement)[None], movement.box
+        image, box = movements.model_image(self.model, movement)[None], movement.box
         if self.support:
             probabilities = self.model.adapt(self.support.images, self.support.label, image)
         else:
@@ -138,16 +131,8 @@ class _Predictor(NamedTuple):
 @contextlib.contextmanager
 def _progress(console: Console, text: str) -> Iterator[Callable[[int], None]]:
     """Show the current frame on a terminal."""
-    if not console.is_terminal:
-        yield lambda number: None
-        return
     with console.status(escape(text)) as status:
-
-        def on_frame(number: int) -> None:
-            if number % _FRAMES_PER_UPDATE == 0:
-                status.update(escape(f"{text}, frame {number}"))
-
-        yield on_frame
+        yield lambda number: status.update(escape(f"{text}, frame {number}"))
 
 
 def _notes(model: Model, search: Search, movement: Spotted, fps: float) -> tuple[str, ...]:
@@ -188,9 +173,8 @@ def _file_name(name: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; status 1 if an input has no prediction, 2, 130 and 143 as in `run_command`."""
-    words = sys.argv[1:] if argv is None else list(argv)
     remedy = "Give a writable folder by --out, and inputs that can be read"
-    return run_command("experiments.predict", words, lambda: _run(words), remedy=remedy)
+    return run_command("experiments.predict", argv, _run, remedy=remedy)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -200,7 +184,7 @@ def _run(words: Sequence[str]) -> int:
     model = open_model(options.model, options.adapt_steps)
     about, out = model.about, options.out
     spot = SpotConfig(min_pixels=options.min_pixels, face=FaceLimits(about["motion"]["face_side"]))
-    span = check_span(options.onset, options.apex, options.offset)
+    span = movements.check_span(options.onset, options.apex, options.offset)
     settings = Settings(spot, options.face, options.fps, span)
     if about["stand_in"]:
         text = "The networks were trained on synthetic stand-in clips: the predictions below have no meaning for real faces."

@@ -29,13 +29,12 @@ FORMAT_VERSION = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see the module docstring for the exit status."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    return run_command("experiments.prepare", argv, _run, remedy="Choose a writable folder by --data_cache")
+
+
+def _run(words: Sequence[str]) -> int:
+    config = parse_prepare_config(words)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    remedy = "Choose a writable folder by --data_cache"
-    return run_command("experiments.prepare", words, lambda: _run(parse_prepare_config(words), console), remedy=remedy)
-
-
-def _run(config: PrepareConfig, console: Console) -> int:
     check = check_data(config.data, console.print, config.workers or None)
     print_check(console, check)
     return _write_check(config, check, console) if config.check else _prepare(config, check, console)

@@ -4,7 +4,6 @@ Settings come from the run's `config.json`. Data are read from the same folders 
 is given. The new predictions are compared with `predictions.csv`: status 0 if they agree, 1 if not. The run folder is not changed.
 """
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -56,17 +55,17 @@ def rerun_fold(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; status 0 if the predictions agree, 1 if not, 2 with one paragraph on standard error if it cannot run."""
+    return run_command("experiments.rerun", argv, _run, remedy=RUN_NEEDED)
+
+
+def _run(words: Sequence[str]) -> int:
     parser = CommandParser("rerun", __doc__)
     parser.add_argument("run", type=Path, help="workdir of a finished run")
     parser.add_argument("--fold", required=True, help="subject or corpus that the fold holds out, such as smic/s3")
     parser.add_argument("--seed", type=int, default=0, help="one of the run's seeds [0]")
     parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
     parser.add_argument("--data_cache", help="folder of prepared data")
-    words = sys.argv[1:] if argv is None else list(argv)
-    return run_command("experiments.rerun", words, lambda: _rerun(parser.parse_args(words)), remedy=RUN_NEEDED)
-
-
-def _rerun(options: argparse.Namespace) -> int:
+    options = parser.parse_args(words)
     with as_config_error():
         refuse_changed(options.run, "config.json", "predictions.csv")
         stored, _ = read_predictions(options.run / "predictions.csv")

@@ -15,8 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       0 when results are written; 2, 130 and 143 as in `run_command`.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
-    return run_command("experiments.run", words, lambda: _run(words))
+    return run_command("experiments.run", argv, _run)
 
 
 def _run(words: Sequence[str]) -> int:

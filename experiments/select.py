@@ -32,12 +32,7 @@ _FLAG = "--candidate="
 
 
 def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], console: Console) -> RunResult:
-    """Choose among the candidates, test by leave-one-subject-out, and write `selection.json` and the files of a run.
-
-    Raises:
-      DataError: the data cannot be used, or have too few subjects.
-      ConfigError: another process writes into the workdir.
-    """
+    """Choose among the candidates, test by leave-one-subject-out, and write `selection.json` and the files of a run."""
     run = plan_run(base, console)
     work, names = run.work, list(candidates)
     trained = {name: config.trained for name, config in candidates.items()}
@@ -82,21 +77,19 @@ def _table(names: Sequence[str], selection: Selection) -> Table:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; status 0 when results are written, 2 if the input cannot be used, 130 or 143 if it was interrupted."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    if not words or {"-h", "--help"} & {*words}:
-        print(about_text(f"{__doc__}\n\nAll flags of experiments.run are accepted: python -m experiments.run --help"))
-        return 0 if words else 2
-    return run_command("experiments.select", words, lambda: _run(words))
+    return run_command("experiments.select", argv, _run)
 
 
 def _run(words: Sequence[str]) -> int:
+    if not words or {"-h", "--help"} & {*words}:
+        print(about_text(f"{__doc__}\n\nAll flags of experiments.run are accepted: python -m experiments.run --help"))
+        return 0 if words else 2
     shared = [word for word in words if not word.startswith(_FLAG)]
     own = [word.removeprefix(_FLAG) for word in words if word.startswith(_FLAG)]
     base = parse_config(shared)
     if len(own) < 2:
-        raise ConfigError(
-            'give at least two candidates, such as --candidate="--meta_batch_size=2" --candidate="--meta_batch_size=4"'
-        )
+        example = '--candidate="--meta_batch_size=2" --candidate="--meta_batch_size=4"'
+        raise ConfigError(f"give at least two candidates, such as {example}")
     candidates = {text or "as given": parse_config([*shared, *text.split()]) for text in own}
     differing = [name for name, config in candidates.items() if config.data != base.data]
     if differing:

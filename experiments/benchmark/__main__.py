@@ -13,23 +13,17 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
+from experiments.benchmark import timings
 from experiments.benchmark.figures import save_growth_figure, save_speed_figure
 from experiments.benchmark.growth import exponent, measure_growth
-from experiments.benchmark.hardware import describe_hardware, measure_ceilings
+from experiments.benchmark.hardware import measure_ceilings
 from experiments.benchmark.hosts import measure_hosts
 from experiments.benchmark.measure import fresh_process
-from experiments.benchmark.timings import (
-    LOOP,
-    PRODUCT,
-    Row,
-    compare_gradients,
-    time_formulations,
-    time_precisions,
-    time_updates,
-)
+from experiments.benchmark.timings import LOOP, PRODUCT, Row
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser
 from experiments.cli.runtime import set_up_jax
+from experiments.evaluation.run_record import describe_machine
 from lightman_jax.files import write_atomic
 
 PARTS = ("ceilings", "update", "peers", "precision", "process", "devices", "hosts", "growth")
@@ -39,9 +33,7 @@ _TOLERANCE = 1e-10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print tables, and write `benchmark.json` with its figures; 1 if the gradients differ."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    remedy = "Give a writable folder by --workdir"
-    return run_command("experiments.benchmark", words, lambda: _run(words), remedy=remedy)
+    return run_command("experiments.benchmark", argv, _run, remedy="Give a writable folder by --workdir")
 
 
 def _run(words: Sequence[str]) -> int:
@@ -59,9 +51,9 @@ def _run(words: Sequence[str]) -> int:
     torch = importlib.util.find_spec("torch") is not None
     if not torch:
         console.print("PyTorch is not installed: its rows are left out (pip install torch)")
-    result: Row = {"hardware": describe_hardware()}
+    result: Row = {"hardware": describe_machine()}
     if not options.part or {"update", "peers"} & {*options.part}:
-        result["gradient_difference"] = compare_gradients(torch)
+        result["gradient_difference"] = timings.compare_gradients(torch)
         console.print("relative difference from the gradient of lightman_jax, float64:", result["gradient_difference"])
         if max(result["gradient_difference"].values()) > _TOLERANCE:
             console.print(f"gradients differ by more than {_TOLERANCE}: nothing is timed", style="bold red")
@@ -80,11 +72,11 @@ def _measure(parts: Sequence[str], rounds: int, torch: bool, workdir: Path) -> R
     if "ceilings" in parts:
         result["ceilings"] = measure_ceilings()
     if "update" in parts:
-        rows += time_updates(rounds, torch)
+        rows += timings.time_updates(rounds, torch)
     if "peers" in parts:
-        rows += time_formulations(torch)
+        rows += timings.time_formulations(torch)
     if "precision" in parts:
-        rows += time_precisions(rounds)
+        rows += timings.time_precisions(rounds)
     compared = [row for row in rows if "speed_up" in row]
     if compared:
         save_speed_figure(workdir / "speed.png", compared)

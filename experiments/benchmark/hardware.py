@@ -1,26 +1,13 @@
-"""The hardware of a benchmark, and its measured limits for comparison with the timings."""
+"""Measured limits of the hardware, for comparison with the timings."""
 
-import platform
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from experiments.benchmark.measure import time_call
-from lightman_jax.data.preparation.parallel import cpu_cores
 
 _REPEATS = 5
-
-
-def describe_hardware() -> dict[str, Any]:
-    """Devices, cores, and versions."""
-    return {
-        "devices": [str(device) for device in jax.devices()],
-        "cores": cpu_cores(),
-        "platform": platform.platform(),
-        "jax": jax.__version__,
-        "float": str(jnp.zeros(()).dtype),
-    }
 
 
 def measure_ceilings() -> dict[str, float]:
@@ -37,6 +24,6 @@ def measure_ceilings() -> dict[str, float]:
     return found
 
 
-def _seconds(function: Any, *inputs: jax.Array) -> float:
+def _seconds(function: Callable[..., jax.Array], *inputs: jax.Array) -> float:
     compiled = jax.jit(function)
     return min(time_call(lambda: jax.block_until_ready(compiled(*inputs)), _REPEATS).seconds)

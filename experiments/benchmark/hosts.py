@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from experiments.benchmark.measure import ROOT
 
@@ -32,8 +33,8 @@ def _train(folder: Path, *, processes: int, devices: int) -> float:
             probe.bind(("localhost", 0))
             words += [f"--coordinator=localhost:{probe.getsockname()[1]}", f"--processes={processes}"]
         own = [[f"--process_id={number}"] for number in range(processes)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    running = [subprocess.Popen([*words, *flag], cwd=ROOT, env=environment, text=True, **pipes) for flag in own]
+    settings: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = [subprocess.Popen([*words, *flag], cwd=ROOT, env=environment, **settings) for flag in own]
     # As on separate computers, each process has its own cores.
     cores = sorted(os.sched_getaffinity(0))
     for number, process in enumerate(running):

@@ -55,13 +55,7 @@ def time_call(call: Callable[[], Any], repeats: int) -> Timing:
 
 
 class CompiledCall(NamedTuple):
-    """A compiled JAX function with its inputs.
-
-    Attributes:
-      call: computes the result and waits for it.
-      compile_seconds: seconds of tracing and compiling.
-      temporary_bytes: temporary memory per device, 0 if unknown.
-    """
+    """A compiled call that waits for its result, seconds of tracing and compiling, and temporary memory per device (0: unknown)."""
 
     call: Callable[[], Any]
     compile_seconds: float

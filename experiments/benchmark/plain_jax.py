@@ -17,9 +17,7 @@ PlainForm = Literal["vmap", "vmap_unrolled", "scan"]
 def make_gradient(setting: Setting, form: PlainForm) -> Callable[[Params, Any], Params]:
     """Build `gradient(params, tasks)`, to be compiled.
 
-    Args:
-      setting: sizes.
-      form: `vmap` over tasks with a scan over inner steps; `vmap_unrolled` with unrolled steps; `scan` over tasks and steps.
+    Forms: `vmap` over tasks with a scan over inner steps; `vmap_unrolled` with unrolled steps; `scan` over tasks and steps.
     """
 
     def objective(params: Params, task: Any) -> jax.Array:

@@ -2,5 +2,5 @@
 
 One file per study: `few_data`, `subtlety`, `subject_differences`, `robustness`, `efficiency`, `ablations`, `simulated_training`.
 Without `--data_dir` the subjects are synthetic, so that the truth is known. With it, `few_data`, `robustness`, `ablations` and
-`simulated_training` run on the public flow release.
+`simulated_training` run on the public flow release. `experiments/README.md` has the results and times to expect.
 """

@@ -1,7 +1,6 @@
 """Run the studies, print their tables, and write each as `NAME.json` and `NAME.png`."""
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -23,22 +22,19 @@ from experiments.claims.subjects import ROUNDS, SYNTHETIC, flow_subjects
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError, as_config_error, refuse_unknown
 from experiments.cli.runtime import set_up_jax
+from experiments.evaluation.records import write_json
 from experiments.reporting.console import make_console
-from lightman_jax.files import write_atomic
 from lightman_jax.networks.dual_branch import NetworkConfig
 
 _MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, ablations, simulated_training)
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
-FORMAT_VERSION = 2
 _SECONDS_PER_LINE = 15
 _NETWORK_FLAGS = ("backbone", "normalisation", "width")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 2 with one line on standard error if the data cannot be used, 130 or 143 if it was stopped."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    remedy = "Give a writable folder by --workdir"
-    return run_command("experiments.claims", words, lambda: _run_all(words), remedy=remedy)
+    return run_command("experiments.claims", argv, _run_all, remedy="Give a writable folder by --workdir")
 
 
 def _run_all(words: Sequence[str]) -> int:
@@ -96,15 +92,8 @@ def _run(name: str, data_dir: Path | None, network: NetworkConfig, data: str, pa
                 console.print(text)
     seconds = time.monotonic() - started
     study.show(console, rows, study.title)
-    content = {
-        "format_version": FORMAT_VERSION,
-        "study": name,
-        "data": data,
-        "network": dataclasses.asdict(network),
-        "seconds": round(seconds, 1),
-        "rows": [row._asdict() for row in rows],
-    }
-    write_atomic(path.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
+    content = {"study": name, "data": data, "network": dataclasses.asdict(network), "seconds": round(seconds, 1)}
+    write_json(path.with_suffix(".json"), content | {"rows": [row._asdict() for row in rows]})
     study.draw(path.with_suffix(".png"), rows, study.title, data)
     console.print(f"{name}: {seconds:.0f} s on {data}; results: {path}.json, {path}.png")
 

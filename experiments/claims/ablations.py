@@ -1,14 +1,8 @@
 """Effect of each part of the method: one setting of `lightman` changed at a time.
 
-    python -m experiments.claims ablations
-    python -m experiments.claims ablations --data_dir=FLOW
-
 Synthetic subjects are used with few labelled clips (an eighth, twelve) and with all. The macro clips are those of the training
 subjects, those of other subjects, or the magnified training clips. The flow release has no macro clips, so the training clips are
 always magnified there.
-
-Wall time on 2 cores: 9 minutes; on the flow release 10. Expected result: most settings make no difference that these rounds can
-detect; one change outside its interval in a panel of some thirty rows is expected by chance.
 """
 
 import dataclasses
@@ -20,6 +14,7 @@ from matplotlib.figure import Figure
 from experiments.claims.contenders import Contender, evaluate
 from experiments.claims.subjects import flow_subjects, keep_clips, share, synthetic_subjects
 from experiments.claims.sweep import Row, Study, finish_figure, make_row, sweep
+from experiments.reporting.figures import draw_interval
 from lightman_jax.networks.dual_branch import NetworkConfig
 
 LIGHTMAN = Contender("lightman")
@@ -72,7 +67,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
 
 def draw(path: Path, rows: list[Row], title: str, data: str) -> None:
     """Draw the change of UF1 by each setting with its interval; dark where the interval excludes 0."""
-    shown = [row for row in rows if row.difference is not None and row.interval is not None]
+    shown = [row for row in rows if row.difference is not None]
     panels = list(dict.fromkeys(row.panel for row in shown))
     most = max(sum(row.panel == panel for row in shown) for panel in panels)
     figure = Figure(figsize=(max(5.2 * len(panels), 7.0), 0.28 * most + 1.7), layout="constrained")
@@ -81,9 +76,7 @@ def draw(path: Path, rows: list[Row], title: str, data: str) -> None:
         own = [row for row in shown if row.panel == panel]
         for place, row in enumerate(own):
             low, high = row.interval or (0.0, 0.0)
-            colour = "#1a365d" if low > 0 or high < 0 else "#90a4b8"
-            axes.plot([-high, -low], [place, place], color=colour, linewidth=2.2)
-            axes.plot(-(row.difference or 0.0), place, "o", color=colour, markersize=5)
+            draw_interval(axes, place, -(row.difference or 0.0), (-high, -low), significant=low > 0 or high < 0)
         axes.set_yticks(range(len(own)), [row.contender for row in own], fontsize=8)
         axes.invert_yaxis()
         axes.axvline(0, color="black", linewidth=0.8)

@@ -1,6 +1,7 @@
 """The compared methods: a method of the package with changed settings, or a classical baseline; training and counting."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -31,6 +32,8 @@ Episodes = Sequence[Sequence[tuple[Rows, Rows]]]
 Predictions = list[list[NDArray[Any]]]
 """Predicted classes of the test clips, by round and fold."""
 ADAPT_STEPS = 5
+# All episodes of a contender share its compiled program.
+_adapter = functools.cache(make_adapter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,6 @@ class Contender:
     """A compared method.
 
     Attributes:
-      name: name in tables and figures.
       method: one of `lightman_jax.METHODS`, or a classical baseline.
       changes: settings of the method that differ from the default, those of `BilevelConfig` included.
       network: settings of the network that differ.
@@ -119,7 +121,7 @@ def adapted_counts(
     """
     method = contender.config(network).method
     bilevel = dataclasses.replace(method.bilevel, inner_steps=ADAPT_STEPS)
-    adapter = make_adapter(dataclasses.replace(method, bilevel=bilevel), network)
+    adapter = _adapter(dataclasses.replace(method, bilevel=bilevel), network)
     images = scale_flow(jnp.asarray(data.micro.image))
     views = np.asarray(images), np.asarray(mirror_flow(images))
     both = lambda rows: np.concatenate([view[rows] for view in views])  # noqa: E731
@@ -135,11 +137,8 @@ def label_macro_clips(data: StudyData) -> StudyData:
     """Add the macro clips of each fold to its labelled training clips."""
     if data.macro is None:
         raise ValueError(f"{data.data} has no macro clips to use as labelled clips")
-    rounds = [
-        [dataclasses.replace(fold, train=np.concatenate([fold.train, fold.macro_train])) for fold in folds]
-        for folds in data.rounds
-    ]
-    return data._replace(micro=data.micro.join(data.macro), rounds=rounds)
+    wider = lambda fold: dataclasses.replace(fold, train=np.concatenate([fold.train, fold.macro_train]))  # noqa: E731
+    return data._replace(micro=data.micro.join(data.macro), rounds=[[*map(wider, folds)] for folds in data.rounds])
 
 
 def _predict_by_network(config: TrainConfig, data: StudyData, images: dict[str, Images]) -> dict[str, Predictions]:

@@ -1,13 +1,8 @@
 """Costs: parameters, operations, time and memory of each network and method, on the present computer.
 
-    python -m experiments.claims efficiency
-
 One fold of the size of the flow release's (270 clips of 28x28x3) on one device, default settings. Training is a hundred outer
 steps, from the median of ten; adaptation is five inner steps on three clips of a subject; prediction is one clip. Compilation is
 excluded. Operations are the compiler's count for one clip through the network; memory is the temporary memory of one outer step.
-
-Wall time on 2 cores: 3 minutes. Expected result: training `maml` takes twice and `lightman` three times as long as `joint`, with no
-further cost afterwards; the dense network trains an order of magnitude faster than Conv4.
 """
 
 import dataclasses
@@ -41,8 +36,9 @@ from lightman_jax.types import Clips, ClipSet
 
 METHODS = ("joint", "maml", "lightman")
 CLIPS, SIDE, CLASSES, REPEATS = 270, 28, 3, 10
-_BACKBONES = ("ststnet", "conv4", "offapexnet", "resnet12")
-_NETWORKS = tuple(NetworkConfig(backbone=name, normalisation="group") for name in _BACKBONES)
+_NETWORKS = tuple(
+    NetworkConfig(backbone=name, normalisation="group") for name in ("ststnet", "conv4", "offapexnet", "resnet12")
+)
 
 
 class Cost(NamedTuple):

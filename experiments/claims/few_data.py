@@ -1,15 +1,9 @@
 """The first claim: few labelled micro-expression clips are enough.
 
-    python -m experiments.claims few_data
-    python -m experiments.claims few_data --data_dir=FLOW
-
 With synthetic subjects, the training clips are reduced to a fraction, or to a number per class. With the flow release, fractions of
 0 to 100% are compared in three settings: alone; with 1,800 simulated expressions (`simulated_au`) as additional labelled clips; and
 with networks that were trained on the simulated clips only and adapt to the real ones by inner steps. The variations of the
 simulator were chosen by scores on that release (`simulated_training`), so these rows are not blind.
-
-Wall time on 2 cores: 2 minutes; on the flow release 15. Expected result: all contenders degrade with fewer clips, the SVM fastest;
-on the flow release, simulated clips alone give UF1 .70, and from a tenth of the real clips on they reduce UF1.
 """
 
 import dataclasses

@@ -1,7 +1,5 @@
 """Training on simulated expressions only.
 
-    python -m experiments.claims simulated_training --data_dir=FLOW
-
 An SVM and the network are trained on the corpus `simulated_au`, which is simulated from action units, and tested on the public flow
 release. No clip of the release is used for training; but the variations of the simulator were chosen by scores on these clips, so
 the figures are not blind. The rows are the SVM, the SVM without one action unit, without one variation, and the network.
@@ -36,6 +34,7 @@ SIMULATED = SimulatedAUConfig(subjects=60, micro_clips=10, macro_clips=2)
 # Twice as wide and trained four times as long as by default.
 NETWORK = NetworkConfig(backbone="conv4", normalisation="group", width=32)
 NETWORK_STEPS = 400
+METHODS = ("joint", "lightman")
 Labels = NDArray[np.int32]
 
 
@@ -60,7 +59,7 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
             none = dataclasses.replace(Variation(), **{field.name: 0.0})
             predicted = [svm(simulate(seed, none)[0]) for seed in range(ROUNDS)]
             yield from rows_by_corpus("without one variation", field.name, real, predicted)
-    for method in ("joint", "lightman"):
+    for method in METHODS:
         config = TrainConfig(method=method_config(method, MethodConfig()), network=network, steps=NETWORK_STEPS)
         predicted = [train_network(micro, macro, real, config, seed) for seed, (micro, macro, _) in enumerate(drawn)]
         yield from rows_by_corpus("networks", method, real, predicted)

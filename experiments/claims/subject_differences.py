@@ -1,13 +1,8 @@
 """The fourth claim: individual differences. How much subjects differ, and the effect of a few labelled clips of the test subject.
 
-    python -m experiments.claims subject_differences
-
 The strength and symmetry of each action unit varies between synthetic subjects, from not at all to twice the default. Each test
 subject has three clips per class. The parameters adapt to none, one or two of them by inner steps and predict the third, so that
 every number of labelled clips is evaluated on the same clips. For real clips: `experiments.run --protocol=subject_calibration`.
-
-Wall time on 2 cores: 4 minutes. Expected result: subjects who differ twice as much as the default cost .05; adaptation to one or
-two clips per class of the subject improves nothing, and costs .03 at the default differences.
 """
 
 import itertools

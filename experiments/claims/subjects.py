@@ -18,7 +18,7 @@ from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import EMOTIONS_3
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA
-from lightman_jax.data.preparation.representation import MotionConfig, motion_between, motion_image
+from lightman_jax.data.preparation.representation import MotionConfig, motion_image, motion_of_faces
 from lightman_jax.data.synthetic.faces import SimulatorConfig, SyntheticClip, subject_clips
 from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
@@ -203,9 +203,9 @@ def _simulate(
                 micro_clips=3 if index < last else 0,
             )
             for clip in subject_clips(index, config):
-                image = motion_between(*onset_and_apex(rng, clip), MOTION)
+                image = motion_of_faces(onset_and_apex(rng, clip), 1, MOTION)
                 rows[clip.pool].append((image, clip.label, subject, f"{subject}/{clip.label}_{clip.number}"))
                 unchanged = test_views_only and index < TRAIN_SUBJECTS
                 for name, camera in cameras if clip.pool == "micro" else ():
-                    views[name].append(image if unchanged else motion_between(*camera(rng, clip), MOTION))
+                    views[name].append(image if unchanged else motion_of_faces(camera(rng, clip), 1, MOTION))
     return clip_set(rows["micro"]), clip_set(rows["macro"]), {name: np.stack(kept) for name, kept in views.items()}

@@ -1,13 +1,8 @@
 """The second claim: subtle movements. Intensity, frame rate and resolution of the clips vary, in training and in testing.
 
-    python -m experiments.claims subtlety
-
 Synthetic subjects only: the flow release contains one 28x28 image per clip, so none of the three can be varied. Clips last 0.25 s.
 A slower camera records every n-th frame from a random one on, and the frame nearest to the peak is used as the apex. A smaller
 image is the mean over its pixels, enlarged again before the flow is computed, as in the preparation.
-
-Wall time on 2 cores: 5 minutes. Expected result: half a pixel is easy, an eighth is hard, a sixteenth is barely above chance; 12
-fps suffice and 8 fps do not; a face of 48 pixels costs .04, one of 24 pixels .13.
 """
 
 import dataclasses

@@ -28,7 +28,6 @@ class Row(NamedTuple):
     Attributes:
       panel: the varied quantity, with its unit.
       level: its value.
-      contender: name of the contender.
       clips: labelled clips per training.
       uf1: UF1 of each round, test subjects pooled.
       chance: 95% range of UF1 for predictions that are independent of the labels.
@@ -117,11 +116,10 @@ def save_curves(path: Path, rows: Sequence[Row], title: str, data: str) -> None:
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(max(4.2 * columns, 6.5), 3.3 * lines + 0.9), layout="constrained")
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
-    for axes, panel in itertools.zip_longest(grid.flat, panels):
-        if panel is None:
-            axes.set_visible(False)
-        else:
-            draw_panel(axes, [row for row in rows if row.panel == panel], names)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        draw_panel(axes, [row for row in rows if row.panel == panel], names)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel("UF1 of unseen subjects")
     finish_figure(figure, grid.flat[0], path, title, data)
@@ -137,8 +135,8 @@ def draw_panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         # Shifted, so that no bar hides another.
         places = [levels.index(row.level) + 0.06 * (number - (len(names) - 1) / 2) for row in own]
         means, sds = [row.mean for row in own], [row.sd for row in own]
-        style = {"color": f"C{number}", "linewidth": 1.2 if number else 2.0}
-        axes.errorbar(places, means, sds, marker="o", markersize=4, capsize=2, label=name, **style)
+        colour, width = f"C{number}", 1.2 if number else 2.0
+        axes.errorbar(places, means, sds, color=colour, lw=width, marker="o", markersize=4, capsize=2, label=name)
     axes.set_xticks(range(len(levels)), levels, fontsize=8)
     axes.set_title(rows[0].panel, fontsize=10)
     axes.set_ylim(0, 1)
@@ -158,13 +156,8 @@ def finish_figure(figure: Figure, axes: Axes | None, path: Path, title: str, dat
 class Study(NamedTuple):
     """One experiment of `python -m experiments.claims`.
 
-    Attributes:
-      title: the question.
-      run: yields the rows, given the folder of the flow release (None: synthetic subjects) and the network.
-      data: synthetic subjects, the flow release, either of them, or random clips.
-      network: default network.
-      show: prints the tables.
-      draw: writes the figure.
+    The title is the question. `run` yields the rows, given the folder of the flow release (None: synthetic subjects) and the
+    network; `show` prints tables of them, and `draw` writes the figure.
     """
 
     title: str

@@ -48,24 +48,27 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_command(module: str, words: Sequence[str], work: Callable[[], int], *, remedy: str = WRITABLE) -> int:
+def run_command(
+    module: str, argv: Sequence[str] | None, work: Callable[[Sequence[str]], int], *, remedy: str = WRITABLE
+) -> int:
     """Run a command, and turn interruptions and errors into messages and an exit status.
 
     Args:
       module: name of the command, as typed after `python -m`.
-      words: its arguments.
-      work: the command; returns its exit status.
+      argv: its arguments; None takes those of the process.
+      work: the command; takes the arguments and returns its exit status.
       remedy: advice for a file or folder that cannot be read or written.
 
     Returns:
       The status of `work`; 2, with one paragraph on standard error, if the input cannot be used or a resource is missing; 130 after
       SIGINT and 143 after SIGTERM. If repeating the command continues the work, the command is printed as the last line.
     """
+    words = sys.argv[1:] if argv is None else list(argv)
     command = shlex.join(["python", "-m", module, *words])
     resume = "Finished parts are stored"
     try:
         with stoppable():
-            return work()
+            return work(words)
     except Stopped as stop:
         print(f"stopped by {stop}. {resume}; the same command continues:\n{command}", file=sys.stderr, flush=True)
         return 128 + stop.number

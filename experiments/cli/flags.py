@@ -101,7 +101,8 @@ class CommandParser(argparse.ArgumentParser):
         """Raise a `ConfigError` instead of exiting."""
         chosen = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         near = _nearest(chosen[1], re.findall(r"[\w.-]+", chosen[2])) if chosen else ""
-        raise ConfigError(f"{message}{near}. {self.prog} --help lists all flags")
+        text = f"{message}{near}"
+        raise ConfigError(f"{text}{'' if text.endswith('?') else '.'} {self.prog} --help lists all flags")
 
 
 def about_text(text: str) -> str:
@@ -175,7 +176,7 @@ def _help(prog: str, about: str, groups: Groups, main: Collection[str], asked: s
     lines = [f"{prog} [--dataset=NAME] [--data_dir=FOLDER] [--FLAG=VALUE ...]", about, ""]
     for _, kind in groups:
         lines += _explained(kind, main)
-    lines += ["", f"All flags with their defaults; --help=GROUP explains one group, --help={_EVERYTHING} all of them:"]
+    lines += ["", f"All flags with their defaults; --help=GROUP explains one group, --help={_EVERYTHING} every group:"]
     for title, (_, kind) in zip(titles, groups, strict=True):
         flags = " ".join(f"--{_FLAG_OF_FIELD.get(f.name, f.name)}={_default(f)}" for f in plain_fields(kind))
         indent = " " * _INDENT

@@ -98,11 +98,14 @@ def _difference(stored: Any, new: Any, name: str = "") -> str:
 
 
 def write_environment(workdir: Path, config: RunConfig, dataset: str) -> None:
-    """Write `environment.json`: the data, the command, the machine, its devices, the cache folder and the package versions."""
-    environment = {
-        "data": dataset,
-        "command": " ".join(sys.argv),
-        "data_cache": config.data.data_cache,
+    """Write `environment.json`: the data, the command, the cache folder and `describe_machine()`."""
+    run = {"data": dataset, "command": " ".join(sys.argv), "data_cache": config.data.data_cache}
+    write_json(workdir / "environment.json", run | describe_machine())
+
+
+def describe_machine() -> dict[str, Any]:
+    """Platform, cores, devices, and package versions."""
+    return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": cpu_cores(),
@@ -110,7 +113,6 @@ def write_environment(workdir: Path, config: RunConfig, dataset: str) -> None:
         "devices": [str(device) for device in jax.devices()],
         "packages": {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)},
     }
-    write_json(workdir / "environment.json", environment)
 
 
 def stored_data_cache(workdir: Path) -> str | None:

@@ -35,7 +35,7 @@ class Prediction:
 
 def write_predictions(path: Path, rows: Sequence[Prediction], classes: Sequence[str]) -> None:
     """Write the table, with probabilities in full float32 precision."""
-    lines = [[*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION]]
+    lines: list[list[object]] = [[*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION]]
     for row in rows:
         numbers = [f"{value:.9g}" for value in row.probabilities]
         lines.append([*(getattr(row, name) for name in _COLUMNS), *numbers, FORMAT_VERSION])

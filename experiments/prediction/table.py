@@ -16,7 +16,6 @@ from lightman_jax.model.saved_model import Model
 
 FORMAT_VERSION = 2
 """Version of the table."""
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -24,7 +23,6 @@ class Row(NamedTuple):
     """A movement and its prediction, or the reason why a video has none.
 
     Attributes:
-      name: name of the video.
       reason: why there is no prediction; empty if there is one.
       frames: number of frames of the video; 0 if it cannot be read.
       fps: frames per second; 0 if unknown.
@@ -58,7 +56,7 @@ class Summary(NamedTuple):
 
 
 def summarize(probabilities: NDArray[np.floating]) -> Summary:
-    """Summarize the predictions `[networks, classes]` of all networks."""
+    """Summarise the predictions `[networks, classes]` of all networks."""
     mean = probabilities.mean(axis=0)
     best = int(mean.argmax())
     return Summary(mean, probabilities.std(axis=0), best, float((probabilities.argmax(axis=1) == best).mean()))
@@ -92,7 +90,7 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
     """Print the prediction of each movement with the spread over the networks, or the reason why there is none."""
-    heads = (*("frames (apex)", "size", "prediction"), *model.classes, "agreement")
+    heads = ("frames (apex)", "size", "prediction", *model.classes, "agreement")
     table = Table(Column("input", overflow="fold"), *heads)
     for row in rows:
         if row.probabilities is None or row.span is None:

@@ -22,13 +22,13 @@ def print_check(console: Console, check: Check) -> None:
         counts.add_row(count.title, count.pool, *map(str, numbers), deviation)
     console.print(counts)
     if reading.problems:
-        count = len(reading.problems)
-        problems = Table("where", "expected", "found", "remedy", title=f"{count} problems", show_lines=True)
+        number = len(reading.problems)
+        problems = Table("where", "expected", "found", "remedy", title=f"{number} problems", show_lines=True)
         for problem in sorted(reading.problems, key=lambda problem: not problem.lost)[:_MAX_LISTED]:
             problems.add_row(problem.where, problem.expected, problem.found, problem.remedy)
         console.print(problems)
-        if count > _MAX_LISTED:
-            console.print(f"and {count - _MAX_LISTED} more; --check writes all to a JSON file")
+        if number > _MAX_LISTED:
+            console.print(f"and {number - _MAX_LISTED} more; --check writes all to a JSON file")
     for note in reading.notes:
         console.print(f"note: {note}")
     for correction in reading.corrections:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -85,16 +86,21 @@ def save_baselines_figure(path: Path, result: RunResult) -> None:
         return
     figure = Figure(figsize=(7, 1.2 + 0.34 * len(result.baselines)), layout="constrained")
     axes = figure.subplots()
-    for row, baseline in enumerate(result.baselines):
-        colour = "#1a365d" if baseline.p_holm < 0.05 else "#90a4b8"
-        axes.plot(baseline.interval, [row, row], color=colour, linewidth=2.2)
-        axes.plot(baseline.difference, row, "o", color=colour)
+    for place, row in enumerate(result.baselines):
+        draw_interval(axes, place, row.difference, row.interval, significant=row.p_holm < 0.05)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(result.baselines)), [f"{result.method} - {row.name}" for row in result.baselines])
     axes.invert_yaxis()
     axes.set_xlabel("difference of UF1, 95% interval over subjects; dark: p < 0.05 (Holm)")
     axes.set_title(f"{result.method} minus each baseline on {result.data.dataset}", fontsize=10)
     save_figure(path, figure)
+
+
+def draw_interval(axes: Axes, place: int, value: float, interval: tuple[float, float], *, significant: bool) -> None:
+    """Draw a value and its interval in row `place`; dark if significant."""
+    colour = "#1a365d" if significant else "#90a4b8"
+    axes.plot(interval, [place, place], color=colour, linewidth=2.2)
+    axes.plot(value, place, "o", color=colour, markersize=5)
 
 
 def save_saliency_figure(path: Path, work: Work, jobs: Sequence[TrainedFold], config: TrainConfig, title: str) -> None:
@@ -185,5 +191,5 @@ def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: Trai
 def _add_title(figure: Figure, result: RunResult, text: str) -> None:
     figure.suptitle(f"{result.method} on {result.title}\n{text}", fontsize=10)
     if result.data.stand_in:
-        style = {"fontsize": 34, "color": "red", "alpha": 0.18, "rotation": 25}
+        style: dict[str, Any] = {"fontsize": 34, "color": "red", "alpha": 0.18, "rotation": 25}
         figure.text(0.5, 0.5, "STAND-IN DATA", ha="center", va="center", **style)

@@ -28,7 +28,7 @@ def adapt_and_predict(
 ) -> jax.Array:
     """Class probabilities of clips after adaptation to labelled clips, `softmax(logits(phi_K; images))`.
 
-    The inner loop minimizes the primary loss of the support. ProtoNet computes its head from the support instead.
+    The inner loop minimises the primary loss of the support. ProtoNet computes its head from the support instead.
 
     Args:
       params: trained parameters from `train_folds`.

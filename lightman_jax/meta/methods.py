@@ -78,7 +78,7 @@ METHODS: dict[str, MethodSpec] = {
 
 @dataclasses.dataclass(frozen=True)
 class MethodConfig:
-    """What the inner and the outer loop minimize.
+    """What the inner and the outer loop minimise.
 
     Attributes:
       bilevel: steps, learning rate and order of the inner loop.

@@ -1,9 +1,11 @@
 """The studies on the abstract's claims: no subject is trained and tested on, disturbances are as described, and rows are paired."""
 
 import dataclasses
+import functools
 import importlib
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -21,19 +23,31 @@ from experiments.claims import (
 )
 from experiments.claims.contenders import Contender, adapted_counts, evaluate, train_rounds
 from experiments.claims.subjects import StudyData, keep_clips, share, shots, synthetic_subjects, wrong_labels
+from experiments.evaluation import classical_baselines
+from lightman_jax.metrics import chance_band
 from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.preprocessing import scale_flow
+from lightman_jax.training import cross_validation
+from lightman_jax.training.devices import job_mesh
 from lightman_jax.training.folds import Fold, check_folds
 from tests.inputs import make_clips, write_flow_release
 
 command = importlib.import_module("experiments.claims.__main__")
 NETWORK = NetworkConfig(width=4)
+WITHOUT_DATA = ["few_data", "subtlety", "subject_differences", "robustness", "efficiency", "ablations"]
+WITH_DATA = ["few_data", "robustness", "ablations", "simulated_training"]
 JOINT, SVM = Contender("joint", "joint"), Contender("SVM", "rbf_svm")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_subjects():
-    """Two rounds of two training, two test and one other subject; trainings of two steps."""
+    """Two rounds of two training, two test and one other subject; trainings of two steps on one device."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cross_validation, "job_mesh", lambda jobs, tasks: job_mesh(1, 1))
+        patch.setattr(sweep, "chance_band", functools.partial(chance_band, replicates=100))
+        # Compiled as a whole, since each number of clips is a new shape.
+        for module in (classical_baselines, simulated_training):
+            patch.setattr(module, "scale_flow", jax.jit(scale_flow, static_argnames="scaling"))
         for name, value in {"ROUNDS": 2, "TRAIN_SUBJECTS": 2, "TEST_SUBJECTS": 2, "OTHER_SUBJECTS": 1}.items():
             patch.setattr(subjects, name, value)
         original = Contender.config
@@ -214,8 +228,10 @@ def few_levels(monkeypatch):
             "OTHERS": dataclasses.replace(SVM, name="others"),
         },
         simulated_training: {
-            "SIMULATED": dataclasses.replace(simulated_training.SIMULATED, subjects=3, micro_clips=2, macro_clips=1),
+            # As many clips as the synthetic subjects have, so that one compiled program trains on either.
+            "SIMULATED": dataclasses.replace(simulated_training.SIMULATED, subjects=3, micro_clips=6, macro_clips=6),
             "NETWORK_STEPS": 2,
+            "METHODS": ("joint",),
         },
     }
     for module, values in small.items():
@@ -235,27 +251,39 @@ def few_levels(monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_study_writes_a_table_and_a_figure(few_levels, tmp_path):
-    assert command.main([f"--workdir={tmp_path / 'own'}", "--width=4"]) == 0
+@pytest.mark.parametrize(
+    ("name", "source"), [*((name, "synthetic") for name in WITHOUT_DATA), *((name, "flow") for name in WITH_DATA[1:])]
+)
+def test_every_study_writes_a_table_and_a_figure(name, source, few_levels, tmp_path):
+    flags = ["--width=4"]
+    if source == "flow":
+        data = write_flow_release(tmp_path / "data", subjects=6, each=1)
+        flags += ["--normalisation=layer", f"--backbone={NETWORK.backbone}", f"--data_dir={data}"]
+    assert command.main([name, f"--workdir={tmp_path / 'out'}", *flags]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{name}.json", f"{name}.png"}
+    content = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    assert content["rows"]
+    assert content["network"]["width"] == 4
+    assert ("synthetic" in content["data"]) == (source == "synthetic" and name != "efficiency")
+    assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_by_default_every_study_runs_that_the_data_allow(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "set_up_jax", lambda *_, **__: None)
+    ran = []
+    monkeypatch.setattr(command, "_run", lambda name, *_: ran.append(name))
+    assert command.main([f"--workdir={tmp_path}"]) == 0
+    assert ran == WITHOUT_DATA
+    ran.clear()
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
-    real = ("robustness", "ablations", "simulated_training")
-    flags = ["--width=4", f"--backbone={NETWORK.backbone}", f"--data_dir={data}"]
-    assert command.main([*real, f"--workdir={tmp_path / 'real'}", *flags]) == 0
-    own = [name for name, study in command.STUDIES.items() if study.data != "flow"]
-    assert {*own, *real} == {*command.STUDIES}
-    for folder, names in (("own", own), ("real", real)):
-        assert {path.stem for path in (tmp_path / folder).iterdir()} == {*names}
-        for name in names:
-            content = json.loads((tmp_path / folder / f"{name}.json").read_text())
-            assert content["rows"]
-            assert content["network"]["width"] == 4
-            assert ("synthetic" in content["data"]) == (folder == "own" and name != "efficiency")
-            assert (tmp_path / folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert command.main([f"--workdir={tmp_path}", f"--data_dir={data}"]) == 0
+    assert ran == WITH_DATA
+    assert {*WITHOUT_DATA, *WITH_DATA} == {*command.STUDIES}
 
 
 @pytest.mark.slow
 def test_few_data_on_the_flow_release_has_three_panels(few_levels, tmp_path):
-    data = write_flow_release(tmp_path / "data", subjects=6, each=1)
+    data = write_flow_release(tmp_path / "data", subjects=3, each=1)
     rows = list(few_data.run(data, NETWORK))
     assert [row.panel for row in rows] == [few_data.PANELS[0]] * 2 + [few_data.PANELS[1]] * 4 + [few_data.PANELS[2]] * 2
     assert (rows[0].contender, rows[0].level, rows[0].difference) == ("SVM", "100%", None)
@@ -266,8 +294,16 @@ def test_few_data_on_the_flow_release_has_three_panels(few_levels, tmp_path):
 def test_simulated_training_varies_one_action_unit_and_one_variation_at_a_time(few_levels, monkeypatch, tmp_path):
     """Without a unit that every combination of a class has, the class would have no clips: such units are left in."""
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
-    monkeypatch.setattr(simulated_training, "train_network", lambda micro, macro, real, *_: real.label)
+    monkeypatch.setattr(simulated_training, "METHODS", ("joint", "lightman"))
+    trained = []
+
+    def train_network(micro, macro, real, config, seed):
+        trained.append(config)
+        return real.label
+
+    monkeypatch.setattr(simulated_training, "train_network", train_network)
     rows = list(simulated_training.run(data, NETWORK))
+    assert [(config.method.bilevel.inner_steps, config.network) for config in trained] == [(0, NETWORK), (1, NETWORK)]
     assert [row.level for row in rows if row.panel == "networks"] == ["joint", "joint", "lightman", "lightman"]
     assert [(row.contender, row.uf1) for row in rows[-2:]] == [("all", [1.0]), ("smic", [1.0])]
     units = {row.level for row in rows if row.panel == "without one action unit"}

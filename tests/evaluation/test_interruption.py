@@ -31,7 +31,7 @@ def send(number):
 def test_an_interrupted_command_returns_its_status_and_prints_the_command_to_continue(number, status, capsys):
     before = signal.getsignal(number)
     words = ["--dataset=smic", "--data_dir=/data/my clips"]
-    assert run_command("experiments.run", words, lambda: send(number)) == status
+    assert run_command("experiments.run", words, lambda _: send(number)) == status
     assert capsys.readouterr().err.splitlines()[-1] == (
         "python -m experiments.run --dataset=smic '--data_dir=/data/my clips'"
     )

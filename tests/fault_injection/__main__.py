@@ -34,10 +34,7 @@ FORMAT_VERSION = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 without failures, 1 with failures."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return run_command(
-        "tests.fault_injection", words, lambda: _run(words), remedy="Give a writable folder by --workdir"
-    )
+    return run_command("tests.fault_injection", argv, _run, remedy="Give a writable folder by --workdir")
 
 
 def _run(words: Sequence[str]) -> int:

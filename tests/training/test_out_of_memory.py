@@ -69,7 +69,7 @@ def test_the_error_for_one_job_has_bytes_and_flags(work, memory_for, capsys):
         OutOfMemoryError, match=r"one job needs [1-9][\d,]+ bytes of device memory .*allocating 77.*--task_mapping=scan"
     ):
         run()
-    assert run_command("experiments.run", ["--dataset=smic"], run) == 2
+    assert run_command("experiments.run", ["--dataset=smic"], lambda _: run()) == 2
     printed = capsys.readouterr().err
     assert "out of memory: one job needs" in printed
     assert printed.splitlines()[-1] == "python -m experiments.run --dataset=smic"

@@ -1,9 +1,11 @@
 """Readers of facial-expression corpora, from a downloaded folder to clip records. One file per corpus."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightman_jax.data.corpora import flow_release
 from lightman_jax.data.corpora.base import Corpus
@@ -14,15 +16,7 @@ from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 
 
 def read_corpus(dataset: str, data_dir: Path, corrections: Sequence[Correction] = ()) -> Reading:
-    """Find and read a dataset below a folder.
-
-    Args:
-      dataset: a name in `DATASETS` or `CORPORA`.
-      data_dir: the folder.
-      corrections: corrections of the annotation tables.
-
-    Returns:
-      The reading, with at least one clip or one problem.
+    """Find and read a dataset, a name in `DATASETS` or `CORPORA`, below a folder; there is at least one clip or problem.
 
     Raises:
       DataError: the folder does not exist, or holds no clip of the dataset.
@@ -64,16 +58,12 @@ def _read_first(corpus: Corpus, data_dir: Path, corrections: tuple[Correction, .
 
 
 def _joined(readings: Sequence[Reading]) -> Reading:
-    if len(readings) == 1:
-        return readings[0]
-    return Reading(
-        layout="+".join(dict.fromkeys(reading.layout for reading in readings)),
-        root=readings[0].root,
-        clips=tuple(clip for reading in readings for clip in reading.clips),
-        problems=tuple(problem for reading in readings for problem in reading.problems),
-        notes=tuple(note for reading in readings for note in reading.notes),
-        corrections=tuple(correction for reading in readings for correction in reading.corrections),
-    )
+    layout = "+".join(dict.fromkeys(reading.layout for reading in readings))
+    fields = ("clips", "problems", "notes", "corrections")
+    joined: dict[str, Any] = {
+        name: tuple(itertools.chain(*(getattr(reading, name) for reading in readings))) for name in fields
+    }
+    return dataclasses.replace(readings[0], layout=layout, **joined)
 
 
 def _is_marked(data_dir: Path, readings: Sequence[Reading]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from lightman_jax.data.corpora.base import ASK_CAS, BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.tables import Table
-from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
+from lightman_jax.data.corpora.trees import find_folders, first_image, nested_folders
 
 WANTED = ("onset", "apex", "offset", "action_units", "emotion")
 
@@ -22,14 +22,7 @@ def find_trees(data_dir: Path, *, casme2: bool) -> list[Path]:
     """Folders with subject folders of CASME or of CASME II, which differ in the names of their images."""
 
     def matches(folder: Path) -> bool:
-        images = (
-            name
-            for subject in folders(folder)
-            if re.fullmatch(r"sub\d+", subject.name, re.IGNORECASE)
-            for clip in folders(subject)
-            if (name := first_image(clip))
-        )
-        name = next(images, "")
+        name = next(filter(None, map(first_image, nested_folders(folder, r"sub\d+"))), "")
         return bool(name) and casme2 == bool(_CASME2_IMAGE.match(name))
 
     def preference(folder: Path) -> tuple[bool, bool, str]:
@@ -39,20 +32,16 @@ def find_trees(data_dir: Path, *, casme2: bool) -> list[Path]:
     return sorted(find_folders(data_dir, matches), key=preference)
 
 
-def read_rows(
-    collector: Collector, collector: Collector, table: Table, objective: Mapping[tuple[str, str], str] | None = None
-) -> Reading:
+def read_rows(collector: Collector, table: Table, objective: Mapping[tuple[str, str], str] | None = None) -> None:
     """Read every row of a coding table.
 
     Args:
-      source: as of the reader.
-      collector: of the same collector.
       table: rows with the columns subject, clip and those of `WANTED`, and total (milliseconds) if it is known.
-      objective: objective class by subject id and `name_key` of the clip.
+      objective: objective class by `Collector.clip_key`.
     """
     trees = collector.clip_folders()
     for row in table.rows:
-        key = (collector.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
+        key = collector.clip_key(row.text("subject"), row.text("clip"))
         if not key[1] or not re.search(r"\d", key[0]):
             continue
         collector.add_row(
@@ -63,12 +52,12 @@ def read_rows(
             cropped="crop" in collector.tree.name.lower(),
             expected_folder=f"{key[0]}/{row.text('clip')}",
         )
-    collector.unused(list(trees.values()))
+    collector.unused(trees.values())
 
 
 def _read(collector: Collector) -> None:
     table = collector.coding_table(r"casme(?![ _-]?(2|ii)).*", ("subject", "clip"), WANTED, ("total",))
-    return read_rows(source, collector, table)
+    read_rows(collector, table)
 
 
 def _seconds(text: str) -> float | None:

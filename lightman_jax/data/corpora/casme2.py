@@ -7,22 +7,19 @@ from lightman_jax.data.corpora.base import ASK_CAS, Corpus, Exclusion, Published
 from lightman_jax.data.corpora.casme import WANTED, find_trees, read_rows
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.tables import read_table
-from lightman_jax.data.corpora.trees import TABLE_SUFFIXES, find_files, name_key
+from lightman_jax.data.corpora.trees import find_files
 
 
 def _read(collector: Collector) -> None:
     table = collector.coding_table(r"casme[ _-]?(2|ii).*(coding|label).*", ("subject", "clip"), WANTED)
-    return read_rows(source, collector, table, _objective_classes(source))
+    read_rows(collector, table, _objective_classes(collector))
 
 
 def _objective_classes(collector: Collector) -> dict[tuple[str, str], str]:
     """Objective classes, which are published in a separate table."""
-    files = find_files(collector.data_dir, r"casme[ _-]?(2|ii).*objective.*", TABLE_SUFFIXES)
+    files = find_files(collector.data_dir, r"casme[ _-]?(2|ii).*objective.*")
     rows = read_table(files[0], ("subject", "clip", "objective")).rows if files else ()
-    return {
-        (collector.corpus.normal_subject(row.text("subject")), name_key(row.text("clip"))): row.text("objective")
-        for row in rows
-    }
+    return {collector.clip_key(row.text("subject"), row.text("clip")): row.text("objective") for row in rows}
 
 
 CASME2 = Corpus(

@@ -14,15 +14,7 @@ from lightman_jax.data.corpora.base import ASK_CAS, Corpus
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Pool
 from lightman_jax.data.corpora.tables import Table
-from lightman_jax.data.corpora.trees import (
-    TABLE_SUFFIXES,
-    find_files,
-    find_folders,
-    first_image,
-    folders,
-    name_key,
-    walk,
-)
+from lightman_jax.data.corpora.trees import find_files, find_folders, first_image, folders, name_key, walk
 
 _MACRO = r"cas\(?me\)?\^?3_part_a_mae.*"
 _CLIP_FOLDER = re.compile(r"(spno\.\d+)_([a-z]+)_(\d+)", re.IGNORECASE)
@@ -45,21 +37,20 @@ def _find(data_dir: Path, part: str) -> list[Path]:
     return find_folders(data_dir, matches, depth=5)
 
 
-def _read(collector: Collector, part: str) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector, part: str) -> None:
     needed = ("subject", "clip", "onset")
     if part == "c":
         table = collector.coding_table(r"cas\(?me\)?\^?3_part_c.*", needed, ("offset", "action_units"))
-        _read_table(collector, source, table, "micro", labelled=False)
-        wanted = ("offset", "action_units", "apex", "emotion", "objective")
+        return _read_table(collector, table, "micro", labelled=False)
+    wanted = ("offset", "action_units", "apex", "emotion", "objective")
     table = collector.coding_table(r"cas\(?me\)?\^?3_part_a_(?!mae).*", needed, wanted)
-    _read_table(collector, source, table, "micro")
-    if find_files(collector.data_dir, _MACRO, TABLE_SUFFIXES):
+    _read_table(collector, table, "micro")
+    if find_files(collector.data_dir, _MACRO):
         table = collector.coding_table(_MACRO, needed, ("apex", "offset", "emotion"))
-        _read_table(collector, source, table, "macro")
+        _read_table(collector, table, "macro")
 
 
-def _read_table(collector: Collector, collector: Collector, table: Table, pool: Pool, *, labelled: bool = True) -> None:
+def _read_table(collector: Collector, table: Table, pool: Pool, *, labelled: bool = True) -> None:
     trees = {
         name_key("/".join(folder.relative_to(collector.tree).parts[:2])): folder
         for folder in walk(collector.tree, 3)

@@ -11,24 +11,16 @@ from typing import Any
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.tables import cell_text, read_bare_table, read_sheets
-from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
+from lightman_jax.data.corpora.trees import find_folders, first_image, name_key, nested_folders
 
 _COLUMNS = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "type")
-_VIDEO = re.compile(r"\d+_(\d{4})\D*.*")
+_VIDEO = r"\d+_\d{4}\D*.*"
 
 
 def _find(data_dir: Path) -> list[Path]:
     """Folders of subject folders `s15` with long videos; raw images are preferred to cut ones."""
-
-    def matches(folder: Path) -> bool:
-        return any(
-            _VIDEO.fullmatch(video.name) and first_image(video)
-            for subject in folders(folder)
-            if re.fullmatch(r"s\d+", subject.name, re.IGNORECASE)
-            for video in folders(subject)
-        )
-
-    return sorted(find_folders(data_dir, matches), key=lambda folder: ("raw" not in folder.name.lower(), str(folder)))
+    found = find_folders(data_dir, lambda folder: any(map(first_image, nested_folders(folder, r"s\d+", _VIDEO))))
+    return sorted(found, key=lambda folder: ("raw" not in folder.name.lower(), str(folder)))
 
 
 def _read(collector: Collector) -> None:
@@ -36,10 +28,8 @@ def _read(collector: Collector) -> None:
     table = read_bare_table(file, _COLUMNS, numeric="onset")
     subjects, codes = _keys(list(read_sheets(file).values())[1:])
     trees = {
-        (name_key(subject.name), found[1]): video
-        for subject in folders(collector.tree)
-        for video in folders(subject)
-        if (found := _VIDEO.fullmatch(video.name))
+        (name_key(video.parent.name), video.name.split("_")[1][:4]): video
+        for video in nested_folders(collector.tree, ".*", _VIDEO)
     }
     for row in table.rows:
         participant, clip = row.text("subject"), row.text("clip")
@@ -48,12 +38,8 @@ def _read(collector: Collector) -> None:
         expected = f"{subject or f'of participant {participant}'}/*_{code or f'(code of {nickname})'}*"
         with collector.reporting():
             numbers, pool = collector.numbers(row, zero_is_missing=True), collector.pool(row)
-            movement = {
-                "subject": subject or participant,
-                "name": f"{clip}_{numbers['onset']}",
-                "pool": pool,
-                **numbers,
-            }
+            name = f"{clip}_{numbers['onset']}"
+            movement = {"subject": subject or participant, "name": name, "pool": pool, **numbers}
             collector.add_row(row, trees.get((name_key(subject), code)), expected_folder=expected, **movement)
 
 

@@ -11,28 +11,20 @@ import numpy as np
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import child, entries, find_folders, first_image, folders
+from lightman_jax.data.corpora.trees import child, entries, find_folders, first_image, folders, nested_folders
 
 
 def _find(data_dir: Path) -> list[Path]:
     """Folders that hold subject folders `S005` of sequences `001`."""
-
-    def matches(folder: Path) -> bool:
-        return any(
-            re.fullmatch(r"S\d{3}", subject.name, re.IGNORECASE)
-            and any(re.fullmatch(r"\d{3}", sequence.name) and first_image(sequence) for sequence in folders(subject))
-            for subject in folders(folder)
-        )
-
-    return find_folders(data_dir, matches)
+    return find_folders(data_dir, lambda folder: any(map(first_image, nested_folders(folder, r"S\d{3}", r"\d{3}"))))
 
 
 def _read(collector: Collector) -> None:
     for subject in folders(collector.tree):
         for sequence in folders(subject):
             frames = collector.frames(sequence)
-            label = _file(source, "emotion", sequence)
-            landmarks = _file(source, "landmarks", sequence, first=True)
+            label = _file(collector, "emotion", sequence)
+            landmarks = _file(collector, "landmarks", sequence, first=True)
             number = re.match(r"\s*(\d+)", label.read_text(errors="replace")) if label else None
             if label is not None and (number is None or not 1 <= int(number[1]) <= len(BASIC_EMOTIONS)):
                 collector.problem(
@@ -49,7 +41,7 @@ def _read(collector: Collector) -> None:
                 pool="macro",
                 apex=frames.numbers[-1] if frames.numbers else None,
                 emotion=BASIC_EMOTIONS[int(number[1]) - 1] if number else "",
-                action_units=_units(_file(source, "facs", sequence)),
+                action_units=_units(_file(collector, "facs", sequence)),
                 labelled=number is not None,
                 box=_box(landmarks) if landmarks else None,
             )

@@ -4,10 +4,9 @@ None is built in: public loaders list corrected frame numbers by row and without
 checked against another copy of the table. `--corrections` reads a table of corrections.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.tables import read_table
@@ -15,8 +14,7 @@ from lightman_jax.data.corpora.tables import read_table
 FIELDS = ("onset", "apex", "offset", "emotion", "action_units", "objective")
 
 
-@dataclasses.dataclass(frozen=True)
-class Correction:
+class Correction(NamedTuple):
     """One correction.
 
     Attributes:
@@ -54,21 +52,14 @@ def read_corrections(path: Path) -> tuple[Correction, ...]:
 def corrected(
     corrections: Sequence[Correction], clip: str, values: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Changed values of a clip, and one sentence per correction.
-
-    Args:
-      corrections: of all clips.
-      clip: `corpus/subject/clip`.
-      values: by field, as read.
-    """
+    """Changed values of a clip, and one sentence per correction, from the values as read, by field."""
     changes: dict[str, Any] = {}
     sentences = []
-    for correction in (one for one in corrections if one.clip == clip):
-        current = values[correction.field]
-        field, old, new = correction.field, correction.old, correction.new
+    for _, field, old, new, source in (one for one in corrections if one.clip == clip):
+        current = values[field]
         if ("" if current is None else str(current)) != old:
             sentences.append(f"{clip}: {field} is {current!r}, not {old!r}; correction not applied")
             continue
         changes[field] = (int(new) if new else None) if field in ("onset", "apex", "offset") else new
-        sentences.append(f"{clip}: {field} {old or 'missing'} -> {new or 'missing'} {correction.source}".strip())
+        sentences.append(f"{clip}: {field} {old or 'missing'} -> {new or 'missing'} {source}".strip())
     return changes, sentences

@@ -16,7 +16,6 @@ def _find(data_dir: Path) -> list[Path]:
 
 def _read(collector: Collector) -> None:
     """Read every row of every split's table that gives an emotion; the labels of test splits may be withheld."""
-    collector = Collector(source)
     trees = {
         name_key(clip.name): clip for split in (collector.tree, *folders(collector.tree)) for clip in _clips(split)
     }
@@ -32,7 +31,7 @@ def _read(collector: Collector) -> None:
                 collector.problem(row.where, "200, 300 or 500 frames per second", fps, remedy, lost=False)
             known = float(fps) if re.fullmatch(r"\d{1,6}(\.\d+)?", fps) else 0.0
             collector.add_row(row, folder, fps=known or None, expected_folder=clip)
-    collector.unused(list(trees.values()))
+    collector.unused(trees.values())
 
 
 def _clips(split: Path) -> list[Path]:

@@ -34,14 +34,10 @@ def _read(collector: Collector) -> None:
                 collector.problem(where, f"{SIDE * SIDE} pixels", found, "take the table from the release again")
             else:
                 # Numbered by line, as blank lines are passed over.
-                number = line - 2
-                subject, label = f"fer2013/{number}", _EMOTIONS[int(emotion)]
-                collector.add(
-                    RawClip(
-                        f"{subject}/{number}", subject, "macro", "pixels", (collector.tree,), (number,), emotion=label
-                    ),
-                    where,
-                )
+                number, label = line - 2, _EMOTIONS[int(emotion)]
+                subject, paths = f"fer2013/{number}", (collector.tree,)
+                clip = RawClip(f"{subject}/{number}", subject, "macro", "pixels", paths, (number,), emotion=label)
+                collector.add(clip, where)
     except (OSError, csv.Error) as error:
         raise DataError(f"{collector.tree} cannot be read ({error}); take it from the release again") from error
 

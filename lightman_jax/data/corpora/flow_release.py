@@ -33,7 +33,7 @@ def _find(data_dir: Path) -> list[Path]:
 
 
 def _read(collector: Collector) -> None:
-    corpus, collector = collector.corpus, Collector(source, "flow_release")
+    corpus, collector.layout = collector.corpus, "flow_release"
     table, images = child(collector.tree, _TABLE), child(collector.tree, _IMAGES)
     if table is None or images is None:
         missing = f"table {_TABLE}" if table is None else f"image folder {_IMAGES}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_OULU, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import find_folders, name_key
+from lightman_jax.data.corpora.trees import find_folders
 
 
 def _find(data_dir: Path) -> list[Path]:
@@ -20,15 +20,11 @@ def _read(collector: Collector) -> None:
     table = collector.coding_table(r"4dme.*micro.*", ("subject", "clip"), wanted, clip=("foldname", "filename"))
     trees = collector.clip_folders()
     for row in table.rows:
-        key = (collector.corpus.normal_subject(row.text("subject")), name_key(row.text("clip")))
+        key = collector.clip_key(row.text("subject"), row.text("clip"))
         if key[1]:
-            collector.add_row(
-                row,
-                trees.get(key),
-                cropped="crop" in collector.tree.name.lower(),
-                expected_folder=f"{row.text('subject')}/{row.text('clip')}",
-            )
-    collector.unused(list(trees.values()))
+            cropped, expected = "crop" in collector.tree.name.lower(), f"{row.text('subject')}/{row.text('clip')}"
+            collector.add_row(row, trees.get(key), cropped=cropped, expected_folder=expected)
+    collector.unused(trees.values())
 
 
 FOURDME = Corpus(

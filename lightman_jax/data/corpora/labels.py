@@ -58,13 +58,8 @@ def label_space(name: str, corpora: Iterable[str], own: Iterable[str] = ()) -> L
     """The label space of a name for some corpora.
 
     `3` and `4` merge emotions into negative, positive, surprise (and others). `5` and `7` keep the emotions commonly used for
-    one corpus. `objective` has the classes I to V of action units, as in MEGC2018. `au12` is the presence of one action unit,
-    for clips with coded units. `own` takes the labels as they are.
-
-    Args:
-      name: see `LabelSpace`.
-      corpora: names of the micro corpora; for `5` and `7` they must have the same classes.
-      own: labels in the data, used by `own` only.
+    one corpus; all micro corpora must have the same. `objective` has the classes I to V of action units, as in MEGC2018.
+    `au12` is the presence of one action unit, for clips with coded units. `own` takes the labels in the data, given as `own`.
 
     Raises:
       DataError: an unknown name, or no common choice of emotions for these corpora.
@@ -89,25 +84,16 @@ def label_space(name: str, corpora: Iterable[str], own: Iterable[str] = ()) -> L
 
 
 def check_labels(name: str) -> None:
-    """Check that a label space exists.
-
-    Raises:
-      DataError: an unknown name.
-    """
+    """Raise a `DataError` if no label space has that name."""
     if name not in ("3", "4", "5", "7", "objective", "own") and not _unit(name):
         raise DataError(f"labels {name!r} are unknown; choose one of {', '.join(LABELS)}")
 
 
 def assign_labels(reading: Reading, name: str, corpora: Iterable[str]) -> tuple[Reading, LabelSpace]:
-    """Assign a class to every clip; clips without one are left out and counted in a note.
-
-    Args:
-      reading: of one or more corpora.
-      name: see `LabelSpace`.
-      corpora: names of the micro corpora.
+    """Assign a class of the label space `name` for the micro corpora to every clip; clips without one are counted in a note.
 
     Raises:
-      DataError: an unknown name, or micro clips of which none has a class.
+      DataError: as `label_space`, or no micro clip has a class.
     """
     space = label_space(name, tuple(corpora), (c.emotion for c in reading.clips if c.pool == "micro"))
     kept, left = [], Counter[str]()
@@ -126,10 +112,8 @@ def assign_labels(reading: Reading, name: str, corpora: Iterable[str]) -> tuple[
         raise DataError(
             f"no micro clip of {reading.root} has a class with --labels={name}: {listed}. Choose another --labels"
         )
-    notes = list(reading.notes)
-    if left:
-        notes.append(f"not part of the {len(space.classes)} classes: {listed}")
-    return dataclasses.replace(reading, clips=tuple(kept), notes=tuple(notes)), space
+    notes = (*reading.notes, f"not part of the {len(space.classes)} classes: {listed}") if left else reading.notes
+    return dataclasses.replace(reading, clips=tuple(kept), notes=notes), space
 
 
 def published(corpus: str, space: LabelSpace) -> Published:

@@ -35,34 +35,28 @@ def _read(collector: Collector) -> None:
             else:
                 micro[folder.name.upper()] = folder
         for still in _stills(folder):
-            _add_still(collector, collector.corpus, still)
+            # Without an onset, only representations of one image can use it.
+            subject = f"mmew/{collector.corpus.normal_subject(still.stem.split('-')[0])}"
+            emotion = _folder_emotion(still.parent)
+            clip = RawClip(f"{subject}/{still.stem}", subject, "macro", "frames", (still,), emotion=emotion)
+            collector.add(clip, str(still))
     for row in table.rows:
         with collector.reporting():
             if _CLIP.fullmatch(row.text("clip")):
                 _add_micro(collector, row, micro.get(row.text("clip").upper()))
-    collector.unused(list(micro.values()))
+    collector.unused(micro.values())
 
 
 def _add_micro(collector: Collector, row: Row, folder: Path | None) -> None:
-    numbers = collector.numbers(row)
-    onset, offset = numbers["onset"], numbers["offset"]
+    onset, apex, offset = collector.numbers(row).values()
     available = collector.frames(folder).numbers if folder else ()
     if available and onset is not None and onset > available[-1]:
         shift = onset - available[0]
-        numbers = {field: value - shift if value else None for field, value in numbers.items()} | {
-            "onset": available[0]
-        }
-        if offset:
-            numbers["offset"] = min(offset - shift, available[-1])
+        onset, apex = available[0], apex - shift if apex else None
+        offset = min(offset - shift, available[-1]) if offset else None
     subject, expected = row.text("clip").split("-")[0], f"Micro_Expression/{row.text('emotion')}/{row.text('clip')}"
+    numbers = {"onset": onset, "apex": apex, "offset": offset}
     collector.add_row(row, folder, subject=subject, expected_folder=expected, cropped=True, **numbers)
-
-
-def _add_still(collector: Collector, corpus: Corpus, still: Path) -> None:
-    """Add a single image of a macro-expression; without an onset, only representations of one image can use it."""
-    subject = f"mmew/{corpus.normal_subject(still.stem.split('-')[0])}"
-    emotion = _folder_emotion(still.parent)
-    collector.add(RawClip(f"{subject}/{still.stem}", subject, "macro", "frames", (still,), emotion=emotion), str(still))
 
 
 def _stills(folder: Path) -> list[Path]:

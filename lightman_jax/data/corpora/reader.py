@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lightman_jax.data.corpora.base import Corpus, normal_emotion
 from lightman_jax.data.corpora.corrections import Correction, corrected
 from lightman_jax.data.corpora.records import POOLS, DataError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.tables import Row, Table, read_table
-from lightman_jax.data.corpora.trees import TABLE_SUFFIXES, Frames, find_files, folders, list_frames, name_key
+from lightman_jax.data.corpora.trees import Frames, below, find_files, folders, list_frames, name_key
 
 _DURATION_TOLERANCE = 0.25
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
@@ -33,13 +34,13 @@ class Collector:
 
     def __init__(self, data_dir: Path, tree: Path, corpus: Corpus, corrections: Sequence[Correction] = ()) -> None:
         self.data_dir, self.tree, self.corpus, self.layout = data_dir, tree, corpus, corpus.name
+        self.frames = functools.cache(list_frames)
         self._corrections = corrections
         # Each clip with the place where it was found.
         self._clips: dict[tuple[str, str], tuple[RawClip, str]] = {}
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._corrected: list[str] = []
-        self._frames: dict[Path, Frames] = {}
         self._used: set[Path] = set()
         self._apex_column = False
         self._unknown_subjects: set[str] = set()
@@ -62,13 +63,8 @@ class Collector:
             self._notes.append(text)
 
     def table_files(self, pattern: str) -> list[Path]:
-        """Tables whose names match a pattern, in the given folder or next to the images.
-
-        Raises:
-          DataError: there is none.
-        """
-        files = find_files(self.data_dir, pattern, TABLE_SUFFIXES)
-        files = files or find_files(self.tree.parent, pattern, TABLE_SUFFIXES, depth=0)
+        """Tables whose names match a pattern, in the given folder or next to the images; a `DataError` if there are none."""
+        files = find_files(self.data_dir, pattern) or find_files(self.tree.parent, pattern, depth=0)
         if not files:
             raise DataError(
                 f"{self.data_dir} has no annotation table of {self.corpus.title}; looked for {pattern} as xlsx, xls or csv. "
@@ -111,16 +107,7 @@ class Collector:
             self.problem(table.path.name, expected, found, remedy, lost=False)
 
     def numbers(self, row: Row, *more: str, zero_is_missing: bool = False) -> dict[str, int | None]:
-        """Onset, apex, offset and further frame numbers of a row.
-
-        Args:
-          row: of the table.
-          *more: further fields.
-          zero_is_missing: apex and offset of 0 mark a missing value.
-
-        Raises:
-          LostClipError: a cell is not a whole number.
-        """
+        """Onset, apex, offset and `more` frame numbers of a row; a `LostClipError` if a cell is not a whole number."""
         try:
             numbers = {field: row.number(field) for field in ("onset", "apex", "offset", *more)}
         except ValueError as error:
@@ -129,11 +116,7 @@ class Collector:
         return numbers | {field: numbers[field] or None for field in ("apex", "offset") if zero_is_missing}
 
     def pool(self, row: Row) -> Pool:
-        """Pool of a row by its field `type`.
-
-        Raises:
-          LostClipError: it is neither micro nor macro.
-        """
+        """Pool of a row by its field `type`; a `LostClipError` if it is neither micro nor macro."""
         text = row.text("type")
         for pool in POOLS:
             if text.lower().startswith(pool):
@@ -148,19 +131,13 @@ class Collector:
             read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts, **numbers}
             self.add_movement(Movement(**{**read, "has_apex": "apex" in row.cells, **fields}))
 
-    def clip_folders(self) -> dict[tuple[str, str], Path]:
-        """Folders `{subject}/{clip}` of the tree by subject id and `name_key` of the clip."""
-        return {
-            (self.corpus.normal_subject(subject.name), name_key(clip.name)): clip
-            for subject in folders(self.tree)
-            for clip in folders(subject)
-        }
+    def clip_key(self, subject: str, clip: str) -> tuple[str, str]:
+        """Subject id and `name_key` of the clip, equal for all spellings of a clip in folders and tables."""
+        return self.corpus.normal_subject(subject), name_key(clip)
 
-    def frames(self, folder: Path) -> Frames:
-        """Images of a folder; cached."""
-        if folder not in self._frames:
-            self._frames[folder] = list_frames(folder)
-        return self._frames[folder]
+    def clip_folders(self) -> dict[tuple[str, str], Path]:
+        """Folders `{subject}/{clip}` of the tree by `clip_key`."""
+        return {self.clip_key(s.name, clip.name): clip for s in folders(self.tree) for clip in folders(s)}
 
     def add(self, clip: RawClip, where: str) -> None:
         """Add a clip; a second clip of the same id becomes a problem."""
@@ -173,7 +150,7 @@ class Collector:
 
     def add_folder(self, folder: Path, subject: str, **fields: Any) -> None:
         """Add the movement of a folder of a corpus without a table; `fields` are those of `Movement`."""
-        read = {"where": self._short(folder), "subject": subject, "name": folder.name, "folder": folder}
+        read = {"where": below(folder, self.data_dir), "subject": subject, "name": folder.name, "folder": folder}
         self.add_movement(Movement(**{**read, **fields}))
 
     def add_movement(self, movement: Movement) -> None:
@@ -193,7 +170,7 @@ class Collector:
             expected, remedy = f"a folder {movement.expected_folder or clip}", "rename the folder or unpack it again"
             raise LostClipError(movement.where, expected, "none of that name", f"{remedy}; the clip is left out")
         self._used.add(movement.folder)
-        place, frames = self._short(movement.folder), self.frames(movement.folder)
+        place, frames = below(movement.folder, self.data_dir), self.frames(movement.folder)
         self._check_emotion(movement)
         if not frames.paths:
             raise LostClipError(place, "images", "an empty folder", "unpack it again; the clip is left out")
@@ -218,13 +195,13 @@ class Collector:
         )
         self.add(record, movement.where)
 
-    def unused(self, folders: list[Path]) -> None:
+    def unused(self, trees: Iterable[Path]) -> None:
         """Report folders of images without a table row."""
-        for folder in folders:
+        for folder in trees:
             if folder not in self._used:
                 remedy = "add the row, or rename or remove the folder; it is not used"
                 expected = "a row in the table for every folder of images"
-                self.problem(self._short(folder), expected, "a folder without a row", remedy)
+                self.problem(below(folder, self.data_dir), expected, "a folder without a row", remedy)
 
     def reading(self) -> Reading:
         """Everything collected, with the clips in the order of their ids."""
@@ -299,6 +276,3 @@ class Collector:
             found = f"{count} images, {1000 * count / fps:.0f} ms at {fps:g} frames per second"
             remedy = "correct the duration or the frame numbers; the clip is used from onset to offset"
             self.problem(movement.where, expected, found, remedy, lost=False)
-
-    def _short(self, path: Path) -> str:
-        return str(path.relative_to(self.data_dir) if path.is_relative_to(self.data_dir) else path)

@@ -18,23 +18,16 @@ class DataError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Movement:
-    """Annotation of one movement, from a table row or, without a table, from the name of its folder.
+    """Annotation of one movement, from a table row or, without a table, from the name of its folder; texts as written.
 
     Attributes:
       where: the row or folder, for messages.
-      subject: as written.
       name: last part of the clip id.
-      folder: folder of its images; None if it was not found.
-      pool: `micro` or `macro`.
+      folder: folder of its images; None if there is none of the name `expected_folder`.
       onset, apex, offset: frame numbers; None if missing.
-      emotion, action_units, objective: as written.
       fps: frames per second; None for that of the corpus.
       seconds: duration in the table.
-      cropped: whether the images show the face only.
-      labelled: whether an emotion is expected.
-      has_apex: whether an apex is expected.
-      expected_folder: expected name of the folder, for messages.
-      box: given face.
+      labelled, has_apex: whether an emotion and an apex are expected.
     """
 
     where: str

@@ -7,37 +7,28 @@ table.
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import Corpus, Published
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Published
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import find_folders, folders, name_key
+from lightman_jax.data.corpora.trees import find_folders, name_key, nested_folders
 
 TABLE = r"samm.*micro.*(facs|code).*"
+_CLIPS = (r"\d{1,3}", r"\d+(_\d+)+")
 
 
 def _find(data_dir: Path) -> list[Path]:
-    return find_folders(data_dir, lambda folder: bool(_clips(folder)))
+    return find_folders(data_dir, lambda folder: any(nested_folders(folder, *_CLIPS)))
 
 
 def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion", "objective")
     table = collector.coding_table(TABLE, ("subject", "clip"), wanted)
-    trees = {name_key(folder.name): folder for folder in _clips(collector.tree)}
+    trees = {name_key(folder.name): folder for folder in nested_folders(collector.tree, *_CLIPS)}
     for row in table.rows:
         clip = row.text("clip")
-        if re.fullmatch(r"\d+(_\d+)+", clip):
+        if re.fullmatch(_CLIPS[1], clip):
             expected = f"{collector.corpus.normal_subject(row.text('subject'))}/{clip}"
             collector.add_row(row, trees.get(name_key(clip)), expected_folder=expected)
-    collector.unused(list(trees.values()))
-
-
-def _clips(tree: Path) -> list[Path]:
-    return [
-        clip
-        for subject in folders(tree)
-        if re.fullmatch(r"\d{1,3}", subject.name)
-        for clip in folders(subject)
-        if re.fullmatch(r"\d+(_\d+)+", clip.name)
-    ]
+    collector.unused(trees.values())
 
 
 SAMM = Corpus(
@@ -49,20 +40,11 @@ SAMM = Corpus(
     read=_read,
     subject_format="{:03d}",
     fps=200,
-    emotions={
-        "anger": 57,
-        "contempt": 12,
-        "disgust": 9,
-        "fear": 8,
-        "happiness": 26,
-        "others": 26,
-        "sadness": 6,
-        "surprise": 15,
-    },
+    emotions=dict(zip((*BASIC_EMOTIONS, "others"), (57, 12, 9, 8, 26, 6, 15, 26), strict=True)),
     subjects=29,
     classes={
         "5": ("anger", "contempt", "happiness", "others", "surprise"),
-        "7": ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise"),
+        "7": BASIC_EMOTIONS,
     },
     # Objective classes: see CASME II.
     published={"3": Published(None, 28), "objective": Published((24, 13, 20, 8, 3), 21)},

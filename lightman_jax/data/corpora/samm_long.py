@@ -14,7 +14,7 @@ from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.samm import SAMM
 from lightman_jax.data.corpora.samm import TABLE as SAMM_TABLE
 from lightman_jax.data.corpora.tables import read_bare_table, read_table
-from lightman_jax.data.corpora.trees import TABLE_SUFFIXES, find_files, find_folders, first_image, folders, name_key
+from lightman_jax.data.corpora.trees import find_files, find_folders, first_image, folders, name_key
 
 _VIDEO = r"\d{1,3}_\d+"
 _COLUMNS = ("subject", "clip", "path", "onset", "apex", "offset", "total", "type", "action_units")
@@ -30,7 +30,7 @@ def _find(data_dir: Path) -> list[Path]:
 def _read(collector: Collector) -> None:
     # The latest version; all versions have the same columns in the same places.
     table = read_bare_table(collector.table_files(r"samm.*long.*")[-1], _COLUMNS, numeric="onset")
-    emotions = _emotions(source, collector)
+    emotions = _emotions(collector)
     videos = {name_key(folder.name): folder for folder in folders(collector.tree)}
     for row in table.rows:
         clip = row.text("clip")
@@ -45,12 +45,10 @@ def _read(collector: Collector) -> None:
             collector.add_row(row, videos.get(name_key(video)), expected_folder=video, **movement)
 
 
-def _emotions(collector: Collector, collector: Collector) -> dict[str, str]:
-    files = find_files(collector.data_dir, SAMM_TABLE, TABLE_SUFFIXES)
+def _emotions(collector: Collector) -> dict[str, str]:
+    files = find_files(collector.data_dir, SAMM_TABLE)
     if not files:
-        collector.note(
-            "no emotions: the table of SAMM (SAMM_Micro_FACS_Codes_v2.xlsx), which gives them, was not found"
-        )
+        collector.note("no emotions: the table of SAMM that gives them (SAMM_Micro_FACS_Codes_v2.xlsx) was not found")
         return {}
     table = read_table(files[0], ("clip", "emotion"))
     return {name_key(row.text("clip")): row.text("emotion") for row in table.rows}

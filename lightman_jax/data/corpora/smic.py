@@ -41,7 +41,7 @@ def _find(data_dir: Path, camera: str) -> list[Path]:
 
 
 def _read(collector: Collector) -> None:
-    collector, cropped = Collector(source), _is_cropped(collector.tree)
+    cropped = _is_cropped(collector.tree)
     for subject in _subjects(collector.tree):
         for pool in POOLS:
             pool_folder = child(subject, pool)

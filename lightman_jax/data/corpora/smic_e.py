@@ -12,7 +12,7 @@ from pathlib import Path
 from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.smic import SMIC, SMIC_VIS, normal_clip
-from lightman_jax.data.corpora.trees import clip_folders, find_folders, folders
+from lightman_jax.data.corpora.trees import find_folders, nested_folders
 
 _CLIP = r"s\d+_(ne|po|sur)_\d+"
 
@@ -20,17 +20,12 @@ _CLIP = r"s\d+_(ne|po|sur)_\d+"
 def _find(data_dir: Path, camera: str) -> list[Path]:
     def matches(folder: Path) -> bool:
         named = any(camera in re.split(r"[^a-z]+", part.lower()) for part in folder.parts[-4:])
-        return named and any(
-            re.fullmatch(r"s\d+", subject.name, re.IGNORECASE)
-            and any(re.fullmatch(_CLIP, clip.name, re.IGNORECASE) for clip in folders(subject))
-            for subject in folders(folder)
-        )
+        return named and any(nested_folders(folder, r"s\d+", _CLIP))
 
     return find_folders(data_dir, matches, depth=5)
 
 
-def _read(collector: Collector, camera: str) -> Reading:
-    collector = Collector(source)
+def _read(collector: Collector, camera: str) -> None:
     table = collector.coding_table(
         rf"smic[-_ ]?{camera}[-_ ]?e.*",
         ("clip", "onset"),
@@ -40,7 +35,7 @@ def _read(collector: Collector, camera: str) -> Reading:
         offset=("offsetf", "offset", "offsetframe", f"offsetf{camera}", f"offset{camera}", f"{camera}offset"),
         first=("firstf", "firstframe", "first"),
     )
-    trees = {normal_clip(folder.name): folder for folder in clip_folders(collector.tree, 2)}
+    trees = {normal_clip(folder.name): folder for folder in nested_folders(collector.tree, r"s\d+", _CLIP)}
     for row in table.rows:
         name = normal_clip(row.text("clip"))
         if not re.fullmatch(_CLIP, name):
@@ -57,7 +52,7 @@ def _read(collector: Collector, camera: str) -> Reading:
                 numbers = {field: value and value - first + available[0] for field, value in numbers.items()}
             movement = {"subject": subject, "name": name, "emotion": emotion, **numbers}
             collector.add_row(row, trees.get(name), expected_folder=expected, **movement)
-    collector.unused([folder for name, folder in trees.items() if re.fullmatch(_CLIP, name)])
+    collector.unused(trees.values())
 
 
 def _long(corpus: Corpus, camera: str) -> Corpus:

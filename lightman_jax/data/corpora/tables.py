@@ -35,7 +35,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 _HEADER_ROWS = 60
 _MAX_CELL = 200
-_ERROR_CELL = 5
 # About three hours at 1,000 frames per second.
 _MAX_NUMBER = 10_000_000
 _MAX_BYTES, _MAX_UNPACKED_BYTES = 64 << 20, 512 << 20
@@ -45,12 +44,7 @@ _MISSING = {"", "/", "\\", "-", "nan", "none", "n/a", "na", "null", "?", "#n/a"}
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row of a table.
-
-    Attributes:
-      where: file, sheet and line, for messages.
-      cells: raw cells by field of `COLUMNS`.
-    """
+    """One row of a table: its file, sheet and line, for messages, and its raw cells by field of `COLUMNS`."""
 
     where: str
     cells: Mapping[str, Any]
@@ -115,61 +109,62 @@ def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
     Raises:
       DataError: the file is locked, damaged, not a table, or larger than 64 MiB.
     """
+    readers = dict.fromkeys((".csv", ".txt", ".tsv"), _read_text_table) | {".xls": _read_old_workbook}
     try:
         size = path.stat().st_size
+        content = path.read_bytes() if size <= _MAX_BYTES else b""
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}); give the path of a table that you may read") from error
     if size > _MAX_BYTES:
         raise DataError(f"{path} has {size >> 20} MiB, {_TOO_LARGE}")
-    if path.suffix.lower() in {".csv", ".txt", ".tsv"}:
-        return {"": _read_text_table(path)}
-    return _read_old_workbook(path) if path.suffix.lower() == ".xls" else _read_workbook(path)
+    try:
+        # A workbook is a zip archive: its stated size is checked before it is unpacked.
+        with (
+            contextlib.suppress(zipfile.BadZipFile, NotImplementedError),
+            zipfile.ZipFile(io.BytesIO(content)) as archive,
+        ):
+            size = sum(member.file_size for member in archive.infolist())
+            if size > _MAX_UNPACKED_BYTES:
+                raise DataError(f"{path} unpacks to {size >> 20} MiB, {_TOO_LARGE}")
+        return readers.get(path.suffix.lower(), _read_workbook)(content)
+    except DataError:
+        raise
+    except BaseException as error:  # xlrd raises many types; a panic of calamine's Rust core is not an Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        locked = type(error).__name__ == "PasswordError" or "ncrypted" in str(error)
+        remedy = "open it and save it without its password" if locked else "take it from the release again"
+        raise DataError(f"{path} is not a readable table ({error}); {remedy}") from error
 
 
-def _read_workbook(path: Path) -> dict[str, list[list[Any]]]:
+def _read_workbook(content: bytes) -> dict[str, list[list[Any]]]:
     from python_calamine import CalamineWorkbook
 
-    try:
-        _check_unpacked_size(path)
-        with _silent():
-            book = CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
-            return {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
-    except BaseException as error:  # The Rust core panics on some damaged files; its panic is not an Exception.
-        if isinstance(error, DataError) or (
-            not isinstance(error, Exception) and type(error).__name__ != "PanicException"
-        ):
-            raise
-        raise _unreadable(path, error, locked=type(error).__name__ == "PasswordError") from error
+    with _silent():
+        book = CalamineWorkbook.from_filelike(io.BytesIO(content))
+        return {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
 
 
-def _read_old_workbook(path: Path) -> dict[str, list[list[Any]]]:
+def _read_old_workbook(content: bytes) -> dict[str, list[list[Any]]]:
     """Read by a Python library: the Rust one aborts the process on some damaged files of the old format."""
     import xlrd
 
-    try:
-        book = xlrd.open_workbook(file_contents=path.read_bytes(), logfile=io.StringIO())
+    def value(cell: Any) -> Any:
         # The value of an error cell, such as #N/A, is the number of the error.
-        return {
-            sheet.name: [
-                [None if cell.ctype == _ERROR_CELL else cell.value for cell in row] for row in sheet.get_rows()
-            ]
-            for sheet in book.sheets()
-        }
-    except Exception as error:  # xlrd raises many types on damaged files.
-        raise _unreadable(path, error, locked="ncrypted" in str(error)) from error
+        return None if cell.ctype == xlrd.XL_CELL_ERROR else cell.value
+
+    book = xlrd.open_workbook(file_contents=content, logfile=io.StringIO())
+    return {sheet.name: [list(map(value, row)) for row in sheet.get_rows()] for sheet in book.sheets()}
 
 
-def _unreadable(path: Path, error: BaseException, *, locked: bool) -> DataError:
-    remedy = "open it and save it without its password" if locked else "take it from the release again"
-    return DataError(f"{path} is not a readable spreadsheet ({error}); {remedy}")
-
-
-def _check_unpacked_size(path: Path) -> None:
-    """Refuse a workbook, a zip archive, by its stated size before it is unpacked."""
-    with contextlib.suppress(zipfile.BadZipFile, NotImplementedError), zipfile.ZipFile(path) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-        if size > _MAX_UNPACKED_BYTES:
-            raise DataError(f"{path} unpacks to {size >> 20} MiB, {_TOO_LARGE}")
+def _read_text_table(content: bytes) -> dict[str, list[list[Any]]]:
+    try:
+        text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig").read()
+    except UnicodeDecodeError:
+        # Saved by a spreadsheet program on a Chinese system.
+        text = io.TextIOWrapper(io.BytesIO(content), "gb18030", "replace").read()
+    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
+    return {"": list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))}
 
 
 @contextlib.contextmanager
@@ -225,12 +220,7 @@ def read_table(
 
 
 def read_bare_table(path: Path, fields: Sequence[str], *, numeric: str) -> Table:
-    """Read the first sheet, which has no header, by the positions of its columns; notes are skipped.
-
-    Args:
-      path: the file.
-      fields: field of each column, from the left.
-      numeric: a field with a number; rows without it are notes.
+    """Read the first sheet, which has no header, by its `fields` from the left; rows without a `numeric` one are notes.
 
     Raises:
       DataError: the file cannot be read, or no row has a number in that column.
@@ -258,18 +248,3 @@ def _columns(row: Sequence[Any], names: Mapping[str, tuple[str, ...]]) -> dict[s
     keys = [column_key(cell_text(cell)) for cell in row]
     found = {field: [keys.index(spelling) for spelling in names[field] if spelling in keys] for field in names}
     return {field: places[0] for field, places in found.items() if places}
-
-
-def _read_text_table(path: Path) -> list[list[str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        # Saved by a spreadsheet program on a Chinese system.
-        text = path.read_text(encoding="gb18030", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-    try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise DataError(f"{path} is not a readable csv table ({error}); save it as csv again") from error

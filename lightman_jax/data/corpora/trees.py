@@ -47,8 +47,8 @@ def folders(folder: Path) -> list[Path]:
 
 def child(folder: Path, name: str) -> Path | None:
     """The entry of that name, ignoring case; an exact match is preferred."""
-    same = [path for path in entries(folder) if path.name.lower() == name.lower()]
-    return next((path for path in same if path.name == name), same[0] if same else None)
+    same = (path for path in entries(folder) if path.name.lower() == name.lower())
+    return min(same, key=lambda path: path.name != name, default=None)
 
 
 def walk(top: Path, depth: int = _DEPTH) -> Iterator[Path]:
@@ -82,8 +82,8 @@ def nested_folders(top: Path, outer: str, inner: str = ".*") -> Iterator[Path]:
             yield from (path for path in folders(folder) if re.fullmatch(inner, path.name, re.IGNORECASE))
 
 
-def find_files(top: Path, pattern: str, suffixes: Collection[str], depth: int = 2) -> list[Path]:
-    """Files whose name without suffix matches a pattern, ignoring case, breadth first."""
+def find_files(top: Path, pattern: str, suffixes: Collection[str] = TABLE_SUFFIXES, depth: int = 2) -> list[Path]:
+    """Files, by default tables, whose name without suffix matches a pattern, ignoring case, breadth first."""
     return [
         path
         for folder in walk(top, depth)
@@ -103,19 +103,15 @@ def list_frames(folder: Path) -> Frames:
     return Frames(tuple(numbered[number] for number in order), tuple(order))
 
 
-def clip_folders(root: Path, depth: int = 3) -> Iterator[Path]:
-    """Folders below a root that hold images or are empty."""
-    for folder in walk(root, depth):
-        inside = entries(folder)
-        if folder != root and (not inside or first_image(folder)):
-            yield folder
-
-
 def first_image(folder: Path) -> str:
     """Lower-case name of the first image of a folder; empty if it holds none."""
-    return next(
-        (entry.name.lower() for entry in _scan(folder) if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES), ""
-    )
+    names = (entry.name.lower() for entry in _scan(folder))
+    return next((name for name in names if Path(name).suffix in IMAGE_SUFFIXES), "")
+
+
+def below(path: Path, top: Path) -> str:
+    """The part of a path below a folder; the whole path if it is elsewhere."""
+    return str(path.relative_to(top) if path.is_relative_to(top) else path)
 
 
 def name_key(name: str) -> str:
@@ -131,5 +127,5 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as listing:
             return sorted((e for e in listing if not e.name.startswith((".", "~$"))), key=lambda e: e.name)
-    except OSError:
+    except (OSError, ValueError):
         return []

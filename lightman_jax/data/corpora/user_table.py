@@ -40,13 +40,8 @@ _PLAIN = re.compile(r"\w[\w .+()-]*")
 def read_rows(path: Path, required: Sequence[str] = REQUIRED) -> Table:
     """Read a user table: the clips of a corpus, or the labelled clips that adapt a model.
 
-    Args:
-      path: the table.
-      required: columns that must be there, by their name in `COLUMNS`; the other columns are read if they are there.
-
-    Returns:
-      The table. Its rows have the columns by their name in `COLUMNS`: `row.text("label")`, `row.number("onset")`,
-      `row_path(row)`; `row.where` is the place for messages.
+    Columns other than the `required` ones are read if they are there. The rows have the columns by their name in `COLUMNS`:
+    `row.text("label")`, `row.number("onset")`, `row_path(row)`; `row.where` is the place for messages.
 
     Raises:
       DataError: the file cannot be read, or lacks a required column.

@@ -8,6 +8,7 @@ from typing import Any
 from lightman_jax.data.corpora.labels import LabelSpace, class_counts, published
 from lightman_jax.data.corpora.records import Problem, RawClip, Reading
 from lightman_jax.data.corpora.registry import CORPORA
+from lightman_jax.data.corpora.trees import below
 from lightman_jax.data.preparation.clip_cache import ClipCache
 
 
@@ -77,24 +78,17 @@ class Check:
 
 
 def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Check:
-    """Read every file of every clip, and compare the number of clips with the published ones.
-
-    Args:
-      reading: with labels assigned.
-      space: its label space.
-      cache: inspects the clips.
-    """
+    """Read every file of every clip of a labelled reading, and compare the number of clips with the published ones."""
     problems = list(reading.problems)
     kept: list[RawClip] = []
     digests: dict[str, str] = {}
     contents: dict[tuple[str, ...], RawClip] = {}
     for clip, inspection in zip(reading.clips, cache.inspections(reading.clips), strict=True):
         if isinstance(inspection, Exception):
-            problems.append(
-                Problem(clip.clip, "readable files", str(inspection), "unpack the clip again; it is left out")
-            )
+            remedy = "unpack the clip again; it is left out"
+            problems.append(Problem(clip.clip, "readable files", str(inspection), remedy))
             continue
-        digests |= {_below(path, reading.root): digest for path, digest in inspection.digests.items()}
+        digests |= {below(Path(path), reading.root): digest for path, digest in inspection.digests.items()}
         problems.extend(inspection.problems)
         if any(problem.lost for problem in inspection.problems):
             continue
@@ -127,8 +121,3 @@ def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
             CorpusCount(name, corpus.title, pool, found, of_class, subjects, published_subjects, corpus.unverified)
         )
     return counts
-
-
-def _below(path: str, root: Path) -> str:
-    whole = Path(path)
-    return str(whole.relative_to(root)) if whole.is_relative_to(root) else path

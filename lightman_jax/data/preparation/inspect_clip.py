@@ -48,26 +48,15 @@ def inspect_clip(clip: RawClip) -> Inspection:
     problems = []
     if len(sizes) > 1:
         most, other, *_ = sorted(sizes, key=lambda size: -len(sizes[size]))
-        problems.append(
-            Problem(
-                f"{clip.clip}: {sizes[other][0]}",
-                f"{most[0]}x{most[1]} pixels as {len(sizes[most])} others",
-                f"{other[0]}x{other[1]}",
-                "unpack the folder again; the clip is left out",
-            )
-        )
+        expected, found = f"{most[0]}x{most[1]} pixels as {len(sizes[most])} others", f"{other[0]}x{other[1]}"
+        remedy = "unpack the folder again; the clip is left out"
+        problems.append(Problem(f"{clip.clip}: {sizes[other][0]}", expected, found, remedy))
     if len(coloured) > 1:
         fewer = min(coloured.values(), key=len)
-        kinds = ("grey", "coloured") if fewer is coloured[False] else ("coloured", "grey")
-        problems.append(
-            Problem(
-                f"{clip.clip}: {fewer[0]}",
-                f"{kinds[1]} images as the {len(clip.paths) - len(fewer)} others",
-                f"{len(fewer)} {kinds[0]}",
-                "unpack the folder again; motion is computed on grey images, so the clip is used",
-                lost=False,
-            )
-        )
+        kind, other_kind = ("grey", "coloured") if fewer is coloured[False] else ("coloured", "grey")
+        expected, found = f"{other_kind} images as the {len(clip.paths) - len(fewer)} others", f"{len(fewer)} {kind}"
+        remedy = "unpack the folder again; motion is computed on grey images, so the clip is used"
+        problems.append(Problem(f"{clip.clip}: {fewer[0]}", expected, found, remedy, lost=False))
     return Inspection(digests, tuple(problems))
 
 
@@ -82,10 +71,8 @@ def _inspect_container(clip: RawClip) -> Inspection:
     if frames >= clip.numbers[-1]:
         return Inspection(digests, ())
     found = f"{frames} frames" if frames else "no video that OpenCV can open"
-    expected = f"a video of {clip.numbers[-1]} frames or more"
-    return Inspection(
-        digests, (Problem(f"{clip.clip}: {path.name}", expected, found, "correct the table or the file"),)
-    )
+    expected, remedy = f"a video of {clip.numbers[-1]} frames or more", "correct the table or the file"
+    return Inspection(digests, (Problem(f"{clip.clip}: {path.name}", expected, found, remedy),))
 
 
 def _is_coloured(image: np.ndarray) -> bool:

@@ -24,19 +24,14 @@ class Manifest:
       dataset: name of the dataset, with the suffix `_stand_in` for stand-in data.
       stand_in: whether the clips are synthetic.
       origin: origin of the clips, in words.
-      layout: layout in which the files were found.
-      root: folder in which the files were found.
+      layout, root: layout and folder in which the files were found.
       motion: settings of the motion images.
       flow: unit of the flow, in words.
       labels: name of the label space.
       classes: names of the classes, in the order of the label indices.
-      clips: number of clips by pool.
-      faces: number of clips by source of the face box.
-      apexes: number of clips by source of the apex.
+      clips, faces, apexes: number of clips by pool, by source of the face box, and by source of the apex.
       counts: found and published number of clips of each corpus.
-      notes: remarks that concern the results.
-      corrections: corrections of the annotation table.
-      problems: rows and clips that are left out or used with a change.
+      notes, corrections, problems: as in `Reading`.
       sources: SHA-256 of every source file, by path below `root`.
       shards: SHA-256 of every other file of the prepared folder, by name.
     """

@@ -43,19 +43,9 @@ def source_fingerprint(reading: Reading, space: LabelSpace, config: MotionConfig
 
 
 def prepare_clips(check: Check, folder: Path, *, dataset: str, config: MotionConfig, cache: ClipCache) -> Manifest:
-    """Compute the image of every clip and write a prepared folder.
+    """Compute the image of every clip and write a prepared folder, which is replaced if it exists.
 
     Clips that fail are left out and listed in the manifest with the reason.
-
-    Args:
-      check: from `check_reading`.
-      folder: the folder to write; replaced if it exists.
-      dataset: name of the dataset, for the manifest.
-      config: settings of the motion images.
-      cache: computes the images.
-
-    Returns:
-      The manifest.
 
     Raises:
       DataError: no micro clip could be prepared.

@@ -44,11 +44,8 @@ class MotionConfig:
     frame_count: int = 8
 
     def __post_init__(self) -> None:
-        choices = {
-            "representation": get_args(Representation),
-            "flow_method": FLOW_METHODS,
-            "apex_policy": APEX_POLICIES,
-        }
+        representations = get_args(Representation)
+        choices = {"representation": representations, "flow_method": FLOW_METHODS, "apex_policy": APEX_POLICIES}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
@@ -85,10 +82,6 @@ def motion_image(clip: RawClip, config: MotionConfig) -> MotionImage:
     Flow is in pixels of a face `face_side` pixels wide, with amplitude and sign. Images of the public flow release are
     8-bit and min-max scaled per clip; they are returned unchanged, 0..255.
 
-    Args:
-      clip: from the reader of a corpus.
-      config: settings of the image.
-
     Raises:
       ValueError: a file cannot be decoded, frames differ in size, or the clip does not allow the representation.
     """
@@ -100,35 +93,19 @@ def motion_image(clip: RawClip, config: MotionConfig) -> MotionImage:
     if count < 2:
         if config.representation != "apex":
             raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
-        (still,), face = _faces(clip, (0,), config)
-        return MotionImage(_resized(_from_pair(still, still, config), config.image_side), 0, "given", face)
+        still, face = _faces(clip, (0,), config)
+        return MotionImage(_from_faces(still, (0,), 0, config), 0, "given", face)
     apex = clip.apex if config.apex_policy == "given" else None
     apex_from = "given" if apex is not None else "middle"
+    apex = middle_apex(count) if apex is None else apex
     if config.apex_policy == "spot" or config.representation in ("dynamic", "frames"):
         faces, face = _faces(clip, range(count), config)
         if config.apex_policy == "spot":
             apex, apex_from = spot_apex(faces), "spot"
-        apex = middle_apex(count) if apex is None else apex
-        image = _from_faces(magnify_motion(faces, config.magnify), clip.numbers, apex, config)
-    else:
-        # Only two frames are decoded.
-        apex = middle_apex(count) if apex is None else apex
-        faces, face = _faces(clip, (0, apex), config)
-        pair = magnify_motion(faces, config.magnify)
-        image = _from_pair(pair[0], pair[1], config)
-    return MotionImage(_resized(image, config.image_side), apex, apex_from, face)
-
-
-def motion_between(first: NDArray[np.uint8], second: NDArray[np.uint8], config: MotionConfig) -> NDArray[np.float32]:
-    """Representation of the movement between two images of a face, `[image_side, image_side, C]`.
-
-    Args:
-      first: `[side, side, 3]` uint8, for example the face in the onset frame.
-      second: the same in the apex frame.
-      config: `flow`, `difference` or `apex`.
-    """
-    onset, apex = magnify_motion((grey_image(first), grey_image(second)), config.magnify)
-    return _resized(_from_pair(onset, apex, config), config.image_side)
+        return MotionImage(_from_faces(faces, clip.numbers, apex, config), apex, apex_from, face)
+    # Only two frames are decoded.
+    faces, face = _faces(clip, (0, apex), config)
+    return MotionImage(_from_faces(faces, (0, 1), 1, config), apex, apex_from, face)
 
 
 def motion_of_faces(
@@ -137,14 +114,13 @@ def motion_of_faces(
     """Representation of a movement from cropped faces, in the shape of `MotionImage.image`.
 
     Args:
-      faces: `[face_side, face_side, 3]` uint8 of every frame from onset to offset, at least two.
+      faces: `[side, side, 3]` uint8 of every frame from onset to offset, at least two.
       apex: position of the apex, 1 or more.
       config: settings of the image.
       numbers: frame number of each face; None numbers them from 0.
     """
-    grey = magnify_motion([grey_image(face) for face in faces], config.magnify)
-    image = _from_faces(grey, tuple(numbers or range(len(faces))), apex, config)
-    return _resized(image, config.image_side)
+    grey = [grey_image(face) for face in faces]
+    return _from_faces(grey, tuple(numbers or range(len(faces))), apex, config)
 
 
 def _faces(
@@ -154,15 +130,6 @@ def _faces(
     box = face_box(images[0], cropped=clip.cropped, given=clip.box)
     faces = [grey_image(crop_face(image, box, config.face_side)) for image in images]
     return faces, box.finder if box else "given"
-
-
-def _from_pair(onset: NDArray[np.uint8], apex: NDArray[np.uint8], config: MotionConfig) -> NDArray[np.floating]:
-    if config.representation == "flow":
-        flow = optical_flow(onset, apex, config.flow_method)
-        return np.dstack([flow, optical_strain(flow)])
-    if config.representation == "difference":
-        return ((apex.astype(np.float32) - onset) / 255)[..., None]
-    return (apex.astype(np.float32) / 255)[..., None]
 
 
 def _dynamic_image(faces: list[NDArray[np.uint8]]) -> NDArray[np.floating]:
@@ -193,33 +160,36 @@ def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
         pixels = field * config.face_side / config.image_side
         image = np.dstack([pixels, optical_strain(field)]).astype(np.float32)
         return MotionImage(image, apex, "given", "given")
-    faces = magnify_motion(simulated_faces(clip, config.face_side, _SIMULATED_FRAMES), config.magnify)
+    faces = simulated_faces(clip, config.face_side, _SIMULATED_FRAMES)
     image = _from_faces(faces, tuple(range(_SIMULATED_FRAMES)), apex, config)
-    return MotionImage(_resized(image, config.image_side), apex, "given", "given")
+    return MotionImage(image, apex, "given", "given")
 
 
 def _from_faces(
     faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], apex: int, config: MotionConfig
-) -> NDArray[np.floating]:
-    if config.representation == "dynamic":
-        return _dynamic_image(faces[: apex + 1])
+) -> NDArray[np.float32]:
+    """Representation of a movement from grey faces, magnified and resized as configured."""
+    faces, side = magnify_motion(faces, config.magnify), config.image_side
     if config.representation == "frames":
-        return _in_time(faces, numbers, config.frame_count)
-    return _from_pair(faces[0], faces[apex], config)
+        return np.stack([_resized(one, side) for one in _in_time(faces, numbers, config.frame_count)])
+    if config.representation == "dynamic":
+        return _resized(_dynamic_image(faces[: apex + 1]), side)
+    if config.representation == "flow":
+        flow = optical_flow(faces[0], faces[apex], config.flow_method)
+        return _resized(np.dstack([flow, optical_strain(flow)]), side)
+    reference = faces[0] if config.representation == "difference" else np.float32(0)
+    return _resized(((faces[apex].astype(np.float32) - reference) / 255)[..., None], side)
 
 
 def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
     if config.representation != "flow" or config.magnify != 1:
         raise ValueError(f"the release holds flow only; it has no {config.representation} and cannot be magnified")
     image = read_image(clip.paths[0])
-    if image.shape[:2] != (config.image_side, config.image_side):
-        height, width = image.shape[:2]
-        side = config.image_side
+    (height, width), side = image.shape[:2], config.image_side
+    if (height, width) != (side, side):
         raise ValueError(f"{clip.paths[0].name} is {height}x{width} pixels; the release has {side}x{side}")
     return MotionImage(image.astype(np.float32), 0, "given", "given")
 
 
 def _resized(image: NDArray[np.floating], side: int) -> NDArray[np.float32]:
-    stack = image if image.ndim == 4 else image[None]
-    resized = np.stack([resize_image(one, side, side).reshape(side, side, -1) for one in stack]).astype(np.float32)
-    return resized if image.ndim == 4 else resized[0]
+    return resize_image(image, side, side).reshape(side, side, -1).astype(np.float32)

@@ -44,16 +44,9 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder):
 
 
 def write_dataset(pools: Mapping[str, Examples], folder: Path, *, classes: Sequence[str], origin: str) -> Path:
-    """Write each pool as a split.
+    """Write each pool as a split, with `origin` as the description, and return the folder of the files, below `folder`.
 
-    Args:
-      pools: for each split a function that returns its examples, each a dict of the builder's features.
-      folder: parent of the builder's folders.
-      classes: names of the labels.
-      origin: origin of the clips, stored as the description.
-
-    Returns:
-      The folder with the files of the dataset.
+    A pool is a function that returns its examples, each a dict of the builder's features.
     """
     tfds.disable_progress_bar()
     builder = ClipBuilder(pools=pools, classes=classes, origin=origin, data_dir=folder, file_format="array_record")

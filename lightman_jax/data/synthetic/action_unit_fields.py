@@ -69,26 +69,16 @@ def gaussian_pull(
 ) -> NDArray[np.float64]:
     """Displacement `[H, W, 2]` of one patch: `weight * direction * exp(-(across^2 + down^2) / (2 reach^2))`.
 
-    Args:
-      across: `[H, W]` horizontal distance of each pixel from the center.
-      down: `[H, W]` vertical distance.
-      reach: standard deviation, in the unit of the distances.
-      weight: displacement at the center.
-      direction: to the right and down.
+    `across` and `down` are the distances `[H, W]` of each pixel from the center, `direction` is to the right and down.
     """
     pull = weight * np.exp(-(across**2 + down**2) / (2 * reach**2))
     return pull[..., None] * np.array(direction)
 
 
 def action_unit_field(weights: dict[int, tuple[float, float]], side: int) -> NDArray[np.float64]:
-    """Displacement of a synthetic face: the sum of Gaussian patches on both halves.
+    """Displacement `[side, side, 2]` of a synthetic face in pixels, u to the right and v down: Gaussian patches on both halves.
 
-    Args:
-      weights: displacement of each unit in pixels, `{unit: (left half of the image, right half)}`; keys of `FACE_UNITS`.
-      side: pixels of the square face.
-
-    Returns:
-      `[side, side, 2]` pixels: u to the right, v down.
+    `weights` are the displacement of each of `FACE_UNITS` in pixels, `{unit: (left half of the image, right half)}`.
 
     Choice: one Gaussian patch per unit; anatomy is far richer, the directions are those of the coding system.
     """

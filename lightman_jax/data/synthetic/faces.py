@@ -6,6 +6,7 @@ measured on real faces: results on these clips do not transfer to a corpus.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.labels import EMOTIONS_3
-from lightman_jax.data.corpora.records import Pool
+from lightman_jax.data.corpora.records import POOLS, Pool
 from lightman_jax.data.synthetic.action_unit_fields import FACE_UNITS, action_unit_field, spectral_noise
 from lightman_jax.data.vision.optical_flow import warp_image
 
@@ -119,29 +120,20 @@ def draw_face(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
 def subject_clips(
     subject: int, config: SimulatorConfig, emotions: tuple[str, ...] = EMOTIONS_3
 ) -> Iterator[SyntheticClip]:
-    """All clips of one synthetic subject; the same number and settings give the same clips.
-
-    Args:
-      subject: number that seeds the face and the strength of each action unit.
-      config: number and intensity of the clips.
-      emotions: keys of `UNITS_OF_EMOTION`.
-    """
+    """All clips of one synthetic subject, of `emotions` in `UNITS_OF_EMOTION`; the same number and settings give the same clips."""
     rng = np.random.default_rng((config.seed, subject))
     face = draw_face(rng, config.side)
     # Subjects differ in the strength of each unit and in the balance of the two halves of the face.
     spread = 0.4 * config.subject_variation
     strength = {number: rng.uniform(1 - spread, 1 + spread) for number in FACE_UNITS}
     asymmetry = rng.normal(0, 0.15 * config.subject_variation)
-    pools: tuple[tuple[Pool, int, float], ...] = (
-        ("micro", config.micro_clips, config.micro_intensity),
-        ("macro", config.macro_clips, config.macro_intensity),
-    )
-    for pool, clips, intensity in pools:
-        for label in emotions:
-            for number in range(1, clips + 1):
-                units, weights = _draw_units(rng, label, intensity, strength, asymmetry)
-                apex, frames = _draw_frames(rng, face, weights, config)
-                yield SyntheticClip(pool, label, number, units, apex, frames)
+    clips = {"micro": config.micro_clips, "macro": config.macro_clips}
+    intensity = {"micro": config.micro_intensity, "macro": config.macro_intensity}
+    for pool, label in itertools.product(POOLS, emotions):
+        for number in range(1, clips[pool] + 1):
+            units, weights = _draw_units(rng, label, intensity[pool], strength, asymmetry)
+            apex, frames = _draw_frames(rng, face, weights, config)
+            yield SyntheticClip(pool, label, number, units, apex, frames)
 
 
 def _draw_units(
@@ -159,10 +151,7 @@ def _draw_units(
 
 
 def _draw_frames(
-    rng: np.random.Generator,
-    face: NDArray[np.uint8],
-    weights: dict[int, tuple[float, float]],
-    config: SimulatorConfig,
+    rng: np.random.Generator, face: NDArray[np.uint8], weights: dict[int, tuple[float, float]], config: SimulatorConfig
 ) -> tuple[int, list[NDArray[np.uint8]]]:
     """Position of the apex and the frames of one clip."""
     field = action_unit_field(weights, config.side)

@@ -7,13 +7,14 @@ public flow of SMIC and CASME II.
 """
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.labels import EMOTIONS_3
-from lightman_jax.data.corpora.records import Pool, RawClip, Reading
+from lightman_jax.data.corpora.records import POOLS, Pool, RawClip, Reading
 from lightman_jax.data.synthetic.action_unit_fields import SIMULATED_UNITS, blurred_noise, gaussian_pull
 from lightman_jax.data.synthetic.faces import draw_face
 from lightman_jax.data.vision.optical_flow import warp_image
@@ -80,25 +81,15 @@ class SimulatedAUConfig:
 def simulated_au_reading(config: SimulatedAUConfig) -> Reading:
     """All simulated clips, as the reader of a corpus returns them; images are computed during preparation."""
     clips = []
-    pools: tuple[tuple[Pool, int], ...] = (("micro", config.micro_clips), ("macro", config.macro_clips))
-    for number in range(1, config.subjects + 1):
-        for pool, count in pools:
-            for index, label in enumerate(label for label in EMOTIONS_3 for _ in range(count)):
-                subject = f"simulated_au/p{number:03d}"
-                units = _units(_clip_rng((config.seed, number, index), pool), label)
-                clips.append(
-                    RawClip(
-                        clip=f"{subject}/{label}_{index:03d}",
-                        subject=subject,
-                        pool=pool,
-                        kind="simulated",
-                        paths=(),
-                        numbers=(config.seed, number, index),
-                        emotion=label,
-                        action_units=units,
-                        cropped=True,
-                    )
-                )
+    counts = {"micro": config.micro_clips, "macro": config.macro_clips}
+    for number, pool in itertools.product(range(1, config.subjects + 1), POOLS):
+        for index, label in enumerate(np.repeat(EMOTIONS_3, counts[pool]).tolist()):
+            subject, numbers = f"simulated_au/p{number:03d}", (config.seed, number, index)
+            name, units = f"{subject}/{label}_{index:03d}", _units(_clip_rng(numbers, pool), label)
+            clip = RawClip(
+                name, subject, pool, "simulated", (), numbers, emotion=label, action_units=units, cropped=True
+            )
+            clips.append(clip)
     note = "simulated_au is simulated from action units: no face was recorded"
     return Reading(NAME, Path("simulated_au"), tuple(clips), notes=(note,))
 
@@ -108,11 +99,7 @@ def expression_field(
 ) -> NDArray[np.float64]:
     """Displacement `[side, side, 2]` of one expression, u to the right and v down, in units of a unit's displacement.
 
-    Args:
-      rng: draws the position of the face, the strength of each unit, and the disturbances.
-      units: keys of `SIMULATED_UNITS`.
-      side: pixels of the square field.
-      variation: spread of the random draws.
+    `rng` draws the position of the face, the strength of each of `units` in `SIMULATED_UNITS`, and the disturbances.
     """
     strengths = {unit: rng.uniform(0.6, 1.4) for unit in units}
     if rng.uniform() < variation.stray:
@@ -140,18 +127,12 @@ def expression_field(
 def simulated_field(clip: RawClip, side: int, variation: Variation | None = None) -> NDArray[np.float64]:
     """Displacement `[side, side, 2]` of a simulated clip from onset to apex, in pixels of a face `side` wide.
 
-    Args:
-      clip: from `simulated_au_reading`.
-      side: pixels of the square face.
-      variation: spread of the random draws; None takes the default, with a fifth of its noise for macro clips.
+    Without a `variation` it is the default, with a fifth of its noise for macro clips.
     """
     rng = _clip_rng(clip.numbers, clip.pool)
     _units(rng, clip.emotion)
     if variation is None:
-        default = Variation()
-        variation = (
-            default if clip.pool == "micro" else dataclasses.replace(default, noise=_MACRO_NOISE * default.noise)
-        )
+        variation = Variation(noise=Variation.noise * (1 if clip.pool == "micro" else _MACRO_NOISE))
     return _INTENSITY[clip.pool] * side / _WIDTH * expression_field(rng, clip.action_units, side, variation)
 
 

@@ -28,14 +28,13 @@ _EMOTIONS: dict[str, tuple[str, ...]] = {
     # Its five classes by action units need sadness as well.
     "megc2018": ("disgust", "happiness", "others", "sadness", "surprise"),
 }
-_DEFAULT_SUBJECTS = 6
 
 
 def stand_in_config(dataset: str) -> SimulatorConfig:
     """Size of a dataset's stand-in: SMIC's sixteen subjects, else six with one or two clips per emotion."""
     if dataset == "smic":
         return SimulatorConfig()
-    return SimulatorConfig(subjects=_DEFAULT_SUBJECTS, micro_clips=2, macro_clips=1)
+    return SimulatorConfig(subjects=6, micro_clips=2, macro_clips=1)
 
 
 def stand_in_fingerprint(dataset: str, config: SimulatorConfig) -> str:
@@ -60,9 +59,6 @@ def write_stand_in(
       dataset: a name in `DATASETS` or `CORPORA`.
       config: number and intensity of the clips.
       on_progress: called with the number of subjects done and in all.
-
-    Returns:
-      `folder`.
     """
     corpora = _corpora(dataset)
     numbers = _SUBJECT_NUMBERS[: config.subjects]

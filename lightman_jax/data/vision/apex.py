@@ -22,9 +22,7 @@ class DisplacementCurve(NamedTuple):
     """A movement that rises and falls.
 
     Attributes:
-      onset: index of its first frame.
-      apex: index of its strongest frame.
-      offset: index of its last frame.
+      onset, apex, offset: indices of its first, strongest and last frame.
       pixels: peak displacement in pixels of a face 128 wide.
       snr: peak of the curve over the RMS of its residual from the smoothed curve; infinite below 16 frames.
       rests: whether the face rests before and after the movement.
@@ -52,8 +50,7 @@ def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
     `r_t = f_t - (t / T) f_T`, which removes steady drift. The first principal component of r over time is the movement; the
     apex is the largest magnitude of its curve, smoothed by a local quadratic.
 
-    Args:
-      faces: grey `[side, side]` uint8 of every frame from onset to offset; more than 64 are subsampled evenly.
+    The faces are grey `[side, side]`, of every frame from onset to offset; more than 64 are subsampled evenly.
 
     Choice: the magnitude of the flow since the onset, the common criterion, peaks late if head or light drift.
     """
@@ -67,11 +64,8 @@ def displacement_curve(faces: Iterable[NDArray[np.uint8]], max_frames: int = _MA
     """Measure the strongest movement that rises and falls within some frames.
 
     The curve is the first principal component over time as in `spot_apex`. Onset and offset are the frames next to the apex in
-    which the smoothed curve is below 15% of its peak; the first and the last frame if there is none.
-
-    Args:
-      faces: grey `[side, side]` uint8, three or more.
-      max_frames: more frames are subsampled evenly.
+    which the smoothed curve is below 15% of its peak; the first and the last frame if there is none. The faces are grey
+    `[side, side]`, three or more; more than `max_frames` are subsampled evenly.
 
     Choice: 15%, since a curve smoothed over a third of the frames never rests completely.
     """

@@ -61,13 +61,10 @@ def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, 
 
 
 def find_faces(image: NDArray[np.uint8]) -> list[FaceBox]:
-    """Detect upright faces with the local-binary-pattern cascade of scikit-image.
+    """Detect upright faces in `[H, W, 3]` uint8 with the local-binary-pattern cascade of scikit-image.
 
-    Args:
-      image: `[H, W, 3]` uint8; searched at 320 pixels on its longer side, for faces from an eighth of its shorter side.
-
-    Returns:
-      Squares from the forehead to below the mouth, clipped to the image, the largest first.
+    The image is searched at 320 pixels on its longer side, for faces from an eighth of its shorter side. The boxes, the
+    largest first, are squares from the forehead to below the mouth, clipped to the image.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _SEARCH_SIDE / max(height, width))
@@ -83,9 +80,7 @@ def find_faces(image: NDArray[np.uint8]) -> list[FaceBox]:
         top, left = (max(0, min(round(place), most - side)) for place, most in ((top, height), (left, width)))
         row, column = top + side / 2, left + side / 2
         # A square centred in a larger one is part of the same face.
-        if not any(
-            0 <= row - larger.top <= larger.side and 0 <= column - larger.left <= larger.side for larger in boxes
-        ):
+        if not any(0 <= row - box.top <= box.side and 0 <= column - box.left <= box.side for box in boxes):
             boxes.append(FaceBox(top, left, side, "cascade"))
     return boxes
 

@@ -16,26 +16,17 @@ _BLUR_SHARE = 1 / 24
 def optical_flow(
     first: NDArray[np.uint8], second: NDArray[np.uint8], method: FlowMethod = "farneback"
 ) -> NDArray[np.float32]:
-    """Dense displacement from the first to the second frame.
+    """Dense displacement `[H, W, 2]` from the first to the second grey frame `[H, W]`: pixels, u to the right, v downwards.
 
     `farneback`: polynomial expansion (Farneback 2003), 3 levels, window 15. `dis`: dense inverse search (Kroeger et al.
     2016), OpenCV's medium preset. `tvl1`: total variation with an L1 data term (Zach et al. 2007) by scikit-image.
 
-    Args:
-      first: `[H, W]` uint8.
-      second: `[H, W]` uint8.
-      method: `farneback`, `dis` or `tvl1`.
-
-    Returns:
-      `[H, W, 2]` pixels: u to the right, v downwards.
-
     Raises:
       ValueError: the method is unknown.
 
-    Choice: the default recovers small movements best. On a face texture 128 pixels wide with sensor noise, moved by action-unit
-      fields of 0.3, 1 and 1.5 pixels, the ratio of estimated to true flow is 0.89 for Farneback, 0.62 to 0.67 for DIS (which
-      stops at half the resolution) and 0.80 to 0.83 for TV-L1. The mean errors in moving regions are .06/.16/.24,
-      .09/.28/.39 and .09/.18/.23 pixels, the times 8, 3 and 350 ms.
+    Choice: the default recovers small movements best. Of fields of 0.3, 1 and 1.5 pixels on a face 128 pixels wide it estimates
+      0.89, DIS (which stops at half the resolution) 0.62 to 0.67 and TV-L1 0.80 to 0.83; the README of `lightman_jax.data` has
+      the errors and times.
     """
     if method == "dis":
         finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -54,11 +45,7 @@ def optical_flow(
 def optical_strain(flow: NDArray[np.floating]) -> NDArray[np.floating]:
     """Norm of the strain tensor, `sqrt(e_xx^2 + e_yy^2 + 2 e_xy^2)` with `e_xy = (u_y + v_x) / 2`.
 
-    Args:
-      flow: `[H, W, 2]` pixels.
-
-    Returns:
-      `[H, W]`, dimensionless; derivatives by central differences.
+    `[H, W]`, dimensionless, from a flow `[H, W, 2]` in pixels; derivatives by central differences.
 
     Choice: the Frobenius norm; published loaders differ in the cross term.
 
@@ -72,12 +59,7 @@ def optical_strain(flow: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def warp_image(image: NDArray[np.uint8], flow: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Warp an image by a displacement field, `out(x) = image(x - flow(x))`, with linear interpolation and repeated edges.
-
-    Args:
-      image: `[H, W, 3]` or `[H, W]` uint8.
-      flow: `[H, W, 2]` pixels.
-    """
+    """Warp an image by `[H, W, 2]` pixels, `out(x) = image(x - flow(x))`, with linear interpolation and repeated edges."""
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
     x, y = columns - flow[..., 0].astype(np.float32), rows - flow[..., 1].astype(np.float32)
     return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
@@ -86,11 +68,7 @@ def warp_image(image: NDArray[np.uint8], flow: NDArray[np.floating]) -> NDArray[
 def magnify_motion(frames: Sequence[NDArray[np.uint8]], factor: float) -> list[NDArray[np.uint8]]:
     """Linear Eulerian magnification: multiply the spatially smooth change of each pixel since the onset by a factor.
 
-    `out_t = frame_t + (factor - 1) * blur(frame_t - frame_0)`, clipped to 0..255.
-
-    Args:
-      frames: `[H, W]` uint8 from the onset on.
-      factor: gain; 1 returns the frames unchanged.
+    `out_t = frame_t + (factor - 1) * blur(frame_t - frame_0)`, clipped to 0..255, of grey frames `[H, W]` from the onset on.
 
     Reference: Wu et al. 2012, "Eulerian Video Magnification". Choice: a clip that begins at its onset has no slow drift to filter
       out, so the temporal band is everything but the onset; one spatial scale, 1/24 of the face, suppresses sensor noise.

@@ -51,9 +51,7 @@ class Spotted(NamedTuple):
     """A movement.
 
     Attributes:
-      onset: number of its first frame, from 1.
-      apex: number of its strongest frame.
-      offset: number of its last frame.
+      onset, apex, offset: numbers of its first, strongest and last frame, from 1.
       pixels: peak displacement without head motion, in pixels of a face 128 wide.
       faces: `[face_side, face_side, 3]` uint8 of every frame from onset to offset.
       box: box of the face in the rotated frame; None is the whole frame.
@@ -142,27 +140,19 @@ def cut_movement(
     *,
     box: FaceBox | Whole | None = None,
 ) -> Spotted:
-    """Crop the faces of a movement with known frame numbers, without measuring it: `pixels` is NaN.
+    """Crop the faces of a movement with known frame numbers, from 1, without measuring it: `pixels` is NaN.
 
-    Args:
-      frames: as in `search_movements`.
-      onset: number of the first frame, from 1.
-      apex: number of the strongest frame.
-      offset: number of the last frame.
-      config: what the face needs.
-      box: as in `search_movements`.
+    Args: as in `search_movements`.
 
     Raises:
       ValueError: the frames do not exist or are out of order, or the face cannot be used.
     """
     if not 1 <= onset < apex <= offset:
-        raise ValueError(
-            f"onset {onset}, apex {apex}, offset {offset}: frames count from 1, and onset < apex <= offset"
-        )
-    if offset - onset >= _MAX_SPAN:
-        raise ValueError(
-            f"{offset - onset + 1} frames from onset to offset; give at most {_MAX_SPAN}, or search the video"
-        )
+        order = f"onset {onset}, apex {apex}, offset {offset}"
+        raise ValueError(f"{order}: frames count from 1, and onset < apex <= offset")
+    count = offset - onset + 1
+    if count > _MAX_SPAN:
+        raise ValueError(f"{count} frames from onset to offset; give at most {_MAX_SPAN}, or search the video")
     faces, found, number = [], None, 0
     for number, frame in enumerate(frames, start=1):
         if number == onset:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.records import RawClip
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, VIDEO_SUFFIXES
+from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, VIDEO_SUFFIXES, entries
 from lightman_jax.data.vision.images import read_image
 from lightman_jax.types import natural_order
 
@@ -49,18 +49,16 @@ class Unreadable(NamedTuple):
 
 
 def find_videos(names: Sequence[str]) -> list[Video | Unreadable]:
-    """Resolve paths to videos, in the order of the paths.
+    """Resolve paths of videos, folders and images to videos, in their order.
 
     A video file and a folder of images are one video each. Other folders are searched at any depth. Single images form one
     video together. `IMAGE_SUFFIXES` and `VIDEO_SUFFIXES` decide what is read, as for the clips of a corpus.
-
-    Args:
-      names: paths of videos, folders and images.
     """
     found: list[Video | Unreadable] = []
-    images = tuple(Path(name) for name in names if _is_image(name))
+    listed = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(name)]
+    images = tuple(map(Path, listed))
     for name in names:
-        if not _is_image(name):
+        if name not in listed:
             found += _resolve(name)
         elif images:
             found.append(Video(name if len(images) == 1 else str(images[0].parent), images, is_file=False))
@@ -78,11 +76,7 @@ def read_frames(video: Video) -> Iterator[NDArray[np.uint8]]:
 
 
 def read_clip_images(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """Decode some frames of a clip, each `[H, W, 3]` uint8 RGB, all of one size.
-
-    Args:
-      clip: stored as images, as a video or in a cell of a table.
-      positions: indices into `clip.numbers`, in any order.
+    """Decode the frames of a clip at some positions in `clip.numbers`, each `[H, W, 3]` uint8 RGB, all of one size.
 
     Raises:
       ValueError: a frame cannot be decoded, or the frames differ in size.
@@ -156,20 +150,19 @@ def _line_starts(path: Path, modified: int) -> NDArray[np.int64]:
 
 
 def _resolve(name: str) -> list[Video | Unreadable]:
+    # os.path takes every name: of a name that no file can have it answers False.
     path = Path(name)
-    try:
-        is_folder, is_file = bool(name) and path.is_dir(), path.is_file()
-    except (OSError, ValueError) as error:
-        return [Unreadable(name, f"no such path ({error})")]
-    if is_folder:
+    if os.path.isdir(name):
         return list(_find_below(path)) or [Unreadable(name, "a folder without videos or images")]
-    if is_file and path.suffix.lower() in VIDEO_SUFFIXES:
+    if os.path.isfile(name) and path.suffix.lower() in VIDEO_SUFFIXES:
         return [_open_video(name, path)]
-    if is_file:
+    if os.path.isfile(name):
         allowed = ", ".join((*sorted(VIDEO_SUFFIXES), *sorted(IMAGE_SUFFIXES)))
         return [Unreadable(name, f"neither a video nor an image by its name; names end in {allowed}")]
-    exists = bool(name) and path.exists()
-    return [Unreadable(name, "neither a file nor a folder" if exists else f"no such file or folder{_similar(path)}")]
+    if os.path.exists(name):
+        return [Unreadable(name, "neither a file nor a folder")]
+    close = difflib.get_close_matches(path.name, [entry.name for entry in entries(path.parent)], n=1, cutoff=0.75)
+    return [Unreadable(name, "no such file or folder" + (f". Did you mean {path.parent / close[0]}?" if close else ""))]
 
 
 def _find_below(folder: Path) -> Iterator[Video | Unreadable]:
@@ -193,20 +186,3 @@ def _open_video(name: str, path: Path) -> Video | Unreadable:
     finally:
         video.release()
     return Video(name, (path,), is_file=True, fps=fps if 0 < fps <= _MAX_FPS else 0.0)
-
-
-def _is_image(name: str) -> bool:
-    path = Path(name)
-    try:
-        return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _similar(path: Path) -> str:
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        return ""
-    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return f". Did you mean {path.parent / close[0]}?" if close else ""

@@ -6,7 +6,6 @@ import pytest
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.base import Corpus, Exclusion, Published
 from lightman_jax.data.corpora.labels import assign_labels, label_space, published
-from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS, MACRO_CORPORA
 from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES, folders, list_frames
@@ -15,12 +14,10 @@ from lightman_jax.data.vision.images import write_image
 from lightman_jax.data.vision.video import find_videos
 
 
-def read_toy(source):
-    collector = Collector(source)
-    for subject in folders(source.tree):
+def read_toy(collector):
+    for subject in folders(collector.tree):
         for clip in folders(subject):
             collector.add_folder(clip, subject.name, emotion=clip.name.split("_")[0])
-    return collector.reading()
 
 
 def test_new_corpus_needs_one_object_and_one_registry_entry(tmp_path, monkeypatch):

@@ -26,6 +26,21 @@ Writer = Callable[[Path, Iterable[SyntheticSubject]], None]
 """Writes frames and tables of all subjects below a root folder."""
 
 
+def joined(clips: Iterable[SyntheticClip]) -> tuple[list[NDArray[np.uint8]], list[tuple[SyntheticClip, list[int]]]]:
+    """Frames of one long video of some clips, and each clip with its onset, apex and offset in it, counted from 1."""
+    frames: list[NDArray[np.uint8]] = []
+    placed = []
+    for clip in clips:
+        placed.append((clip, span(clip, len(frames) + 1)))
+        frames += clip.frames
+    return frames, placed
+
+
+def span(clip: SyntheticClip, start: int) -> list[int]:
+    """Numbers of onset, apex and offset of a clip whose first frame has the number `start`."""
+    return [start, start + clip.apex, start + len(clip.frames) - 1]
+
+
 def units_text(clip: SyntheticClip, side: str = "") -> str:
     """Action units joined by plus signs, with `side` (L or R) before the first."""
     return side * bool(clip.units) + "+".join(map(str, clip.units))

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lightman_jax.data.synthetic.stand_in_layouts.files import (
     SyntheticSubject,
     Writer,
     grey_frames,
+    joined,
+    span,
     units_text,
     write_frames,
     write_xlsx,
@@ -29,15 +28,13 @@ def _samm_long(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     rows: list[list[Any]] = [[f"Note {number}"] for number in range(1, 11)]
     for subject in subjects:
         video = f"{subject.number:03d}_1"
-        frames: list[NDArray[np.uint8]] = []
-        for index, clip in enumerate(subject.clips, start=1):
-            start = len(frames) + 1
-            frames += grey_frames(clip.frames)
-            span = [start, start + clip.apex, 0 if index == 2 else len(frames), len(clip.frames)]
+        frames, placed = joined(subject.clips)
+        for index, (clip, (onset, apex, offset)) in enumerate(placed, start=1):
+            numbers = [onset, apex, 0 if index == 2 else offset, len(clip.frames)]
             kind = "Micro - 1/2" if clip.pool == "micro" else "Macro"
-            rows.append([subject.number, f"{video}_{index}", 1, *span, kind, units_text(clip), ""])
+            rows.append([subject.number, f"{video}_{index}", 1, *numbers, kind, units_text(clip), ""])
         rows.append([subject.number, f"{video}_90", 1, 0, 3, 5, 5, "Macro", "12", "began before the video"])
-        write_frames(root / "SAMM_longvideos" / video, frames, f"{video}_{{:04d}}.jpg", 1)
+        write_frames(root / "SAMM_longvideos" / video, grey_frames(frames), f"{video}_{{:04d}}.jpg", 1)
     write_xlsx(root / "SAMM_LongVideos_V3_Release.xlsx", {"Sheet1": rows})
     write_samm(root, subjects)
 
@@ -59,9 +56,7 @@ def _mmew(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
                     write_frames(folder / name, clip.frames, "{}.jpg", 1)
                 continue
             write_frames(root / "Micro_Expression" / clip.label / name, clip.frames, "{}.jpg", 1)
-            before = 120 if clip.number == 2 else 0
-            span = [before + 1, before + 1 + clip.apex, before + len(clip.frames)]
-            rows.append([code, name, *span, units_text(clip), clip.label, ""])
+            rows.append([code, name, *span(clip, 121 if clip.number == 2 else 1), units_text(clip), clip.label, ""])
     write_xlsx(root / "MMEW_Micro_Exp.xlsx", {"Sheet1": rows})
 
 
@@ -71,13 +66,10 @@ def _casme_squared(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     names: list[list[Any]] = []
     for subject in subjects:
         number = 14 + subject.number
-        frames: list[NDArray[np.uint8]] = []
-        for index, clip in enumerate(subject.clips, start=1):
-            start = len(frames) + 1
-            frames += clip.frames
-            span = [start, start + clip.apex, 0 if index == 2 else len(frames)]
+        frames, placed = joined(subject.clips)
+        for index, (clip, (onset, apex, offset)) in enumerate(placed, start=1):
             labels = [units_text(clip), clip.label, f"{clip.pool}-expression", "disgust"]
-            rows.append([subject.number, f"disgust1_{index}", *span, *labels])
+            rows.append([subject.number, f"disgust1_{index}", onset, apex, 0 if index == 2 else offset, *labels])
         folder = root / "rawpic" / f"s{number}" / f"{number}_0101disgustingteeth"
         write_frames(folder, frames, "img{:03d}.jpg", 1)
         names.append(["", f"s{number}", subject.number])
@@ -90,17 +82,14 @@ def _casme3(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     micro: list[list[Any]] = [["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]]
     macro: list[list[Any]] = [["sub", "seq", "onset", "apex", "offset", "emotion"]]
     for subject in subjects:
-        frames: list[NDArray[np.uint8]] = []
-        for clip in subject.clips:
-            start = len(frames) + 1
-            frames += clip.frames
+        frames, placed = joined(subject.clips)
+        for clip, (onset, apex, offset) in placed:
             code, emotion = f"spNO.{subject.number}", "happy" if clip.label == "happiness" else clip.label
-            offset = len(frames)
             if clip.pool == "micro":
-                span = [str(start), start + clip.apex, 0 if start == 1 else offset]
-                micro.append([code, "a", *span, units_text(clip), clip.number, emotion])
+                numbers = [str(onset), apex, 0 if onset == 1 else offset]
+                micro.append([code, "a", *numbers, units_text(clip), clip.number, emotion])
             else:
-                macro.append([code, "a", start, start + clip.apex, offset, emotion])
+                macro.append([code, "a", onset, apex, offset, emotion])
         color = root / "part_A" / f"spNo.{subject.number}" / "a" / "color"
         write_frames(color, frames, "{}.jpg", 1)
         write_frames(color.parent / "depth", frames[:1], "{}.png", 1)
@@ -120,12 +109,11 @@ def _ck_plus(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
             last = f"{stem}_{len(rising):08d}"
             points = [(0.1 + 0.8 * (k % 17) / 16, 0.2 + 0.7 * (k // 17) / 3) for k in range(68)]
             height, width = rising[0].shape[:2]
+            landmarks = "".join(f"   {x * width:.7e}   {y * height:.7e}\n" for x, y in points)
             texts = {
                 ("Emotion", f"{last}_emotion.txt"): f"   {float(_CK_NUMBER[clip.label]):.7e}\n",
                 ("FACS", f"{last}_facs.txt"): "".join(f"   {unit:.7e}   3.0000000e+00\n" for unit in clip.units),
-                ("Landmarks", f"{stem}_00000001_landmarks.txt"): "".join(
-                    f"   {x * width:.7e}   {y * height:.7e}\n" for x, y in points
-                ),
+                ("Landmarks", f"{stem}_00000001_landmarks.txt"): landmarks,
             }
             for (kind, name), text in texts.items():
                 folder = root / kind / code / sequence
@@ -165,8 +153,8 @@ def _table(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
             name = f"{clip.pool}_{clip.label}_{clip.number}"
             path = f"my clips é/{subject.number}/{name}"
             write_frames(root / path, clip.frames, "{}.png", 1)
-            span = f"1,{1 + clip.apex},{len(clip.frames)}"
-            rows.append(f"{name},p{subject.number},{clip.label},{span},{path},{clip.pool},60,{units_text(clip)}")
+            numbers = ",".join(map(str, span(clip, 1)))
+            rows.append(f"{name},p{subject.number},{clip.label},{numbers},{path},{clip.pool},60,{units_text(clip)}")
     (root / "clips.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 

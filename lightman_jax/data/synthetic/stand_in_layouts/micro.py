@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lightman_jax.data.synthetic.stand_in_layouts.files import (
     SyntheticSubject,
     Writer,
     grey_frames,
+    joined,
+    span,
     units_text,
     write_frames,
     write_xls,
@@ -45,8 +44,8 @@ def _smic_e(root: Path, subjects: Iterable[SyntheticSubject], camera: str) -> No
             still = [clip.frames[0]] * 3
             frames = [*still, *clip.frames, *still]
             write_frames(folder / f"s{subject.number:02d}" / name, frames, "image{:06d}.jpg", first)
-            onset = first + 3
-            rows.append([subject.number, name, onset, onset + len(clip.frames) - 1, first, clip.label])
+            onset, _, offset = span(clip, first + 3)
+            rows.append([subject.number, name, onset, offset, first, clip.label])
     rows += [["Frames are counted by the camera."], ["", "s00 is not a subject"]]
     write_xlsx(root / f"SMIC-{camera}-E_annotation.xlsx", {"Sheet1": rows})
 
@@ -63,10 +62,10 @@ def _casme(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
             pattern = f"{name}-{{:03d}}.jpg" if subject.number > 3 else f"{name}-{{}}.jpg"
             folder = root / "CASME_raw_selected" / f"sub{subject.number:02d}" / name
             write_frames(folder, clip.frames, pattern, start)
-            count = len(clip.frames)
-            apex = "\\" if index == 1 else start + clip.apex
-            row = [subject.number, name, "", start, apex, "\\", start + count - 1, "", round(500 * clip.apex / 30)]
-            rows.append([*row, round(1000 * count / 60), units_text(clip), clip.label])
+            onset, apex, offset = span(clip, start)
+            row = [subject.number, name, "", onset, "\\" if index == 1 else apex, "\\", offset, ""]
+            times = [round(500 * clip.apex / 30), round(1000 * len(clip.frames) / 60)]
+            rows.append([*row, *times, units_text(clip), clip.label])
     write_xls(root / "CASME-coded-20190721.xls", {"Sheet1": rows})
 
 
@@ -77,13 +76,12 @@ def _casme2(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     for subject in subjects:
         for index, clip in enumerate(subject.of_pool("micro"), start=1):
             name = "EP01_2" if index == 2 else f"EP02_{index:02d}f"
-            start = 46 + index
             folder = root / "CASME2_RAW_selected" / f"sub{subject.number:02d}" / name
-            write_frames(folder, clip.frames, "img{}.jpg", start)
-            apex = "/" if index == 3 else start + clip.apex
+            write_frames(folder, clip.frames, "img{}.jpg", 46 + index)
+            onset, apex, offset = span(clip, 46 + index)
             number = f"{subject.number:02d}" if index % 2 else subject.number
-            offset = start + len(clip.frames) - 1
-            rows.append([number, name, "", start, apex, offset, "", units_text(clip, side="R"), clip.label])
+            apex_text = "/" if index == 3 else apex
+            rows.append([number, name, "", onset, apex_text, offset, "", units_text(clip, side="R"), clip.label])
         (folder / "img.lnk").write_bytes(b"")
     write_xlsx(root / "CASME2-coding-20140508.xlsx", {"Sheet1": rows})
 
@@ -98,11 +96,11 @@ def write_samm(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
             code = f"{subject.number:03d}"
             name, start = f"{code}_1_{index}", 5000 + 100 * index
             write_frames(root / "SAMM" / code / name, grey_frames(clip.frames), f"{code}_{{:05d}}.jpg", start)
-            span = [start, start + clip.apex, start + len(clip.frames) - 1, len(clip.frames)]
             emotion = "Other" if clip.label == "others" else clip.label.capitalize()
             objective = 7 if clip.label == "others" else index % 3 + 1
             labels = ["Micro - 1/2", units_text(clip), emotion, objective, ""]
-            rows.append([subject.number, name, f"{subject.number}_1", *span, *labels])
+            numbers = [*span(clip, start), len(clip.frames)]
+            rows.append([subject.number, name, f"{subject.number}_1", *numbers, *labels])
     write_xlsx(root / "SAMM_Micro_FACS_Codes_v2.xlsx", {"MICRO_ONLY": rows})
 
 
@@ -110,12 +108,10 @@ def _casme3_c(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """`part_C/1/1/color/{N}.jpg`, a table of onset, offset and action units, one with a fullwidth comma."""
     rows: list[list[Any]] = [["sub", "count", "onset", "offset", "au"]]
     for subject in subjects:
-        frames: list[NDArray[np.uint8]] = []
-        for clip in subject.of_pool("micro"):
-            start = len(frames) + 1
-            frames += clip.frames
+        frames, placed = joined(subject.of_pool("micro"))
+        for clip, (onset, _, offset) in placed:
             comma = "\N{FULLWIDTH COMMA}" if clip.number == 2 else ","
-            rows.append([subject.number, 1, start, len(frames), comma.join(map(str, clip.units))])
+            rows.append([subject.number, 1, onset, offset, comma.join(map(str, clip.units))])
         write_frames(root / "part_C" / str(subject.number) / "1" / "color", frames, "{}.jpg", 1)
     write_xlsx(root / "CAS(ME)3_part_C_ME.xlsx", {"Sheet1": rows})
 
@@ -130,8 +126,7 @@ def _fourdme(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
             write_frames(folder, grey_frames(clip.frames), "{}.jpg", 10)
             emotion = "Surprise+Positive" if (index, subject.number) == (1, 1) else clip.label.capitalize()
             units = units_text(clip) + ("(k)" if index == 2 else "")
-            span = [10, 10 + clip.apex, 10 + len(clip.frames) - 1]
-            rows.append([subject.number, name, emotion, *span, units])
+            rows.append([subject.number, name, emotion, *span(clip, 10), units])
     write_xlsx(root / "4DME_Labelling_Micro_release v1.xlsx", {"Sheet1": rows})
 
 
@@ -145,9 +140,8 @@ def _dfme(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
             code = f"sub{subject.number:04d}"
             name = f"{code}_{index:02d}"
             write_frames(root / "training" / name, clip.frames, "{:05d}.png", 0)
-            span = [0, clip.apex, len(clip.frames) - 1]
             fps = (200, 300, 500)[index % 3]
-            rows.append([code, name, *span, clip.label, _DFME_ID[clip.label], fps, units_text(clip)])
+            rows.append([code, name, *span(clip, 0), clip.label, _DFME_ID[clip.label], fps, units_text(clip)])
     write_xlsx(root / "training_full_with_AU.xlsx", {"Sheet1": rows})
 
 
