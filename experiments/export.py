@@ -1,7 +1,7 @@
 """`python -m experiments.export RUN [--out=FILE]`: write all networks of a finished run to one file that needs no further package.
 
 The file contains the programs for CPUs, CUDA GPUs and TPUs (`jax.export`), the weights, the class names and the preprocessing
-settings. `experiments.predict` accepts it as --model; elsewhere JAX and NumPy are sufficient (experiments/README.md, "Exported models").
+settings. `experiments.predict` accepts it as --model; elsewhere JAX and NumPy are sufficient, see experiments/README.md.
 """
 
 import sys

@@ -24,15 +24,9 @@ from lightman_jax.types import ClipSet, Params
 
 
 class Work(NamedTuple):
-    """Clips, folds and repetitions of a run.
+    """Clips, folds and repetitions of a run; `data` is the name of the data.
 
-    Attributes:
-      data: name of the data, for the log.
-      micro: micro clips.
-      macro: macro clips or None.
-      folds: splits into training and test clips.
-      seeds: repetitions of the whole run, each scored separately.
-      ensemble_size: trainings per fold and seed, whose probabilities are averaged.
+    Each seed repeats the run and is scored separately; the probabilities of its `ensemble_size` networks per fold are averaged.
     """
 
     data: str

@@ -27,15 +27,7 @@ _FOLDS, _STEPS, _CHUNKS = 2, 2, 3
 
 
 class Forecast(NamedTuple):
-    """Forecast for one training over all folds and seeds.
-
-    Attributes:
-      name: of the method or baseline.
-      jobs: number of trainings.
-      seconds: without compiling.
-      compile_seconds: of compiling.
-      bytes_stored: of the trained parameters.
-    """
+    """Forecast for a method or baseline: number of jobs, seconds without and of compiling, bytes of the trained parameters."""
 
     name: str
     jobs: int

@@ -35,12 +35,7 @@ def evaluate_held_out(
 
     Writes `folds/`, `predictions.csv`, `baselines/NAME.csv` and `checkpoints/seed_*` into the workdir.
 
-    Args:
-      run: data, folds and settings.
-      held_out: what a fold holds out, in one word.
-      workdir: folder of the run.
-      console: for progress.
-      summary_writer: TensorBoard writer, or None.
+    `held_out` names the held-out unit in one word; `summary_writer` is a TensorBoard writer or None.
 
     Raises:
       FloatingPointError: a training diverged.

@@ -12,14 +12,7 @@ from lightman_jax.training.folds import Fold
 
 
 class Plan(NamedTuple):
-    """The folds of a protocol.
-
-    Attributes:
-      title: the protocol and its data, for tables and figures.
-      folds: splits into training and test clips.
-      folds_expected: folds of the complete protocol.
-      missing: parts of the complete protocol that the data lack, in words.
-    """
+    """Title of a protocol and its data, its folds, the number of folds of the complete protocol, and the parts the data lack."""
 
     title: str
     folds: list[Fold]

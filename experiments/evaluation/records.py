@@ -32,32 +32,22 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file of this format version.
 
     Raises:
-      ValueError: the file is not JSON, or another version of this package has written it.
+      ValueError: the file is no JSON object, or has another version; the message has the command to make it again.
       OSError: the file cannot be read.
     """
     content = json.loads(path.read_text())
-    check_version(content, path)
-    return {name: value for name, value in content.items() if name != "format_version"}
-
-
-def check_version(content: Any, path: Path) -> None:
-    """Refuse JSON of another format version.
-
-    Raises:
-      ValueError: the content is no object, or has another version; the message has the command to make the file again.
-    """
     found = content.get("format_version") if isinstance(content, dict) else None
     if found != FORMAT_VERSION:
         raise ValueError(
             f"{path} has format version {found}, this version of the package reads {FORMAT_VERSION}; run the experiment again with "
             "python -m experiments.run, the same flags and a new --workdir"
         )
+    return {name: value for name, value in content.items() if name != "format_version"}
 
 
 def as_json(record: Any) -> dict[str, Any]:
     """A frozen dataclass as plain JSON values."""
-    content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record)))
-    return content
+    return json.loads(json.dumps(dataclasses.asdict(record)))
 
 
 def from_json(kind: type[Record], values: Any, inside: str = "") -> Record:

@@ -25,14 +25,7 @@ _NOT_STORED = ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """The content of `config.json`.
-
-    Attributes:
-      data: dataset, stand-in mark, origin, digests of the prepared files, clip counts and face sources.
-      seeds: seeds of the run.
-      settings: the settings as given, without those of `RunConfig` that do not change the results.
-      trained: the training settings with the changes of the method.
-    """
+    """The content of `config.json`: `data` from the manifest, seeds, settings as given, and training settings of the method."""
 
     data: dict[str, Any]
     seeds: tuple[int, ...]

@@ -59,22 +59,8 @@ class CorpusScore:
 class Scores:
     """Scores of a table of predictions, from confusion matrices pooled over folds.
 
-    Attributes:
-      folds: folds in the table.
-      folds_expected: folds of the complete protocol.
-      seeds: seeds in the table.
-      clips: tested clips per seed.
-      subjects: tested subjects.
-      classes: class names, in the order of the matrices.
-      class_counts: clips of each class.
-      absent_classes: classes without a clip.
-      uf1: unweighted F1.
-      uar: unweighted average recall.
-      accuracy: share of correct predictions.
-      per_class: scores by class.
-      per_subject: scores by subject.
-      confusion_per_seed: `[seeds][N][N]` counts, rows are labels.
-      per_corpus: scores by corpus; empty for a single corpus.
+    Clips are counted per seed. `confusion_per_seed` is `[seeds][N][N]`, rows are labels in the order of `classes`; `per_corpus` is
+    empty for a single corpus.
     """
 
     folds: int
@@ -96,7 +82,7 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class BaselineResult:
-    """UF1 of a baseline, mean and sd over seeds, and the run minus it on the same clips; see `comparison.Pair` for the statistics."""
+    """UF1 of a baseline, mean and sd over seeds, and the run minus it on the same clips; statistics as in `comparison.Pair`."""
 
     name: str
     uf1: float
@@ -111,7 +97,7 @@ class BaselineResult:
 
 @dataclasses.dataclass(frozen=True)
 class WayScore:
-    """Score of one way to use the given clips, with its 95% interval, and its difference from not using them (None for that way)."""
+    """Score of one way to use the given clips, its 95% interval, and its difference from not using them (None for that way)."""
 
     mean: float
     interval: tuple[float, float]
@@ -149,8 +135,7 @@ class RunResult:
       scores: of protocols without labelled test clips.
       episodes: of protocols with labelled test clips.
       baselines: paired comparisons with the baselines.
-      training_seconds: wall time of the training.
-      compile_seconds: share of it spent compiling.
+      training_seconds, compile_seconds: wall time of the training, and the part of it spent compiling.
     """
 
     data: DataSource

@@ -68,10 +68,7 @@ def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[s
 def cached_result(workdir: Path, digest: str, report: Callable[[str], None]) -> RunResult | None:
     """The result stored in a workdir, if it was made from `digest` and no file has changed since.
 
-    Args:
-      workdir: of a run.
-      digest: from `results_digest`.
-      report: called with a sentence if a file is missing or has changed.
+    `digest` is from `results_digest`; `report` is called with a sentence if a file is missing or has changed.
     """
     try:
         made_from, changed = _listed_from(workdir), changed_file(workdir)
