@@ -4,12 +4,9 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from lightman_jax.data.corpora.records import Pool
-
-if TYPE_CHECKING:
-    from lightman_jax.data.corpora.reader import Collector
 
 BASIC_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
@@ -61,7 +58,7 @@ class Corpus:
       obtain: how a researcher obtains it.
       looked_for: the files by which it is recognised, for messages.
       find: trees of the corpus below a folder, the preferred one first.
-      read: adds the clips of one tree to a collector.
+      read: adds the clips of one tree to a `reader.Collector`, its argument.
       subject_pool: prefix of subject ids, by default `name`. Corpora recorded with the same subjects share it, so that a
         fold holds a subject out of all of them.
       pools: `micro` and `macro`, as far as the corpus has clips of them.
@@ -85,7 +82,7 @@ class Corpus:
     title: str
     obtain: str
     find: Callable[[Path], list[Path]]
-    read: Callable[["Collector"], None]
+    read: Callable[[Any], None]
     looked_for: str = ""
     subject_pool: str = ""
     pools: tuple[Pool, ...] = ("micro",)
