@@ -13,6 +13,7 @@ from lightman_jax.data.corpora.records import DataError, Reading
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
+from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX, Manifest, read_manifest
 from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import is_still
@@ -24,6 +25,13 @@ from lightman_jax.files import require_space
 Log = Callable[[str], None]
 
 _MAX_LISTED = 5
+
+
+def load_data(config: DataConfig, log: Log) -> Prepared:
+    """Check, prepare and load the clips of a run; errors as `check_data`, `prepare_checked` and `refuse_bad_clips`."""
+    prepared = load_clips(prepare_checked(config, check_data(config, log), log))
+    refuse_bad_clips(config, prepared.manifest)
+    return prepared
 
 
 def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Check:

@@ -13,14 +13,14 @@ from experiments.cli.flags import ConfigError
 from experiments.cli.runtime import is_first, wait_for_all
 from experiments.evaluation.baselines import baseline_configs, baseline_work
 from experiments.evaluation.cross_validation import Work, train_jobs_as_worker
-from experiments.evaluation.data import check_data, prepare_checked, refuse_bad_clips
+from experiments.evaluation.data import load_data
 from experiments.evaluation.few_shot import FEW_SHOT, SUBJECT_CALIBRATION, Design, evaluate_episodes
 from experiments.evaluation.groups import fold_without, group_of_subjects
 from experiments.evaluation.held_out import Evaluated, evaluate_held_out
 from experiments.evaluation.plan import Plan, PlannedRun
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
-from lightman_jax.data.preparation.load import Prepared, load_clips
+from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.meta.methods import METHODS
 from lightman_jax.training.folds import Fold, leave_one_subject_out
 from lightman_jax.training.leakage import check_leaks
@@ -144,7 +144,7 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
         )
     if not is_first():
         wait_for_all("prepared")
-    prepared = _prepared(config, console)
+    prepared = load_data(config.data, console.print)
     if is_first():
         wait_for_all("prepared")
     plan = protocol.plan(config.data.dataset, prepared)
@@ -160,13 +160,6 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     size = 1 if protocol.gives_labels else config.ensemble_size_used
     work = Work(manifest.dataset, prepared.micro, prepared.macro, plan.folds, range(seeds), size)
     return PlannedRun(config, prepared, plan, work)
-
-
-def _prepared(config: RunConfig, console: Console) -> Prepared:
-    check = check_data(config.data, console.print)
-    prepared = load_clips(prepare_checked(config.data, check, console.print))
-    refuse_bad_clips(config.data, prepared.manifest)
-    return prepared
 
 
 def train_as_worker(config: RunConfig) -> None:
