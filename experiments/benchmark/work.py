@@ -49,7 +49,7 @@ def gigaflop(setting: Setting) -> float:
     the product with the inner Hessian 6 P more (2 P in the first). Choice: heads, norms and pools are omitted, under 1%.
 
     >>> [round(gigaflop(SETTINGS[name]), 1) for name in "abc"]
-    [57.5, 329.6, 122.3]
+    [57.5, 330.3, 122.2]
     """
     first, others = 0.0, 0.0
     side, channels = setting.side, 3

@@ -13,8 +13,7 @@ import lightman_jax as lj
 from lightman_jax.losses.alignment import ALIGNMENT_LOSSES
 
 ROOT = Path(lj.__file__).parents[1]
-# Without benchmark: its examples count operations of optimised programs, and tests compile without most optimisations.
-FILES = sorted(path for path in (ROOT / "experiments").rglob("*.py") if path.parent.name != "benchmark")
+FILES = sorted((ROOT / "experiments").rglob("*.py"))
 MODULES = [
     *(module.name for module in pkgutil.walk_packages(lj.__path__, "lightman_jax.")),
     *(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES if ">>>" in path.read_text()),
