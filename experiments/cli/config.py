@@ -19,6 +19,8 @@ from lightman_jax.training.config import TaskConfig, TrainConfig
 
 DATA_VARIABLE = "LIGHTMAN_DATA"
 
+SubjectSpelling = Literal["unified", "as_written"]
+SkipOrKeep = Literal["skip", "keep"]
 ProtocolName = Literal["loso", "leave_one_dataset_out", "few_shot", "subject_calibration"]
 
 
@@ -36,6 +38,11 @@ class DataConfig:
         samm_long, table, simulated_au).
       macro_dir: folder of that corpus; without it synthetic stand-in clips are used.
       corrections: table of corrections to the annotations, with columns clip, field, old, new, source.
+      subjects: unified (spellings of a subject that differ in case, blanks, leading zeros or Unicode form are one subject) or
+        as_written.
+      subject_aliases: table with columns subject, same_as, of names that are one person.
+      incomplete: skip or keep clips whose onset or offset is missing; keep takes the first or last image of their folder.
+      no_movement: skip or keep clips without a visible movement, such as clips whose apex is their onset.
       data_cache: folder of prepared data and compiled programs, reused by later runs.
       skip_bad_clips: continue without unusable clips instead of stopping with a list of them.
       motion: representation that is computed from a clip.
@@ -47,12 +54,19 @@ class DataConfig:
     macro: str | None = None
     macro_dir: str | None = None
     corrections: str | None = None
+    subjects: SubjectSpelling = "unified"
+    subject_aliases: str | None = None
+    incomplete: SkipOrKeep = "skip"
+    no_movement: SkipOrKeep = "skip"
     data_cache: str = "~/.cache/lightman_jax"
     skip_bad_clips: bool = False
     motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
 
     def __post_init__(self) -> None:
         refuse_unknown("dataset", self.dataset, DATASETS)
+        refuse_unknown("subjects", self.subjects, get_args(SubjectSpelling))
+        for name in ("incomplete", "no_movement"):
+            refuse_unknown(name, getattr(self, name), get_args(SkipOrKeep))
         if self.macro is not None:
             refuse_unknown("macro", self.macro, MACRO_CORPORA)
         if self.labels:

@@ -96,7 +96,7 @@ def refuse_bad_clips(config: DataConfig, manifest: Manifest) -> None:
     Raises:
       DataError: clips were left out.
     """
-    lost = [problem for problem in manifest.problems if problem.lost]
+    lost = [problem for problem in manifest.problems if problem.lost and not problem.flag]
     if lost and not config.skip_bad_clips:
         listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in lost[:_MAX_LISTED])
         more = f"; and {len(lost) - _MAX_LISTED} more" if len(lost) > _MAX_LISTED else ""

@@ -65,6 +65,7 @@ class RawClip:
       apex: position of the apex frame in `numbers`; None if the corpus gives none.
       fps: frames per second; 0 if unknown.
       emotion: label of the corpus in the spelling of `normal_emotion`; empty if it gives none.
+      written: label of the corpus letter by letter, without outer blanks; empty if it gives none.
       action_units: numbers of the Facial Action Coding System.
       objective: objective class given by the corpus; empty if it gives none.
       label: class name in the label space; empty until `assign_labels`.
@@ -86,6 +87,7 @@ class RawClip:
     label: str = ""
     cropped: bool = False
     box: tuple[int, int, int] | None = None
+    written: str = ""
 
     @property
     def corpus(self) -> str:
@@ -103,6 +105,8 @@ class Problem:
       found: what is there.
       remedy: what to do about it.
       lost: whether the clip is left out; otherwise it is used as `remedy` states.
+      flag: for a clip that is left out by default, the flag that takes it in, such as `--incomplete=keep`. Such a clip is
+        listed, but does not stop a run.
     """
 
     where: str
@@ -110,6 +114,7 @@ class Problem:
     found: str
     remedy: str
     lost: bool = True
+    flag: str = ""
 
     @property
     def reason(self) -> str:
