@@ -3,6 +3,8 @@
 import importlib.util
 import sys
 
+from experiments.cli.terminal import lossy_output
+
 COMMANDS = (
     *("run", "predict", "export", "demo", "prepare", "html_report", "compare", "rerun", "select"),
     *("claims", "benchmark"),
@@ -11,9 +13,10 @@ COMMANDS = (
 
 def main() -> int:
     """Print every command with its summary; returns 2, since no command was given."""
-    print("python -m experiments.COMMAND --help explains a command:", file=sys.stderr)
-    for name in COMMANDS:
-        print(f"  {name:<20}{_first_line(name)}", file=sys.stderr)
+    with lossy_output():
+        print("python -m experiments.COMMAND --help explains a command:", file=sys.stderr)
+        for name in COMMANDS:
+            print(f"  {name:<20}{_first_line(name)}", file=sys.stderr)
     return 2
 
 

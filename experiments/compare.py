@@ -10,8 +10,9 @@ from pathlib import Path
 
 from experiments.cli.commands import RUN_NEEDED, run_command
 from experiments.cli.flags import CommandParser, as_config_error
+from experiments.cli.terminal import make_console
 from experiments.evaluation.comparison import compare_runs
-from experiments.reporting.console import make_console, print_comparison
+from experiments.reporting.console import print_comparison
 
 
 def main(argv: Sequence[str] | None = None) -> int:

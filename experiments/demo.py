@@ -5,6 +5,7 @@ not make these movements. There is one video per class of the 3-class protocols 
 the movements.
 """
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser
+from experiments.cli.terminal import make_console
 from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.vision.images import resize_image
 from lightman_jax.data.vision.optical_flow import warp_image
@@ -128,8 +130,11 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the videos [demo]")
     out = parser.parse_args(words).out
     write_demo(out)
-    print(f"wrote {', '.join(video.name for video in VIDEOS)} and their movements (truth.csv) to {out}")
-    print(f"python -m experiments.predict {out}/positive.avi --model=runs/smic_stand_in-lightman")
+    console = make_console()
+    console.print(f"wrote {', '.join(video.name for video in VIDEOS)} and their movements (truth.csv) to {out}")
+    console.print(
+        f"python -m experiments.predict {shlex.quote(str(out / VIDEOS[1].name))} --model=runs/smic_stand_in-lightman"
+    )
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.cli.commands import RUN_NEEDED, run_command
 from experiments.cli.flags import CommandParser
+from experiments.cli.terminal import make_console
 from experiments.prediction.models import read_run_model
 from lightman_jax.model.export import export_ensemble
 
@@ -37,8 +38,9 @@ def _run(words: Sequence[str]) -> int:
     found = read_run_model(options.run, options.adapt_steps, options.seeds)
     export_ensemble(out, *found)
     size = out.stat().st_size / 1e6
-    print(f"{len(set(found.card.folds))} folds, {found.card.seeds} seed(s), trained on {found.card.origin}")
-    print(f"{out}: {size:.1f} MB")
+    console = make_console()
+    console.print(f"{len(set(found.card.folds))} folds, {found.card.seeds} seed(s), trained on {found.card.origin}")
+    console.print(f"{out}: {size:.1f} MB")
     return 0
 
 

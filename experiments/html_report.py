@@ -11,6 +11,7 @@ from pathlib import Path
 
 from experiments.cli.commands import RUN_NEEDED, run_command
 from experiments.cli.flags import CommandParser, ConfigError
+from experiments.cli.terminal import make_console
 from experiments.evaluation.baselines import compare_with_baselines
 from experiments.evaluation.run_result import read_result
 from experiments.evaluation.scores import read_predictions, score_predictions
@@ -48,9 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     parser = CommandParser("html_report", __doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="workdirs of finished runs")
+    console = make_console()
     for run in parser.parse_args(words).runs:
         try:
-            print(renew_report(run))
+            console.print(str(renew_report(run)))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(f"{error}. {RUN_NEEDED}") from error
     return 0

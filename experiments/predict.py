@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
+from rich.text import Text
 
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError
 from experiments.cli.runtime import DEFAULT_DATA_CACHE, set_up_jax
+from experiments.cli.terminal import make_console, printable
 from experiments.evaluation.run_record import stored_data_cache
 from experiments.prediction import movements
 from experiments.prediction.figures import save_movement_figure, save_timeline
 from experiments.prediction.models import open_model
 from experiments.prediction.movements import SPAN, Settings, Support
 from experiments.prediction.table import Row, print_table, write_table
-from experiments.reporting.console import make_console
 from lightman_jax.data.vision.faces import WHOLE, FaceBox, FaceLimits, Whole
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
 from lightman_jax.data.vision.video import Video, find_videos
@@ -58,7 +58,7 @@ def predict_videos(
         raise ConfigError(f"--onset and --apex need exactly one video, found {len(videos)}; give one input")
     adaptation = None if support is None else movements.read_support(support, model, settings)
     for line in adaptation.lines if adaptation else ():
-        console.print(f"labelled: {line}", markup=False)
+        console.print(f"labelled: {line}")
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
     predictor = _Predictor(model, settings, out, adaptation)
     rows: list[Row] = []
@@ -131,8 +131,8 @@ class _Predictor(NamedTuple):
 @contextlib.contextmanager
 def _progress(console: Console, text: str) -> Iterator[Callable[[int], None]]:
     """Show the current frame on a terminal."""
-    with console.status(escape(text)) as status:
-        yield lambda number: status.update(escape(f"{text}, frame {number}"))
+    with console.status(Text(printable(text))) as status:
+        yield lambda number: status.update(Text(printable(f"{text}, frame {number}")))
 
 
 def _notes(model: Model, search: Search, movement: Spotted, fps: float) -> tuple[str, ...]:
@@ -192,10 +192,10 @@ def _run(words: Sequence[str]) -> int:
     rows = predict_videos(model, options.inputs, settings, out, console, options.support)
     print_table(console, rows, model)
     warning = "" if about["stand_in"] else "; predictions of its subjects are not a test"
-    console.print(f"{about['networks']} networks, trained on {about['origin']}{warning}", markup=False)
-    console.print(about["notice"], style="dim", markup=False)
+    console.print(f"{about['networks']} networks, trained on {about['origin']}{warning}")
+    console.print(about["notice"], style="dim")
     written = [out / name for name in (TABLE, FIGURES, TIMELINES) if (out / name).exists()]
-    console.print(f"results: {', '.join(map(str, written))}", markup=False)
+    console.print(f"results: {', '.join(map(str, written))}")
     return 1 if any(row.reason for row in rows) else 0
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from experiments.cli.commands import run_command
 from experiments.cli.config import PrepareConfig, parse_prepare_config
+from experiments.cli.terminal import make_console
 from experiments.evaluation.data import check_data, prepare_checked
 from experiments.reporting.contact_sheet import save_contact_sheet
 from experiments.reporting.data_check import print_check
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     config = parse_prepare_config(words)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = make_console(width=160)
     check = check_data(config.data, console.print, config.workers or None)
     print_check(console, check)
     return _write_check(config, check, console) if config.check else _prepare(config, check, console)

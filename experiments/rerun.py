@@ -11,19 +11,17 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from experiments.cli.commands import RUN_NEEDED, run_command
 from experiments.cli.flags import CommandParser, ConfigError, as_config_error
 from experiments.cli.runtime import set_up_jax
+from experiments.cli.terminal import make_console, text_table
 from experiments.evaluation.cross_validation import predict_jobs
 from experiments.evaluation.plan import PlannedRun
 from experiments.evaluation.protocols import PROTOCOLS, plan_run
 from experiments.evaluation.run_record import read_run, stored_data_cache
 from experiments.evaluation.scores import Prediction, read_predictions
 from experiments.evaluation.workdir import refuse_changed
-from experiments.reporting.console import make_console
 from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.types import natural_order
 
@@ -90,10 +88,10 @@ def _run(words: Sequence[str]) -> int:
 
 def _print(console: Console, before: list[Prediction], new: list[Prediction], title: str, run: Path) -> int:
     """Print both predictions of every clip and the result; returns the exit status."""
-    table = Table("clip", "label", "stored", "probability", "new", "probability", title=title)
+    table = text_table("clip", "label", "stored", "probability", "new", "probability", title=title)
     for pair in zip(before, new, strict=True):
-        cells = [cell for row in pair for cell in (escape(row.prediction), f"{max(row.probabilities):.6f}")]
-        table.add_row(escape(pair[0].clip), escape(pair[0].label), *cells)
+        cells = [cell for row in pair for cell in (row.prediction, f"{max(row.probabilities):.6f}")]
+        table.add_row(pair[0].clip, pair[0].label, *cells)
     console.print(table)
     # The table has nine digits, which determine a float32.
     old, now = (np.array([row.probabilities for row in rows], np.float32) for rows in (before, new))
@@ -104,7 +102,7 @@ def _print(console: Console, before: list[Prediction], new: list[Prediction], ti
         console.print(f"{count} clips: equal up to rounding; largest difference {difference:.1e}")
     else:
         text = f"{count} clips: probabilities differ by up to {difference:.3g}; compare {run}/environment.json with this machine"
-        console.print(text, style="bold red", markup=False)
+        console.print(text, style="bold red")
         return 1
     return 0
 

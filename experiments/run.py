@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from experiments.cli.commands import run_command
 from experiments.cli.config import parse_config
 from experiments.cli.runtime import is_first, set_up_jax
-from experiments.reporting.console import make_console
+from experiments.cli.terminal import make_console
 
 
 def main(argv: Sequence[str] | None = None) -> int:

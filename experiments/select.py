@@ -17,6 +17,7 @@ from experiments.cli.commands import run_command
 from experiments.cli.config import RunConfig, default_workdir, parse_config
 from experiments.cli.flags import ConfigError, about_text
 from experiments.cli.runtime import set_up_jax
+from experiments.cli.terminal import make_console, text_table
 from experiments.evaluation.groups import GROUPS
 from experiments.evaluation.protocols import plan_run
 from experiments.evaluation.records import as_json, write_json
@@ -24,7 +25,7 @@ from experiments.evaluation.run_result import RunResult
 from experiments.evaluation.scores import score_predictions, write_predictions
 from experiments.evaluation.selection import Selection, predict_selected, select_settings
 from experiments.evaluation.workdir import only_writer
-from experiments.reporting.console import make_console, print_results
+from experiments.reporting.console import print_results
 from experiments.reporting.figures import save_confusion_figure
 from experiments.reporting.html import write_report
 
@@ -62,13 +63,13 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
         save_confusion_figure(workdir / "confusion.png", result)
         write_report(workdir)
     print_results(console, result)
-    console.print(f"results: {workdir} (report.html, selection.json, metrics.json, predictions.csv)", markup=False)
+    console.print(f"results: {workdir} (report.html, selection.json, metrics.json, predictions.csv)")
     return result
 
 
 def _table(names: Sequence[str], selection: Selection) -> Table:
     columns = (f"without {g}" for g in range(GROUPS))
-    table = Table("candidate", *columns, "mean", title="UF1 on the inner subjects of each group; * chosen")
+    table = text_table("candidate", *columns, "mean", title="UF1 on the inner subjects of each group; * chosen")
     for row, (name, scores) in enumerate(zip(names, selection.scores, strict=True)):
         cells = [f"{score:.3f}{'*' if selection.chosen[g] == row else ''}" for g, score in enumerate(scores)]
         table.add_row(name, *cells, f"{scores.mean():.3f}")

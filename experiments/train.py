@@ -1,6 +1,7 @@
 """Run one experiment: prepare the data, train and evaluate under the protocol, then write scores, figures and report."""
 
 import json
+import shlex
 from pathlib import Path
 
 import jax
@@ -8,6 +9,7 @@ from rich.console import Console
 
 from experiments.cli.config import RunConfig, default_workdir
 from experiments.cli.progress import open_summary_writer, write_curves
+from experiments.cli.terminal import make_console
 from experiments.evaluation.baselines import baseline_configs
 from experiments.evaluation.held_out import Evaluated
 from experiments.evaluation.plan import PlannedRun
@@ -48,7 +50,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> Run
       FloatingPointError: a training diverged.
       OSError: a folder cannot be written.
     """
-    console = console or terminal.make_console()
+    console = console or make_console()
     if config.workdir:
         default_workdir(config, config.data.dataset).mkdir(parents=True, exist_ok=True)
     if config.data.data_dir is None:
@@ -119,15 +121,13 @@ def _print_result(console: Console, result: RunResult, config: RunConfig, workdi
     if result.data.stand_in:
         terminal.print_stand_in_box(console, config.data.dataset)
     if result.episodes is not None:
-        console.print(f"results: {workdir} (metrics.json, episodes.jsonl)", markup=False)
+        console.print(f"results: {workdir} (metrics.json, episodes.jsonl)")
         return
-    console.print(
-        f"results: {workdir} (report.html, metrics.json, predictions.csv, figures, checkpoints)", markup=False
-    )
-    console.print(f"open:    {(workdir / 'report.html').absolute()}", markup=False)
+    console.print(f"results: {workdir} (report.html, metrics.json, predictions.csv, figures, checkpoints)")
+    console.print(f"open:    {(workdir / 'report.html').absolute()}")
     if config.tensorboard:
-        console.print(f"curves:  tensorboard --logdir {workdir / 'tensorboard'}", markup=False)
-    console.print(f"predict: python -m experiments.predict VIDEO --model={workdir}", markup=False)
+        console.print(f"curves:  tensorboard --logdir {shlex.quote(str(workdir / 'tensorboard'))}")
+    console.print(f"predict: python -m experiments.predict VIDEO --model={shlex.quote(str(workdir))}")
 
 
 def _warn_if_suspicious(console: Console, result: RunResult, dataset: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import glob
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +19,8 @@ from typing import Any, TextIO
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _SUFFIX = ".part"
 _DISK_FULL = os.strerror(errno.ENOSPC)
+# Of glob patterns, and of a path that is not UTF-8; a backslash is a plain letter where it does not separate folders.
+_PATTERN = re.compile(r"[*?\[\]\ud800-\udfff]" if os.sep == "\\" else r"[*?\[\]\\\ud800-\udfff]")
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -26,13 +30,13 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
     Args:
       path: file to write, in an existing folder.
-      content: bytes, or text to be encoded as UTF-8.
+      content: bytes, or text to be encoded as UTF-8; bytes of a file name that are no text are written as escapes.
 
     Raises:
       OSError: the file cannot be written; on a full disk the message gives the bytes needed and free. The temporary file is
         removed.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     temporary = temporary_path(path)
     with reporting_disk_full(path, len(data)):
         try:
@@ -100,14 +104,36 @@ def temporary_path(path: Path) -> Path:
     return temporary
 
 
+@contextlib.contextmanager
+def plain_path(folder: Path) -> Iterator[Path]:
+    """Context with another path of a folder, for libraries that read a path as a pattern or as UTF-8 text.
+
+    It is a link in the folder for temporary files if the folder's own path has characters that such libraries change.
+
+    Raises:
+      OSError: a link is needed and cannot be made.
+    """
+    if not _PATTERN.search(str(folder.absolute())):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="lightman_jax-") as place:
+        link = Path(place) / "folder"
+        try:
+            link.symlink_to(folder.absolute(), target_is_directory=True)
+        except OSError as error:
+            raise OSError(f"{folder} has a character of []*?\\ in its path; choose a path without ({error})") from error
+        yield link
+
+
 def remove_leftovers(folder: Path, name: str = "*") -> None:
     """Remove temporary files and folders that killed processes of this computer left in a folder.
 
     Args:
       folder: may not exist.
-      name: glob pattern of the final names.
+      name: the final name; `*` stands for any.
     """
-    for leftover in folder.glob(f".{name}.{_host()}-*{_SUFFIX}"):
+    named = name if name == "*" else glob.escape(name)
+    for leftover in folder.glob(f".{named}.{_host()}-*{_SUFFIX}"):
         process = leftover.name.removesuffix(_SUFFIX).rsplit("-", 1)[-1]
         if process.isdecimal() and not _is_running(int(process)):
             _remove(leftover)

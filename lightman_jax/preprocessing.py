@@ -109,12 +109,16 @@ def mirror_flow(images: jax.Array) -> jax.Array:
     return mirrored.at[..., 0].multiply(-1) if images.shape[-1] == _FLOW_CHANNELS else mirrored
 
 
-def mirror_average(fn: Callable[[jax.Array], jax.Array], images: jax.Array) -> jax.Array:
+def mirror_average(
+    fn: Callable[[jax.Array], jax.Array], images: jax.Array, partners: tuple[int, ...] | None = ()
+) -> jax.Array:
     """Average a function over images and their mirror images, `(fn(x) + fn(mirror_flow(x))) / 2`, with one call of `fn`.
 
     Args:
       fn: maps `[2n, ...]` images to `[2n, ...]` values, each clip independently of the others.
       images: `[n, (frames,) H, W, C]` scaled images.
+      partners: `[N]` class of the mirror image of each class, if `fn` returns `[2n, N]` values per class; empty: every class is its
+        own. None: images are not mirrored, the result is `fn(x)`.
 
     Returns:
       `[n, ...]`.
@@ -122,8 +126,13 @@ def mirror_average(fn: Callable[[jax.Array], jax.Array], images: jax.Array) -> j
     >>> mirror_average(lambda x: x[:, 0, 0, :2], jnp.array([[[[2.0, 3.0, 1.0], [6.0, 5.0, 1.0]]]])).tolist()
     [[-2.0, 4.0]]
     """
+    if partners is None:
+        return fn(images)
     values = fn(jnp.concatenate([images, mirror_flow(images)]))
-    return 0.5 * (values[: images.shape[0]] + values[images.shape[0] :])
+    own, mirrored = values[: images.shape[0]], values[images.shape[0] :]
+    if partners != tuple(range(len(partners))):
+        mirrored = jnp.stack([mirrored[:, partner] for partner in partners], axis=1)
+    return 0.5 * (own + mirrored)
 
 
 def magnify_flow(images: jax.Array, gain: float) -> jax.Array:

@@ -23,6 +23,7 @@ from experiments.benchmark.timings import LOOP, PRODUCT, Row
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser
 from experiments.cli.runtime import set_up_jax
+from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.run_record import describe_machine
 from lightman_jax.files import write_atomic
 
@@ -42,7 +43,7 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds")
     parser.add_argument("--workdir", type=Path, default=Path("runs/benchmark"), help="folder of the results")
     options = parser.parse_args(words)
-    console = Console(width=110)
+    console = PlainConsole(width=110)
     # PyTorch needs memory on the same GPU.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     set_up_jax()

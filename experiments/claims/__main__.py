@@ -22,8 +22,8 @@ from experiments.claims.subjects import ROUNDS, SYNTHETIC, flow_subjects
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError, as_config_error, refuse_unknown
 from experiments.cli.runtime import set_up_jax
+from experiments.cli.terminal import make_console
 from experiments.evaluation.records import write_json
-from experiments.reporting.console import make_console
 from lightman_jax.networks.dual_branch import NetworkConfig
 
 _MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, ablations, simulated_training)

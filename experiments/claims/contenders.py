@@ -161,7 +161,7 @@ def _train(config: TrainConfig, data: StudyData) -> Iterator[list[tuple[Fold, Pa
 def _predict_by_baseline(name: str, data: StudyData, images: dict[str, Images]) -> dict[str, Predictions]:
     found: dict[str, Predictions] = {view: [] for view in images}
     for number, folds in enumerate(data.rounds):
-        fitted = [fit_one(name, data.micro, fold, number, "clip_rms") for fold in folds]
+        fitted = [fit_one(name, data.micro, fold, number, TrainConfig()) for fold in folds]
         for view, image in images.items():
             found[view].append([baseline.predict(image).argmax(axis=1) for baseline in fitted])
     return found

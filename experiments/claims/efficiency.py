@@ -149,7 +149,7 @@ def _svm_cost(images: Images, labels: np.ndarray) -> Cost:
     names = tuple(f"costs/p{k // 9}" for k in range(CLIPS)), tuple(f"costs/c{k}" for k in range(CLIPS))
     clips = ClipSet(images, labels, *names, EMOTIONS_3)
     fold = Fold("p0", np.array([0]), train, train)
-    fit = lambda: fit_one("rbf_svm", clips, fold, 0, "clip_rms")  # noqa: E731
+    fit = lambda: fit_one("rbf_svm", clips, fold, 0, TrainConfig())  # noqa: E731
     svm = fit().classifier
     stored = svm.support_.size * images[0].size + svm.dual_coef_.size
     predict_ms = 1e3 * _seconds(lambda: svm.decision_function(images[:1].reshape(1, -1)))

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from experiments.claims.contenders import Contender, Counts, evaluate
@@ -104,7 +103,7 @@ def print_rows(console: Console, rows: Sequence[Row], title: str) -> None:
             cell = ""
             if row.difference is not None and row.interval is not None:
                 cell = f"{row.difference:+.3f} ± {row.difference_sd:.3f} \\[{row.interval[0]:+.3f}, {row.interval[1]:+.3f}]"
-            table.add_row(row.level, f"{row.clips:.0f}", escape(row.contender), f"{row.mean:.3f} ± {row.sd:.3f}", cell)
+            table.add_row(row.level, f"{row.clips:.0f}", row.contender, f"{row.mean:.3f} ± {row.sd:.3f}", cell)
         console.print(table)
 
 

@@ -6,10 +6,12 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from experiments.cli.flags import ConfigError
+from experiments.cli.terminal import lossy_output, printable
 from lightman_jax.data.corpora.records import DataError
 from lightman_jax.training.numerics import PrecisionError
 
@@ -63,23 +65,41 @@ def run_command(
       The status of `work`; 2, with one paragraph on standard error, if the input cannot be used or a resource is missing; 130 after
       SIGINT and 143 after SIGTERM. If repeating the command continues the work, the command is printed as the last line.
     """
-    words = sys.argv[1:] if argv is None else list(argv)
+    with lossy_output(), _warnings_in_one_line():
+        return _run_command(module, sys.argv[1:] if argv is None else list(argv), work, remedy)
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Context in which a warning is printed without the line of source code that it comes from."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(str(message))}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _run_command(module: str, words: Sequence[str], work: Callable[[Sequence[str]], int], remedy: str) -> int:
     command = shlex.join(["python", "-m", module, *words])
     resume = "Finished parts are stored"
     try:
         with stoppable():
             return work(words)
     except Stopped as stop:
-        print(f"stopped by {stop}. {resume}; the same command continues:\n{command}", file=sys.stderr, flush=True)
+        _report(f"stopped by {stop}. {resume}; the same command continues:\n{command}")
         return 128 + stop.number
     except (ConfigError, DataError, PrecisionError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _report(f"error: {error}")
     except MemoryError as error:
-        print(f"error: {error or 'out of memory'}. {resume}; the same command continues:\n{command}", file=sys.stderr)
+        _report(f"error: {error or 'out of memory'}. {resume}; the same command continues:\n{command}")
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            text = f"{resume}; once there is space, the same command continues:\n{command}"
-            print(f"error: {error}. {text}", file=sys.stderr)
+            _report(f"error: {error}. {resume}; once there is space, the same command continues:\n{command}")
         else:
-            print(f"error: {error}. {remedy}", file=sys.stderr)
+            _report(f"error: {error}. {remedy}")
     return 2
+
+
+def _report(text: str) -> None:
+    print(printable(text), file=sys.stderr, flush=True)

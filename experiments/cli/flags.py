@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
+from experiments.cli.terminal import printable
+
 Groups = Sequence[tuple[str, type]]
 """Group titles, each with the dataclass whose fields are the flags of the group."""
 
@@ -216,7 +218,8 @@ def _renamed(word: str, options: Collection[str]) -> str:
     values = [RENAMED_VALUES.get((new, part), part) for part in value.split(",")]
     current = f"--{new}{equals}{','.join(values)}" if flag.startswith("--") else word
     if current != word:
-        print(f"note: {word} is now {current}; the former spelling works for one more version", file=sys.stderr)
+        note = f"note: {word} is now {current}; the former spelling works for one more version"
+        print(printable(note), file=sys.stderr)
     return current
 
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressBar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
 from experiments.cli.flags import ConfigError
+from experiments.cli.terminal import text_table
 from lightman_jax.files import append_line
 from lightman_jax.training.cross_validation import Progress
 
@@ -98,10 +98,10 @@ def progress_table(jobs: Sequence[Mapping[str, Any]], progress: Progress, steps:
     few, most = min(losses), max(losses)
     marks = "".join(_MARKS[round((loss - few) / max(most - few, 1e-9) * (len(_MARKS) - 1))] for loss in losses)
     caption = f"{progress.done} of {progress.total} trainings finished; mean loss {progress.loss:.3f}  {marks}"
-    table = Table("held out", "seed", "training", f"of {steps} steps", caption=caption, caption_justify="left")
+    table = text_table("held out", "seed", "training", f"of {steps} steps", caption=caption, caption_justify="left")
     for job in jobs[:_ROWS]:
         bar = ProgressBar(total=steps, completed=progress.step, width=30)
-        table.add_row(escape(job["fold"]), str(job["seed"]), str(job["member"]), bar)
+        table.add_row(job["fold"], str(job["seed"]), str(job["member"]), bar)
     if len(jobs) > _ROWS:
         table.add_row(f"and {len(jobs) - _ROWS} more", "", "", "")
     return table

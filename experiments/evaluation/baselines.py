@@ -13,6 +13,7 @@ from rich.console import Console
 
 from experiments.cli.baseline_names import BASELINES, CLASSICAL_BASELINES, META_BASELINES, chosen_baselines
 from experiments.cli.config import RunConfig
+from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.comparison import compare_runs
 from experiments.evaluation.cross_validation import Work, predict_jobs, prediction_rows, train_jobs
 from experiments.evaluation.run_result import BaselineResult
@@ -60,12 +61,12 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
     for name in chosen_baselines(config.baselines):
         if name in CLASSICAL_BASELINES:
             console.print(f"baseline {name}: fitting {len(work.folds)} folds")
-            predicted = fit_classical(name, work.micro, work.folds, work.seeds, config.train.scaling)
+            predicted = fit_classical(name, work.micro, work.folds, work.seeds, config.train)
             rows = [row for p in predicted for row in prediction_rows(work.micro, p.fold, p.seed, p.probabilities)]
         elif name in trained:
             own = baseline_work(work, trained[name], config)
             console.print(f"baseline {name}: training {len(own.folds)} folds x {len(own.replicas)}")
-            jobs = train_jobs(own, trained[name], workdir, Console(quiet=not console.is_terminal)).jobs
+            jobs = train_jobs(own, trained[name], workdir, PlainConsole(quiet=not console.is_terminal)).jobs
             rows = predict_jobs(own, jobs, trained[name])
         else:
             continue

@@ -18,7 +18,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
 from lightman_jax.preprocessing import Scaling, mirror_flow, scale_flow
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.mirroring import mirror_partners
 from lightman_jax.types import ClipSet
 
 
@@ -49,7 +51,7 @@ class FoldPrediction(NamedTuple):
 
 
 def fit_classical(
-    name: str, micro: ClipSet, folds: Sequence[Fold], seeds: Sequence[int], scaling: Scaling
+    name: str, micro: ClipSet, folds: Sequence[Fold], seeds: Sequence[int], config: TrainConfig
 ) -> Iterator[FoldPrediction]:
     """Fit a classical baseline in every fold and predict the fold's test clips.
 
@@ -58,13 +60,13 @@ def fit_classical(
       micro: clips of the protocol.
       folds: training and test clips.
       seeds: of the run; a deterministic baseline is fitted once and its prediction repeated.
-      scaling: of the run; its statistics come from the fold's training clips alone.
+      config: settings of the run, of which `scaling` and `mirror` are used; statistics come from the fold's training clips alone.
     """
     fitted: dict[str, NDArray[np.float32]] = {}
     for seed in seeds:
         for fold in folds:
             if name in _SEEDED or fold.name not in fitted:
-                fitted[fold.name] = fit_one(name, micro, fold, seed, scaling).predict(micro.image)
+                fitted[fold.name] = fit_one(name, micro, fold, seed, config).predict(micro.image)
             yield FoldPrediction(fold, seed, fitted[fold.name])
 
 
@@ -73,26 +75,34 @@ class FittedBaseline(NamedTuple):
 
     classifier: Any
     fold: Fold
-    scaling: Scaling
-    classes: int
+    config: TrainConfig
+    classes: tuple[str, ...]
 
     def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities `[t, N]` of the fold's test clips, from the images `[n, H, W, C]` of all clips of the protocol."""
-        views = _views(images, self.fold, self.fold.test, self.scaling)
-        scores = np.mean([_scores(self.classifier, view, self.classes) for view in views], axis=0)
+        partners = mirror_partners(self.config.mirror, self.classes)
+        views = _views(images, self.fold, self.fold.test, self.config.scaling)
+        scores = [_scores(self.classifier, view, len(self.classes)) for view in views[: 1 if partners is None else 2]]
+        if partners is not None:
+            scores[1] = scores[1][:, partners]
+        mean = np.mean(scores, axis=0)
         # A class without a training clip in the fold has score -inf and is never predicted.
-        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        weights = np.exp(mean - mean.max(axis=1, keepdims=True))
         return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def fit_one(name: str, micro: ClipSet, fold: Fold, seed: int, scaling: Scaling) -> FittedBaseline:
+def fit_one(name: str, micro: ClipSet, fold: Fold, seed: int, config: TrainConfig) -> FittedBaseline:
     """Fit a classical baseline to a fold's training clips and their mirror images; arguments as `fit_classical`."""
     classifier, train = CLASSICAL[name](seed), np.flatnonzero(fold.train)
+    partners = mirror_partners(config.mirror, micro.classes)
+    views, labels = _views(micro.image, fold, train, config.scaling), [micro.label[train]]
+    if partners is not None:
+        labels.append(np.asarray(partners)[micro.label[train]])
     with warnings.catch_warnings():
         # The number of steps is fixed, whether or not the loss has converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier.fit(np.concatenate(_views(micro.image, fold, train, scaling)), np.tile(micro.label[train], 2))
-    return FittedBaseline(classifier, fold, scaling, len(micro.classes))
+        classifier.fit(np.concatenate(views[: len(labels)]), np.concatenate(labels))
+    return FittedBaseline(classifier, fold, config, micro.classes)
 
 
 def _views(

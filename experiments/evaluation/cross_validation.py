@@ -124,7 +124,8 @@ def predict_jobs(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig) -
             keys.append((work.seed_of(job.replica), job.fold.name))
             yield job.fold, job.params
 
-    for (seed, name), probabilities in zip(keys, predict_folds(each(), work.micro.image, config), strict=True):
+    probabilities_of = predict_folds(each(), work.micro.image, config, work.micro.classes)
+    for (seed, name), probabilities in zip(keys, probabilities_of, strict=True):
         if not np.isfinite(probabilities).all():
             raise FloatingPointError(
                 f"fold {name}, seed {seed}: training diverged to non-finite numbers; lower --learning_rate or --inner_lr"

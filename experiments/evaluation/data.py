@@ -121,7 +121,7 @@ def _read(
     if dataset == SIMULATED_AU:
         return simulated_au_reading(SimulatedAUConfig())
     folder = Path(data_dir).expanduser() if data_dir else _make_stand_in(dataset, _data_cache(config), log)
-    return read_corpus(dataset, folder, corrections)
+    return read_corpus(dataset, folder, corrections, incomplete=config.incomplete)
 
 
 def _make_stand_in(dataset: str, data_cache: Path, log: Log) -> Path:

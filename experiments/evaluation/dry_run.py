@@ -16,6 +16,7 @@ from rich.table import Table
 
 from experiments.cli.config import RunConfig
 from experiments.cli.memory import peak_megabytes
+from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.baselines import baseline_configs, baseline_work
 from experiments.evaluation.cross_validation import CompileClock, Work
 from experiments.evaluation.protocols import PROTOCOLS, plan_run
@@ -55,10 +56,10 @@ def dry_run(
         train = dataclasses.replace(config.train, steps=_STEPS)
         workdir = str(folder / "run")
         tiny = dataclasses.replace(config, train=train, seeds=1, ensemble_size=1, episodes=1, workdir=workdir)
-        train_and_evaluate(tiny, Console(quiet=True))
-        trainings = {config.method_name: config.trained}
+        train_and_evaluate(tiny, PlainConsole(quiet=True))
+        trainings = {config.method_name: whole.config.trained}
         if not PROTOCOLS[config.protocol].gives_labels:
-            trainings |= {f"baseline {name}": trained for name, trained in baseline_configs(config).items()}
+            trainings |= {f"baseline {name}": trained for name, trained in baseline_configs(whole.config).items()}
         forecasts = [_forecast(name, t, baseline_work(whole.work, t, config)) for name, t in trainings.items()]
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from lightman_jax.training.cross_validation import TrainedFold, trained_shapes
 from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raise it when a change of the code trains other weights from the same clips, settings and seed; jobs are then trained again."""
 
 _ARCHIVE_BYTES = 1 << 13

@@ -98,6 +98,7 @@ def _save_checkpoint(folder: Path, run: PlannedRun, jobs: Sequence[TrainedFold])
         motion=dataclasses.asdict(config.data.motion),
         flow=manifest.flow,
         scaling=config.train.scaling,
+        mirror=config.train.mirror,
         network=dataclasses.asdict(config.train.network),
         steps=config.train.steps,
         adapt_steps=config.adapt_steps,

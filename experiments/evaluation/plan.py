@@ -9,6 +9,7 @@ from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.mirroring import mirror_text
 
 
 class Plan(NamedTuple):
@@ -43,6 +44,11 @@ class PlannedRun(NamedTuple):
             return f"{len(macro)} macro clips simulated from action units ({SIMULATED_AU})"
         return f"{len(macro)} synthetic macro clips" if self.stand_in else f"{len(macro)} real macro clips of the data"
 
+    @property
+    def mirror_text(self) -> str:
+        """How clips are mirrored, in words; empty for the ordinary way, in which a mirror image keeps its label."""
+        return mirror_text(self.config.train.mirror, self.prepared.micro.classes)
+
     def result(self, rule: str) -> RunResult:
         """The result of this run before it is scored.
 
@@ -57,5 +63,5 @@ class PlannedRun(NamedTuple):
             title=self.plan.title,
             macro=self.macro_text,
             missing=tuple(self.plan.missing),
-            rule=rule,
+            rule="; ".join(part for part in (rule, self.mirror_text) if part),
         )

@@ -11,6 +11,7 @@ from rich.console import Console
 from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
 from experiments.cli.runtime import is_first, wait_for_all
+from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.baselines import baseline_configs, baseline_work
 from experiments.evaluation.cross_validation import Work, train_jobs_as_worker
 from experiments.evaluation.data import load_data
@@ -24,6 +25,7 @@ from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.meta.methods import METHODS
 from lightman_jax.training.folds import Fold, leave_one_subject_out
 from lightman_jax.training.leakage import check_leaks
+from lightman_jax.training.mirroring import mirror_partners, mirror_text
 from lightman_jax.types import ClipSet
 
 _SEEDS_ON_CORPUS, _SEEDS_ON_STAND_IN = 5, 1
@@ -154,6 +156,7 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
         raise DataError(str(error)) from error
     if config.dry_run:
         plan = plan._replace(folds=plan.folds[:2])
+    config = _with_mirroring(config, prepared.micro.classes, console)
     manifest = prepared.manifest
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if manifest.stand_in else _SEEDS_ON_CORPUS)
     # Where a network adapts to given clips, it is a single one.
@@ -162,11 +165,24 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     return PlannedRun(config, prepared, plan, work)
 
 
+def _with_mirroring(config: RunConfig, classes: tuple[str, ...], console: Console) -> RunConfig:
+    """The settings with `mirror` off where the class names tell left from right; prints so."""
+    try:
+        mirrored = mirror_partners(config.train.mirror, classes) is not None
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from error
+    text = mirror_text(config.train.mirror, classes)
+    if text:
+        remedy = "; --mirror=NAME:NAME names two classes that are each other's mirror image" if not mirrored else ""
+        console.print(f"note: {text}{remedy}", markup=False)
+    return config if mirrored else dataclasses.replace(config, train=dataclasses.replace(config.train, mirror="off"))
+
+
 def train_as_worker(config: RunConfig) -> None:
     """Take part in a run as a process other than the first: train with it, and write nothing."""
-    run = plan_run(config, Console(quiet=True))
-    configs = [config.trained]
+    run = plan_run(config, PlainConsole(quiet=True))
+    configs = [run.config.trained]
     if not PROTOCOLS[config.protocol].gives_labels:
-        configs += baseline_configs(config).values()
+        configs += baseline_configs(run.config).values()
     for trained in configs:
-        train_jobs_as_worker(baseline_work(run.work, trained, config), trained)
+        train_jobs_as_worker(baseline_work(run.work, trained, run.config), trained)

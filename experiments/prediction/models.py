@@ -85,7 +85,7 @@ def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | N
     card = dataclasses.replace(card, adapt_steps=steps, notice=NOTICE)
     ones = np.ones((card.networks, *[1] * len(card.image_shape), card.image_shape[-1]))
     ensemble = Ensemble(params, jnp.asarray(np.asarray(card.mean_square or ones, np.float32)))
-    return RunModel(ensemble, ensemble_programs(config.trained, steps), card)
+    return RunModel(ensemble, ensemble_programs(config.trained, steps, card.classes), card)
 
 
 def _read_seed(folder: Path, trained: TrainConfig) -> tuple[Params, ModelCard]:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.text import Text
 
+from experiments.cli.terminal import printable, text_table
 from lightman_jax.files import write_csv
 from lightman_jax.model.saved_model import Model
 
@@ -91,17 +91,17 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
     """Print the prediction of each movement with the spread over the networks, or the reason why there is none."""
     heads = ("frames (apex)", "size", "prediction", *model.classes, "agreement")
-    table = Table(Column("input", overflow="fold"), *heads)
+    table = text_table("input", *heads)
     for row in rows:
         if row.probabilities is None or row.span is None:
             continue
         mean, sd, best, agreement = summarize(row.probabilities)
         seconds = f" ({row.span[1] / row.fps:.2f} s)" if row.fps else ""
         table.add_row(
-            escape(row.name),
+            row.name,
             "-".join(map(str, row.span)) + seconds,
             f"{row.pixels:.2f} px" if row.pixels > 0 else "-",
-            f"[bold]{escape(model.classes[best])}[/]",
+            Text(printable(model.classes[best]), style="bold"),
             *(f"{one:.2f} ± {spread:.2f}" for one, spread in zip(mean, sd, strict=True)),
             f"{100 * agreement:.0f}%",
         )
@@ -109,11 +109,11 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
         console.print(table)
     for row in rows:
         if row.reason:
-            console.print(f"[yellow]not predicted[/]: {escape(row.name)}: {escape(row.reason)}")
+            console.print(f"not predicted: {row.name}: {row.reason}", style="yellow")
     for note, count in Counter(note for row in rows for note in row.notes).items():
         name = next(row.name for row in rows if note in row.notes)
         more = f" and {count - 1} more" if count > 1 else ""
-        console.print(escape(f"{name}{more}: {note}"), style="dim")
+        console.print(f"{name}{more}: {note}", style="dim")
 
 
 def _escape_formula(cell: object) -> object:

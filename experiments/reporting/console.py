@@ -1,10 +1,9 @@
 """Tables on the terminal."""
 
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Column, Table
 
+from experiments.cli.terminal import text_table
 from experiments.evaluation.comparison import Comparison
 from experiments.evaluation.run_result import Estimate, RunResult, Scores
 from lightman_jax.data.corpora.registry import DATASETS
@@ -14,12 +13,6 @@ STAND_IN_TEXT = (
     "The clips are synthetic stand-ins, NOT a corpus. Their scores are not results on {title} or on real faces.\n"
     "With real data: python -m experiments.run --dataset={dataset} --data_dir=FOLDER"
 )
-
-
-def make_console() -> Console:
-    """A console for the terminal, or one of fixed width without styles when the output is piped."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def print_stand_in_box(console: Console, dataset: str) -> None:
@@ -65,17 +58,17 @@ def print_results(console: Console, result: RunResult) -> None:
         console.print(f"incomplete: {line}", style="yellow")
     console.print(f"{result.rule}; data: {result.data.origin}")
     title = f"Pooled over folds, mean ± sd over {seeds_text(scores)} [95% subject bootstrap]"
-    table = Table("", "UF1", "UAR", "accuracy", title=title)
+    table = text_table("", "UF1", "UAR", "accuracy", title=title)
     table.add_row("all", *map(_estimate, (scores.uf1, scores.uar, scores.accuracy)))
     for name, part in scores.per_corpus.items():
         table.add_row(f"{name}, {part.clips} clips", *map(_estimate, (part.uf1, part.uar, part.accuracy)))
     console.print(table)
-    table = Table("class", "clips", "F1", "recall", title="Per class, mean over seeds")
+    table = text_table("class", "clips", "F1", "recall", title="Per class, mean over seeds")
     for name, own in scores.per_class.items():
         recall = "-" if own.recall is None else f"{own.recall:.3f}"
         table.add_row(name, str(own.clips), f"{own.f1:.3f}", recall)
     console.print(table)
-    table = Table("subject", "clips", "/".join(scores.classes), "accuracy", title="Per subject, mean over seeds")
+    table = text_table("subject", "clips", "/".join(scores.classes), "accuracy", title="Per subject, mean over seeds")
     for name, subject in scores.per_subject.items():
         counts = "/".join(map(str, subject.class_counts))
         table.add_row(name, str(subject.clips), counts, f"{subject.accuracy:.3f}")
@@ -88,7 +81,7 @@ def print_baselines(console: Console, result: RunResult) -> None:
         console.print("no baseline was run: add --baselines=default for a comparison", style="yellow")
         return
     title = f"Baselines, and {result.method} minus each baseline"
-    table = Table("baseline", "UF1", "difference of UF1 [95%]", "p (Holm)", title=title)
+    table = text_table("baseline", "UF1", "difference of UF1 [95%]", "p (Holm)", title=title)
     for row in result.baselines:
         difference = _difference(row.difference, None, row.interval)
         table.add_row(row.name, _mean_sd(row.uf1, row.sd), difference, f"{row.p_holm:.4f}")
@@ -97,21 +90,19 @@ def print_baselines(console: Console, result: RunResult) -> None:
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Print UF1 of each run and the difference of each pair."""
-    runs = Table("run", "UF1", title="UF1, mean ± sd over seeds")
+    runs = text_table("run", "UF1", title="UF1, mean ± sd over seeds")
     for run in comparison.runs:
-        runs.add_row(escape(run.name), _mean_sd(run.uf1, run.sd))
+        runs.add_row(run.name, _mean_sd(run.uf1, run.sd))
     low, high = comparison.chance
     runs.caption = f"95% of random predictions score between {low:.3f} and {high:.3f}"
     console.print(runs)
     heads = ("first", "second", "difference of UF1 [95%]", "p", "p (Holm)", "effect")
-    table = Table(*(Column(head, overflow="fold") for head in heads), title="First run minus second run")
+    table = text_table(*heads, title="First run minus second run")
     table.caption = "p: two-sided sign-flip test over subjects; Holm-corrected for all pairs of this table"
     for pair in comparison.pairs:
         difference = _difference(pair.difference, pair.sd, pair.interval)
         effect = "" if pair.effect is None else f"{pair.effect:+.2f}"
-        table.add_row(
-            escape(pair.first), escape(pair.second), difference, f"{pair.p:.4f}", f"{pair.p_holm:.4f}", effect
-        )
+        table.add_row(pair.first, pair.second, difference, f"{pair.p:.4f}", f"{pair.p_holm:.4f}", effect)
     console.print(table)
 
 
@@ -119,7 +110,7 @@ def print_episodes(console: Console, result: RunResult) -> None:
     """Print the scores of a protocol with labelled test clips, one row per way to use these clips."""
     episodes = result.episodes
     assert episodes is not None
-    table = Table("way", episodes.measure, "minus not adapted", title=f"{result.protocol}, {result.rule}")
+    table = text_table("way", episodes.measure, "minus not adapted", title=f"{result.protocol}, {result.rule}")
     for name, row in episodes.ways.items():
         difference = ""
         if row.difference is not None and row.difference_interval is not None:

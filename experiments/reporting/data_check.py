@@ -1,8 +1,8 @@
 """Table of the check of a download: clips by class and subject, deviations, problems, notes and corrections."""
 
 from rich.console import Console
-from rich.table import Table
 
+from experiments.cli.terminal import text_table
 from lightman_jax.data.preparation.check import Check
 
 _MAX_LISTED = 40
@@ -15,7 +15,7 @@ def print_check(console: Console, check: Check) -> None:
     space = f"{len(classes)} classes, --labels={check.space.name}"
     console.print(f"layout {reading.layout} in {reading.root}{synthetic}; {space}")
     columns = ("corpus", "pool", "clips", *classes, "subjects", "deviates from the published numbers")
-    counts = Table(*columns, title="Found")
+    counts = text_table(*columns, title="Found")
     for count in check.counts:
         numbers = [sum(count.found.values()), *(count.found[name] for name in classes), count.subjects]
         deviation = "" if reading.stand_in else count.deviation or ("no" if count.published else "unknown")
@@ -23,7 +23,7 @@ def print_check(console: Console, check: Check) -> None:
     console.print(counts)
     if reading.problems:
         number = len(reading.problems)
-        problems = Table("where", "expected", "found", "remedy", title=f"{number} problems", show_lines=True)
+        problems = text_table("where", "expected", "found", "remedy", title=f"{number} problems", show_lines=True)
         for problem in sorted(reading.problems, key=lambda problem: not problem.lost)[:_MAX_LISTED]:
             problems.add_row(problem.where, problem.expected, problem.found, problem.remedy)
         console.print(problems)

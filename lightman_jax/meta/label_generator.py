@@ -24,13 +24,15 @@ from jax.typing import DTypeLike
 
 from lightman_jax.losses.classification import entropy_loss, focal_loss, keep_where, mean_where
 from lightman_jax.meta.inner_loop import BilevelConfig, adapt
-from lightman_jax.networks.backbones import STATISTICS, Backbone
+from lightman_jax.networks.backbones import STATISTICS
 from lightman_jax.networks.dual_branch import NetworkConfig, dense, make_backbone
 from lightman_jax.networks.normalization import Moments
 from lightman_jax.types import Clips, Metrics, Params, TrainState
 
 _OUTSIDE_BLOCK = 1e-8
-_XAVIER = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
+# Xavier normal without truncation, which `nn.initializers.xavier_normal` has.
+_XAVIER_NORMAL = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
+_XAVIER_UNIFORM = nn.initializers.xavier_uniform()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class GeneratorConfig:
       entropy_weight: weight of the entropy of the generated labels.
       entropy_in_gradient: train the generator on the entropy too, as the published text describes; false omits it
         from every gradient, as the published code does in effect.
-      virtual_decay: weight decay in the virtual step, including biases and normalisation parameters.
+      virtual_decay: weight decay in the virtual step, including biases and normalisation parameters (published: 0).
       statistics_decay: decay of the running moments of batch normalisation.
       published_optimizers: train with the published SGD schedule instead of AdamW.
     """
@@ -50,7 +52,7 @@ class GeneratorConfig:
     psi: int = 5
     entropy_weight: float = 0.2
     entropy_in_gradient: bool = True
-    virtual_decay: float = 5e-4
+    virtual_decay: float = 0.0
     statistics_decay: float = 0.9
     published_optimizers: bool = False
 
@@ -74,7 +76,7 @@ def init_generated(
     classes: int,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
-    """Initialise both networks; every kernel by (untruncated) Xavier normal, as published.
+    """Initialise both networks as published: the network by Xavier uniform, the generator by (untruncated) Xavier normal.
 
     A head is two dense layers, `D -> D -> outputs`, with a ReLU in between. At the published sizes (`vgg16`, width 64, `batch`
     normalisation, 20 classes, psi 5, 32x32x3) the network has 15,310,008 parameters and the generator 15,037,092.
@@ -84,13 +86,13 @@ def init_generated(
       the statistics are empty without batch normalisation.
     """
     images = jnp.zeros((1, *image_shape), dtype)
-    backbone = _backbone(network)
 
-    def draw_dense(key: jax.Array, inputs: int, outputs: int) -> Params:
-        return {"kernel": _XAVIER(key, (inputs, outputs), dtype), "bias": jnp.zeros(outputs, dtype)}
+    def draw(key: jax.Array, heads: dict[str, int], xavier: jax.nn.initializers.Initializer) -> tuple[Params, Params]:
+        def draw_dense(key: jax.Array, inputs: int, outputs: int) -> Params:
+            return {"kernel": xavier(key, (inputs, outputs), dtype), "bias": jnp.zeros(outputs, dtype)}
 
-    def draw(key: jax.Array, heads: dict[str, int]) -> tuple[Params, Params]:
         keys = jax.random.split(key, 1 + 2 * len(heads))
+        backbone = make_backbone(network).clone(kernel_init=xavier)
         (features, _), variables = backbone.init_with_output(keys[0], images)
         width = features.shape[-1]
         params = {"backbone": variables["params"]}
@@ -106,8 +108,8 @@ def init_generated(
 
     network_key, generator_key = jax.random.split(key)
     labels = classes * config.psi
-    params, statistics = draw(network_key, {"primary": classes, "auxiliary": labels})
-    generator, _ = draw(generator_key, {"labels": labels})
+    params, statistics = draw(network_key, {"primary": classes, "auxiliary": labels}, _XAVIER_UNIFORM)
+    generator, _ = draw(generator_key, {"labels": labels}, _XAVIER_NORMAL)
     return {"network": params, "generator": generator, STATISTICS: statistics}
 
 
@@ -259,17 +261,17 @@ def published_optimizers(
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation, optax.Schedule]:
     """Published `(network_optimizer, generator_optimizer, virtual_lr)`: SGD, learning rates halved after each quarter of `steps`.
 
-    Reference: Liu et al. 2019; the weight decay includes biases and normalisation parameters, as in the published code.
+    Only the generator has a weight decay, 5e-4, which includes biases and normalisation parameters, as in the published code.
+
+    Reference: Liu et al. 2019.
     """
 
     def halved(lr: float) -> optax.Schedule:
         quarter = max(steps // 4, 1)
         return optax.piecewise_constant_schedule(lr, {quarter * k: 0.5 for k in (1, 2, 3)})
 
-    def descent(schedule: optax.Schedule) -> optax.GradientTransformation:
-        return optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(schedule))
-
-    return descent(halved(0.01)), descent(halved(0.001)), halved(0.01)
+    generator_optimizer = optax.chain(optax.add_decayed_weights(5e-4), optax.sgd(halved(0.001)))
+    return optax.sgd(halved(0.01)), generator_optimizer, halved(0.01)
 
 
 def running_moments(running: Params, batch: Params, decay: float) -> Params:
@@ -281,10 +283,6 @@ def running_moments(running: Params, batch: Params, decay: float) -> Params:
         return Moments(mean, decay * old.variance + (1 - decay) * unbiased, new.pixels)
 
     return jax.tree.map(blend, running, batch, is_leaf=lambda x: isinstance(x, Moments))
-
-
-def _backbone(network: NetworkConfig) -> Backbone:
-    return make_backbone(network).clone(kernel_init=_XAVIER)
 
 
 def _head(params: Params, features: jax.Array) -> jax.Array:
@@ -304,6 +302,6 @@ def _apply(
 ) -> tuple[Any, Params]:
     variables = {"params": params["backbone"]}
     if statistics is not None:
-        return _backbone(network).apply(variables | {STATISTICS: statistics}, images, where), statistics
-    outputs, stored = _backbone(network).apply(variables, images, where, mutable=[STATISTICS])
+        return make_backbone(network).apply(variables | {STATISTICS: statistics}, images, where), statistics
+    outputs, stored = make_backbone(network).apply(variables, images, where, mutable=[STATISTICS])
     return outputs, stored.get(STATISTICS, {})

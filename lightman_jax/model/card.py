@@ -25,6 +25,8 @@ class ModelCard:
       motion: fields of `MotionConfig`, by which an image is computed from a video.
       flow: unit of the flow of the training images.
       scaling: scaling of the images, applied by the exported programs.
+      mirror: `auto`: a prediction is the mean over a clip and its mirror image; `off`: of the clip alone; pairs such as
+        `left:right`: the mean over both, where the mirror image shows the other class of a pair.
       network: fields of `NetworkConfig`.
       steps: outer steps of each training.
       adapt_steps: inner steps of the adaptation to labelled clips.
@@ -43,6 +45,7 @@ class ModelCard:
     motion: dict[str, Any] = dataclasses.field(default_factory=dict)
     flow: str = "pixels"
     scaling: str = "clip_rms"
+    mirror: str = "auto"
     network: dict[str, Any] = dataclasses.field(default_factory=dict)
     steps: int = 0
     adapt_steps: int = 5

@@ -13,6 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from lightman_jax.files import (
+    plain_path,
     read_checksummed_json,
     remove_leftovers,
     reporting_disk_full,
@@ -56,9 +57,10 @@ def save_params(folder: Path, step: int, params: Params, metadata: dict[str, Any
     try:
         with (
             reporting_disk_full(target, size),
+            plain_path(scratch) as plain,
             ocp.StandardCheckpointer(multiprocessing_options=_this_process_alone()) as checkpointer,
         ):
-            checkpointer.save(scratch / _PARAMS, params)
+            checkpointer.save(plain / _PARAMS, params)
             checkpointer.wait_until_finished()
         about = {"format_version": FORMAT_VERSION, "step": step, "metadata": metadata, "files": _digests(scratch)}
         write_checksummed_json(scratch / _ABOUT, about)
@@ -117,8 +119,11 @@ def _newest(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 def _restore(path: Path, like: Params) -> Params:
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
-    with ocp.StandardCheckpointer(multiprocessing_options=_this_process_alone()) as checkpointer:
-        return checkpointer.restore(path.absolute(), abstract)
+    with (
+        plain_path(path) as plain,
+        ocp.StandardCheckpointer(multiprocessing_options=_this_process_alone()) as checkpointer,
+    ):
+        return checkpointer.restore(plain.absolute(), abstract)
 
 
 def _checked(place: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from lightman_jax.meta.adaptation import adapt_and_predict
 from lightman_jax.meta.method_functions import make_method
 from lightman_jax.preprocessing import mirror_average, scale_flow
 from lightman_jax.training.config import TrainConfig
+from lightman_jax.training.mirroring import Partners, mirror_partners
 from lightman_jax.types import Clips, Params
 
 _SEQUENCE = 5
@@ -37,7 +38,8 @@ class EnsemblePrograms(NamedTuple):
     """Pure functions of an ensemble and unscaled images `[b, (frames,) H, W, C]`.
 
     Attributes:
-      predict: `(ensemble, images) -> [m, b, N]` probabilities, each network's mean over a clip and its mirror image.
+      predict: `(ensemble, images) -> [m, b, N]` probabilities, each network's mean over a clip and its mirror image (see
+        `TrainConfig.mirror`).
       saliency: `(ensemble, images) -> [b, H, W]`, saliency of the class with the largest mean probability, averaged over networks
         and frames.
       adapt: `(ensemble, support images [s, ...], labels [s], images) -> [m, b, N]`, probabilities after the inner loop on labelled
@@ -67,12 +69,16 @@ def saliency(logits: Callable[[jax.Array], jax.Array], images: jax.Array, labels
     return jnp.abs(images * jax.grad(score)(images)).sum(axis=-1)
 
 
-def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsemblePrograms:
+def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequence[str] = ()) -> EnsemblePrograms:
     """Build the functions of networks trained with `config`.
 
     Args:
       config: settings of the training.
       adapt_steps: inner steps on labelled clips.
+      classes: class names; `config.mirror` depends on them where they tell left from right, and pairs of classes need them.
+
+    Raises:
+      ValueError: `config.mirror` has a pair of classes that are not among the names.
 
     >>> from lightman_jax import NetworkConfig, init_params
     >>> config = TrainConfig(network=NetworkConfig(width=8, embedding=4))
@@ -83,6 +89,7 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
     (3, 5, 2)
     """
     logits = make_method(config.method, config.network, optax.sgd(0.0)).logits
+    partners = mirror_partners(config.mirror, classes)
     bilevel = dataclasses.replace(config.method.bilevel, inner_steps=adapt_steps)
     adapted = functools.partial(
         adapt_and_predict, config=dataclasses.replace(config.method, bilevel=bilevel), network=config.network
@@ -97,7 +104,8 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
 
     def predict(ensemble: Ensemble, images: jax.Array) -> jax.Array:
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
-            return mirror_average(_by_view(lambda x: jax.nn.softmax(logits(params, x))), scaled(images, mean_square))
+            fn = _by_view(lambda x: jax.nn.softmax(logits(params, x)), partners)
+            return mirror_average(fn, scaled(images, mean_square), partners)
 
         return each(ensemble, one)
 
@@ -113,13 +121,16 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5) -> EnsembleProg
     def adapt(ensemble: Ensemble, support: jax.Array, label: jax.Array, images: jax.Array) -> jax.Array:
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
             clips = Clips(image=scaled(support, mean_square), label=label, where=jnp.ones(label.shape, bool))
-            return mirror_average(_by_view(lambda x: adapted(params, clips, x)), scaled(images, mean_square))
+            fn = _by_view(lambda x: adapted(params, clips, x), partners)
+            return mirror_average(fn, scaled(images, mean_square), partners)
 
         return each(ensemble, one)
 
     return EnsemblePrograms(predict, mean_saliency, adapt if config.method.spec.adapts else None)
 
 
-def _by_view(fn: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+def _by_view(fn: Callable[[jax.Array], jax.Array], partners: Partners | None) -> Callable[[jax.Array], jax.Array]:
     """`fn` called once for the images and once for their mirror images; one call for both would round differently."""
+    if partners is None:
+        return fn
     return lambda views: jnp.concatenate([fn(half) for half in jnp.split(views, 2)])

@@ -285,7 +285,9 @@ class OffApexNet(Backbone):
 
     def _block(self, name: str, x: jax.Array, channels: int) -> jax.Array:
         patches = patches_of(x, 1, size=5)
-        kernel = self.param(f"kernel_{name}", self.kernel_init, (patches.shape[-1], channels), x.dtype)
+        # Drawn as a 5x5 convolution, on whose shape the spread depends, and used as a matrix.
+        draw = lambda key, shape, dtype: self.kernel_init(key, (5, 5, x.shape[-1], channels), dtype).reshape(shape)  # noqa: E731
+        kernel = self.param(f"kernel_{name}", draw, (patches.shape[-1], channels), x.dtype)
         bias = self.param(f"bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
         return nn.max_pool(nn.relu(patches @ kernel + bias[None, None, None, :]), (2, 2), (2, 2), "SAME")
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.preprocessing import SCALINGS, Scaling
+from lightman_jax.training.mirroring import check_mirror
 
 MacroLabels = Literal["true", "shuffled"]
 
@@ -42,6 +43,8 @@ class TrainConfig:
       learning_rate: learning rate of AdamW in the outer loop, with a cosine decay to 0.
       weight_decay: weight decay of AdamW.
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
+      mirror: auto (training clips are mirrored at random and predictions averaged over mirror images, unless a class name tells
+        left from right, such as l_smirk or AU12L), off, or pairs of classes that are each other's mirror image, such as left:right.
       macro_gain: gain of the pseudo-macro clips that replace a missing macro corpus.
       macro_labels: true, or shuffled over the fold's macro training clips, a control for the effect of the labels.
       skip_nonfinite: skip an update that is not finite instead of stopping.
@@ -54,6 +57,7 @@ class TrainConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     scaling: Scaling = "clip_rms"
+    mirror: str = "auto"
     macro_gain: float = 3.0
     macro_labels: MacroLabels = "true"
     skip_nonfinite: bool = False
@@ -71,3 +75,4 @@ class TrainConfig:
             raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
+        check_mirror(self.mirror)

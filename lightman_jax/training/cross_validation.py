@@ -28,6 +28,7 @@ from lightman_jax.training.devices import (
 )
 from lightman_jax.training.folds import Fold
 from lightman_jax.training.leakage import check_leaks
+from lightman_jax.training.mirroring import mirror_partners, mirror_text, sided_classes
 from lightman_jax.training.numerics import refuse_imprecise, refuse_nonfinite, refuse_on_cpu
 from lightman_jax.training.program import (
     JobInputs,
@@ -86,7 +87,7 @@ def train_folds(
         training clips.
       folds: from `leave_one_subject_out`; folds that leak are refused by `check_leaks`.
       replicas: seeds of the random numbers, one training of every fold each.
-      config: see `TrainConfig`.
+      config: see `TrainConfig`; a warning reports class names for which `mirror="auto"` switches mirroring off.
       skip: `skip(fold, replica)` is true for jobs that need no training; None trains all.
       on_progress: called after every chunk of steps.
 
@@ -195,6 +196,12 @@ def _open_session(
     """Check the data, compile nothing yet, and place the data on the devices; None without jobs."""
     if config.network.precision == "bfloat16":
         refuse_on_cpu()
+    if config.mirror == "auto" and sided_classes(micro.classes):
+        warnings.warn(
+            f"{mirror_text(config.mirror, micro.classes)}; give the class names to predict_folds and ensemble_programs too, or set "
+            "mirror to off or to pairs such as left:right",
+            stacklevel=4,
+        )
     if macro is not None and macro.classes != micro.classes:
         raise ValueError(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same classes"
@@ -205,12 +212,12 @@ def _open_session(
     # Counts all jobs, not only those left, so that a resumed run continues with the same arithmetic.
     count = len(folds) * replicas
     mesh = job_mesh(count, config.task.meta_batch_size if config.method.spec.splits_tasks else 1)
-    pseudo_macro, classes = macro is None, len(micro.classes)
+    pseudo_macro, classes = macro is None, tuple(micro.classes)
     lengths = chunk_lengths(config.steps)
     programs = [training_program(config, classes, pseudo_macro, length, mesh) for length in lengths]
     shared = training_data(micro, macro, config)
     if config.network.precision == "bfloat16":
-        refuse_imprecise(job_gradient_error(jobs[0], shared, config, classes, pseudo_macro))
+        refuse_imprecise(job_gradient_error(jobs[0], shared, config, len(classes), pseudo_macro))
     per_device = jobs_per_device(count, mesh, in_parallel=uses_vmap(config.method.bilevel.task_mapping))
     return _Session(config, mesh, per_device, programs, place(shared, mesh, PartitionSpec()), not pseudo_macro)
 
@@ -239,7 +246,10 @@ def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
 
 
 def predict_folds(
-    trained: Iterable[tuple[Fold, Params]], images: NDArray[np.float32], config: TrainConfig
+    trained: Iterable[tuple[Fold, Params]],
+    images: NDArray[np.float32],
+    config: TrainConfig,
+    classes: Sequence[str] = (),
 ) -> list[NDArray[np.float32]]:
     """Probabilities of each fold's test clips, without adaptation, averaged over each clip and its mirror image.
 
@@ -249,11 +259,15 @@ def predict_folds(
       trained: folds and their parameters, used one at a time.
       images: `[n, H, W, C]` unscaled micro clips of all folds.
       config: settings of the training.
+      classes: class names; `config.mirror` depends on them where they tell left from right, and pairs of classes need them.
 
     Returns:
       One `[t, N]` array per fold, rows in the order of `fold.test`.
+
+    Raises:
+      ValueError: `config.mirror` has a pair of classes that are not among the names.
     """
-    program = prediction_program(config)
+    program = prediction_program(config, mirror_partners(config.mirror, classes))
     everything = jnp.asarray(images)
     results = []
     for fold, params in trained:

@@ -23,6 +23,7 @@ from lightman_jax.preprocessing import magnify_flow, mirror_average, mirror_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.devices import FOLDS, map_jobs
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.mirroring import Partners, mirror_partners
 from lightman_jax.training.numerics import gradient_error
 from lightman_jax.training.tasks import Pool, draw_task_batch
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
@@ -89,21 +90,24 @@ def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) ->
 
 
 @functools.lru_cache(maxsize=32)
-def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chunk: int, mesh: Mesh) -> Programs:
+def training_program(
+    config: TrainConfig, classes: tuple[str, ...], pseudo_macro: bool, chunk: int, mesh: Mesh
+) -> Programs:
     """Programs of the jobs that train in parallel, spread over a mesh, with `chunk` outer steps per call."""
+    partners = mirror_partners(config.mirror, classes)
     method = method_of(config, mesh)
 
     def start(job: JobInputs, data: TrainingData) -> TrainState:
         key = jax.random.fold_in(job.key, _INIT_STEP)
-        return method.init(key, data.image.shape[1:], classes, data.image.dtype)
+        return method.init(key, data.image.shape[1:], len(classes), data.image.dtype)
 
     def advance(state: TrainState, job: JobInputs, data: TrainingData) -> tuple[TrainState, Metrics]:
         micro, macro = _pools(job, data, config, pseudo_macro)
 
         def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             draw_key, mirror_key = jax.random.split(jax.random.fold_in(job.key, state.step))
-            tasks = draw_task_batch(draw_key, micro, macro, classes=classes, config=config.task)
-            return method.update(state, mirror_at_random(mirror_key, tasks))
+            tasks = draw_task_batch(draw_key, micro, macro, classes=len(classes), config=config.task)
+            return method.update(state, mirror_at_random(mirror_key, tasks, partners))
 
         return jax.lax.scan(step, state, None, length=chunk)
 
@@ -125,8 +129,8 @@ def training_program(config: TrainConfig, classes: int, pseudo_macro: bool, chun
 
 
 @functools.lru_cache(maxsize=32)
-def prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
-    """Probabilities of selected rows of all images, averaged over each clip and its mirror image."""
+def prediction_program(config: TrainConfig, partners: Partners | None) -> Callable[..., jax.Array]:
+    """Probabilities of selected rows of all images, averaged over each clip and its mirror image, see `mirror_average`."""
     logits = method_of(config).logits
 
     @jax.jit
@@ -135,7 +139,7 @@ def prediction_program(config: TrainConfig) -> Callable[..., jax.Array]:
             test = scale_flow(images, scaling=config.scaling, train=train)[rows]
         else:
             test = scale_flow(images[rows], scaling=config.scaling)
-        return mirror_average(lambda views: jax.nn.softmax(logits(params, views)), test)
+        return mirror_average(lambda views: jax.nn.softmax(logits(params, views)), test, partners)
 
     return predict
 
@@ -191,14 +195,29 @@ def shuffle_labels(key: jax.Array, labels: jax.Array, train: jax.Array) -> jax.A
     return labels.at[jnp.argsort(~train)].set(labels[jnp.argsort(score)])
 
 
-def mirror_at_random(key: jax.Array, tasks: Task) -> Task:
-    """Mirror each clip of a task batch, images `[T, n, (frames,) H, W, C]`, with probability one half, negating u."""
+def mirror_at_random(key: jax.Array, tasks: Task, partners: Partners | None = ()) -> Task:
+    """Mirror each clip of a task batch, images `[T, n, (frames,) H, W, C]`, with probability one half, negating u.
+
+    Args:
+      key: JAX random key.
+      tasks: from `draw_task_batch`, which puts equally many clips of each class in the order of the classes.
+      partners: from `mirror_partners`; empty: every class is its own partner; None: the tasks are returned as they are. A mirrored
+        clip has the label of the partner class, and clips in the same place of two partner classes are mirrored together, so that
+        each class keeps its number of clips.
+    """
+    if partners is None:
+        return tasks
     chex.assert_rank(tasks.support.image, {5, 6})
+    own = tuple(range(len(partners)))
 
     def mirrored(part_key: jax.Array, clips: Clips) -> Clips:
-        heads = jax.random.bernoulli(part_key, 0.5, clips.label.shape)
+        heads, label = jax.random.bernoulli(part_key, 0.5, clips.label.shape), clips.label
+        if partners != own:
+            first = np.minimum(own, np.asarray(partners))
+            heads = heads.reshape(heads.shape[0], len(own), -1)[:, first].reshape(heads.shape)
+            label = jnp.where(heads, jnp.asarray(partners, label.dtype)[label], label)
         heads = heads.reshape(*heads.shape, *[1] * (clips.image.ndim - 2))
-        return dataclasses.replace(clips, image=jnp.where(heads, mirror_flow(clips.image), clips.image))
+        return dataclasses.replace(clips, image=jnp.where(heads, mirror_flow(clips.image), clips.image), label=label)
 
     keys = jax.random.split(key, 3)
     return Task(mirrored(keys[0], tasks.support), mirrored(keys[1], tasks.macro), mirrored(keys[2], tasks.query))

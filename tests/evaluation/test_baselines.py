@@ -26,7 +26,7 @@ def clips():
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_classical_baseline_predicts_every_test_clip_and_is_not_fitted_to_it(clips, name):
     folds = leave_one_subject_out(clips.subject)
-    predicted = list(fit_classical(name, clips, folds, [0, 1], "fold_rms"))
+    predicted = list(fit_classical(name, clips, folds, [0, 1], TrainConfig(scaling="fold_rms")))
     assert [(p.fold.name, p.seed) for p in predicted] == [(f.name, s) for s in (0, 1) for f in folds]
     for one in predicted:
         assert one.probabilities.shape == (len(one.fold.test), 3)
@@ -35,7 +35,9 @@ def test_classical_baseline_predicts_every_test_clip_and_is_not_fitted_to_it(cli
     held_out = folds[0].test
     label[held_out] = (label[held_out] + 1) % 3
     image[held_out[0]] = 7.0
-    (after,) = fit_classical(name, dataclasses.replace(clips, image=image, label=label), folds[:1], [0], "fold_rms")
+    (after,) = fit_classical(
+        name, dataclasses.replace(clips, image=image, label=label), folds[:1], [0], TrainConfig(scaling="fold_rms")
+    )
     np.testing.assert_allclose(after.probabilities[1:], predicted[0].probabilities[1:], atol=1e-6)
 
 
@@ -44,7 +46,7 @@ def test_a_class_without_a_training_clip_is_never_predicted(clips):
     fold = leave_one_subject_out(clips.subject)[0]
     known = dataclasses.replace(fold, train=fold.train & (clips.label != 2))
     for name in CLASSICAL:
-        (one,) = fit_classical(name, clips, [known], [0], "clip_rms")
+        (one,) = fit_classical(name, clips, [known], [0], TrainConfig())
         assert (one.probabilities[:, 2] < 1e-6).all()
 
 
@@ -54,7 +56,7 @@ def test_classical_baselines_separate_classes_that_differ_by_a_constant_field(cl
     image = (patterns[clips.label] + 0.3 * rng.normal(size=clips.image.shape)).astype(np.float32)
     separable = dataclasses.replace(clips, image=image)
     for name in set(CLASSICAL) - {"majority"}:
-        for one in fit_classical(name, separable, leave_one_subject_out(clips.subject), [0], "clip_rms"):
+        for one in fit_classical(name, separable, leave_one_subject_out(clips.subject), [0], TrainConfig()):
             assert (one.probabilities.argmax(axis=1) == clips.label[one.fold.test]).all(), name
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, refuse_unknown
-from experiments.reporting.console import make_console
+from experiments.cli.terminal import make_console
 from lightman_jax.files import write_atomic
 from tests.fault_injection import __doc__ as about
 from tests.fault_injection.corruption import try_corruption

@@ -1,6 +1,7 @@
 """MAXL-style label generator: published sizes, exact gradient against two other formulas, schedules and running moments."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,15 +23,18 @@ from lightman_jax.meta.label_generator import (
     published_optimizers,
     running_moments,
 )
+from lightman_jax.meta.method_functions import make_method
+from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.networks.backbones import BACKBONES
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.networks.normalization import Moments
-from lightman_jax.types import Clips
+from lightman_jax.types import Clips, Task
+from tests.reference import numpy_generated
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
 NETWORK = NetworkConfig(backbone="conv4", width=4, normalisation="batch", conv_form="plain")
-CONFIG = GeneratorConfig(psi=2)
+CONFIG = GeneratorConfig(psi=2, virtual_decay=5e-4)
 VIRTUAL_LR = 0.05
 
 
@@ -54,18 +58,58 @@ def test_parameter_counts_equal_the_published_ones():
 
 
 @pytest.mark.slow
-def test_kernels_are_drawn_by_untruncated_xavier_normal():
+@pytest.mark.parametrize("backbone", ["conv4", "offapexnet"])
+def test_initial_spread_and_kurtosis_of_every_tensor_are_the_published_ones(backbone):
+    """The network is drawn by Xavier uniform (kurtosis 1.8), the generator by Xavier normal (kurtosis 3); biases are 0."""
     params = init_generated(
         jax.random.key(0),
-        network=NetworkConfig(backbone="conv4", normalisation="group", width=32),
-        config=CONFIG,
+        network=NetworkConfig(backbone=backbone, normalisation="batch", width=16),
+        config=GeneratorConfig(psi=5),
         image_shape=(8, 8, 3),
-        classes=3,
+        classes=20,
     )
-    kernel = params["network"]["backbone"]["kernel_1"]
-    expected = np.sqrt(2 / (9 * 3 + 9 * 32))
-    assert float(kernel.std()) == pytest.approx(expected, rel=0.08)
-    assert float(np.abs(kernel).max()) > 2.5 * expected, "a truncated normal ends at two standard deviations"
+    # The matrices of the 5x5 convolutions, as the convolutions that they are.
+    shapes = {(25, 6): (5, 5, 1, 6), (150, 16): (5, 5, 6, 16)}
+    for part, kurtosis in (("network", 1.8), ("generator", 3.0)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params[part]):
+            name, x = jax.tree_util.keystr(path), np.asarray(leaf, np.float64)
+            if x.ndim == 1:
+                np.testing.assert_array_equal(x, 1.0 if "norm_scale" in name else 0.0, err_msg=name)
+                continue
+            *field, inputs, outputs = shapes.get(x.shape, x.shape)
+            bound = np.sqrt(6 / (np.prod(field) * (inputs + outputs)))
+            noise = 5 / np.sqrt(x.size)
+            assert x.std() == pytest.approx(bound / np.sqrt(3), rel=noise), name
+            assert np.mean(x**4) / np.mean(x**2) ** 2 == pytest.approx(kurtosis, rel=2 * noise), name
+            assert (np.abs(x).max() <= bound) == (part == "network"), name
+
+
+@pytest.mark.slow
+def test_first_step_with_the_published_optimizers_equals_the_published_code(x64):
+    rng = np.random.default_rng(4)
+    generator = GeneratorConfig(psi=2, entropy_in_gradient=False, published_optimizers=True)
+    method = make_method(method_config("generated", MethodConfig(generator=generator)), NETWORK, optax.sgd(9.0))
+    state = method.init(jax.random.key(1), (8, 8, 2), 3, jnp.float64)
+    # Norms and biases off their initial one and zero, so that a weight decay of theirs shows.
+    moved = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape), state.params)
+    state = state.replace(params=moved | {"statistics": state.params["statistics"]})
+
+    def clips(label):
+        image = jnp.asarray(rng.normal(size=(1, len(label), 8, 8, 2)))
+        return Clips(image, jnp.asarray([label], jnp.int32), jnp.ones((1, len(label)), bool))
+
+    tasks = Task(clips([0, 1, 2]), clips([0]), clips([0, 1, 2]))
+    with jax.numpy_dtype_promotion("standard"):
+        after, _ = jax.jit(method.update)(state, tasks)
+    images = np.concatenate([tasks.support.image[0], tasks.query.image[0]])
+    start = jax.tree.map(np.asarray, state.params)
+    expected = numpy_generated.first_step(
+        start["network"], start["generator"], images, np.array([0, 1, 2, 0, 1, 2]), psi=2
+    )
+    for part, tree in zip(("network", "generator"), expected, strict=True):
+        for name, values in numpy_generated.flat(tree):
+            leaf = functools.reduce(lambda place, key: place[key], name, after.params[part])
+            np.testing.assert_allclose(leaf, values, rtol=0, atol=1e-12, err_msg=f"{part} {name}")
 
 
 def test_generated_labels_are_within_the_block_of_the_class(x64):
@@ -214,7 +258,7 @@ def test_running_moments_are_unbiased_moving_averages():
     assert float(after.variance[0]) == pytest.approx(0.9 + 0.1 * 3 * 4 / 3)
 
 
-def test_published_schedule_halves_the_learning_rate_and_decays_every_parameter():
+def test_published_schedule_halves_the_learning_rate_and_decays_every_parameter_of_the_generator():
     first, second, virtual_lr = published_optimizers(200)
     with jax.numpy_dtype_promotion("standard"):
         check_published(first, second, virtual_lr)
@@ -225,10 +269,12 @@ def check_published(first, second, virtual_lr):
         [0.01, 0.01, 0.005, 0.0025, 0.00125]
     )
     params = {"kernel": jnp.ones(2), "bias": jnp.ones(1)}
-    for optimizer, start in ((first, 0.01), (second, 0.001)):
-        updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
-        np.testing.assert_allclose(updates["bias"], -start * 5e-4, rtol=1e-5)
-        np.testing.assert_allclose(updates["kernel"], -start * 5e-4, rtol=1e-5)
+    for optimizer, rate, decay in ((first, 0.01, 0.0), (second, 0.001, 5e-4)):
+        for gradient in (0.0, 1.0):
+            gradients = jax.tree.map(lambda x, g=gradient: jnp.full_like(x, g), params)
+            updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+            np.testing.assert_allclose(updates["bias"], -rate * (gradient + decay), rtol=1e-5)
+            np.testing.assert_allclose(updates["kernel"], -rate * (gradient + decay), rtol=1e-5)
 
 
 @pytest.mark.slow

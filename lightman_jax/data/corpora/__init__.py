@@ -5,7 +5,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightman_jax.data.corpora import flow_release
 from lightman_jax.data.corpora.base import Corpus
@@ -15,8 +15,20 @@ from lightman_jax.data.corpora.records import MARKER, DataError, Reading
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 
 
-def read_corpus(dataset: str, data_dir: Path, corrections: Sequence[Correction] = ()) -> Reading:
-    """Find and read a dataset, a name in `DATASETS` or `CORPORA`, below a folder; there is at least one clip or problem.
+def read_corpus(
+    dataset: str,
+    data_dir: Path,
+    corrections: Sequence[Correction] = (),
+    *,
+    incomplete: Literal["skip", "keep"] = "skip",
+) -> Reading:
+    """Find and read a dataset below a folder; there is at least one clip or problem.
+
+    Args:
+      dataset: a name in `DATASETS` or `CORPORA`.
+      data_dir: the folder.
+      corrections: corrections of the annotation tables.
+      incomplete: whether to skip or keep clips without an onset or an offset; see `spans.completed`.
 
     Raises:
       DataError: the folder does not exist, or holds no clip of the dataset.
@@ -31,7 +43,7 @@ def read_corpus(dataset: str, data_dir: Path, corrections: Sequence[Correction] 
     released = [flow_release.released(corpus) for corpus in corpora if corpus.name in flow_release.CORPORA]
     # Either images of every corpus or flow of every corpus: a mixture could not be compared.
     for candidates in (corpora, released):
-        found = [_read_first(corpus, data_dir, tuple(corrections)) for corpus in candidates]
+        found = [_read_first(corpus, data_dir, tuple(corrections), incomplete == "keep") for corpus in candidates]
         readings = [reading for reading in found if reading is not None and (reading.clips or reading.problems)]
         if readings:
             return dataclasses.replace(_joined(readings), stand_in=_is_marked(data_dir, readings))
@@ -44,16 +56,18 @@ def read_corpus(dataset: str, data_dir: Path, corrections: Sequence[Correction] 
     )
 
 
-def _read_first(corpus: Corpus, data_dir: Path, corrections: tuple[Correction, ...]) -> Reading | None:
+def _read_first(
+    corpus: Corpus, data_dir: Path, corrections: tuple[Correction, ...], keep_incomplete: bool
+) -> Reading | None:
     trees = corpus.find(data_dir)
     if not trees:
         return None
-    collector = Collector(data_dir, trees[0], corpus, corrections)
+    collector = Collector(data_dir, trees[0], corpus, corrections, keep_incomplete=keep_incomplete)
     corpus.read(collector)
     reading = collector.reading()
     if len(trees) == 1:
         return reading
-    others = ", ".join(str(tree) for tree in trees[1:4])
+    others = ", ".join(str(tree) for tree in trees[1:4]) + (f" and {len(trees) - 4} more" if len(trees) > 4 else "")
     return dataclasses.replace(reading, notes=(*reading.notes, f"read {trees[0]}; other copies are not used: {others}"))
 
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightman_jax.data.corpora.records import Pool
+from lightman_jax.data.corpora.records import Movement, Pool
+from lightman_jax.data.corpora.trees import Frames
 
 BASIC_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 
@@ -48,6 +50,15 @@ class Exclusion(NamedTuple):
     counted_as: str = ""
 
 
+Report = Callable[..., None]
+"""Adds a problem, as `reader.Collector.problem`."""
+
+
+def no_shift(collector: Any, movement: Movement, frames: Frames) -> int:
+    """Zero: tables and names of images count alike."""
+    return 0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
     """One corpus as it is released.
@@ -71,6 +82,10 @@ class Corpus:
       unverified: the published numbers were not checked against the release or its paper.
       subject_format: format of a subject id from its number; empty if ids are used as written.
       normal_clip: maps the spellings of a clip name to one.
+      counts_from: number of the first frame, 0 or 1; where frames count from 1, an onset of 0 is missing.
+      ends_at_apex: an offset of 0 means that the clip ends at its apex.
+      shift: frame number in the table minus number of the image, from a `reader.Collector`, a movement and
+        the images of its folder.
       classes: classes of the label spaces `5` and `7`, where the literature has a common choice for this corpus.
       not_in_3: emotions that do not belong to the three MEGC2019 classes in this corpus, although they do elsewhere.
       excluded: clips that a label space leaves out.
@@ -94,6 +109,9 @@ class Corpus:
     unverified: bool = False
     subject_format: str = ""
     normal_clip: Callable[[str], str] = str.strip
+    counts_from: int = 1
+    ends_at_apex: bool = False
+    shift: Callable[[Any, Movement, Frames], int] = no_shift
     classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     not_in_3: tuple[str, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
@@ -116,6 +134,18 @@ class Corpus:
     def excludes(self, clip: str, label_space: str) -> bool:
         """Whether a label space leaves out the clip `corpus/subject/clip`."""
         return any(clip == f"{self.name}/{one.clip}" and label_space in one.label_spaces for one in self.excluded)
+
+
+def parse_pool(text: str) -> Pool | None:
+    """The pool that a table cell names; None if it names none.
+
+    >>> parse_pool("Micro - 1/2"), parse_pool("MaE"), parse_pool("macro-expression"), parse_pool("ME")
+    ('micro', 'macro', 'macro', 'micro')
+    """
+    letters = re.sub(r"[^a-z]", "", unicodedata.normalize("NFKC", text).lower())
+    if re.fullmatch(r"micro.*|mie?s?|mes?", letters):
+        return "micro"
+    return "macro" if re.fullmatch(r"macro.*|maes?", letters) else None
 
 
 def normal_emotion(text: str) -> str:

@@ -1,8 +1,11 @@
 """CAS(ME)^3 in both releases: `part_A/spNO.1/a/color/{N}.jpg`, and `Part_A_ME_clip/frame/spNo.1_a_355/355.jpg`.
 
-Tables: `cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx` (micro), `..._MaE_label_...xlsx` (macro: `sub, seq, ...`) and
-`CAS(ME)3_part_C_ME.xlsx` (part C: `sub, count, onset, offset, au`, without apex and emotion). Labels write `spNO`, folders `spNo`;
-numbers may be text; an offset of 0 is missing. Several movements may share a video, so the name of a clip includes its onset.
+Part C: `part_C/RGB_Depth/part_C/part_C/01/a/color/{N}.jpg`, one video per subject. `depth` next to `color` is not read.
+
+Tables: `cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx` (micro), `CAS(ME)3_part_A_v2.xls` (micro and macro by its column `Expression
+type`), `..._MaE_label_...xlsx` (macro: `sub, seq, ...`) and `CAS(ME)3_part_C_ME.xlsx` (part C: `sub, count, onset, offset, au`,
+without apex and emotion). Labels write `spNO`, folders `spNo`; numbers may be text; an offset of 0 is missing, so that the row is
+incomplete. Several movements may share a video, so the name of a clip includes its onset.
 """
 
 import dataclasses
@@ -11,60 +14,95 @@ import re
 from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus
-from lightman_jax.data.corpora.reader import Collector
+from lightman_jax.data.corpora.reader import Collector, numbered
 from lightman_jax.data.corpora.records import Pool
 from lightman_jax.data.corpora.tables import Table
-from lightman_jax.data.corpora.trees import find_files, find_folders, first_image, folders, name_key, walk
+from lightman_jax.data.corpora.trees import find_files, find_folders, first_image, folders, name_key
 
 _MACRO = r"cas\(?me\)?\^?3_part_a_mae.*"
 _CLIP_FOLDER = re.compile(r"(spno\.\d+)_([a-z]+)_(\d+)", re.IGNORECASE)
+_NOT_COLOUR = ("depth", "video")
 
 
 def _find(data_dir: Path, part: str) -> list[Path]:
     """Folders of subjects, or of cut clips, of part `a` or `c`."""
 
     def matches(folder: Path) -> bool:
-        if folder.name.lower() in {"depth", "video"}:
+        if folder.name.lower() in _NOT_COLOUR:
             return False
-        inside = folders(folder)
-        named = re.search(rf"part_?{part}", str(folder), re.IGNORECASE) is not None
-        if any(_CLIP_FOLDER.fullmatch(clip.name) and first_image(clip) for clip in inside):
-            return part == "a"
+        below_top = "/".join((data_dir.name, *folder.relative_to(data_dir).parts))
+        parts = set(re.findall(r"part[_ ]?([abc])(?![a-z])", below_top.lower()))
         if part == "c":
-            return named and any(first_image(v) or first_image(v / "color") for s in inside for v in folders(s))
-        return any(re.fullmatch(r"spno\.\d+", subject.name, re.IGNORECASE) for subject in inside)
+            return parts == {"c"} and any(_colour(video) for subject in folders(folder) for video in folders(subject))
+        inside = folders(folder)
+        if any(_CLIP_FOLDER.fullmatch(clip.name) and first_image(clip) for clip in inside):
+            return True
+        return parts <= {"a"} and any(re.fullmatch(r"spno\.\d+", s.name.strip(), re.IGNORECASE) for s in inside)
 
-    return find_folders(data_dir, matches, depth=5)
+    return find_folders(data_dir, matches, depth=7)
+
+
+def _colour(video: Path) -> Path | None:
+    """Folder of the colour images of a video: `color` in it, or itself."""
+    inside = [folder for folder in folders(video) if folder.name.lower() not in _NOT_COLOUR and first_image(folder)]
+    named = [folder for folder in inside if folder.name.lower() in ("color", "colour", "rgb")]
+    return next(iter(named or inside), video if first_image(video) else None)
 
 
 def _read(collector: Collector, part: str) -> None:
     needed = ("subject", "clip", "onset")
     if part == "c":
-        table = collector.coding_table(r"cas\(?me\)?\^?3_part_c.*", needed, ("offset", "action_units"))
-        return _read_table(collector, table, "micro", labelled=False)
+        return _read_part_c(collector)
     wanted = ("offset", "action_units", "apex", "emotion", "objective")
     table = collector.coding_table(r"cas\(?me\)?\^?3_part_a_(?!mae).*", needed, wanted)
-    _read_table(collector, table, "micro")
+    inside = folders(collector.tree)
+    cut = {name_key(folder.name): folder for folder in inside if _CLIP_FOLDER.fullmatch(folder.name)}
+    # The cut release has images of micro-expressions alone.
+    collector.micro_only = bool(cut)
+    videos = collector.by_key(
+        (name_key(f"{subject.name}/{video.name}"), colour)
+        for subject in inside
+        for video in folders(subject)
+        if (colour := _colour(video))
+    )
+    _read_table(collector, table, "micro", cut, videos)
     if find_files(collector.data_dir, _MACRO):
-        table = collector.coding_table(_MACRO, needed, ("apex", "offset", "emotion"))
-        _read_table(collector, table, "macro")
+        _read_table(
+            collector, collector.coding_table(_MACRO, needed, ("apex", "offset", "emotion")), "macro", cut, videos
+        )
 
 
-def _read_table(collector: Collector, table: Table, pool: Pool, *, labelled: bool = True) -> None:
-    trees = {
-        name_key("/".join(folder.relative_to(collector.tree).parts[:2])): folder
-        for folder in walk(collector.tree, 3)
-        if first_image(folder) and "depth" not in folder.name.lower()
-    }
+def _read_table(
+    collector: Collector, table: Table, default: Pool, cut: dict[str, Path], videos: dict[str, Path]
+) -> None:
     for row in table.rows:
         subject, video = row.text("subject"), row.text("clip").lower()
         with collector.reporting():
-            numbers = collector.numbers(row, zero_is_missing=True)
-            name = f"{video}_{numbers['onset']}"
-            folder = trees.get(name_key(f"{subject}/{video}")) or trees.get(name_key(f"{subject}_{name}"))
-            movement = {"name": name, "pool": pool, "labelled": labelled, **numbers}
+            numbers = collector.numbers(row)
+            name = numbered(video, numbers)
+            folder, clip = videos.get(name_key(f"{subject}/{video}")), cut.get(name_key(f"{subject}_{name}"))
+            movement = {"name": name, "pool": collector.pool(row, default), "long_video": clip is None, **numbers}
             expected = f"{subject}/{video}/color or {subject}_{name}"
-            collector.add_row(row, folder, expected_folder=expected, **movement)
+            collector.add_row(row, clip or folder, expected_folder=expected, **movement)
+
+
+def _read_part_c(collector: Collector) -> None:
+    """Part C: the column `count` numbers the movements of a subject, who has one video; a copy may have several."""
+    wanted = ("offset", "action_units")
+    table = collector.coding_table(r"cas\(?me\)?\^?3_part_c.*", ("subject", "clip", "onset"), wanted)
+    videos = {
+        collector.corpus.normal_subject(subject.name): {
+            name_key(video.name): colour for video in folders(subject) if (colour := _colour(video))
+        }
+        for subject in folders(collector.tree)
+    }
+    for row in table.rows:
+        own = videos.get(collector.corpus.normal_subject(row.text("subject")), {})
+        with collector.reporting():
+            numbers, count = collector.numbers(row), row.text("clip")
+            folder = own.get(name_key(count)) or (next(iter(own.values())) if len(own) == 1 else None)
+            movement = {"name": numbered(count, numbers), "labelled": False, "long_video": True, **numbers}
+            collector.add_row(row, folder, expected_folder=f"{row.text('subject')}/a/color", **movement)
 
 
 CASME3 = Corpus(
@@ -72,7 +110,7 @@ CASME3 = Corpus(
     title="CAS(ME)^3 part A",
     obtain=ASK_CAS,
     looked_for="CAS(ME)^3's own folders (part_A/spNO.1/a/color/1.jpg or Part_A_ME_clip/frame/spNo.1_a_355/355.jpg) and its "
-    "table (cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx; part C: CAS(ME)3_part_C_ME.xlsx)",
+    "table (cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx; part C: part_C/01/a/color/1.jpg and CAS(ME)3_part_C_ME.xlsx)",
     find=functools.partial(_find, part="a"),
     read=functools.partial(_read, part="a"),
     subject_format="spno.{}",

@@ -1,7 +1,8 @@
 """CAS(ME)^2: `rawpic/s15/15_0101disgustingteeth/img001.jpg` and `CAS(ME)^2code_final.xlsx`, three sheets without headers.
 
 Sheet 1 gives a participant, the nickname of a video with a running number, frames, action units, emotion and type. The other
-two map participants to folders (`s15`) and nicknames to the four digits after the first `_` of a folder name.
+two map participants to folders (`s15`) and nicknames to the four digits after the first `_` of a folder name. As in published work,
+an offset of 0 means that the movement ends at its apex; any other movement without onset or offset is incomplete.
 """
 
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus
-from lightman_jax.data.corpora.reader import Collector
+from lightman_jax.data.corpora.reader import Collector, numbered
 from lightman_jax.data.corpora.tables import cell_text, read_bare_table, read_sheets
 from lightman_jax.data.corpora.trees import find_folders, first_image, name_key, nested_folders
 
@@ -24,23 +25,25 @@ def _find(data_dir: Path) -> list[Path]:
 
 
 def _read(collector: Collector) -> None:
-    file = collector.table_files(r".*code_?final.*")[0]
+    file = collector.first_table(r".*code_?final.*")
     table = read_bare_table(file, _COLUMNS, numeric="onset")
+    collector.report_table(table)
     subjects, codes = _keys(list(read_sheets(file).values())[1:])
-    trees = {
-        (name_key(video.parent.name), video.name.split("_")[1][:4]): video
+    trees = collector.by_key(
+        ((name_key(video.parent.name), video.name.split("_")[1][:4]), video)
         for video in nested_folders(collector.tree, ".*", _VIDEO)
-    }
+    )
     for row in table.rows:
         participant, clip = row.text("subject"), row.text("clip")
         subject, nickname = subjects.get(participant, ""), re.sub(r"_\d+$", "", clip)
         code = codes.get(name_key(nickname), "")
         expected = f"{subject or f'of participant {participant}'}/*_{code or f'(code of {nickname})'}*"
         with collector.reporting():
-            numbers, pool = collector.numbers(row, zero_is_missing=True), collector.pool(row)
-            name = f"{clip}_{numbers['onset']}"
-            movement = {"subject": subject or participant, "name": name, "pool": pool, **numbers}
-            collector.add_row(row, trees.get((name_key(subject), code)), expected_folder=expected, **movement)
+            numbers, pool = collector.numbers(row), collector.pool(row)
+            movement = {"subject": subject or participant, "name": numbered(clip, numbers), "pool": pool, **numbers}
+            collector.add_row(
+                row, trees.get((name_key(subject), code)), expected_folder=expected, long_video=True, **movement
+            )
 
 
 def _keys(sheets: list[list[list[Any]]]) -> tuple[dict[str, str], dict[str, str]]:
@@ -72,4 +75,5 @@ CASME_SQUARED = Corpus(
     fps=30,
     emotions=dict.fromkeys(("negative", "others", "positive", "surprise"), 0),
     macro_clips=300,
+    ends_at_apex=True,
 )

@@ -5,32 +5,36 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.tables import read_table
-from lightman_jax.data.corpora.trees import find_folders, folders, name_key
+from lightman_jax.data.corpora.trees import below, find_folders, folders, name_key
 
 
 def _find(data_dir: Path) -> list[Path]:
-    found = find_folders(data_dir, lambda folder: bool(_clips(folder)))
-    return list(dict.fromkeys(folder.parent if folder != data_dir else folder for folder in found))
+    """The given folder: its splits may lie at different depths, such as `train_data/train_data` next to `test_A`."""
+    return [data_dir] if _splits(data_dir) else []
+
+
+def _splits(top: Path) -> list[Path]:
+    return find_folders(top, lambda folder: bool(_clips(folder)))
 
 
 def _read(collector: Collector) -> None:
     """Read every row of every split's table that gives an emotion; the labels of test splits may be withheld."""
-    trees = {
-        name_key(clip.name): clip for split in (collector.tree, *folders(collector.tree)) for clip in _clips(split)
-    }
-    for file in collector.table_files(r"(train|test).*"):
-        table = read_table(file, ("subject", "clip"), ("onset", "apex", "offset", "emotion", "fps", "action_units"))
-        collector.missing_columns(table)
-        for row in table.rows:
-            clip, subject = row.text("clip"), collector.corpus.normal_subject(row.text("subject"))
-            folder = trees.get(name_key(clip)) or trees.get(name_key(f"{subject}_{clip}"))
-            fps = row.text("fps")
-            if fps not in {"", "200", "300", "500"}:
-                remedy = "correct the cell; it affects only interpolation in time"
-                collector.problem(row.where, "200, 300 or 500 frames per second", fps, remedy, lost=False)
-            known = float(fps) if re.fullmatch(r"\d{1,6}(\.\d+)?", fps) else 0.0
-            collector.add_row(row, folder, fps=known or None, expected_folder=clip)
+    trees: dict[str, Path] = {}
+    for split in _splits(collector.tree):
+        own = collector.by_key((name_key(clip.name), clip) for clip in _clips(split))
+        if again := own.keys() & trees.keys():
+            collector.note(f"{len(again)} clips of {below(split, collector.data_dir)} are not used: read before")
+        trees = own | trees
+    wanted = ("onset", "apex", "offset", "emotion", "fps", "action_units")
+    for row in collector.coding_table(r"(train|test).*", ("subject", "clip"), wanted).rows:
+        clip, subject = row.text("clip"), collector.corpus.normal_subject(row.text("subject"))
+        folder = trees.get(name_key(clip)) or trees.get(name_key(f"{subject}_{clip}"))
+        fps = row.text("fps")
+        if fps not in {"", "200", "300", "500"}:
+            remedy = "correct the cell; it affects only interpolation in time"
+            collector.problem(row.where, "200, 300 or 500 frames per second", fps, remedy, lost=False)
+        known = float(fps) if re.fullmatch(r"\d{1,6}(\.\d+)?", fps) else 0.0
+        collector.add_row(row, folder, fps=known or None, expected_folder=clip)
     collector.unused(trees.values())
 
 
@@ -46,6 +50,7 @@ DFME = Corpus(
     find=_find,
     read=_read,
     subject_format="sub{:04d}",
+    counts_from=0,
     emotions=dict(zip(BASIC_EMOTIONS, (161, 100, 548, 265, 206, 278, 298), strict=True)),
     subjects=176,
     classes={"7": BASIC_EMOTIONS},

@@ -2,8 +2,8 @@
 
 Three layouts exist: `Micro_Expression/{emotion}/{S13-07-001}/1.jpg` (as shipped), `{S03}/{emotion}/{S03-01-002}/1.jpg` (as its
 makers describe it) and `Macro_Expression/S01/anger/S01-07-001.jpg` or a folder of that name. Images count from 1, while the
-table may count from the start of the recording: such rows are shifted by their onset. If folder and table name different
-emotions, the table counts.
+table may count from the start of the video: such rows are shifted by their onset. They are recognised by numbers beyond the
+last image, or by as many images as there are from onset to offset. If folder and table name different emotions, the table counts.
 """
 
 import re
@@ -11,9 +11,8 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import Corpus, normal_emotion
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import RawClip
-from lightman_jax.data.corpora.tables import Row
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, entries, find_folders, walk
+from lightman_jax.data.corpora.records import Movement, RawClip
+from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, Frames, below, entries, find_folders, name_key, walk
 
 _CLIP = re.compile(r"(S\d+)-(\d+)-(\d+)", re.IGNORECASE)
 
@@ -26,37 +25,51 @@ def _find(data_dir: Path) -> list[Path]:
 def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion")
     table = collector.coding_table(r"mmew.*", ("clip",), wanted)
-    micro: dict[str, Path] = {}
-    for folder in walk(collector.tree, 5):
-        if _CLIP.fullmatch(folder.name):
-            if "macro" in str(folder.relative_to(collector.data_dir)).lower():
-                emotion = _folder_emotion(folder.parent)
-                collector.add_folder(folder, folder.name.split("-")[0], pool="macro", emotion=emotion)
-            else:
-                micro[folder.name.upper()] = folder
-        for still in _stills(folder):
-            # Without an onset, only representations of one image can use it.
-            subject = f"mmew/{collector.corpus.normal_subject(still.stem.split('-')[0])}"
-            emotion = _folder_emotion(still.parent)
-            clip = RawClip(f"{subject}/{still.stem}", subject, "macro", "frames", (still,), emotion=emotion)
-            collector.add(clip, str(still))
+    clips = [folder for folder in walk(collector.tree, 5) if _CLIP.fullmatch(folder.name.strip())]
+    macro = [folder for folder in clips if "macro" in below(folder, collector.data_dir).lower()]
+    for folder in macro:
+        fields = {"pool": "macro", "emotion": _folder_emotion(folder.parent)}
+        collector.add_folder(folder, folder.name.split("-")[0], **fields)
+    for still in (still for folder in walk(collector.tree, 5) for still in _stills(folder)):
+        # Without an onset, only representations of one image can use it.
+        subject = f"mmew/{collector.corpus.normal_subject(still.stem.split('-')[0])}"
+        emotion = _folder_emotion(still.parent)
+        clip = RawClip(f"{subject}/{still.stem}", subject, "macro", "frames", (still,), emotion=emotion)
+        collector.add(clip, str(still))
+    micro = collector.by_key((_key(folder.name), folder) for folder in clips if folder not in macro)
+    # Macro-expressions are read from their folders, with or without a row.
+    collector.micro_only = True
     for row in table.rows:
-        with collector.reporting():
-            if _CLIP.fullmatch(row.text("clip")):
-                _add_micro(collector, row, micro.get(row.text("clip").upper()))
+        clip = row.text("clip")
+        if _CLIP.fullmatch(clip):
+            subject, expected = clip.split("-")[0], f"Micro_Expression/{row.text('emotion')}/{clip}"
+            collector.add_row(row, micro.get(_key(clip)), subject=subject, expected_folder=expected, cropped=True)
     collector.unused(micro.values())
 
 
-def _add_micro(collector: Collector, row: Row, folder: Path | None) -> None:
-    onset, apex, offset = collector.numbers(row).values()
-    available = collector.frames(folder).numbers if folder else ()
-    if available and onset is not None and onset > available[-1]:
-        shift = onset - available[0]
-        onset, apex = available[0], apex - shift if apex else None
-        offset = min(offset - shift, available[-1]) if offset else None
-    subject, expected = row.text("clip").split("-")[0], f"Micro_Expression/{row.text('emotion')}/{row.text('clip')}"
-    numbers = {"onset": onset, "apex": apex, "offset": offset}
-    collector.add_row(row, folder, subject=subject, expected_folder=expected, cropped=True, **numbers)
+def _shift(collector: Collector, movement: Movement, frames: Frames) -> int:
+    """Onset minus first image of a row that counts from the start of the video, as a fitting number of images tells."""
+    onset, apex, offset = movement.onset, movement.apex, movement.offset
+    first, last, count = frames.numbers[0], frames.numbers[-1], len(frames.numbers)
+    if onset is None or onset == first or movement.pool == "macro":
+        return 0
+    fits = offset is not None and offset - onset + 1 == count
+    in_order = apex is None or onset <= apex <= (apex if offset is None else offset)
+    if not fits and (max(onset, apex or 0, offset or 0) <= last or not in_order):
+        if offset is not None:
+            collector.count(
+                "clips have more images than their rows name; frame numbers are taken as those of the images"
+            )
+        return 0
+    if not fits:
+        found = f"onset {onset}, offset {offset} and {count} images numbered {first} to {last}"
+        remedy = f"the row counts from the start of the video: its onset is taken as image {first}"
+        collector.problem(movement.where, "frame numbers of the images", found, remedy, lost=False)
+    return onset - first
+
+
+def _key(name: str) -> str:
+    return name_key(name).upper()
 
 
 def _stills(folder: Path) -> list[Path]:
@@ -78,6 +91,7 @@ MMEW = Corpus(
     subject_format="S{:02d}",
     pools=("micro", "macro"),
     fps=90,
+    shift=_shift,
     emotions={"anger": 8, "disgust": 72, "fear": 16, "happiness": 36, "others": 66, "sadness": 13, "surprise": 89},
     macro_clips=900,
     unverified=True,

@@ -3,23 +3,24 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_action_units
-from lightman_jax.data.corpora.base import Corpus, normal_emotion
+from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
+from lightman_jax.data.corpora.coding_tables import read_all, table_files
 from lightman_jax.data.corpora.corrections import Correction, corrected
-from lightman_jax.data.corpora.records import POOLS, DataError, Movement, Pool, Problem, RawClip, Reading
+from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
+from lightman_jax.data.corpora.spans import KEEP_INCOMPLETE, completed, shifted, span, without_zeros
 from lightman_jax.data.corpora.tables import Row, Table, read_table
-from lightman_jax.data.corpora.trees import Frames, below, find_files, folders, list_frames, name_key
+from lightman_jax.data.corpora.trees import below, folders, list_frames, name_key
 
 _DURATION_TOLERANCE = 0.25
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
 
-
-class LostClipError(Exception):
-    """A clip that cannot be used; arguments as `Problem`."""
+K = TypeVar("K", bound=Hashable)
 
 
 class Collector:
@@ -30,18 +31,30 @@ class Collector:
       tree: the tree of the corpus, found in or below it.
       corpus: the corpus; its name is the layout, unless the reader sets another.
       corrections: corrections of its tables.
+      keep_incomplete: whether rows without an onset or an offset are used.
     """
 
-    def __init__(self, data_dir: Path, tree: Path, corpus: Corpus, corrections: Sequence[Correction] = ()) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        tree: Path,
+        corpus: Corpus,
+        corrections: Sequence[Correction] = (),
+        *,
+        keep_incomplete: bool = False,
+    ) -> None:
         self.data_dir, self.tree, self.corpus, self.layout = data_dir, tree, corpus, corpus.name
         self.frames = functools.cache(list_frames)
-        self._corrections = corrections
+        self._corrections, self._keep_incomplete = corrections, keep_incomplete
         # Each clip with the place where it was found.
         self._clips: dict[tuple[str, str], tuple[RawClip, str]] = {}
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._corrected: list[str] = []
         self._used: set[Path] = set()
+        self._counted = Counter[str]()
+        # Rows of macro-expressions without images are no loss.
+        self.micro_only = "macro" not in corpus.pools
         self._apex_column = False
         self._unknown_subjects: set[str] = set()
 
@@ -62,14 +75,20 @@ class Collector:
         if text not in self._notes:
             self._notes.append(text)
 
+    def count(self, what: str) -> None:
+        """Count a row or clip; `reading` adds a note of the number and `what`."""
+        self._counted[what] += 1
+
     def table_files(self, pattern: str) -> list[Path]:
-        """Tables whose names match a pattern, in the given folder or next to the images; a `DataError` if there are none."""
-        files = find_files(self.data_dir, pattern) or find_files(self.tree.parent, pattern, depth=0)
+        """Tables whose names match a pattern, in the given folder or near the images; a `DataError` if there are none."""
+        files = table_files(self.data_dir, self.tree, pattern)
         if not files:
             raise DataError(
                 f"{self.data_dir} has no annotation table of {self.corpus.title}; looked for {pattern} as xlsx, xls or csv. "
                 "Put the table of the release next to its images"
             )
+        if not files[0].is_relative_to(self.data_dir):
+            self.note(f"the table {files[0].name} was found in {files[0].parent}")
         return files
 
     def coding_table(
@@ -80,48 +99,64 @@ class Collector:
         optional: Sequence[str] = (),
         **aliases: tuple[str, ...],
     ) -> Table:
-        """The annotation table whose file name matches a pattern; missing columns become problems, further copies a note.
+        """The rows of the annotation tables whose file names match a pattern; missing columns become problems.
+
+        The column `type`, micro or macro, is always read. Of several tables with the same clips one is read, as a note says.
 
         Raises:
           DataError: no such file, or none of them has the needed columns.
         """
-        files = self.table_files(pattern)
-        errors = []
-        for file in files:
-            try:
-                table = read_table(file, needed, wanted, optional, **aliases)
-            except DataError as error:
-                errors.append(str(error))
-                continue
-            self.missing_columns(table)
-            if len(files) > 1:
-                self.note(f"of {', '.join(f.name for f in files)} the table {file.name} was read")
-            return table
-        raise DataError("; ".join(errors))
 
-    def missing_columns(self, table: Table) -> None:
-        """Report wanted columns that a table lacks; their values count as missing."""
+        def read(file: Path) -> Table:
+            return read_table(file, needed, wanted, ("type", *optional), **aliases)
+
+        def key(row: Row) -> tuple[str, str, str] | None:
+            clip = name_key(row.text("clip"))
+            return (self.corpus.normal_subject(row.text("subject")), clip, row.text("onset")) if clip else None
+
+        tables, choice = read_all(self.table_files(pattern), read, key)
+        if choice:
+            self.note(choice)
+        for table in tables:
+            self.report_table(table)
+        return dataclasses.replace(tables[0], rows=tuple(row for table in tables for row in table.rows))
+
+    def first_table(self, pattern: str, *, last: bool = False) -> Path:
+        """The first or last file that `table_files` finds, with a note if there are others."""
+        files = self.table_files(pattern)
+        chosen = files[-1 if last else 0]
+        if len(files) > 1:
+            others = ", ".join(file.name for file in files if file != chosen)
+            self.note(f"read the table {chosen.name}; not used: {others}")
+        return chosen
+
+    def report_table(self, table: Table) -> None:
+        """Add the notes and problems of a table, and a problem for each wanted column that it lacks."""
+        for note in table.notes:
+            self.note(note)
+        self._problems.extend(table.problems)
         for field in table.absent:
             expected, found = f"a column for {field.replace('_', ' ')}", f"the columns {', '.join(table.header)}"
             remedy = "name it as in the release; until then it counts as missing in every row"
             self.problem(table.path.name, expected, found, remedy, lost=False)
 
-    def numbers(self, row: Row, *more: str, zero_is_missing: bool = False) -> dict[str, int | None]:
+    def numbers(self, row: Row, *more: str) -> dict[str, int | None]:
         """Onset, apex, offset and `more` frame numbers of a row; a `LostClipError` if a cell is not a whole number."""
         try:
-            numbers = {field: row.number(field) for field in ("onset", "apex", "offset", *more)}
+            return {field: row.number(field) for field in ("onset", "apex", "offset", *more)}
         except ValueError as error:
             remedy = "correct the cell; the clip is left out"
             raise LostClipError(row.where, "frame numbers", str(error), remedy) from error
-        return numbers | {field: numbers[field] or None for field in ("apex", "offset") if zero_is_missing}
 
-    def pool(self, row: Row) -> Pool:
-        """Pool of a row by its field `type`; a `LostClipError` if it is neither micro nor macro."""
+    def pool(self, row: Row, default: Pool | None = None) -> Pool:
+        """Pool of a row by its field `type`; `default` if it is empty, a `LostClipError` if it is neither."""
         text = row.text("type")
-        for pool in POOLS:
-            if text.lower().startswith(pool):
-                return pool
-        raise LostClipError(row.where, "type micro or macro", repr(text), "correct the cell; the row is left out")
+        pool = parse_pool(text) or (None if text else default)
+        if pool is None:
+            raise LostClipError(row.where, "type micro or macro", repr(text), "correct the cell; the row is left out")
+        if not text and "type" in row.cells:
+            self.problem(row.where, "type micro or macro", "none", f"fill the cell; it counts as {pool}", lost=False)
+        return pool
 
     def add_row(self, row: Row, folder: Path | None, **fields: Any) -> None:
         """Add the movement of a table row; `fields` are those of `Movement` that differ from the cells."""
@@ -129,7 +164,8 @@ class Collector:
             numbers = {} if "onset" in fields else self.numbers(row)
             texts = {field: row.text(field) for field in ("subject", "emotion", "action_units", "objective")}
             read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts, **numbers}
-            self.add_movement(Movement(**{**read, "has_apex": "apex" in row.cells, **fields}))
+            read |= {"has_apex": "apex" in row.cells, "has_span": bool({"onset", "offset"} & set(row.cells)), **fields}
+            self.add_movement(Movement(**{"pool": self.pool(row, "micro"), **read}))
 
     def clip_key(self, subject: str, clip: str) -> tuple[str, str]:
         """Subject id and `name_key` of the clip, equal for all spellings of a clip in folders and tables."""
@@ -137,16 +173,31 @@ class Collector:
 
     def clip_folders(self) -> dict[tuple[str, str], Path]:
         """Folders `{subject}/{clip}` of the tree by `clip_key`."""
-        return {self.clip_key(s.name, clip.name): clip for s in folders(self.tree) for clip in folders(s)}
+        return self.by_key((self.clip_key(s.name, clip.name), clip) for s in folders(self.tree) for clip in folders(s))
+
+    def by_key(self, pairs: Iterable[tuple[K, Path]]) -> dict[K, Path]:
+        """Folders by key; of several with the same key the first is used and the others are reported."""
+        found: dict[K, Path] = {}
+        for key, folder in pairs:
+            if key not in found:
+                found[key] = folder
+                continue
+            expected = f"one folder per clip; {below(found[key], self.data_dir)} is the same clip"
+            remedy = f"remove one of the two; {found[key].name} is used, this one is not"
+            self.problem(below(folder, self.data_dir), expected, "a second folder", remedy, lost=False)
+        return found
 
     def add(self, clip: RawClip, where: str) -> None:
-        """Add a clip; a second clip of the same id becomes a problem."""
-        key = (clip.pool, clip.clip)
-        if key in self._clips:
-            expected = f"one entry per clip; {clip.clip} is {self._clips[key][1]} already"
-            self.problem(where, expected, f"clip {clip.clip} a second time", "remove one of the two; the first is used")
+        """Add a clip; a second clip of the same id becomes a problem, or a note if another table lists it alike."""
+        first, place = self._clips.setdefault((clip.pool, clip.clip), (clip, where))
+        if first is clip:
+            return
+        same = (first.paths, first.apex, first.emotion) == (clip.paths, clip.apex, clip.emotion)
+        if same and clip.kind == "frames" and _table(place) != _table(where):
+            self.count(f"clips of {_table(where)} are those of {_table(place)}, read once")
         else:
-            self._clips[key] = (clip, where)
+            expected = f"one entry per clip; {clip.clip} is {place} already"
+            self.problem(where, expected, f"clip {clip.clip} a second time", "remove one of the two; the first is used")
 
     def add_folder(self, folder: Path, subject: str, **fields: Any) -> None:
         """Add the movement of a folder of a corpus without a table; `fields` are those of `Movement`."""
@@ -166,6 +217,8 @@ class Collector:
             self._add_movement(movement, clip, f"{self.corpus.subject_pool}/{subject}")
 
     def _add_movement(self, movement: Movement, clip: str, subject: str) -> None:
+        if movement.folder is None and movement.pool == "macro" and self.micro_only:
+            return self.count("macro rows of the table have no images in this release")
         if movement.folder is None:
             expected, remedy = f"a folder {movement.expected_folder or clip}", "rename the folder or unpack it again"
             raise LostClipError(movement.where, expected, "none of that name", f"{remedy}; the clip is left out")
@@ -174,7 +227,10 @@ class Collector:
         self._check_emotion(movement)
         if not frames.paths:
             raise LostClipError(place, "images", "an empty folder", "unpack it again; the clip is left out")
-        onset, apex, offset = self._span(movement, frames, place)
+        movement = without_zeros(movement, frames, self.corpus, self.problem)
+        movement = shifted(movement, self.corpus.shift(self, movement, frames))
+        movement = completed(movement, frames, keep=self._keep_incomplete, report=self.problem)
+        onset, apex, offset = span(movement, frames, place, self.problem)
         numbers = frames.numbers[onset : offset + 1]
         self._check_frames(movement, numbers, place)
         self._check_fps(movement, len(numbers))
@@ -209,6 +265,12 @@ class Collector:
         without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
         if without and not self._apex_column:
             self.note(f"{without} clips of {self.corpus.title} have no apex in the release")
+        if incomplete := sum(bool(problem.flag) for problem in self._problems):
+            self.note(
+                f"{incomplete} clips of {self.corpus.title} are left out without onset or offset; {KEEP_INCOMPLETE} takes them"
+            )
+        for what, count in self._counted.items():
+            self.note(f"{count} {what}")
         return Reading(
             self.layout, self.data_dir, clips, tuple(self._problems), tuple(self._notes), tuple(self._corrected)
         )
@@ -218,33 +280,6 @@ class Collector:
         if movement.labelled and known and not set(normal_emotion(movement.emotion).split("+")) <= known:
             expected, remedy = f"an emotion of {', '.join(sorted(known))}", "correct the label; the clip is left out"
             raise LostClipError(movement.where, expected, repr(movement.emotion), remedy)
-
-    def _span(self, movement: Movement, frames: Frames, place: str) -> tuple[int, int | None, int]:
-        """Positions of onset, apex and offset among the images."""
-        first, last = frames.numbers[0], frames.numbers[-1]
-        onset = first if movement.onset is None else movement.onset
-        apex = movement.apex
-        offset = movement.offset if movement.offset is not None else apex if apex is not None else last
-        named = f"onset {onset}, apex {'-' if apex is None else apex}, offset {offset}"
-        if onset >= offset:
-            remedy = "swap or correct the two; the clip is left out"
-            raise LostClipError(movement.where, "an onset before the offset", named, remedy)
-        if apex is not None and not onset <= apex <= offset:
-            remedy = "correct the apex; the clip is left out"
-            raise LostClipError(movement.where, "an apex from onset to offset", named, remedy)
-        if onset < first or onset > last or (offset if apex is None else apex) > last:
-            expected = f"images {onset} to {offset} ({movement.where})"
-            found = f"{len(frames.paths)} images numbered {first} to {last}"
-            remedy = "unpack the folder again or correct the row; the clip is left out"
-            raise LostClipError(place, expected, found, remedy)
-        if offset > last:
-            expected = f"images to the offset {offset} ({movement.where})"
-            found, remedy = f"{len(frames.paths)} images up to {last}", "unpack the folder again; the clip ends there"
-            self.problem(place, expected, found, remedy, lost=False)
-        start, end = frames.at(onset), frames.at(min(offset, last))
-        if start == end:
-            raise LostClipError(place, "two images or more", f"one ({named})", "unpack the folder again")
-        return start, None if apex is None else frames.at(apex), end
 
     def _check_frames(self, movement: Movement, numbers: tuple[int, ...], place: str) -> None:
         full = numbers[-1] - numbers[0] + 1
@@ -276,3 +311,14 @@ class Collector:
             found = f"{count} images, {1000 * count / fps:.0f} ms at {fps:g} frames per second"
             remedy = "correct the duration or the frame numbers; the clip is used from onset to offset"
             self.problem(movement.where, expected, found, remedy, lost=False)
+
+
+def numbered(video: str, numbers: Mapping[str, int | None]) -> str:
+    """Name of a movement in a video of several: with its onset, or without one its apex or offset."""
+    number = next((n for n in numbers.values() if n is not None), None)
+    return f"{video}_{number}"
+
+
+def _table(where: str) -> str:
+    """Table of a row from its place."""
+    return where.split(" line ")[0]

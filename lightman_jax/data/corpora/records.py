@@ -16,6 +16,10 @@ class DataError(ValueError):
     """The data cannot be used as requested; the message states what was found and what to do next."""
 
 
+class LostClipError(Exception):
+    """A clip that cannot be used; arguments as `Problem`."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Movement:
     """Annotation of one movement, from a table row or, without a table, from the name of its folder; texts as written.
@@ -27,7 +31,9 @@ class Movement:
       onset, apex, offset: frame numbers; None if missing.
       fps: frames per second; None for that of the corpus.
       seconds: duration in the table.
-      labelled, has_apex: whether an emotion and an apex are expected.
+      labelled, has_apex, has_span: whether an emotion, an apex, and an onset with an offset are expected.
+      first: number of the first image by the table.
+      long_video: whether the folder may hold other movements as well.
     """
 
     where: str
@@ -46,6 +52,9 @@ class Movement:
     cropped: bool = False
     labelled: bool = True
     has_apex: bool = False
+    has_span: bool = False
+    first: int | None = None
+    long_video: bool = False
     expected_folder: str = ""
     box: tuple[int, int, int] | None = None
 

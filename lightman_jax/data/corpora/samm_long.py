@@ -2,7 +2,8 @@
 
 Each row is a micro- or macro-movement of a video; a video may have several. The table gives no emotions: those of the
 micro-movements are joined from the table of SAMM (`SAMM_Micro_FACS_Codes*.xlsx`), if it is there. The subjects are those of
-SAMM.
+SAMM. As in published work, an offset of 0 means that the movement ends at its apex, and macro-movements of onset 0, which are
+over-long, are left out; any other movement without onset or offset is incomplete.
 """
 
 import dataclasses
@@ -10,10 +11,10 @@ import re
 from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS
-from lightman_jax.data.corpora.reader import Collector
+from lightman_jax.data.corpora.reader import Collector, numbered
 from lightman_jax.data.corpora.samm import SAMM
 from lightman_jax.data.corpora.samm import TABLE as SAMM_TABLE
-from lightman_jax.data.corpora.tables import read_bare_table, read_table
+from lightman_jax.data.corpora.tables import read_bare_table
 from lightman_jax.data.corpora.trees import find_files, find_folders, first_image, folders, name_key
 
 _VIDEO = r"\d{1,3}_\d+"
@@ -28,29 +29,30 @@ def _find(data_dir: Path) -> list[Path]:
 
 
 def _read(collector: Collector) -> None:
-    # The latest version; all versions have the same columns in the same places.
-    table = read_bare_table(collector.table_files(r"samm.*long.*")[-1], _COLUMNS, numeric="onset")
+    # All versions have the same columns in the same places.
+    table = read_bare_table(collector.first_table(r"samm.*long.*", last=True), _COLUMNS, numeric="onset")
+    collector.report_table(table)
     emotions = _emotions(collector)
-    videos = {name_key(folder.name): folder for folder in folders(collector.tree)}
+    videos = collector.by_key((name_key(folder.name), folder) for folder in folders(collector.tree))
     for row in table.rows:
         clip = row.text("clip")
         video = "_".join(clip.split("_")[:2])
         with collector.reporting():
-            pool, numbers = collector.pool(row), collector.numbers(row, zero_is_missing=True)
-            name, emotion = f"{clip}_{numbers['onset']}", emotions.get(name_key(clip), "") if pool == "micro" else ""
-            if not numbers["onset"]:
+            pool, numbers = collector.pool(row), collector.numbers(row)
+            name, emotion = numbered(clip, numbers), emotions.get(name_key(clip), "") if pool == "micro" else ""
+            if numbers["onset"] == 0 and pool == "macro":
                 collector.note(f"{row.where} is left out: onset 0, the movement began before the video")
                 continue
-            movement = {"name": name, "pool": pool, "emotion": emotion, "labelled": bool(emotion), **numbers}
+            fields = {"emotion": emotion, "labelled": bool(emotion), "long_video": True}
+            movement = {"name": name, "pool": pool, **fields, **numbers}
             collector.add_row(row, videos.get(name_key(video)), expected_folder=video, **movement)
 
 
 def _emotions(collector: Collector) -> dict[str, str]:
-    files = find_files(collector.data_dir, SAMM_TABLE)
-    if not files:
+    if not find_files(collector.data_dir, SAMM_TABLE):
         collector.note("no emotions: the table of SAMM that gives them (SAMM_Micro_FACS_Codes_v2.xlsx) was not found")
         return {}
-    table = read_table(files[0], ("clip", "emotion"))
+    table = collector.coding_table(SAMM_TABLE, ("clip", "emotion"))
     return {name_key(row.text("clip")): row.text("emotion") for row in table.rows}
 
 
@@ -63,6 +65,7 @@ SAMM_LONG = dataclasses.replace(
     find=_find,
     read=_read,
     pools=("micro", "macro"),
+    ends_at_apex=True,
     emotions=dict.fromkeys((*BASIC_EMOTIONS, "others"), 0),
     subjects=0,
     macro_clips=343,

@@ -1,7 +1,8 @@
 """SMIC-E, the long videos: `HS_long/SMIC-HS-E/[HS/]s01/s01_ne_01/image{NNNNNN}.jpg` and `SMIC-HS-E_annotation[_2019].xlsx`.
 
 `VIS_long/SMIC-VIS-E` and `NIR_long/SMIC-NIR-E` have the same layout. Frame numbers of the table count from `FirstF`, the number
-of the first image of the video; some copies have renumbered images. Rows of text follow the last clip.
+of the first image of the video; some copies have renumbered images. Rows of text follow the last clip. Rows without an offset,
+seven of the table of 2019, are incomplete.
 """
 
 import dataclasses
@@ -11,8 +12,9 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
+from lightman_jax.data.corpora.records import Movement
 from lightman_jax.data.corpora.smic import SMIC, SMIC_VIS, normal_clip
-from lightman_jax.data.corpora.trees import find_folders, nested_folders
+from lightman_jax.data.corpora.trees import Frames, find_folders, nested_folders
 
 _CLIP = r"s\d+_(ne|po|sur)_\d+"
 
@@ -35,24 +37,25 @@ def _read(collector: Collector, camera: str) -> None:
         offset=("offsetf", "offset", "offsetframe", f"offsetf{camera}", f"offset{camera}", f"{camera}offset"),
         first=("firstf", "firstframe", "first"),
     )
-    trees = {normal_clip(folder.name): folder for folder in nested_folders(collector.tree, r"s\d+", _CLIP)}
+    trees = collector.by_key((normal_clip(f.name), f) for f in nested_folders(collector.tree, r"s\d+", _CLIP))
     for row in table.rows:
         name = normal_clip(row.text("clip"))
         if not re.fullmatch(_CLIP, name):
             continue
         subject, code, _ = name.split("_")
         emotion = row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code]
-        available = collector.frames(trees[name]).numbers if name in trees else ()
-        expected = f"{subject}/{name}"
         with collector.reporting():
-            numbers = collector.numbers(row, "first")
-            first, onset = numbers.pop("first"), numbers["onset"]
-            if available and first and onset and not available[0] <= onset <= available[-1]:
-                # A copy with renumbered images.
-                numbers = {field: value and value - first + available[0] for field, value in numbers.items()}
-            movement = {"subject": subject, "name": name, "emotion": emotion, **numbers}
-            collector.add_row(row, trees.get(name), expected_folder=expected, **movement)
+            movement = {"subject": subject, "name": name, "emotion": emotion, **collector.numbers(row, "first")}
+            collector.add_row(row, trees.get(name), expected_folder=f"{subject}/{name}", **movement)
     collector.unused(trees.values())
+
+
+def _shift(collector: Collector, movement: Movement, frames: Frames) -> int:
+    """The difference of `FirstF` to the first image in a copy with renumbered images."""
+    first, start, number = movement.first, frames.numbers[0], movement.onset or movement.offset
+    if not first or number is None or (start > 1 and start <= number <= frames.numbers[-1]):
+        return 0
+    return first - start
 
 
 def _long(corpus: Corpus, camera: str) -> Corpus:
@@ -65,6 +68,7 @@ def _long(corpus: Corpus, camera: str) -> Corpus:
         find=functools.partial(_find, camera=camera),
         read=functools.partial(_read, camera=camera),
         published={},
+        shift=_shift,
     )
 
 

@@ -1,18 +1,16 @@
 """Annotation tables: columns by name below any notes, ids as text, and the marks in use for missing values."""
 
 import contextlib
-import csv
 import dataclasses
-import io
-import os
 import re
-import sys
-import zipfile
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.cells import MAX_CELL, MAX_PATH, cell_fault, cell_text, is_missing, whole_number
+from lightman_jax.data.corpora.records import DataError, Problem
+from lightman_jax.data.corpora.sheets import Cells, read_file
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "sub", "subid", "participant", "subjectid"),
@@ -34,12 +32,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Spellings of each column in the tables of all corpora, as `column_key`; the preferred one first."""
 
 _HEADER_ROWS = 60
-_MAX_CELL = 200
-# About three hours at 1,000 frames per second.
-_MAX_NUMBER = 10_000_000
-_MAX_BYTES, _MAX_UNPACKED_BYTES = 64 << 20, 512 << 20
-_TOO_LARGE = "far more than any annotation table; take it from the release again, or delete formatted empty rows in it"
-_MISSING = {"", "/", "\\", "-", "nan", "none", "n/a", "na", "null", "?", "#n/a"}
+# Fields without which a clip can still be used.
+_SPARE = frozenset(["action_units", "objective", "fps", "box", "total", "source"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,34 +45,52 @@ class Row:
 
     def text(self, field: str) -> str:
         """The cell as text, whole numbers without `.0`; empty if missing."""
-        return cell_text(self.cells.get(field))
+        text = cell_text(self.cells.get(field))
+        return "" if is_missing(text) else text
 
     def number(self, field: str) -> int | None:
         """The cell, a number or text, as a whole number; None if missing.
 
         Raises:
-          ValueError: the cell is neither a whole number up to ten million nor a mark for a missing value.
+          ValueError: as `whole_number`.
         """
-        text = self.text(field)
-        if text.lower() in _MISSING:
-            return None
         try:
-            value = float(text.replace(",", ".")) if re.fullmatch(r"\d+,\d+", text) else float(text)
-        except ValueError:
-            raise ValueError(f"{field} is {text!r}, not a number") from None
-        if not abs(value) <= _MAX_NUMBER or value != int(value):
-            raise ValueError(f"{field} is {text!r}, not a whole number up to {_MAX_NUMBER:,}")
-        return int(value)
+            return whole_number(self.cells.get(field))
+        except ValueError as error:
+            raise ValueError(f"{field} is {error}") from None
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table read by column names; `absent` are the wanted fields without a column."""
+    """A table read by column names.
+
+    Attributes:
+      path: the file.
+      header: names of all columns.
+      rows: rows whose cells can be used.
+      absent: the wanted fields without a column.
+      columns: name of the column of each field.
+      notes: one sentence for each choice that was made in reading it.
+      problems: rows that are left out, and cells that count as missing.
+    """
 
     path: Path
     header: tuple[str, ...]
     rows: tuple[Row, ...]
     absent: tuple[str, ...]
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class _Part(NamedTuple):
+    """Header of one sheet: its line, the column of each field, and the names of all columns."""
+
+    sheet: str
+    line: int
+    columns: dict[str, int]
+    header: tuple[str, ...]
+    width: int
 
 
 def column_key(name: str) -> str:
@@ -87,98 +99,12 @@ def column_key(name: str) -> str:
     >>> column_key("Onset Frame")
     'onsetframe'
     """
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKC", name).lower())
 
 
-def cell_text(cell: Any, longest: int = _MAX_CELL) -> str:
-    """A cell as stripped text of at most `longest` letters, whole numbers without `.0`.
-
-    >>> cell_text(6.0), cell_text(" 006 "), cell_text(None)
-    ('6', '006', '')
-    """
-    if cell is None:
-        return ""
-    if isinstance(cell, float) and cell == cell and abs(cell) < 1e15 and cell == int(cell):
-        return str(int(cell))
-    return str(cell).strip()[:longest]
-
-
-def read_sheets(path: Path) -> dict[str, list[list[Any]]]:
-    """Rows of cells of a `.csv`, `.xlsx` or `.xls` file, by sheet.
-
-    Raises:
-      DataError: the file is locked, damaged, not a table, or larger than 64 MiB.
-    """
-    readers = dict.fromkeys((".csv", ".txt", ".tsv"), _read_text_table) | {".xls": _read_old_workbook}
-    try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= _MAX_BYTES else b""
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error}); give the path of a table that you may read") from error
-    if size > _MAX_BYTES:
-        raise DataError(f"{path} has {size >> 20} MiB, {_TOO_LARGE}")
-    try:
-        # A workbook is a zip archive: its stated size is checked before it is unpacked.
-        with (
-            contextlib.suppress(zipfile.BadZipFile, NotImplementedError),
-            zipfile.ZipFile(io.BytesIO(content)) as archive,
-        ):
-            size = sum(member.file_size for member in archive.infolist())
-            if size > _MAX_UNPACKED_BYTES:
-                raise DataError(f"{path} unpacks to {size >> 20} MiB, {_TOO_LARGE}")
-        return readers.get(path.suffix.lower(), _read_workbook)(content)
-    except DataError:
-        raise
-    except BaseException as error:  # xlrd raises many types; a panic of calamine's Rust core is not an Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        locked = type(error).__name__ == "PasswordError" or "ncrypted" in str(error)
-        remedy = "open it and save it without its password" if locked else "take it from the release again"
-        raise DataError(f"{path} is not a readable table ({error}); {remedy}") from error
-
-
-def _read_workbook(content: bytes) -> dict[str, list[list[Any]]]:
-    from python_calamine import CalamineWorkbook
-
-    with _silent():
-        book = CalamineWorkbook.from_filelike(io.BytesIO(content))
-        return {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
-
-
-def _read_old_workbook(content: bytes) -> dict[str, list[list[Any]]]:
-    """Read by a Python library: the Rust one aborts the process on some damaged files of the old format."""
-    import xlrd
-
-    def value(cell: Any) -> Any:
-        # The value of an error cell, such as #N/A, is the number of the error.
-        return None if cell.ctype == xlrd.XL_CELL_ERROR else cell.value
-
-    book = xlrd.open_workbook(file_contents=content, logfile=io.StringIO())
-    return {sheet.name: [list(map(value, row)) for row in sheet.get_rows()] for sheet in book.sheets()}
-
-
-def _read_text_table(content: bytes) -> dict[str, list[list[Any]]]:
-    try:
-        text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig").read()
-    except UnicodeDecodeError:
-        # Saved by a spreadsheet program on a Chinese system.
-        text = io.TextIOWrapper(io.BytesIO(content), "gb18030", "replace").read()
-    delimiter = max(",;\t", key=text.split("\n", 1)[0].count)
-    return {"": list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))}
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Silence standard error, to which the Rust core of the reader writes its panics; the error raised is enough."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def read_sheets(path: Path) -> dict[str, Cells]:
+    """Rows of cells of a table file by sheet; errors as `read_file`."""
+    return read_file(path)[0]
 
 
 def read_table(
@@ -191,6 +117,8 @@ def read_table(
 ) -> Table:
     """Find the header with every needed column, in any sheet and below any notes, and read the rows below it.
 
+    Sheets with the same header are read together.
+
     Args:
       path: the file.
       needed: required fields of `COLUMNS`.
@@ -199,24 +127,39 @@ def read_table(
       **aliases: spellings of a field that replace those of `COLUMNS`.
 
     Raises:
-      DataError: the file cannot be read, or no row has the needed columns.
+      DataError: the file cannot be read, no row has the needed columns, or two columns of one name differ.
     """
     names = {field: aliases[field] if field in aliases else COLUMNS[field] for field in (*needed, *wanted, *optional)}
-    best: tuple[str, ...] = ()
-    for sheet, cells in read_sheets(path).items():
-        for line, row in enumerate(cells[:_HEADER_ROWS]):
-            found = _columns(row, names)
-            header = tuple(text for text in (cell_text(cell) for cell in row) if text)
-            if all(field in found for field in needed):
-                rows = tuple(_rows(path, sheet, cells, line + 1, found))
-                return Table(path, header, rows, tuple(field for field in wanted if field not in found))
-            if found and len(header) > len(best):
-                best = header
-    asked = ", ".join(names[field][0] for field in needed)
-    raise DataError(
-        f"{path} has no row that names the columns {asked}; found {', '.join(best) or 'no header'}. "
-        "Name the columns as in the release"
-    )
+    sheets, remarks = read_file(path)
+    parts, best = [], tuple[str, ...]()
+    for sheet, cells in sheets.items():
+        part, header = _find_header(sheet, cells, names, needed)
+        parts += [part] if part else []
+        best = max(best, header, key=len)
+    if not parts:
+        asked = ", ".join(names[field][0] for field in needed)
+        raise DataError(
+            f"{path} has no row that names the columns {asked}; found {', '.join(best) or 'no header'}. "
+            "Name the columns as in the release"
+        )
+    first, *others = parts
+    same = [part for part in others if _keys(part.header) == _keys(first.header)]
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    repeated = 0
+    for part in (first, *same):
+        cells = sheets[part.sheet]
+        _refuse_two_columns(path, part, cells)
+        shifted = {problem.where: problem for problem in _shifted_rows(path, part, cells)}
+        listed = {repr(row.cells) for row in rows}
+        found = [row for row in _rows(path, part.sheet, cells, part.line + 1, part.columns) if row.where not in shifted]
+        new = [row for row in found if repr(row.cells) not in listed]
+        rows, problems, repeated = rows + new, problems + list(shifted.values()), repeated + len(found) - len(new)
+    usable, faults = _usable(rows)
+    notes = (*(f"{path.name}: {remark}" for remark in remarks), *_sheet_notes(path, first, same, others, repeated))
+    columns = {field: cell_text(sheets[first.sheet][first.line][column]) for field, column in first.columns.items()}
+    absent = tuple(field for field in wanted if field not in first.columns)
+    return Table(path, first.header, usable, absent, columns, notes, (*problems, *faults))
 
 
 def read_bare_table(path: Path, fields: Sequence[str], *, numeric: str) -> Table:
@@ -226,22 +169,102 @@ def read_bare_table(path: Path, fields: Sequence[str], *, numeric: str) -> Table
       DataError: the file cannot be read, or no row has a number in that column.
     """
     columns = {field: index for index, field in enumerate(fields)}
+    sheets, remarks = read_file(path)
     rows = []
-    for name, cells in list(read_sheets(path).items())[:1]:
+    for name, cells in list(sheets.items())[:1]:
         for row in _rows(path, name, cells, 0, columns):
             with contextlib.suppress(ValueError):
                 rows += [row] if row.number(numeric) is not None else []
     if not rows:
         raise DataError(f"{path} has no row with a number as {numeric} in column {columns[numeric] + 1}")
-    return Table(path, tuple(fields), tuple(rows), ())
+    usable, problems = _usable(rows)
+    notes = tuple(f"{path.name}: {remark}" for remark in remarks)
+    return Table(path, tuple(fields), usable, (), notes=notes, problems=problems)
 
 
-def _rows(path: Path, sheet: str, cells: list[list[Any]], first: int, columns: Mapping[str, int]) -> Iterator[Row]:
-    place = f"{path.name}, sheet {sheet}," if sheet else path.name
+def _find_header(
+    sheet: str, cells: Cells, names: Mapping[str, tuple[str, ...]], needed: Sequence[str]
+) -> tuple[_Part | None, tuple[str, ...]]:
+    """The header with every needed column; without one, the row of a sheet that comes nearest to it."""
+    best: tuple[str, ...] = ()
+    for line, row in enumerate(cells[:_HEADER_ROWS]):
+        found = _columns(row, names)
+        texts = [cell_text(cell) for cell in row]
+        header = tuple(filter(None, texts))
+        if all(field in found for field in needed):
+            return _Part(sheet, line, found, header, len(row)), header
+        if found and len(header) > len(best):
+            best = header
+    return None, best
+
+
+def _keys(header: Sequence[str]) -> list[str]:
+    return sorted(map(column_key, header))
+
+
+def _sheet_notes(
+    path: Path, first: _Part, same: Sequence[_Part], others: Sequence[_Part], repeated: int
+) -> Iterator[str]:
+    if same:
+        once = f"; {repeated} rows of the first stand in another as well and count once" if repeated else ""
+        names = ", ".join(part.sheet for part in (first, *same))
+        yield f"{path.name}: read the sheets {names}, which have the same header{once}"
+    if unread := [part.sheet for part in others if part not in same]:
+        yield f"{path.name}: read the sheet {first.sheet}; not read, for their header differs: {', '.join(unread)}"
+
+
+def _refuse_two_columns(path: Path, part: _Part, cells: Cells) -> None:
+    """Raise a `DataError` if a column that is read has a namesake with other cells."""
+    keys = [column_key(cell_text(cell)) for cell in cells[part.line]]
+    for column in part.columns.values():
+        twins = [index for index, key in enumerate(keys) if key == keys[column] and index != column]
+        for twin in twins:
+            for row in cells[part.line + 1 :]:
+                texts = [cell_text(row[index]) if index < len(row) else "" for index in (column, twin)]
+                if texts[0] != texts[1]:
+                    raise DataError(
+                        f"{path} has two columns {cell_text(cells[part.line][column])} (numbers {column + 1} and {twin + 1}) "
+                        f"that differ, for example {texts[0]!r} and {texts[1]!r}; rename or remove one of the two"
+                    )
+
+
+def _shifted_rows(path: Path, part: _Part, cells: Cells) -> Iterator[Problem]:
+    """Rows with more cells than the header, as after a delimiter inside a name: their cells may be under a wrong name."""
+    for index, row in enumerate(cells[part.line + 1 :], start=part.line + 1):
+        if any(cell_text(cell) for cell in row[part.width :]):
+            remedy = "put the cell that holds a delimiter in quotation marks; the row is left out"
+            expected = f"{part.width} cells, as in the header"
+            yield Problem(f"{_place(path, part.sheet)} line {index + 1}", expected, f"{len(row)} cells", remedy)
+
+
+def _usable(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[Problem, ...]]:
+    """Rows without cells that a spreadsheet program has changed, and these cells as problems."""
+    usable, problems = [], []
+    for row in rows:
+        faults = {
+            field: fault
+            for field, cell in row.cells.items()
+            if (fault := cell_fault(cell, MAX_PATH if field == "path" else MAX_CELL))
+        }
+        for field, (found, remedy) in faults.items():
+            lost = field not in _SPARE
+            end = "the row is left out" if lost else "the cell counts as missing"
+            expected = f"{field.replace('_', ' ')} as text or a number"
+            problems.append(Problem(row.where, expected, found, f"{remedy}; {end}", lost))
+        if faults.keys() <= _SPARE:
+            usable.append(Row(row.where, {**row.cells, **dict.fromkeys(faults)}) if faults else row)
+    return tuple(usable), tuple(problems)
+
+
+def _place(path: Path, sheet: str) -> str:
+    return f"{path.name}, sheet {sheet}," if sheet else path.name
+
+
+def _rows(path: Path, sheet: str, cells: Cells, first: int, columns: Mapping[str, int]) -> Iterator[Row]:
     for index, row in enumerate(cells[first:], start=first):
         own = {field: row[column] if column < len(row) else None for field, column in columns.items()}
         if any(cell_text(cell) for cell in own.values()):
-            yield Row(f"{place} line {index + 1}", own)
+            yield Row(f"{_place(path, sheet)} line {index + 1}", own)
 
 
 def _columns(row: Sequence[Any], names: Mapping[str, tuple[str, ...]]) -> dict[str, int]:

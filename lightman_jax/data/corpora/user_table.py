@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion
-from lightman_jax.data.corpora.reader import Collector, LostClipError
-from lightman_jax.data.corpora.records import POOLS, Pool, RawClip
+from lightman_jax.data.corpora.reader import Collector
+from lightman_jax.data.corpora.records import POOLS, LostClipError, Pool, RawClip
 from lightman_jax.data.corpora.tables import COLUMNS as ALL_COLUMNS
 from lightman_jax.data.corpora.tables import Row, Table, cell_text, column_key, read_table
 from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, TABLE_SUFFIXES, VIDEO_SUFFIXES, entries, walk

@@ -112,7 +112,7 @@ def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
     counts = []
     for (pool, name), clips in sorted(groups.items(), key=lambda item: (item[0][0] == "macro", item[0][1])):
         corpus = CORPORA[name]
-        known = published(name, space) if pool == "micro" or not corpus.macro_clips else None
+        known = published(name, space) if pool == corpus.pools[0] else None
         of_class = dict(zip(space.classes, known.counts, strict=True)) if known and known.counts else None
         found = dict(class_counts(clips, space))
         subjects = len({clip.subject for clip in clips})

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from lightman_jax.data.preparation.manifest import Manifest, read_manifest
+from lightman_jax.files import plain_path
 from lightman_jax.types import ClipSet
 
 
@@ -25,9 +26,10 @@ def load_clips(folder: Path) -> Prepared:
       DataError: see `read_manifest`.
     """
     manifest = read_manifest(folder)
-    sources = tfds.builder_from_directory(folder).as_data_source()
-    macro = _clip_set(sources["macro"], manifest.classes) if "macro" in sources else None
-    return Prepared(_clip_set(sources["micro"], manifest.classes), macro, manifest)
+    with plain_path(folder) as plain:
+        sources = tfds.builder_from_directory(plain).as_data_source()
+        macro = _clip_set(sources["macro"], manifest.classes) if "macro" in sources else None
+        return Prepared(_clip_set(sources["micro"], manifest.classes), macro, manifest)
 
 
 def _clip_set(source: Any, classes: tuple[str, ...]) -> ClipSet:

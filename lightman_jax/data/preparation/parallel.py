@@ -1,24 +1,49 @@
-"""Work on many clips in several processes."""
+"""Work on many clips in several processes; a process that ends early costs at most the clip that it was working on."""
 
+import collections
+import contextlib
+import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import types
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from typing import Any, TypeVar
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from lightman_jax.data.corpora.records import RawClip
 
 _MIN_CLIPS_FOR_PROCESSES = 24
-_QUEUED_PER_WORKER = 4
+_QUEUED_PER_WORKER = 2
+_MAX_NAMED = 3
+_KILLED_TWICE = "the process that computes it was killed twice: memory is short, or OpenCV crashed on the files"
+_CGROUP = Path("/sys/fs/cgroup")
 
 Result = TypeVar("Result")
 
 
 def cpu_cores() -> int:
-    """Number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of CPU cores that this process may use: by its affinity, and by the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cpu_quota())))
+
+
+def _cpu_quota() -> float:
+    """Cores that the control group of a container allows on Linux, version 2 or 1; infinite without a limit."""
+    try:
+        if (_CGROUP / "cpu.max").exists():
+            quota, period = (_CGROUP / "cpu.max").read_text().split()
+        else:
+            quota, period = ((_CGROUP / f"cpu/cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        cores = float(quota) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
+    return cores if cores > 0 else math.inf
 
 
 def each_clip(
@@ -30,9 +55,12 @@ def each_clip(
 ) -> Iterator[tuple[int, Result | Exception]]:
     """Compute `function(clip, *more)` for every clip on all cores; results come in order of completion.
 
+    If a worker process is killed, usually because memory is short, a warning names its clips, these are computed again one at a
+    time, and the rest by half as many workers. Where no processes can be started, all clips are computed in this process.
+
     Args:
       function: importable by name. `ValueError` and `OSError` are returned as results, so that one bad clip does not
-        end the work on the others.
+        end the work on the others; so is the second end of a process on the same clip.
       clips: arguments of the calls.
       *more: further arguments, the same for all clips.
       workers: number of processes; None starts one per core. Fewer than 24 clips are processed in this process.
@@ -42,35 +70,136 @@ def each_clip(
       Index of the clip, and the result or the error.
     """
     workers = min(workers or cpu_cores(), len(clips))
-    results: Iterator[tuple[int, Result | Exception]]
-    if workers < 2 or len(clips) < _MIN_CLIPS_FOR_PROCESSES:
-        results = ((index, _guarded(function, clip, *more)) for index, clip in enumerate(clips))
-    else:
-        results = _in_processes(function, clips, more, workers)
+    calls = _Calls(function, clips, more)
+    here = workers < 2 or len(clips) < _MIN_CLIPS_FOR_PROCESSES
+    results = calls.here(range(len(clips))) if here else calls.in_processes(workers)
     for done, result in enumerate(results, start=1):
         yield result
         if on_progress is not None:
             on_progress(done, len(clips))
 
 
-def _in_processes(
-    function: Callable[..., Result], clips: Sequence[RawClip], more: tuple[Any, ...], workers: int
-) -> Iterator[tuple[int, Result | Exception]]:
-    # Spawned, not forked: a fork of a process that runs JAX's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting: dict[Future[Result | Exception], int] = {}
-        todo = iter(enumerate(clips))
+class _NoProcessesError(Exception):
+    """This system cannot start worker processes; the message has the reason."""
+
+
+class _Calls(NamedTuple):
+    """The calls of `each_clip`; a call is known by the index of its clip."""
+
+    function: Callable[..., Any]
+    clips: Sequence[RawClip]
+    more: tuple[Any, ...]
+
+    def here(self, indices: Iterable[int]) -> Iterator[tuple[int, Any]]:
+        """Results computed in this process."""
+        return ((index, _guarded(self.function, self.clips[index], *self.more)) for index in indices)
+
+    def in_processes(self, workers: int) -> Iterator[tuple[int, Any]]:
+        """Results computed by several processes, with half as many after one of them was killed."""
+        left = dict.fromkeys(range(len(self.clips)))
         try:
-            while True:
-                while len(waiting) < _QUEUED_PER_WORKER * workers and (item := next(todo, None)) is not None:
-                    waiting[pool.submit(_guarded, function, item[1], *more)] = item[0]
-                if not waiting:
-                    return
+            while left:
+                interrupted: list[int] = []
+                for index, result in self._until_broken(left, workers, interrupted):
+                    del left[index]
+                    yield index, result
+                if interrupted:
+                    workers = max(1, workers // 2)
+                    self._warn(interrupted, workers)
+                for index, result in self._one_by_one(interrupted):
+                    del left[index]
+                    yield index, result
+        except _NoProcessesError as error:
+            warnings.warn(f"{error}: the clips are computed in this process, which takes longer", stacklevel=4)
+            yield from self.here(left)
+
+    def _until_broken(self, indices: Iterable[int], workers: int, interrupted: list[int]) -> Iterator[tuple[int, Any]]:
+        """Results until a process is killed; the calls in progress at that time are appended to `interrupted`."""
+        todo = collections.deque(indices)
+        waiting: dict[Future[Any], int] = {}
+        with self._pool(workers) as pool:
+            while todo or waiting:
+                while todo and len(waiting) < _QUEUED_PER_WORKER * workers:
+                    index = todo.popleft()
+                    try:
+                        waiting[self._submit(pool, index)] = index
+                    except BrokenProcessPool:
+                        interrupted.append(index)
+                        todo.clear()
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(future), future.result()
+                    index = waiting.pop(future)
+                    if isinstance(future.exception(), BrokenProcessPool | MemoryError):
+                        interrupted.append(index)
+                        todo.clear()
+                    else:
+                        yield index, future.result()
+
+    def _one_by_one(self, indices: Iterable[int]) -> Iterator[tuple[int, Any]]:
+        """Results of calls in one process, which has no other call in progress; an error if it is killed as well."""
+        todo = collections.deque(indices)
+        while todo:
+            with self._pool(1) as pool:
+                try:
+                    pool.submit(int).result()
+                except BrokenProcessPool as error:
+                    raise _NoProcessesError(f"worker processes end as soon as they are started ({error})") from error
+                while todo:
+                    index = todo.popleft()
+                    try:
+                        yield index, self._submit(pool, index).result()
+                    except MemoryError as error:
+                        yield index, ValueError(f"memory is short: {error}")
+                    except BrokenProcessPool:
+                        yield index, ValueError(_KILLED_TWICE)
+                        break
+
+    @contextlib.contextmanager
+    def _pool(self, workers: int) -> Iterator[ProcessPoolExecutor]:
+        # Spawned, not forked: a fork of a process that runs JAX's threads may hang.
+        context = multiprocessing.get_context("spawn")
+        try:
+            # Semaphores need /dev/shm, which some containers lack.
+            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+        except (OSError, ImportError, NotImplementedError) as error:
+            raise _NoProcessesError(f"no worker process can be started ({' '.join(str(error).split())})") from error
+        try:
+            self._submitted(pool, int)
+            yield pool
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _submit(self, pool: ProcessPoolExecutor, index: int) -> Future[Any]:
+        return self._submitted(pool, _guarded, self.function, self.clips[index], *self.more)
+
+    def _submitted(self, pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        try:
+            with _main_hidden() if self.function.__module__ != "__main__" else contextlib.nullcontext():
+                return pool.submit(function, *arguments)
+        except BrokenProcessPool:
+            raise
+        except (OSError, RuntimeError) as error:
+            raise _NoProcessesError(f"no worker process can be started ({' '.join(str(error).split())})") from error
+
+    def _warn(self, interrupted: Sequence[int], workers: int) -> None:
+        named = ", ".join(self.clips[index].clip for index in sorted(interrupted)[:_MAX_NAMED])
+        more = f" or {len(interrupted) - _MAX_NAMED} other clips" if len(interrupted) > _MAX_NAMED else ""
+        text = (
+            f"a worker process ended, probably because memory is short, while it computed {named}{more}. These are "
+            f"computed again one at a time, the others by {workers} process{'es' * (workers > 1)}. If the command itself is "
+            "killed, repeat it after python -m experiments.prepare --workers=1 with the same data flags; finished clips are kept"
+        )
+        warnings.warn(text, stacklevel=5)
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Context in which a new process does not import the main script again, so that scripts need no guard against that."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _end_with_parent() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from lightman_jax.files import plain_path
+
 Examples = Callable[[], Iterable[dict[str, Any]]]
 
 
@@ -49,7 +51,9 @@ def write_dataset(pools: Mapping[str, Examples], folder: Path, *, classes: Seque
     A pool is a function that returns its examples, each a dict of the builder's features.
     """
     tfds.disable_progress_bar()
-    builder = ClipBuilder(pools=pools, classes=classes, origin=origin, data_dir=folder, file_format="array_record")
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a banner.
-        builder.download_and_prepare()
-    return Path(builder.data_path)
+    text = origin.encode(errors="backslashreplace").decode()
+    with plain_path(folder) as plain:
+        builder = ClipBuilder(pools=pools, classes=classes, origin=text, data_dir=plain, file_format="array_record")
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a banner.
+            builder.download_and_prepare()
+        return folder / Path(builder.data_path).relative_to(plain)

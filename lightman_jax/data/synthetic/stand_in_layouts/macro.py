@@ -86,7 +86,7 @@ def _casme3(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
         for clip, (onset, apex, offset) in placed:
             code, emotion = f"spNO.{subject.number}", "happy" if clip.label == "happiness" else clip.label
             if clip.pool == "micro":
-                numbers = [str(onset), apex, 0 if onset == 1 else offset]
+                numbers = [str(onset), apex, offset]
                 micro.append([code, "a", *numbers, units_text(clip), clip.number, emotion])
             else:
                 macro.append([code, "a", onset, apex, offset, emotion])

@@ -105,14 +105,19 @@ def write_samm(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
 
 
 def _casme3_c(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
-    """`part_C/1/1/color/{N}.jpg`, a table of onset, offset and action units, one with a fullwidth comma."""
+    """`part_C/RGB_Depth/part_C/part_C/01/a/color/{N}.jpg`, a table of onset, offset and action units, one with a fullwidth comma."""
     rows: list[list[Any]] = [["sub", "count", "onset", "offset", "au"]]
     for subject in subjects:
         frames, placed = joined(subject.of_pool("micro"))
         for clip, (onset, _, offset) in placed:
             comma = "\N{FULLWIDTH COMMA}" if clip.number == 2 else ","
             rows.append([subject.number, 1, onset, offset, comma.join(map(str, clip.units))])
-        write_frames(root / "part_C" / str(subject.number) / "1" / "color", frames, "{}.jpg", 1)
+        write_frames(
+            root / "part_C" / "RGB_Depth" / "part_C" / "part_C" / f"{subject.number:02d}" / "a" / "color",
+            frames,
+            "{}.jpg",
+            1,
+        )
     write_xlsx(root / "CAS(ME)3_part_C_ME.xlsx", {"Sheet1": rows})
 
 

@@ -1,0 +1,291 @@
+"""The order and the frame numbers of the images of one folder, worked out from all names at once.
+
+The frame number is the number that varies between the names; several varying numbers may be a time. What the names do not show is
+refused with two of them as evidence.
+"""
+
+import bisect
+import filecmp
+import itertools
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from lightman_jax.data.corpora.frame_times import UnorderedError, time_keys
+
+_WORDS = ("onset", "apex", "offset")
+_COLOUR = frozenset({"color", "colour", "rgb"})
+_DERIVED = frozenset(
+    "ann annotated annotation annotations bbox boxes confidence debug depth disparity drawn edges flow gt heatmap label labels "
+    "landmark landmarks mask masks mesh normals overlay pose preview seg segmentation skeleton strain thumb thumbnail".split()
+)
+_LABEL = re.compile(r"(?:^|[^a-z])(?:f|fr|frame|frm|idx|image|img|index|nr|number)[\W_]*")
+_MAJORITY, _PAIR, _SHOWN = 2, 2, 3
+
+
+class Choice(NamedTuple):
+    """A rule that decided an order, and names to which it was applied."""
+
+    rule: str
+    example: str
+
+
+class Frames(NamedTuple):
+    """Images of a folder in time order.
+
+    Attributes:
+      paths: the images.
+      numbers: frame number of each, increasing.
+      choices: what the names left open, and how it was decided.
+      refusal: why there are no paths, as `expected, found, remedy` of a `Problem`; None for an empty folder.
+    """
+
+    paths: tuple[Path, ...]
+    numbers: tuple[int, ...]
+    choices: tuple[Choice, ...] = ()
+    refusal: tuple[str, str, str] | None = None
+
+    def at(self, number: int) -> int:
+        """Position of a frame number, or of the last image before it if that frame was dropped."""
+        return max(0, bisect.bisect_right(self.numbers, number) - 1)
+
+
+class _Name(NamedTuple):
+    """An image, the texts of its name between numbers (one more than numbers), and the numbers as written."""
+
+    path: Path
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+class _Stream(NamedTuple):
+    """Names that differ in numbers only, in order, and their frame numbers."""
+
+    names: list[_Name]
+    numbers: list[int]
+
+
+def order_frames(paths: Sequence[Path]) -> Frames:
+    """Order the images of one folder.
+
+    Names that differ in one number have it as frame number; so do names that also hold an attribute, such as a size. Names that
+    hold a time are ordered by it and numbered from 1. Byte-identical copies, and images that belong to other images (depth, masks),
+    are left out.
+    """
+    choices: list[Choice] = []
+    try:
+        names = _without_copies([_split(path) for path in paths], choices)
+        stream = _stream_of_folder(names, choices)
+    except UnorderedError as error:
+        remedy = "keep one image per frame in the folder, numbered in order of time; the clip is left out"
+        return Frames((), (), (), ("images whose names show their order", str(error), remedy))
+    return Frames(tuple(name.path for name in stream.names), tuple(stream.numbers), tuple(choices))
+
+
+def _split(path: Path) -> _Name:
+    stem = unicodedata.normalize("NFKC", path.stem).lower()
+    # Seconds since 1970 without decimals next to others with them.
+    stem = re.sub(r"(?<![\d.])(\d{9,10})(?!\d|[._-]\d)", r"\1.0", stem)
+    parts = re.split(r"(\d+)", stem)
+    return _Name(path, tuple(parts[::2]), tuple(parts[1::2]))
+
+
+def _without_copies(names: list[_Name], choices: list[Choice]) -> list[_Name]:
+    """Names without byte-identical copies, whose names add a text to that of the original."""
+    if len({name.texts for name in names}) < 2:
+        return names
+    by_stem = {(name.path.stem.lower(), name.path.suffix.lower()): name for name in names}
+
+    def is_copy(name: _Name) -> bool:
+        stem, suffix = name.path.stem.lower(), name.path.suffix.lower()
+        parts = [part for cut in range(1, len(stem)) for part in (stem[:cut], stem[cut:])]
+        others = (by_stem[part, suffix] for part in parts if (part, suffix) in by_stem)
+        return any(o.texts != name.texts and _same_content(name, o) for o in others)
+
+    copies = [name for name in names if is_copy(name)]
+    if copies:
+        choices.append(Choice("copies of other images, byte for byte, are left out", _listed(copies)))
+    return [name for name in names if name not in copies]
+
+
+def _stream_of_folder(names: list[_Name], choices: list[Choice]) -> _Stream:
+    """The images of the movement among all images of a folder."""
+    groups: defaultdict[tuple[str, ...], list[_Name]] = defaultdict(list)
+    for name in names:
+        groups[name.texts].append(name)
+    wordy = {texts: group for texts, group in groups.items() if len(texts) == 1}
+    numbered = [group for texts, group in groups.items() if len(texts) > 1]
+    if not numbered:
+        return _ordered_words(wordy, choices)
+    numbered = _without_derived(numbered, choices)
+    streams = [_ordered(group, choices) for group in numbered]
+    stream = streams[0] if len(streams) == 1 else _joined(streams, choices)
+    prefix = _letters(stream.names[0].texts)
+    for texts, group in wordy.items():
+        if _letters(texts) == prefix and len(group) == 1:
+            # `img.png` before `img (1).png`, as file managers number names.
+            choices.append(Choice("the image without a number is the first", _listed([*group, stream.names[0]])))
+            stream = _Stream([*group, *stream.names], [stream.numbers[0] - 1, *stream.numbers])
+        else:
+            choices.append(Choice("images without a number are left out next to numbered ones", _listed(group)))
+    return stream
+
+
+def _ordered_words(groups: dict[tuple[str, ...], list[_Name]], choices: list[Choice]) -> _Stream:
+    """Images without numbers: one, or an onset, an apex and an offset."""
+    singles = [_one_of_each(group, [0] * len(group), choices).names[0] for group in groups.values()]
+    places = [_word_place(name.texts[0]) for name in singles]
+    if len(singles) == 1:
+        return _Stream(singles, [1])
+    if -1 in places or len(set(places)) < len(places):
+        raise UnorderedError(f"{len(singles)} names without a number, such as {_listed(singles)}")
+    order = sorted(range(len(singles)), key=places.__getitem__)
+    choices.append(Choice("names without a number are ordered onset, apex, offset", _listed(singles)))
+    return _Stream([singles[index] for index in order], list(range(1, len(order) + 1)))
+
+
+def _word_place(text: str) -> int:
+    found = [word for word in re.split(r"[\W_]+", text) if word in _WORDS]
+    return _WORDS.index(found[0]) if len(found) == 1 else -1
+
+
+def _without_derived(groups: list[list[_Name]], choices: list[Choice]) -> list[list[_Name]]:
+    """Groups without those whose names mark them as made from the others, such as depth or masks; all if no other is left."""
+    words = [set(re.findall(r"[a-z]+", " ".join(group[0].texts))) for group in groups]
+    kept = [index for index, own in enumerate(words) if not own & _DERIVED]
+    coloured = [index for index in kept if words[index] & _COLOUR]
+    if len(coloured) == 1 < len(kept):
+        kept = coloured
+    if not kept or len(kept) == len(groups):
+        return groups
+    left_out = [group[0] for index, group in enumerate(groups) if index not in kept]
+    rule = "of several kinds of images, those that the names mark as another kind are left out"
+    choices.append(Choice(rule, f"{_listed(left_out)}; used: {groups[kept[0]][0].path.name}"))
+    return [groups[index] for index in kept]
+
+
+def _joined(streams: list[_Stream], choices: list[Choice]) -> _Stream:
+    """Streams whose numbers continue each other, or the one that holds most of the images."""
+    streams = sorted(streams, key=lambda stream: -len(stream.names))
+    main, rest = streams[0], streams[1:]
+    pairs = sorted(
+        (number, name) for stream in streams for number, name in zip(stream.numbers, stream.names, strict=True)
+    )
+    numbers = [number for number, _ in pairs]
+    places = [_word_place(" ".join(name.texts)) for _, name in pairs]
+    follows = len(set(numbers)) == len(numbers) and not any(_extends(stream, main) for stream in rest)
+    if follows and (numbers[-1] - numbers[0] == len(numbers) - 1 or places == sorted(set(places) - {-1})):
+        choices.append(Choice("differently spelled names are ordered by their numbers", _listed([n for _, n in pairs])))
+        return _Stream([name for _, name in pairs], numbers)
+    others = [name for stream in rest for name in stream.names]
+    if len(main.names) >= max(3, _MAJORITY * len(others)):
+        rule = "names that differ from those of most images are left out"
+        choices.append(Choice(rule, f"{_listed(others)}; used: {main.names[0].path.name}"))
+        return main
+    same = set(main.numbers) & set(rest[0].numbers)
+    number = min(same) if same else main.numbers[0]
+    pair = [main.names[main.numbers.index(number)], rest[0].names[rest[0].numbers.index(number) if same else 0]]
+    raise UnorderedError(f"several kinds of names, such as {' and '.join(name.path.name for name in pair)}")
+
+
+def _extends(stream: _Stream, main: _Stream) -> bool:
+    """Whether the names of a stream add a text with a number to those of another, as copies do."""
+    stems = {name.path.stem.lower() for name in main.names}
+    return any(name.path.stem.lower().startswith(tuple(stems)) for name in stream.names)
+
+
+def _ordered(names: list[_Name], choices: list[Choice]) -> _Stream:
+    """Names that differ in numbers only, by the number that counts the frames, or by time."""
+    columns = list(zip(*(name.numbers for name in names), strict=True))
+    values = [[int(text) for text in column] for column in columns]
+    varying = [index for index, column in enumerate(values) if len(set(column)) > 1]
+    texts = names[0].texts
+    if not varying:
+        sizes = {index for index in range(len(columns)) if "x" in (texts[index], texts[index + 1])}
+        last = max(set(range(len(columns))) - sizes, default=len(columns) - 1)
+        return _one_of_each(names, values[last], choices)
+    keys = time_keys(texts, columns, varying)
+    if len(varying) == 1 and keys is None:
+        if varying[0] < len(columns) - 1:
+            choices.append(Choice("the number that varies is the frame number", _listed(names)))
+        return _one_of_each(names, values[varying[0]], choices)
+    return _ordered_by_several(names, values, varying, keys, choices)
+
+
+def _ordered_by_several(
+    names: list[_Name],
+    values: list[list[int]],
+    varying: list[int],
+    keys: Sequence[int | Fraction] | None,
+    choices: list[Choice],
+) -> _Stream:
+    """Names in which a time, or more than one number, varies."""
+    rows = list(zip(*(values[index] for index in varying), strict=True))
+    unique = len(set(rows))
+    distinct = [index for index in varying if len(set(values[index])) == unique]
+    order = sorted(range(len(names)), key=rows.__getitem__)
+    rising = [index for index in distinct if sorted(order, key=values[index].__getitem__) == order]
+    dense = [index for index in distinct if max(values[index]) - min(values[index]) == unique - 1]
+    labelled = [index for index in distinct if _LABEL.search(names[0].texts[index])]
+    if len(varying) > 1 and len(labelled) == 1:
+        counter = labelled[0]
+    elif len(varying) > 1 and unique > _PAIR and set(rising) & set(dense):
+        counter = max(set(rising) & set(dense))
+    elif keys is not None:
+        choices.append(
+            Choice("names that hold a time are ordered by it, and their frames are numbered from 1", _listed(names))
+        )
+        ordered = _one_of_each(names, keys, choices)
+        return ordered._replace(numbers=list(range(1, len(ordered.names) + 1)))
+    elif rising and rising == distinct:
+        counter = rising[-1]
+    elif len(dense) == 1:
+        counter = dense[0]
+    else:
+        last = values[varying[-1]]
+        pair = min(itertools.combinations(range(len(names)), 2), key=lambda two: last[two[0]] != last[two[1]])
+        shown = " and ".join(names[index].path.name for index in pair)
+        raise UnorderedError(f"several numbers that vary and are no time, such as {shown}")
+    rule = f"of {len(varying)} numbers that vary, number {varying.index(counter) + 1} is the frame number"
+    choices.append(Choice(rule, _listed([names[index] for index in order])))
+    return _one_of_each(names, values[counter], choices)
+
+
+def _one_of_each(names: list[_Name], keys: Sequence[int | Fraction], choices: list[Choice]) -> _Stream:
+    """One image for each key, in order; the others must be the same image, or the same name in another format."""
+    groups: defaultdict[int | Fraction, list[_Name]] = defaultdict(list)
+    for name, key in sorted(zip(names, keys, strict=True), key=lambda pair: (pair[1], pair[0].path.name)):
+        groups[key].append(name)
+    suffixes = Counter(name.path.suffix.lower() for name in names)
+    chosen, left_out = [], []
+    for group in groups.values():
+        first, *others = sorted(group, key=lambda name: -suffixes[name.path.suffix.lower()])
+        for other in others:
+            if other.path.suffix.lower() == first.path.suffix.lower() and not _same_content(first, other):
+                raise UnorderedError(f"two images of one frame, {first.path.name} and {other.path.name}")
+        chosen.append(first)
+        left_out += others
+    if left_out:
+        rule = "of images of one frame in several formats or spellings, one is used"
+        choices.append(Choice(rule, f"{_listed(left_out)}; used: {chosen[0].path.name}"))
+    return _Stream(chosen, [int(key) for key in groups])
+
+
+def _same_content(one: _Name, other: _Name) -> bool:
+    try:
+        return filecmp.cmp(one.path, other.path, shallow=False)
+    except OSError:
+        return False
+
+
+def _letters(texts: Sequence[str]) -> str:
+    return re.sub(r"[\W_]+", "", "".join(texts))
+
+
+def _listed(names: Sequence[_Name]) -> str:
+    shown = ", ".join(name.path.name for name in names[:_SHOWN])
+    return shown + (", ..." if len(names) > _SHOWN else "")

@@ -1,0 +1,95 @@
+"""Onset, apex and offset of an annotated movement among the images of its folder."""
+
+import dataclasses
+
+from lightman_jax.data.corpora.base import Corpus, Report
+from lightman_jax.data.corpora.records import LostClipError, Movement
+from lightman_jax.data.corpora.trees import Frames
+
+KEEP_INCOMPLETE = "--incomplete=keep"
+"""The flag that takes in clips without an onset or an offset."""
+
+
+def without_zeros(movement: Movement, frames: Frames, corpus: Corpus, report: Report) -> Movement:
+    """A movement whose numbers of 0 are missing, unless an image may have the number 0.
+
+    An offset is never 0. An apex is 0 only if the onset is.
+    """
+    onset, apex, offset = movement.onset, movement.apex, movement.offset
+    counts_from_0 = corpus.counts_from == 0 or frames.numbers[0] <= 0
+    if onset == 0 and not counts_from_0:
+        onset = None
+    if apex == 0 and not (counts_from_0 and onset == 0):
+        apex = None
+    if offset == 0:
+        offset = apex if corpus.ends_at_apex else None
+        if offset is not None:
+            remedy = f"image {offset}, the apex, is taken, as in published work; --corrections can give another"
+            report(movement.where, "an offset after 0", "offset 0", remedy, lost=False)
+    return dataclasses.replace(movement, onset=onset, apex=apex, offset=offset)
+
+
+def shifted(movement: Movement, shift: int) -> Movement:
+    """A movement with its numbers reduced by `shift`."""
+    if not shift:
+        return movement
+    numbers = {name: getattr(movement, name) for name in ("onset", "apex", "offset")}
+    return dataclasses.replace(movement, **{name: n - shift for name, n in numbers.items() if n is not None})
+
+
+def completed(movement: Movement, frames: Frames, *, keep: bool, report: Report) -> Movement:
+    """A movement with an onset and an offset: a missing one is taken from the folder if `keep` is set.
+
+    Choice: the first or last image of the folder; in a long video, which holds other movements too, the apex, if there is one.
+
+    Raises:
+      LostClipError: one of the two is missing and `keep` is not set.
+    """
+    missing = [name for name in ("onset", "offset") if getattr(movement, name) is None]
+    if not movement.has_span or not missing:
+        return movement
+    taken, words = {}, []
+    for name, place in (("onset", 0), ("offset", -1)):
+        if name in missing:
+            at_apex = movement.long_video and movement.apex is not None
+            number = movement.apex if at_apex else frames.numbers[place]
+            source = "the apex" if at_apex else f"the {'last' if place else 'first'} of the folder"
+            taken[name] = number
+            words.append(f"image {number}, {source}, as {name}")
+    expected, found, choice = "an onset and an offset", f"no {' and no '.join(missing)}", " and ".join(words)
+    if not keep:
+        remedy = f"the clip is left out; give the number with --corrections, or take {choice} with {KEEP_INCOMPLETE}"
+        raise LostClipError(movement.where, expected, found, remedy, True, KEEP_INCOMPLETE)
+    report(movement.where, expected, found, f"{choice} is taken; --corrections can give another", lost=False)
+    return dataclasses.replace(movement, **taken)
+
+
+def span(movement: Movement, frames: Frames, place: str, report: Report) -> tuple[int, int | None, int]:
+    """Positions of onset, apex and offset among the images; without an onset and offset, all of them.
+
+    Raises:
+      LostClipError: the numbers are out of order, or name images that are not there.
+    """
+    first, last = frames.numbers[0], frames.numbers[-1]
+    onset = first if movement.onset is None else movement.onset
+    apex, offset = movement.apex, last if movement.offset is None else movement.offset
+    named = f"onset {onset}, apex {'-' if apex is None else apex}, offset {offset}"
+    if onset >= offset:
+        remedy = "swap or correct the two; the clip is left out"
+        raise LostClipError(movement.where, "an onset before the offset", named, remedy)
+    if apex is not None and not onset <= apex <= offset:
+        remedy = "correct the apex; the clip is left out"
+        raise LostClipError(movement.where, "an apex from onset to offset", named, remedy)
+    if onset < first or onset > last or (offset if apex is None else apex) > last:
+        expected = f"images {onset} to {offset} ({movement.where})"
+        found = f"{len(frames.paths)} images numbered {first} to {last}"
+        remedy = "unpack the folder again or correct the row; the clip is left out"
+        raise LostClipError(place, expected, found, remedy)
+    if offset > last:
+        expected = f"images to the offset {offset} ({movement.where})"
+        found, remedy = f"{len(frames.paths)} images up to {last}", "unpack the folder again; the clip ends there"
+        report(place, expected, found, remedy, lost=False)
+    start, end = frames.at(onset), frames.at(min(offset, last))
+    if start == end:
+        raise LostClipError(place, "two images or more", f"one ({named})", "unpack the folder again")
+    return start, None if apex is None else frames.at(apex), end

@@ -1,0 +1,168 @@
+"""One name per subject: spellings of a name that meet, and names that are one person by a table of aliases."""
+
+import dataclasses
+import difflib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lightman_jax.data.corpora.records import DataError, Reading
+from lightman_jax.data.corpora.registry import CORPORA
+from lightman_jax.data.corpora.tables import COLUMNS, read_table
+
+# Spreadsheet programs replace typed hyphens and apostrophes by these.
+_TYPED = str.maketrans(dict.fromkeys("‐‑‒–—−", "-") | dict.fromkeys("‘’ʼ′`´", "'"))
+# Variation selectors and joiners that are no format characters by their category.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_WHOLE_NUMBER = re.compile(r"(?<![\d.,])(\d+)[.,]0{1,2}(?![\d.,])")
+_LEADING_ZEROS = re.compile(r"(?<!\d)(?<!\d[.,])0+(?=\d)")
+_MAX_NAMED = 8
+
+
+class Alias(NamedTuple):
+    """Two names of one person, `subject_pool/subject` or without the pool, and the place of the row for messages."""
+
+    subject: str
+    same_as: str
+    where: str = "aliases"
+
+
+def subject_key(text: str) -> str:
+    """One text for all spellings of a subject that differ in case, blanks, leading zeros or Unicode form.
+
+    Choice: punctuation counts, because `1_2` and `12` may be two subjects; the digits of a fraction count for the same reason.
+
+    >>> subject_key(" ANNA"), subject_key("s007"), subject_key("7.0"), subject_key("1_02")
+    ('anna', 's7', '7', '1_2')
+    """
+    key = unicodedata.normalize("NFD", text)
+    # One pass is not enough: the compatibility form of a letter may have a case of its own.
+    for _ in range(2):
+        key = unicodedata.normalize("NFKD", key.upper().casefold())
+    key = unicodedata.normalize("NFKC", key.replace("i\u0307", "i").translate(_TYPED))
+    visible = [c for c in _INVISIBLE.sub("", key) if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf")]
+    key = " ".join("".join(str(unicodedata.decimal(c, c)) for c in visible).split())
+    return _LEADING_ZEROS.sub("", _WHOLE_NUMBER.sub(r"\1", key)) or text
+
+
+def read_aliases(path: Path) -> tuple[Alias, ...]:
+    """Read a table with the columns `subject, same_as`.
+
+    Raises:
+      DataError: the table cannot be read, or a row lacks a name.
+    """
+    table = read_table(path, ("subject", "same_as"), subject=COLUMNS["subject"], same_as=("sameas",))
+    aliases = [Alias(row.text("subject"), row.text("same_as"), f"{path.name}: {row.where}") for row in table.rows]
+    for alias in aliases:
+        if not (alias.subject and alias.same_as):
+            raise DataError(f"{alias.where}: a subject is missing; fill both cells, or remove the row")
+    return tuple(aliases)
+
+
+def unify_subjects(reading: Reading, aliases: Sequence[Alias] = (), *, spellings: bool = True) -> Reading:
+    """Give all clips of one person the same subject; clip ids stay, and a note lists the names that were joined.
+
+    The name with most clips is kept, of several the first.
+
+    Args:
+      reading: clips of both pools.
+      aliases: names that are one person, also of different corpora.
+      spellings: whether spellings with the same `subject_key` within a subject pool are one subject.
+
+    Raises:
+      DataError: an alias names no subject of the data, or several.
+    """
+    counts = Counter(clip.subject for clip in reading.clips)
+    notes: list[str] = []
+    spelt = _by_key(counts, subject_key)
+    if spellings:
+        groups = spelt
+        if joined := _listed(groups, counts):
+            notes.append(f"one subject in several spellings: {joined}; --subjects=as_written keeps them apart")
+    else:
+        groups = [[name] for name in counts]
+        if apart := _listed(spelt, counts):
+            notes.append(f"spellings that may be one subject, kept apart as written: {apart}")
+    if aliases:
+        groups, more = _with_aliases(groups, aliases)
+        notes += more
+    renamed = {name: max(group, key=counts.__getitem__) for group in groups for name in group}
+    if alike := _listed(_by_key(dict.fromkeys(renamed.values()), _letters), counts):
+        text = "subjects that differ in blanks or punctuation alone, kept apart"
+        notes.append(f"{text}: {alike}; if they are one person, list them in --subject_aliases")
+    if not notes:
+        return reading
+    clips = tuple(dataclasses.replace(clip, subject=renamed[clip.subject]) for clip in reading.clips)
+    return dataclasses.replace(reading, clips=clips, notes=(*reading.notes, *notes))
+
+
+def _letters(name: str) -> str:
+    """Letters and digits of the key of a subject."""
+    pool, _, own = name.partition("/")
+    return f"{pool}/{re.sub(r'[\W_]', '', subject_key(own))}"
+
+
+def _by_key(names: Iterable[str], key_of) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(key_of(name), []).append(name)
+    return list(groups.values())
+
+
+def _listed(groups: Iterable[Sequence[str]], counts: Mapping[str, int]) -> str:
+    """The groups of several names, each name with its number of clips; empty if there are none."""
+    several = [group for group in groups if len(group) > 1]
+    return "; ".join(" = ".join(f"{name} ({counts[name]} clips)" for name in group) for group in several)
+
+
+def _with_aliases(groups: list[list[str]], aliases: Sequence[Alias]) -> tuple[list[list[str]], list[str]]:
+    """The groups joined by aliases, and notes."""
+    names = [name for group in groups for name in group]
+    group_of = {name: group for group in groups for name in group}
+    unused: list[str] = []
+    joined: list[str] = []
+    for alias in aliases:
+        absent = [one for one in (alias.subject, alias.same_as) if _is_of_other_data(one, names)]
+        if absent:
+            unused.append(f"{alias.where} ({', '.join(absent)})")
+            continue
+        first, second = (
+            _group_named(one, alias.where, names, group_of) for one in (alias.subject, alias.same_as)
+        )
+        joined.append(f"{alias.subject} = {alias.same_as}")
+        if first is not second:
+            second.extend(first)
+            group_of |= dict.fromkeys(first, second)
+    notes = [f"one person by --subject_aliases: {'; '.join(joined)}"] if joined else []
+    if unused:
+        notes.append(f"rows of --subject_aliases without effect, because the data have no clip of that corpus: {'; '.join(unused)}")
+    return list({id(group): group for group in group_of.values()}.values()), notes
+
+
+def _is_of_other_data(name: str, names: Sequence[str]) -> bool:
+    """Whether a name has the prefix of a corpus that has no clip among the subjects `names`."""
+    pool, slash, _ = name.partition("/")
+    return bool(slash) and pool in CORPORA and not any(one.startswith(f"{CORPORA[pool].subject_pool}/") for one in names)
+
+
+def _group_named(
+    name: str, where: str, names: Sequence[str], group_of: Mapping[str, list[str]]
+) -> list[str]:
+    """The group of the subject that an alias names: letter by letter, else by its key."""
+    pool, slash, own = name.partition("/")
+    if slash and pool in CORPORA:
+        name = f"{CORPORA[pool].subject_pool}/{CORPORA[pool].normal_subject(own)}"
+    found = [one for one in names if name in (one, one.partition("/")[2])]
+    key = subject_key(name)
+    found = found or [one for one in names if key in (subject_key(one), subject_key(one.partition("/")[2]))]
+    groups = {id(group_of[one]): group_of[one] for one in found}
+    if len(groups) == 1:
+        return next(iter(groups.values()))
+    if groups:
+        raise DataError(f"{where}: {name!r} may be {' or '.join(found)}; write the one that is meant")
+    near = difflib.get_close_matches(name, [*names, *(one.partition("/")[2] for one in names)], _MAX_NAMED, 0.5)
+    listed = ", ".join(near or names[:_MAX_NAMED])
+    raise DataError(f"{where}: no clip has the subject {name!r}; {'the nearest are' if near else 'there are'} {listed}")

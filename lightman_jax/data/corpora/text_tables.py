@@ -1,0 +1,177 @@
+"""Text of a table: its encoding by evidence in the bytes, and its delimiter by evidence in several lines.
+
+Choice: bytes that are neither UTF-8 nor UTF-16 are Windows-1252 unless the words of another encoding are more plausible. General
+detectors need more text than a table of names has: `charset-normalizer` reads German names as Windows-1250.
+"""
+
+import codecs
+import csv
+import io
+import itertools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from lightman_jax.data.corpora.records import DataError
+
+_TITLES = {
+    "cp1252": "Windows-1252 (Western European)",
+    "cp949": "Windows-949 (Korean)",
+    "gb18030": "GB18030 (Chinese)",
+    "cp932": "Shift-JIS (Japanese)",
+    "big5": "Big5 (Chinese)",
+    "cp1255": "Windows-1255 (Hebrew)",
+    "cp1251": "Windows-1251 (Cyrillic)",
+    "koi8_r": "KOI8-R (Cyrillic)",
+    "cp1253": "Windows-1253 (Greek)",
+    "cp1256": "Windows-1256 (Arabic)",
+    "cp874": "Windows-874 (Thai)",
+    "mac_roman": "Mac OS Roman",
+    "cp1250": "Windows-1250 (Central European)",
+    "cp1254": "Windows-1254 (Turkish)",
+    "utf-16-le": "UTF-16",
+    "utf-16-be": "UTF-16",
+    "utf-32-le": "UTF-32",
+    "utf-32-be": "UTF-32",
+}
+"""The 8-bit and multi-byte encodings in order of preference, then those that a mark or the zero bytes state."""
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_ZEROS = {(0, 1, 1, 1): "utf-32-le", (1, 1, 1, 0): "utf-32-be", (0, 1, 0, 1): "utf-16-le", (1, 0, 1, 0): "utf-16-be"}
+# First bytes of the frequent characters: level 1 of GB 2312 and Big5, level 1 and kana of JIS, the syllables of KS X 1001.
+_FREQUENT = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6), "cp932": (0x82, 0x97), "cp949": (0xB0, 0xC8)}
+_EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH"}
+# Few letters of these are plausible in Chinese or Russian as well, many are not.
+_NEEDS_LETTERS = {"cp949": 6, "cp1255": 6}
+_NEUTRAL = (
+    "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}"
+)
+_INSIDE = "\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}\N{EM DASH}\N{DEGREE SIGN}\N{SECTION SIGN}"
+_FINAL = re.compile(
+    "[\N{HEBREW LETTER FINAL KAF}\N{HEBREW LETTER FINAL MEM}\N{HEBREW LETTER FINAL NUN}"
+    "\N{HEBREW LETTER FINAL PE}\N{HEBREW LETTER FINAL TSADI}]."
+)
+_SAMPLE = 1 << 16
+_LINES = 60
+
+
+def decode(content: bytes) -> tuple[str, str]:
+    """Text of a file, and the name of an encoding that was chosen; empty for UTF-8.
+
+    Raises:
+      DataError: the bytes are damaged text.
+    """
+    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None) or _by_zeros(content)
+    if marked:
+        try:
+            return content.decode(marked).removeprefix("\ufeff"), _TITLES[marked]
+        except UnicodeDecodeError as error:
+            raise DataError(f"damaged {_TITLES[marked]} text at byte {error.start}") from error
+    try:
+        return content.decode("utf-8-sig"), ""
+    except UnicodeDecodeError as error:
+        damaged = error
+    shares = {name: _plausible(content[:_SAMPLE], name) for name in itertools.islice(_TITLES, len(_TITLES) - 4)}
+    encoding = max(shares, key=shares.__getitem__)
+    if _plausible(content[:_SAMPLE], "utf-8", "replace") > max(0.5, shares[encoding]):
+        line = content[: damaged.start].count(b"\n") + 1
+        raise DataError(f"UTF-8 text with damaged letters in line {line}; save it as UTF-8 again") from damaged
+    return content.decode(encoding, "replace"), _TITLES[encoding]
+
+
+def read_text_table(content: bytes) -> tuple[list[list[Any]], tuple[str, ...]]:
+    """Rows of cells of a text table, and one sentence on its encoding unless that is UTF-8.
+
+    Raises:
+      DataError: the bytes are damaged text, or a quotation mark has no partner.
+    """
+    text, encoding = decode(content)
+    stated = re.match(r"\s*\"?sep=(.)\"?\r?\n?", text, re.IGNORECASE)
+    if stated:
+        # A spreadsheet program writes its delimiter to the first line; that line stays, so that line numbers are right.
+        delimiter, blank, text = stated[1], [[]], text[stated.end() :]
+    else:
+        delimiter, blank = _delimiter(text), []
+    note = f"read as {encoding}; if letters are wrong, save it as UTF-8"
+    return [*blank, *_cells(text, delimiter)], (note,) if encoding else ()
+
+
+def _cells(text: str, delimiter: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            # Read on without strictness, all further lines would silently become one cell.
+            line = text[: text.rindex('"')].count("\n") + 1
+            raise DataError(f"a quotation mark, the last in line {line}, has no partner") from error
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def _delimiter(text: str) -> str:
+    """The delimiter that cuts most of the first lines into the same number of cells."""
+
+    def agreeing(delimiter: str) -> tuple[int, int]:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        widths = Counter(len(row) for row in itertools.islice(lines, _LINES) if len(row) > 1)
+        return max(((count, width) for width, count in widths.items()), default=(0, 0))
+
+    return max(",;\t|", key=agreeing)
+
+
+def _by_zeros(content: bytes) -> str | None:
+    """The encoding that zero bytes tell in text without a mark, most of which is ASCII."""
+    sample = content[:4096]
+    if sample.count(0) * 5 < len(sample):
+        return None
+    shares = [sample[start::4].count(0) / max(1, len(sample[start::4])) for start in range(4)]
+    return _ZEROS.get(tuple(int(share > max(shares) / 2) for share in shares))
+
+
+def _plausible(content: bytes, encoding: str, errors: str = "strict") -> float:
+    """Share of the bytes above 127 that an encoding makes parts of plausible words."""
+    try:
+        text = content.decode(encoding, errors)
+    except UnicodeDecodeError as error:
+        if error.start < len(content) - 4 or len(content) < _SAMPLE:
+            return -1.0
+        text = content[: error.start].decode(encoding)
+    good = total = 0.0
+    if len(set(re.findall(r"[^\x00-\x7f]", text))) < _NEEDS_LETTERS.get(encoding, 0):
+        return 0.0
+    for word, is_good in _judged_words(text, encoding):
+        size = sum(len(letter.encode(encoding)) for letter in word if letter > "\x7f")
+        good, total = good + size * is_good, total + size
+    return good / total if total else 0.0
+
+
+def _judged_words(text: str, encoding: str) -> Iterator[tuple[str, float]]:
+    """Every word with letters beyond ASCII, and how plausible it is: 0 to 1."""
+    for word in re.findall(r"[^\x00-\x40\[-`{-~]+", text):
+        if word.isascii():
+            continue
+        word = word.strip(_NEUTRAL)
+        letters = re.sub(f"[{_INSIDE}]", "", word)
+        if not letters.isascii():
+            yield letters, _word_plausibility(letters, encoding)
+
+
+def _word_plausibility(word: str, encoding: str) -> float:
+    scripts = {unicodedata.name(letter, "?").split()[0].split("-")[0] for letter in word}
+    if scripts <= _EAST_ASIAN:
+        first, last = _FREQUENT.get(encoding, (0, 255))
+        return sum(first <= letter.encode(encoding)[0] <= last for letter in word) / len(word)
+    if len(scripts) > 1 or not all(unicodedata.category(letter)[0] in "LM" for letter in word):
+        return 0.0
+    if scripts == {"LATIN"} and len(word) > 1 and not re.search("[A-Za-z]", word):
+        return 0.0
+    if _FINAL.search(word):
+        return 0.0
+    is_cased = word.islower() or word.isupper() or (word[:1].isupper() and word[1:].islower())
+    return float(is_cased or word.upper() == word.lower())
