@@ -1,7 +1,8 @@
 """`python -m experiments.compare RUN RUN ...`: paired differences of UF1 between runs on the same clips and seeds.
 
-A RUN is a workdir or a `predictions.csv` (columns clip, dataset, subject, fold, seed, label, prediction, p_CLASS ...), which may
-come from another program. Every run is compared with every other run.
+A RUN is a workdir, or a table of predictions, which may come from another program: CSV or a workbook with the columns clip,
+subject, label, prediction, and seed if there is more than one. Its classes are its labels and predictions. Every run is compared
+with every other run.
 """
 
 import sys
@@ -23,9 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     parser = CommandParser("compare", __doc__)
     parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="workdirs or tables of predictions")
+    console = make_console()
     with as_config_error():
-        compared = compare_runs(parser.parse_args(words).runs)
-    print_comparison(make_console(), compared)
+        compared = compare_runs(parser.parse_args(words).runs, report=lambda note: console.print(f"note: {note}"))
+    print_comparison(console, compared)
     return 0
 
 

@@ -13,8 +13,9 @@ from experiments.cli.commands import RUN_NEEDED, run_command
 from experiments.cli.flags import CommandParser, ConfigError
 from experiments.cli.terminal import make_console
 from experiments.evaluation.baselines import compare_with_baselines
+from experiments.evaluation.prediction_table import read_predictions
 from experiments.evaluation.run_result import read_result
-from experiments.evaluation.scores import read_predictions, score_predictions
+from experiments.evaluation.scores import score_predictions
 from experiments.evaluation.workdir import refuse_changed, renew_inventory
 from experiments.reporting.console import scores_of
 from experiments.reporting.figures import save_baselines_figure, save_confusion_figure

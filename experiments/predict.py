@@ -88,7 +88,7 @@ class _Predictor(NamedTuple):
     def predict(self, video: Video, label: str, on_frame: Callable[[int], None]) -> list[Row]:
         """Predict the movements of a video, and draw its figures under the file name `label`."""
         fps = self.settings.fps or video.fps
-        row = Row(video.name, fps=fps)
+        row = Row(video.name, fps=fps, notes=video.notes)
         rows: list[Row] = []
 
         def on_movement(movement: Spotted) -> None:
@@ -100,7 +100,7 @@ class _Predictor(NamedTuple):
             # Movements before a damaged frame are kept.
             return [*rows, row._replace(reason=str(error))]
         notes = [() if self.settings.span else _notes(self.model, search, one, fps) for one in search.movements]
-        rows = [one._replace(frames=search.frames, notes=own) for one, own in zip(rows, notes, strict=True)]
+        rows = [one._replace(frames=search.frames, notes=(*row.notes, *n)) for one, n in zip(rows, notes, strict=True)]
         rows = rows or [
             row._replace(frames=search.frames, reason=movements.no_movement_reason(search, self.settings.spot))
         ]

@@ -18,9 +18,9 @@ from experiments.cli.runtime import set_up_jax
 from experiments.cli.terminal import make_console, text_table
 from experiments.evaluation.cross_validation import predict_jobs
 from experiments.evaluation.plan import PlannedRun
+from experiments.evaluation.prediction_table import Prediction, read_predictions
 from experiments.evaluation.protocols import PROTOCOLS, plan_run
 from experiments.evaluation.run_record import read_run, stored_data_cache
-from experiments.evaluation.scores import Prediction, read_predictions
 from experiments.evaluation.workdir import refuse_changed
 from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.types import natural_order

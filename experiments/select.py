@@ -19,10 +19,11 @@ from experiments.cli.flags import ConfigError, about_text
 from experiments.cli.runtime import set_up_jax
 from experiments.cli.terminal import make_console, text_table
 from experiments.evaluation.groups import GROUPS
+from experiments.evaluation.prediction_table import write_predictions
 from experiments.evaluation.protocols import plan_run
 from experiments.evaluation.records import as_json, write_json
 from experiments.evaluation.run_result import RunResult
-from experiments.evaluation.scores import score_predictions, write_predictions
+from experiments.evaluation.scores import score_predictions
 from experiments.evaluation.selection import Selection, predict_selected, select_settings
 from experiments.evaluation.workdir import only_writer
 from experiments.reporting.console import print_results

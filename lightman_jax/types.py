@@ -111,4 +111,4 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     >>> sorted(["s11", "s2"], key=natural_order)
     ['s2', 's11']
     """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

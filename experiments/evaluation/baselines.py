@@ -16,8 +16,8 @@ from experiments.cli.config import RunConfig
 from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.comparison import compare_runs
 from experiments.evaluation.cross_validation import Work, predict_jobs, prediction_rows, train_jobs
+from experiments.evaluation.prediction_table import write_predictions
 from experiments.evaluation.run_result import BaselineResult
-from experiments.evaluation.scores import write_predictions
 from lightman_jax.meta.methods import method_config
 from lightman_jax.training.config import TrainConfig
 

@@ -1,17 +1,22 @@
 """Paired comparison of runs that tested the same clips under the same seeds."""
 
+import dataclasses
 import itertools
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.evaluation.scores import Prediction, check_seeds, count_predictions, read_predictions
+from experiments.evaluation.prediction_table import Prediction, read_prediction_table
+from experiments.evaluation.scores import check_seeds, count_predictions
 from experiments.evaluation.workdir import refuse_changed
 from lightman_jax.metrics import accuracy, chance_band, holm, paired_difference, sign_flip_p_value, uf1
 from lightman_jax.types import natural_order
+
+_MAX_LISTED = 3
 
 
 class Run(NamedTuple):
@@ -55,31 +60,33 @@ class Comparison(NamedTuple):
     chance: tuple[float, float]
 
 
-def compare_runs(runs: Sequence[Path], names: Sequence[str] | None = None, *, with_first: bool = False) -> Comparison:
+def compare_runs(
+    runs: Sequence[Path],
+    names: Sequence[str] | None = None,
+    *,
+    with_first: bool = False,
+    report: Callable[[str], None] = lambda note: None,
+) -> Comparison:
     """Compare runs in pairs.
 
     Args:
       runs: workdirs or tables of predictions, at least two.
       names: labels of the runs; None uses their paths.
       with_first: compare only the first run with each other run.
+      report: called with a sentence for each choice that was made in reading a table of another program.
 
     Raises:
-      ValueError: fewer than two runs, a table changed after its run, or runs with different clips, labels, subjects or seeds.
+      ValueError: fewer than two runs, a table changed after its run, labels of one class alone, or runs with different classes,
+        clips, labels, subjects or seeds.
       OSError: a table cannot be read.
     """
     if len(runs) < 2:
         raise ValueError("give at least two runs: python -m experiments.compare runs/smic-lightman runs/smic-joint")
-    for run in runs:
-        if run.is_dir():
-            refuse_changed(run, "predictions.csv")
-    tables = [read_predictions(run / "predictions.csv" if run.is_dir() else run) for run in runs]
-    (first, classes), *others = tables
-    for run, other in zip(runs[1:], others, strict=True):
-        _require_same_clips(runs[0], tables[0], run, other)
-    seeds = sorted({row.seed for row in first})
-    subjects = sorted({row.subject for row in first}, key=natural_order)
+    tables, classes = _read(runs, report)
+    seeds = sorted({row.seed for row in tables[0]})
+    subjects = sorted({row.subject for row in tables[0]}, key=natural_order)
     labels = [str(run) for run in runs] if names is None else list(names)
-    counts = [count_predictions(rows, classes, seeds, subjects) for rows, _ in tables]
+    counts = [count_predictions(rows, classes, seeds, subjects) for rows in tables]
     scores = [np.asarray(uf1(c.sum(axis=1))) for c in counts]
     compared = [Run(name, float(score.mean()), _sd(score)) for name, score in zip(labels, scores, strict=True)]
     pairs = [(a, b) for a, b in itertools.combinations(range(len(runs)), 2) if a == 0 or not with_first]
@@ -98,26 +105,83 @@ def _effect(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None
     return float(by_subject.mean()) / sd if sd > 0 else None
 
 
-def _require_same_clips(
-    a: Path, first: tuple[list[Prediction], list[str]], b: Path, second: tuple[list[Prediction], list[str]]
-) -> None:
-    """Raise a ValueError unless both tables have the same classes, seeds, clips, labels and subjects."""
-    if first[1] != second[1]:
+def _read(runs: Sequence[Path], report: Callable[[str], None]) -> tuple[list[list[Prediction]], list[str]]:
+    """Rows of every run with names as in the first one, and the classes of all; refuses what cannot be compared."""
+    for run in runs:
+        if run.is_dir():
+            refuse_changed(run, "predictions.csv")
+    tables = [read_prediction_table(run / "predictions.csv" if run.is_dir() else run) for run in runs]
+    classes = list(dict.fromkeys(_normal(name) for table in tables for name in table.classes))
+    for table in tables:
+        for note in table.notes:
+            report(note)
+    for run, table in zip(runs, tables, strict=True):
+        own = {*map(_normal, table.classes)}
+        if table.own and own != {*classes}:
+            raise ValueError(
+                f"the classes of {run} are {', '.join(table.classes)}, and those of all tables {', '.join(classes)}; compare runs "
+                "with the same classes"
+            )
+    if not all(table.own for table in tables):
+        report(f"UF1 is the mean over the classes {', '.join(classes)}")
+    first, *others = ([_normalized(row) for row in table.rows] for table in tables)
+    labels = {row.label for row in first}
+    if len(labels) < 2:
         raise ValueError(
-            f"{a} has the classes {', '.join(first[1])}, {b} has {', '.join(second[1])}; compare runs with the same classes"
+            f"{runs[0]} has {' '.join(labels) or 'no'} label alone; UF1 needs clips of two classes or more"
         )
-    seeds = [sorted({row.seed for row in rows}) for rows, _ in (first, second)]
+    same = [_with_subjects_of(runs[0], first, run, other, report) for run, other in zip(runs[1:], others, strict=True)]
+    return [first, *same], classes
+
+
+def _with_subjects_of(
+    a: Path, first: list[Prediction], b: Path, second: list[Prediction], report: Callable[[str], None]
+) -> list[Prediction]:
+    """The second rows with the first's spelling of subjects; a ValueError unless seeds, clips, labels and subjects agree."""
+    seeds = [sorted({row.seed for row in rows}) for rows in (first, second)]
     if seeds[0] != seeds[1]:
         raise ValueError(f"{a} has the seeds {seeds[0]}, {b} has {seeds[1]}; run both with the same --seeds")
-    one, two = (
-        {clip: (row.label, row.subject) for clip, row in check_seeds(rows).items()} for rows, _ in (first, second)
-    )
-    differing = sorted(clip for clip in one.keys() | two.keys() if one.get(clip) != two.get(clip))
+    one, two = check_seeds(first), check_seeds(second)
+    for run, missing in ((b, one.keys() - two.keys()), (a, two.keys() - one.keys())):
+        if missing:
+            raise ValueError(
+                f"{run} lacks {_listed(missing)} of the other table; only runs on the same clips can be compared"
+            )
+    differing = {clip for clip in one if one[clip].label != two[clip].label}
     if differing:
+        clip = min(differing)
         raise ValueError(
-            f"{a} and {b} differ in {len(differing)} clips or their labels or subjects, for example {differing[0]}; "
-            "only runs on the same data can be compared"
+            f"{a} and {b} give other labels to {_listed(differing)}: {one[clip].label} and {two[clip].label}; only runs with the "
+            "same labels can be compared"
         )
+    pairs = {(one[clip].subject, two[clip].subject) for clip in one}
+    spelled = {theirs: ours for ours, theirs in pairs}
+    if not len(pairs) == len(spelled) == len({ours for ours, _ in pairs}):
+        raise ValueError(f"{a} and {b} group the clips by other subjects; give both tables the same column subject")
+    changed = {theirs: ours for theirs, ours in spelled.items() if theirs != ours}
+    if changed:
+        theirs = min(changed)
+        report(f"{b}: {len(changed)} subjects have another spelling there, such as {theirs} for {changed[theirs]}")
+    return [dataclasses.replace(row, subject=spelled[row.subject]) for row in second]
+
+
+def _listed(clips: Collection[str]) -> str:
+    return f"{len(clips)} clips ({', '.join(sorted(clips)[:_MAX_LISTED])}{', ...' if len(clips) > _MAX_LISTED else ''})"
+
+
+def _normalized(row: Prediction) -> Prediction:
+    """The row with composed letters, so that names of different systems are equal."""
+    return dataclasses.replace(
+        row,
+        clip=_normal(row.clip),
+        subject=_normal(row.subject),
+        label=_normal(row.label),
+        prediction=_normal(row.prediction),
+    )
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _sd(values: NDArray[np.float64]) -> float | None:

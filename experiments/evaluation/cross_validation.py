@@ -15,7 +15,7 @@ from rich.console import Console
 from experiments.cli.progress import TrainingProgress
 from experiments.cli.runtime import from_first
 from experiments.evaluation.fold_store import FoldStore, StoredFolds
-from experiments.evaluation.scores import Prediction
+from experiments.evaluation.prediction_table import Prediction
 from lightman_jax.files import require_space
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold, predict_folds, train_folds
@@ -71,6 +71,9 @@ def train_jobs(work: Work, config: TrainConfig, workdir: Path, console: Console,
     cached = {(fold.name, replica): store.contains(fold, replica) for fold, replica in keys}
     missing = [(fold, replica) for fold, replica in keys if not cached[fold.name, replica]]
     damaged = [path for path in (store.path(fold, replica) for fold, replica in missing) if path.exists()]
+    other = [text for text in (store.difference(fold, replica) for fold, replica in missing) if text]
+    if other:
+        console.print(f"{len(other)} trainings are stored under other settings ({other[0]}): they are trained again")
     if damaged:
         console.print(f"{len(damaged)} stored trainings are damaged, for example {damaged[0]}: they are repeated")
     require_space(workdir, len(missing) * store.job_bytes)

@@ -9,13 +9,14 @@ from experiments.cli.config import DataConfig
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
 from lightman_jax.data.corpora.labels import assign_labels
-from lightman_jax.data.corpora.records import DataError, Reading
+from lightman_jax.data.corpora.records import DataError, Problem, Reading
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
+from lightman_jax.data.corpora.subjects import read_aliases, unify_subjects
 from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX, Manifest, read_manifest
-from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
+from lightman_jax.data.preparation.prepare import KEEP_UNMOVED, prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import is_still
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
@@ -43,17 +44,20 @@ def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Chec
       workers: number of processes; None starts one per core.
 
     Raises:
-      DataError: the corpus is not found, or its tables cannot be read.
+      DataError: the corpus is not found, its tables cannot be read, or an alias names no subject.
       OSError: the cache folder cannot be written.
     """
-    corrections = read_corrections(Path(config.corrections).expanduser()) if config.corrections else ()
+    corrections = read_corrections(Path(config.corrections).expanduser(), log) if config.corrections else ()
     reading = _read(config.dataset, config.data_dir, config, corrections, log)
     if config.dataset == SIMULATED_AU:
         reading = dataclasses.replace(reading, stand_in=True)
     if config.macro:
         reading = _with_macro(reading, _read(config.macro, config.macro_dir, config, corrections, log))
+    aliases = read_aliases(Path(config.subject_aliases).expanduser()) if config.subject_aliases else ()
+    reading = unify_subjects(reading, aliases, spellings=config.subjects == "unified")
     corpora = DATASETS[config.dataset].corpora
-    reading, space = assign_labels(_without_stills(reading, config), config.label_name, corpora)
+    reading = _without_movement(_without_stills(reading, config), config)
+    reading, space = assign_labels(reading, config.label_name, corpora)
     log(f"data: checking {len(reading.clips)} clips of {reading.root}")
     return check_reading(reading, space, _clip_cache(config, workers, log, "data: checked clip"))
 
@@ -75,7 +79,11 @@ def prepare_checked(config: DataConfig, check: Check, log: Log, workers: int | N
       OSError: the cache folder cannot be written, or its disk is too small.
     """
     name = config.dataset + (STAND_IN_SUFFIX if check.reading.stand_in else "")
-    folder = _data_cache(config) / f"{name}-{source_fingerprint(check.reading, check.space, config.motion)}"
+    keep = config.no_movement == "keep"
+    folder = (
+        _data_cache(config)
+        / f"{name}-{source_fingerprint(check.reading, check.space, config.motion, keep_unmoved=keep)}"
+    )
     count = len(check.reading.clips)
     if folder.exists():
         try:
@@ -86,7 +94,7 @@ def prepare_checked(config: DataConfig, check: Check, log: Log, workers: int | N
             log(f"data: prepared again: {str(error).split('; remove')[0]}")
     log(f"data: preparing {count} clips in {folder}")
     cache = _clip_cache(config, workers, log, "data: clip")
-    prepare_clips(check, folder, dataset=config.dataset, config=config.motion, cache=cache)
+    prepare_clips(check, folder, dataset=config.dataset, config=config.motion, cache=cache, keep_unmoved=keep)
     return folder
 
 
@@ -146,6 +154,21 @@ def _without_stills(reading: Reading, config: DataConfig) -> Reading:
         f"{stills} single images are left out: they have no {config.motion.representation}, only --representation=apex"
     )
     return dataclasses.replace(reading, clips=moving, notes=(*reading.notes, note))
+
+
+def _without_movement(reading: Reading, config: DataConfig) -> Reading:
+    """Leave out clips whose given apex is their onset, where the settings use that apex."""
+    uses_apex = config.motion.apex_policy == "given" and config.motion.representation != "frames"
+    if not uses_apex or config.no_movement == "keep":
+        return reading
+    remedy = f"correct the apex, or choose --apex=spot; the clip is left out, {KEEP_UNMOVED} takes it"
+    unmoved = [clip for clip in reading.clips if clip.apex == 0 and len(clip.numbers) > 1]
+    problems = [
+        Problem(clip.clip, "an apex after the onset", f"apex and onset {clip.numbers[0]}", remedy, flag=KEEP_UNMOVED)
+        for clip in unmoved
+    ]
+    moving = tuple(clip for clip in reading.clips if clip not in unmoved)
+    return dataclasses.replace(reading, clips=moving, problems=(*reading.problems, *problems))
 
 
 def _with_macro(micro: Reading, macro: Reading) -> Reading:

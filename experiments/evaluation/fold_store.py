@@ -11,6 +11,7 @@ from typing import Any, overload
 import jax
 import numpy as np
 
+from experiments.evaluation.numeric_settings import difference, numeric_settings
 from lightman_jax.files import read_checksummed, write_checksummed
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold, trained_shapes
@@ -21,14 +22,15 @@ TRAINING_VERSION = 2
 """Raise it when a change of the code trains other weights from the same clips, settings and seed; jobs are then trained again."""
 
 _ARCHIVE_BYTES = 1 << 13
+_SUFFIX, _SETTINGS = ".fold", "settings"
 
 
 class FoldStore:
     """Trained folds of one data set and one setting, one checksummed npz archive per job.
 
-    The file name is a digest of everything the weights depend on: the fold's training clips (pixels, labels, subjects, row
-    numbers), the settings, the replica, `TRAINING_VERSION`, and JAX's version and backend. The test subject's clips do not enter
-    it, because the weights must not depend on them.
+    The file name has a digest of the job, which is the fold's training clips (pixels, labels, subjects, row numbers), the
+    settings, the replica and `TRAINING_VERSION`, and a digest of `numeric_settings()`. The test subject's clips do not enter it,
+    because the weights must not depend on them.
 
     Args:
       folder: of the files; it is made when the first job is saved.
@@ -46,14 +48,28 @@ class FoldStore:
                 list(micro.classes),
                 [len(micro), None if macro is None else len(macro)],
                 TRAINING_VERSION,
-                jax.__version__,
-                jax.default_backend(),
             ]
         )
+        self._settings = numeric_settings()
+        settings = json.dumps(self._settings, sort_keys=True).encode()
+        self._suffix = f"-{hashlib.sha256(settings).hexdigest()[:8]}{_SUFFIX}"
         self._shapes = trained_shapes(micro, config)
 
     def path(self, fold: Fold, replica: int) -> Path:
         """File of a job, whether it exists or not."""
+        return self._folder / f"{self._job(fold, replica)}{self._suffix}"
+
+    def difference(self, fold: Fold, replica: int) -> str:
+        """How the settings differ under which the same job is stored; empty if it is not stored under other settings."""
+        own = self.path(fold, replica)
+        for path in sorted(self._folder.glob(f"{self._job(fold, replica)}-*{_SUFFIX}")):
+            archive = read_checksummed(path) if path != own else None
+            if archive is not None:
+                with np.load(io.BytesIO(archive), allow_pickle=False) as stored:
+                    return difference(json.loads(stored[_SETTINGS].tobytes()), self._settings)
+        return ""
+
+    def _job(self, fold: Fold, replica: int) -> str:
         content = hashlib.sha256(f"{self._common} {fold.name} {replica}".encode())
         pools = [(self._micro, fold.train)]
         if self._macro is not None:
@@ -61,7 +77,7 @@ class FoldStore:
         for digests, train in pools:
             for row in np.flatnonzero(np.asarray(train)).tolist():
                 content.update(f"{row} {digests[row]}".encode())
-        return self._folder / f"{content.hexdigest()[:24]}.fold"
+        return content.hexdigest()[:24]
 
     @property
     def job_bytes(self) -> int:
@@ -91,7 +107,9 @@ class FoldStore:
           OSError: the folder cannot be written.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        content: dict[str, Any] = {f"params/{row}": leaf for row, leaf in enumerate(jax.tree.leaves(job.params))}
+        settings = np.frombuffer(json.dumps(self._settings).encode(), np.uint8)
+        content: dict[str, Any] = {_SETTINGS: settings}
+        content |= {f"params/{row}": leaf for row, leaf in enumerate(jax.tree.leaves(job.params))}
         content |= {f"history/{name}": values for name, values in job.history.items()}
         buffer = io.BytesIO()
         np.savez(buffer, **content)

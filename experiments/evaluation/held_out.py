@@ -13,8 +13,9 @@ from rich.console import Console
 from experiments.evaluation.baselines import run_baselines
 from experiments.evaluation.cross_validation import Trained, predict_jobs, train_jobs
 from experiments.evaluation.plan import PlannedRun
+from experiments.evaluation.prediction_table import read_predictions, write_predictions
 from experiments.evaluation.run_result import RunResult
-from experiments.evaluation.scores import read_predictions, score_predictions, write_predictions
+from experiments.evaluation.scores import score_predictions
 from lightman_jax.model.card import ModelCard
 from lightman_jax.model.checkpoint import save_params
 from lightman_jax.preprocessing import training_mean_square

@@ -11,6 +11,7 @@ import jax
 
 from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
+from experiments.evaluation.numeric_settings import numeric_settings
 from experiments.evaluation.records import as_json, from_json, read_json, write_json
 from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.data.preparation.parallel import cpu_cores
@@ -97,13 +98,14 @@ def write_environment(workdir: Path, config: RunConfig, dataset: str) -> None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Platform, cores, devices, and package versions."""
+    """Platform, cores, devices, settings that change numbers, and package versions."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": cpu_cores(),
         "backend": jax.default_backend(),
         "devices": [str(device) for device in jax.devices()],
+        "numeric_settings": numeric_settings(),
         "packages": {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)},
     }
 

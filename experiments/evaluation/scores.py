@@ -1,91 +1,14 @@
-"""The table of predictions, and its scores: pooled over folds, per seed, class, subject and corpus."""
+"""Scores of a table of predictions: pooled over folds, per seed, class, subject and corpus."""
 
-import csv
-import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.evaluation.prediction_table import Prediction
 from experiments.evaluation.run_result import ClassScore, CorpusScore, Estimate, Scores, SubjectScore
 from lightman_jax import metrics
-from lightman_jax.files import write_csv
 from lightman_jax.types import natural_order
-
-_COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")
-_PROBABILITY, _VERSION = "p_", "format_version"
-FORMAT_VERSION = 1
-"""Of the table; a table of another program may omit that column."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """One row of `predictions.csv`: one clip, tested under one seed in the fold that holds out its subject."""
-
-    clip: str
-    dataset: str
-    subject: str
-    fold: str
-    seed: int
-    label: str
-    prediction: str
-    probabilities: tuple[float, ...]
-
-
-def write_predictions(path: Path, rows: Sequence[Prediction], classes: Sequence[str]) -> None:
-    """Write the table, with probabilities in full float32 precision."""
-    lines: list[list[object]] = [[*_COLUMNS, *(_PROBABILITY + name for name in classes), _VERSION]]
-    for row in rows:
-        numbers = [f"{value:.9g}" for value in row.probabilities]
-        lines.append([*(getattr(row, name) for name in _COLUMNS), *numbers, FORMAT_VERSION])
-    write_csv(path, lines)
-
-
-def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:
-    """Read a table of predictions, and its class names from the probability columns.
-
-    Raises:
-      ValueError: the file is not such a table, a column or cell is missing, a number cannot be read, or the format version differs;
-        names the line.
-      OSError: the file cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = list(reader.fieldnames or ())
-            classes = [name.removeprefix(_PROBABILITY) for name in columns if name.startswith(_PROBABILITY)]
-            missing = [name for name in _COLUMNS if name not in columns]
-            if missing or not classes:
-                raise ValueError(
-                    f"{path} lacks the columns {', '.join(missing or ['p_CLASS'])}; it has {', '.join(columns)}"
-                )
-            rows = [_read_row(row, classes, f"{path}, line {reader.line_num}") for row in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a table of predictions ({error})") from error
-    return rows, classes
-
-
-def _read_row(row: dict[str, str | None], classes: Sequence[str], where: str) -> Prediction:
-    names = (*_COLUMNS, *(_PROBABILITY + name for name in classes))
-    empty = [name for name in names if not row[name]]
-    if empty or None in row:
-        raise ValueError(f"{where} has {f'no {empty[0]}' if empty else 'more cells than the table has columns'}")
-    version = row.get(_VERSION, str(FORMAT_VERSION))
-    if version != str(FORMAT_VERSION):
-        raise ValueError(
-            f"{where} has format version {version}, this version of the package reads {FORMAT_VERSION}; run the experiment again"
-        )
-    cells = {name: str(row[name]) for name in names}
-    try:
-        seed, probabilities = int(cells["seed"]), tuple(float(cells[_PROBABILITY + name]) for name in classes)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    if not np.isfinite(probabilities).all():
-        raise ValueError(f"{where} has a non-finite probability")
-    return Prediction(
-        **{name: cells[name] for name in _COLUMNS if name != "seed"}, seed=seed, probabilities=probabilities
-    )
 
 
 def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_expected: int) -> Scores:

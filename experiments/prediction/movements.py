@@ -12,7 +12,7 @@ from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import list_frames
 from lightman_jax.data.corpora.user_table import read_rows, row_box, row_fps, row_path
-from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
+from lightman_jax.data.preparation.representation import MotionConfig, is_movement, motion_of_faces
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.faces import FaceBox, Whole
 from lightman_jax.data.vision.images import grey_image
@@ -58,7 +58,7 @@ def find_movements(
 ) -> Search:
     """Search a video, or cut out a known movement; callbacks and errors as in `search_movements` and `cut_movement`.
 
-    Two images are an onset and an apex frame.
+    Two images are an onset and an apex frame. An apex frame that equals its onset is a `ValueError`.
     """
     frames, spot, box = read_frames(video), settings.spot, settings.box
     is_pair = not video.is_file and len(video.paths) == _PAIR
@@ -67,6 +67,8 @@ def find_movements(
         fps = settings.fps or video.fps
         return search_movements(frames, fps, spot, box=box, on_frame=on_frame, on_movement=on_movement)
     movement = cut_movement(frames, *span, config=spot, box=box)
+    if not is_movement([grey_image(movement.faces[0]), grey_image(movement.faces[movement.apex - movement.onset])]):
+        raise ValueError(f"no movement: frames {movement.onset} and {movement.apex} are equal")
     if on_movement is not None:
         on_movement(movement)
     return Search((movement,), (), (), movement.offset, whole=True)
@@ -166,6 +168,8 @@ def _row_movement(row: Row, path: Path, settings: Settings, motion: MotionConfig
     if path.is_dir():
         # As in a corpus, the frame numbers are those in the names of the images.
         frames = list_frames(path)
+        if not frames.paths:
+            raise ValueError("no images in an order; name a folder of images")
         first, final = frames.numbers[0], frames.numbers[-1]
         if not first <= min(span) <= max(span) <= final:
             raise ValueError(f"the images are numbered {first} to {final}, so frames {span} do not exist")
@@ -174,6 +178,6 @@ def _row_movement(row: Row, path: Path, settings: Settings, motion: MotionConfig
     movement = find_movements(video, settings._replace(span=span)).movements[0]
     if apex is None:
         grey = [grey_image(face) for face in movement.faces]
-        index = spot_apex(grey) if motion.apex_policy == "spot" else max(1, middle_apex(len(grey)))
+        index = spot_apex(grey) if motion.apex_policy == "spot" else middle_apex(len(grey))
         movement = movement._replace(apex=movement.onset + index)
     return movement

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from experiments.reporting.figures import save_figure
 from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import MotionConfig, Representation, is_still, motion_image
-from lightman_jax.data.vision.faces import crop_face, face_box
+from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.video import read_clip_images
 
 _MAX_SHOWN_FRAMES = 3
@@ -73,7 +73,7 @@ def _panels(clip: RawClip, config: MotionConfig) -> list[tuple[str, NDArray, tup
     names: Sequence[Representation] = get_args(Representation)
     one = {name: motion_image(clip, dataclasses.replace(full, representation=name)) for name in names}
     onset, apex = read_clip_images(clip, (0, one["flow"].apex))
-    box = face_box(onset, cropped=clip.cropped, given=clip.box)
+    box = clip_box(clip, onset)
     faces = [crop_face(frame, box, config.face_side) for frame in (onset, apex)]
     flow = one["flow"].image
     peak = float(np.hypot(flow[..., 0], flow[..., 1]).max())

@@ -1,11 +1,13 @@
-"""Table of the check of a download: clips by class and subject, deviations, problems, notes and corrections."""
+"""Tables of the check of a download: clips by class and subject, labels as written, deviations, problems, notes and corrections."""
+
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from experiments.cli.terminal import text_table
 from lightman_jax.data.preparation.check import Check
 
-_MAX_LISTED = 40
+_MAX_LISTED, _MAX_LABELS = 40, 12
 
 
 def print_check(console: Console, check: Check) -> None:
@@ -21,6 +23,12 @@ def print_check(console: Console, check: Check) -> None:
         deviation = "" if reading.stand_in else count.deviation or ("no" if count.published else "unknown")
         counts.add_row(count.title, count.pool, *map(str, numbers), deviation)
     console.print(counts)
+    labels = text_table("corpus", "pool", "class", "labels as written, with their clips", title="Labels")
+    for count in check.counts:
+        for name in (*classes, None):
+            if written := [(one.written or "none", one.clips) for one in count.labels if one.label == name]:
+                labels.add_row(count.title, count.pool, "not used" if name is None else name, _listed(written))
+    console.print(labels)
     if reading.problems:
         number = len(reading.problems)
         problems = text_table("where", "expected", "found", "remedy", title=f"{number} problems", show_lines=True)
@@ -37,3 +45,9 @@ def print_check(console: Console, check: Check) -> None:
     console.print(
         f"{total} clips can be used; {lost} clips or rows cannot" if lost else f"all {total} clips can be used"
     )
+
+
+def _listed(counts: Sequence[tuple[str, int]]) -> str:
+    more = len(counts) - _MAX_LABELS
+    listed = ", ".join(f"{text} {number}" for text, number in counts[:_MAX_LABELS])
+    return f"{listed} and {more} more" if more > 0 else listed

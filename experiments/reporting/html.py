@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from experiments.evaluation.prediction_table import Prediction, read_predictions
 from experiments.evaluation.records import read_json
 from experiments.evaluation.run_result import read_result
-from experiments.evaluation.scores import Prediction, read_predictions
 from experiments.reporting.console import headline, scores_of
 from lightman_jax.files import write_atomic
 

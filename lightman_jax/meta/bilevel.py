@@ -17,7 +17,7 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from lightman_jax.meta.inner_loop import BilevelConfig, TaskMapping, adapt, initial_params
+from lightman_jax.meta.inner_loop import BilevelConfig, TaskMapping, adapt, initial_params, optimizer_update
 from lightman_jax.types import LossFn, Metrics, Params, TrainState
 
 TASKS = "tasks"
@@ -108,7 +108,7 @@ class BilevelProblem:
 
         def update(state: TrainState, tasks: Any, task_weights: jax.Array | None = None) -> tuple[TrainState, Metrics]:
             gradient, metrics = self.gradient(state.params, tasks, task_weights=task_weights, mesh=mesh)
-            changes, opt_state = outer_optimizer.update(gradient, state.opt_state, state.params)
+            changes, opt_state = optimizer_update(outer_optimizer, gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, changes)
             metrics |= {"gradient_norm": optax.tree.norm(gradient)}
             return TrainState(params=params, opt_state=opt_state, step=state.step + 1), metrics

@@ -103,7 +103,8 @@ def adapt(
       inner_loss: `loss(params, task) -> (scalar, metrics)`.
       config: inner steps, learning rate and order.
       inner_optimizer: an optax transformation that replaces `- alpha *`, with a new state for each task. `config.inner_lr`
-        is then ignored; learned rates multiply its updates.
+        is then ignored; learned rates multiply its updates. `clip_by_global_norm` has no derivative where the whole gradient of a
+        task is exactly zero; its second-order meta-gradient is nan there.
       adapted: which parameters are adapted: a bool, or a tree of bools that is a prefix of `params`, for example
         `{"backbone": False, "head": True}`. The others remain theta, without the cost of a gradient.
 
@@ -111,7 +112,8 @@ def adapt(
       `(phi_K, metrics)`, phi without learning rates; metrics are `inner/loss` and the loss's own, each `[K]`, empty for K = 0.
 
     Raises:
-      ValueError: the derivative of the inner optimizer is not finite at a zero gradient (Adam), unless `first_order`.
+      ValueError: the inner optimizer is no optax transformation of gradients alone; or its derivative is not finite at a gradient
+        with zeros (Adam), unless `first_order`.
 
     Reference: Finn et al. 2017, "Model-Agnostic Meta-Learning"; the first level of arXiv 2404.12024.
 
@@ -123,14 +125,16 @@ def adapt(
     theta = initial_params(params)
     if config.inner_steps == 0:
         return theta, {}
-    if inner_optimizer is not None and not config.first_order:
-        _refuse_infinite_derivative(inner_optimizer, theta)
     # Parameters that are not adapted are removed from the tree and closed over.
     moves = jax.tree.map(lambda flag, part: jax.tree.map(lambda _: bool(flag), part), adapted, theta)
     moving = jax.tree.map(lambda flag, p: p if flag else None, moves, theta)
     whole = lambda part: jax.tree.map(  # noqa: E731
         lambda flag, new, old: new if flag else old, moves, part, theta, is_leaf=lambda x: x is None
     )
+    if inner_optimizer is not None:
+        _check_optimizer(inner_optimizer)
+        if not config.first_order:
+            _refuse_infinite_derivative(inner_optimizer, moving)
     scale = _step_scale(params, moving, config, inner_optimizer)
     phi, metrics = _inner_steps(moving, scale, lambda p: inner_loss(whole(p), task), config, inner_optimizer)
     return whole(phi), metrics
@@ -147,7 +151,7 @@ def _inner_steps(
         (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(phi)
         if config.first_order:
             gradient = lax.stop_gradient(gradient)
-        direction, state = transform.update(gradient, state, phi)
+        direction, state = optimizer_update(transform, gradient, state, phi)
         phi = jax.tree.map(lambda p, a, d: p + a * d, phi, scale, direction)
         return (phi, state), {"inner/loss": value, **{f"inner/{name}": v for name, v in metrics.items()}}
 
@@ -175,22 +179,61 @@ def _step_scale(
     )
 
 
-def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, theta: Params) -> None:
-    """Differentiate one step of the transformation at zero gradients, as a dead ReLU or a masked clip produces them."""
+def _check_optimizer(optimizer: optax.GradientTransformation) -> None:
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        raise ValueError(
+            f"inner_optimizer is {optimizer!r}, not an optax transformation; give for example optax.sgd(0.1)"
+        )
+
+
+def optimizer_update(
+    optimizer: optax.GradientTransformation, gradient: Params, state: Any, params: Params
+) -> tuple[Params, Any]:
+    """`optimizer.update(gradient, state, params)` under JAX's ordinary promotion, which optax's schedules and Adam need."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        try:
+            return optimizer.update(gradient, state, params)
+        except TypeError as error:
+            raise ValueError(
+                f"the optimizer cannot be applied to gradients, its state and parameters alone: {error}; choose for example "
+                "optax.sgd(0.1)"
+            ) from error
+
+
+def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, moving: Params) -> None:
+    """Differentiate one step at a gradient with zeros in it, as a dead ReLU or an unused head produces them.
+
+    A transformation without a derivative only where the whole gradient is zero (`clip_by_global_norm`) is accepted.
+    """
+    leaves, tree = jax.tree.flatten(moving)
+
+    def filled(parity: int) -> Params:
+        """Zeros in every second array; in an only array, in every second place."""
+        one = lambda row: (row + parity) % 2 if len(leaves) > 1 else (np.arange(leaves[row].size) + 1) % 2  # noqa: E731
+        return tree.unflatten(
+            [
+                jnp.asarray(np.broadcast_to(one(row), leaf.size).reshape(leaf.shape), leaf.dtype)
+                for row, leaf in enumerate(leaves)
+            ]
+        )
+
     with jax.ensure_compile_time_eval():
-        zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), theta)
+        zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), moving)
         state = optimizer.init(zeros)
 
         def total(gradient: Params) -> jax.Array:
-            updates, _ = optimizer.update(gradient, state, zeros)
+            updates, _ = optimizer_update(optimizer, gradient, state, zeros)
             return jnp.stack([jnp.sum(u.astype(jnp.float32)) for u in jax.tree.leaves(updates)]).sum()
 
-        slopes = jax.tree.leaves(jax.grad(total)(zeros))
-        # A transformation that contains traced numbers, such as a scheduled rate, cannot be evaluated while tracing.
-        finite = all(isinstance(s, jax.core.Tracer) or np.isfinite(np.asarray(s)).all() for s in slopes)
+        def is_finite(gradient: Params) -> bool:
+            slopes = jax.tree.leaves(jax.grad(total)(gradient))
+            # A transformation that contains traced numbers, such as a scheduled rate, cannot be evaluated while tracing.
+            return all(isinstance(s, jax.core.Tracer) or np.isfinite(np.asarray(s)).all() for s in slopes)
+
+        finite = is_finite(zeros) or (is_finite(filled(0)) and is_finite(filled(1)))
     if not finite:
         raise ValueError(
-            "the inner optimizer's derivative is not finite at a zero gradient (the square root in Adam's denominator), "
-            "so the second-order meta-gradient would be nan; set eps_root, as in optax.adam(1e-2, eps_root=1e-8), "
-            "or first_order=True"
+            "the inner optimizer's derivative is not finite at a gradient with zeros (a square root or a norm of zeros, as in "
+            "Adam's denominator), so the second-order meta-gradient would be nan; for Adam and the like set eps_root, as in "
+            "optax.adam(1e-2, eps_root=1e-8); optax.clip and optax.clip_by_global_norm are differentiable; or set first_order=True"
         )

@@ -23,7 +23,7 @@ import optax
 from jax.typing import DTypeLike
 
 from lightman_jax.losses.classification import entropy_loss, focal_loss, keep_where, mean_where
-from lightman_jax.meta.inner_loop import BilevelConfig, adapt
+from lightman_jax.meta.inner_loop import BilevelConfig, adapt, optimizer_update
 from lightman_jax.networks.backbones import STATISTICS
 from lightman_jax.networks.dual_branch import NetworkConfig, dense, make_backbone
 from lightman_jax.networks.normalization import Moments
@@ -216,13 +216,14 @@ def make_generator_update(
         (fit, aux), gradient = jax.value_and_grad(generated_losses, has_aux=True)(
             params, generator, clips, network=network, config=config
         )
-        changes, network_state = network_optimizer.update(gradient, state.opt_state["network"], params)
+        changes, network_state = optimizer_update(network_optimizer, gradient, state.opt_state["network"], params)
         params = optax.apply_updates(params, changes)
-        alpha = virtual_lr(state.step) if callable(virtual_lr) else virtual_lr
+        with jax.numpy_dtype_promotion("standard"):
+            alpha = virtual_lr(state.step) if callable(virtual_lr) else virtual_lr
         (value, metrics), slope = jax.value_and_grad(generator_objective, has_aux=True)(
             generator, params, clips, network=network, config=config, virtual_lr=alpha
         )
-        changes, generator_state = generator_optimizer.update(slope, state.opt_state["generator"], generator)
+        changes, generator_state = optimizer_update(generator_optimizer, slope, state.opt_state["generator"], generator)
         new = {
             "network": params,
             "generator": optax.apply_updates(generator, changes),

@@ -123,8 +123,8 @@ def mirror_text(mirror: str, classes: Sequence[str]) -> str:
     """How clips are mirrored, in words; empty for the ordinary way, in which a mirror image keeps its label."""
     partners = mirror_partners(mirror, classes)
     if partners is None:
-        sided = sided_classes(classes) if mirror == "auto" else []
-        because = f", because the class names {', '.join(sided)} tell left from right" if sided else ""
+        sided = sided_classes(classes)
+        because = f" (classes whose names tell left from right: {', '.join(sided)})" if sided else ""
         return f"clips are not mirrored{because}"
     pairs = [f"{classes[a]} and {classes[b]}" for a, b in enumerate(partners) if a < b]
     return f"mirrored clips exchange the classes {', '.join(pairs)}" if pairs else ""

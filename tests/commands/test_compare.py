@@ -5,7 +5,7 @@ import pytest
 
 from experiments.compare import main
 from experiments.evaluation.comparison import compare_runs
-from experiments.evaluation.scores import Prediction, write_predictions
+from experiments.evaluation.prediction_table import Prediction, write_predictions
 from lightman_jax.metrics import holm, paired_difference, sign_flip_p_value, uf1
 
 CLASSES = ("negative", "positive", "surprise")

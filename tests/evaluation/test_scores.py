@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from experiments.evaluation.prediction_table import Prediction, read_predictions, write_predictions
 from experiments.evaluation.run_result import DataSource, RunResult
-from experiments.evaluation.scores import Prediction, read_predictions, score_predictions, write_predictions
+from experiments.evaluation.scores import score_predictions
 from experiments.reporting.console import headline
 
 CLASSES = ["negative", "positive", "surprise"]
@@ -92,5 +93,5 @@ def test_faulty_tables_are_refused(tmp_path):
     with pytest.raises(ValueError, match="class happy"):
         score_predictions([dataclasses.replace(row, prediction="happy") for row in rows], CLASSES, 4)
     (tmp_path / "p.csv").write_text("clip,label\nx,y\n")
-    with pytest.raises(ValueError, match="lacks the columns dataset"):
+    with pytest.raises(ValueError, match="lacks the columns subject, prediction"):
         read_predictions(tmp_path / "p.csv")

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from experiments import compare
 from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
+from experiments.evaluation.prediction_table import read_predictions
 from experiments.evaluation.records import from_json
-from experiments.evaluation.scores import read_predictions, score_predictions
+from experiments.evaluation.scores import score_predictions
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.records import DataError, Reading
 from lightman_jax.data.corpora.tables import read_sheets

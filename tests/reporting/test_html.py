@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from experiments import html_report
-from experiments.evaluation.scores import Prediction
+from experiments.evaluation.prediction_table import Prediction
 from experiments.evaluation.workdir import refuse_changed
 from experiments.reporting.html import clips_by_probability
 

@@ -75,7 +75,7 @@ def _joined(readings: Sequence[Reading]) -> Reading:
     layout = "+".join(dict.fromkeys(reading.layout for reading in readings))
     fields = ("clips", "problems", "notes", "corrections")
     joined: dict[str, Any] = {
-        name: tuple(itertools.chain(*(getattr(reading, name) for reading in readings))) for name in fields
+        name: tuple(dict.fromkeys(itertools.chain(*(getattr(reading, name) for reading in readings)))) for name in fields
     }
     return dataclasses.replace(readings[0], layout=layout, **joined)
 

@@ -156,3 +156,12 @@ def normal_emotion(text: str) -> str:
     """
     parts = [part.strip().lower() for part in text.split("+")]
     return "+".join(sorted(_EMOTION_ALIASES.get(part, part) for part in parts))
+
+
+def own_label(text: str) -> str:
+    """A label as written, in Unicode's composed form; a whole number, which some programs write as `1.0`, without decimals.
+
+    >>> own_label("Joy"), own_label("b+a"), own_label("1.0"), own_label("01")
+    ('Joy', 'b+a', '1', '01')
+    """
+    return re.sub(r"^(-?\d+)[.,]0{1,2}$", r"\1", unicodedata.normalize("NFC", text))

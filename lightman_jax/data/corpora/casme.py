@@ -11,7 +11,7 @@ from pathlib import Path
 from lightman_jax.data.corpora.base import ASK_CAS, BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.tables import Table
-from lightman_jax.data.corpora.trees import find_folders, first_image, nested_folders
+from lightman_jax.data.corpora.trees import find_folders, list_frames, nested_folders
 
 WANTED = ("onset", "apex", "offset", "action_units", "emotion")
 
@@ -22,7 +22,8 @@ def find_trees(data_dir: Path, *, casme2: bool) -> list[Path]:
     """Folders with subject folders of CASME or of CASME II, which differ in the names of their images."""
 
     def matches(folder: Path) -> bool:
-        name = next(filter(None, map(first_image, nested_folders(folder, r"sub\d+"))), "")
+        images = (list_frames(video).paths for video in nested_folders(folder, r"sub\d+"))
+        name = next((paths[0].name.lower() for paths in images if paths), "")
         return bool(name) and casme2 == bool(_CASME2_IMAGE.match(name))
 
     def preference(folder: Path) -> tuple[bool, bool, str]:
@@ -43,6 +44,7 @@ def read_rows(collector: Collector, table: Table, objective: Mapping[tuple[str, 
     for row in table.rows:
         key = collector.clip_key(row.text("subject"), row.text("clip"))
         if not key[1] or not re.search(r"\d", key[0]):
+            collector.pass_over(row)
             continue
         collector.add_row(
             row,

@@ -11,7 +11,7 @@ import numpy as np
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import child, entries, find_folders, first_image, folders, nested_folders
+from lightman_jax.data.corpora.trees import below, child, entries, find_folders, first_image, folders, nested_folders
 
 
 def _find(data_dir: Path) -> list[Path]:
@@ -20,15 +20,18 @@ def _find(data_dir: Path) -> list[Path]:
 
 
 def _read(collector: Collector) -> None:
+    emotions, units, landmarks = (_label_trees(collector, kind) for kind in ("emotion", "facs", "landmarks"))
+    if not emotions:
+        collector.note("no emotions: the folder Emotion of the release was not found")
     for subject in folders(collector.tree):
         for sequence in folders(subject):
             frames = collector.frames(sequence)
-            label = _file(collector, "emotion", sequence)
-            landmarks = _file(collector, "landmarks", sequence, first=True)
+            label = _file(emotions, sequence)
+            points = _file(landmarks, sequence, first=True)
             number = re.match(r"\s*(\d+)", label.read_text(errors="replace")) if label else None
             if label is not None and (number is None or not 1 <= int(number[1]) <= len(BASIC_EMOTIONS)):
                 collector.problem(
-                    str(label.relative_to(collector.data_dir)),
+                    below(label, collector.data_dir),
                     "an emotion number from 1 to 7",
                     repr(label.read_text(errors="replace")[:20]),
                     "take the file from the release again; the sequence is left out",
@@ -41,17 +44,26 @@ def _read(collector: Collector) -> None:
                 pool="macro",
                 apex=frames.numbers[-1] if frames.numbers else None,
                 emotion=BASIC_EMOTIONS[int(number[1]) - 1] if number else "",
-                action_units=_units(_file(collector, "facs", sequence)),
+                action_units=_units(_file(units, sequence)),
                 labelled=number is not None,
-                box=_box(landmarks) if landmarks else None,
+                box=_box(points) if points else None,
             )
 
 
-def _file(collector: Collector, tree: str, sequence: Path, *, first: bool = False) -> Path | None:
-    for top in (collector.tree.parent, collector.data_dir):
-        folder = child(top, tree)
-        for part in sequence.relative_to(collector.tree).parts:
-            folder = child(folder, part) if folder else None
+def _label_trees(collector: Collector, kind: str) -> list[Path]:
+    """Folders of labels such as `Emotion` or `Emotion_labels/Emotion`, which hold subject folders."""
+
+    def matches(folder: Path) -> bool:
+        named = folder.name.lower().startswith(kind)
+        return named and any(re.fullmatch(r"S\d{3}", subject.name, re.IGNORECASE) for subject in folders(folder))
+
+    return find_folders(collector.data_dir, matches) or find_folders(collector.tree.parent, matches, 1)
+
+
+def _file(trees: list[Path], sequence: Path, *, first: bool = False) -> Path | None:
+    for top in trees:
+        subject = child(top, sequence.parent.name)
+        folder = child(subject, sequence.name) if subject else None
         texts = [path for path in entries(folder) if path.suffix.lower() == ".txt"] if folder else []
         if texts:
             return texts[0 if first else -1]

@@ -24,6 +24,8 @@ def _read(collector: Collector) -> None:
         if key[1]:
             cropped, expected = "crop" in collector.tree.name.lower(), f"{row.text('subject')}/{row.text('clip')}"
             collector.add_row(row, trees.get(key), cropped=cropped, expected_folder=expected)
+        else:
+            collector.pass_over(row)
     collector.unused(trees.values())
 
 

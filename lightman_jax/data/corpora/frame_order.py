@@ -15,16 +15,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from lightman_jax.data.corpora.frame_times import UnorderedError, time_keys
+from lightman_jax.data.corpora.frame_times import UnorderedError, time_keys, unevenness
 
 _WORDS = ("onset", "apex", "offset")
 _COLOUR = frozenset({"color", "colour", "rgb"})
-_DERIVED = frozenset(
-    "ann annotated annotation annotations bbox boxes confidence debug depth disparity drawn edges flow gt heatmap label labels "
-    "landmark landmarks mask masks mesh normals overlay pose preview seg segmentation skeleton strain thumb thumbnail".split()
+_DERIVED = re.compile(
+    "ann|annotat(ed|ions?)|bbox|boxes|confidence|debug|depth|disparity|drawn|edges|flow|gt|heatmap|labels?|landmarks?|masks?|mesh|"
+    "normals|overlay|pose|preview|seg|segmentation|skeleton|strain|thumb|thumbnail"
 )
-_LABEL = re.compile(r"(?:^|[^a-z])(?:f|fr|frame|frm|idx|image|img|index|nr|number)[\W_]*")
-_MAJORITY, _PAIR, _SHOWN = 2, 2, 3
+_LABEL = re.compile(r"(.*[^a-z])?(f|fr|frame|frm|idx|image|img|index|nr|number)[\W_]*")
+_MAJORITY, _MOST_UNEVEN, _PAIR, _SHOWN = 2, 5, 2, 3
 
 
 class Choice(NamedTuple):
@@ -89,7 +89,7 @@ def order_frames(paths: Sequence[Path]) -> Frames:
 def _split(path: Path) -> _Name:
     stem = unicodedata.normalize("NFKC", path.stem).lower()
     # Seconds since 1970 without decimals next to others with them.
-    stem = re.sub(r"(?<![\d.])(\d{9,10})(?!\d|[._-]\d)", r"\1.0", stem)
+    stem = re.sub(r"(?<![\d.])([1-9]\d{9})(?!\d|[._-]\d)", r"\1.0", stem)
     parts = re.split(r"(\d+)", stem)
     return _Name(path, tuple(parts[::2]), tuple(parts[1::2]))
 
@@ -117,7 +117,7 @@ def _stream_of_folder(names: list[_Name], choices: list[Choice]) -> _Stream:
     groups: defaultdict[tuple[str, ...], list[_Name]] = defaultdict(list)
     for name in names:
         groups[name.texts].append(name)
-    wordy = {texts: group for texts, group in groups.items() if len(texts) == 1}
+    wordy = [group for texts, group in groups.items() if len(texts) == 1]
     numbered = [group for texts, group in groups.items() if len(texts) > 1]
     if not numbered:
         return _ordered_words(wordy, choices)
@@ -125,8 +125,8 @@ def _stream_of_folder(names: list[_Name], choices: list[Choice]) -> _Stream:
     streams = [_ordered(group, choices) for group in numbered]
     stream = streams[0] if len(streams) == 1 else _joined(streams, choices)
     prefix = _letters(stream.names[0].texts)
-    for texts, group in wordy.items():
-        if _letters(texts) == prefix and len(group) == 1:
+    for group in wordy:
+        if _letters(group[0].texts) == prefix and len(group) == 1:
             # `img.png` before `img (1).png`, as file managers number names.
             choices.append(Choice("the image without a number is the first", _listed([*group, stream.names[0]])))
             stream = _Stream([*group, *stream.names], [stream.numbers[0] - 1, *stream.numbers])
@@ -135,17 +135,21 @@ def _stream_of_folder(names: list[_Name], choices: list[Choice]) -> _Stream:
     return stream
 
 
-def _ordered_words(groups: dict[tuple[str, ...], list[_Name]], choices: list[Choice]) -> _Stream:
+def _ordered_words(groups: list[list[_Name]], choices: list[Choice]) -> _Stream:
     """Images without numbers: one, or an onset, an apex and an offset."""
-    singles = [_one_of_each(group, [0] * len(group), choices).names[0] for group in groups.values()]
+    singles = [_one_of_each(group, [0] * len(group), choices).names[0] for group in groups]
     places = [_word_place(name.texts[0]) for name in singles]
     if len(singles) == 1:
         return _Stream(singles, [1])
     if -1 in places or len(set(places)) < len(places):
         raise UnorderedError(f"{len(singles)} names without a number, such as {_listed(singles)}")
-    order = sorted(range(len(singles)), key=places.__getitem__)
-    choices.append(Choice("names without a number are ordered onset, apex, offset", _listed(singles)))
-    return _Stream([singles[index] for index in order], list(range(1, len(order) + 1)))
+    return _by_words(singles, places, choices)
+
+
+def _by_words(names: list[_Name], places: list[int], choices: list[Choice]) -> _Stream:
+    ordered = [name for _, name in sorted(zip(places, names, strict=True))]
+    choices.append(Choice("names that differ in a word are ordered onset, apex, offset", _listed(ordered)))
+    return _Stream(ordered, list(range(1, len(ordered) + 1)))
 
 
 def _word_place(text: str) -> int:
@@ -156,7 +160,7 @@ def _word_place(text: str) -> int:
 def _without_derived(groups: list[list[_Name]], choices: list[Choice]) -> list[list[_Name]]:
     """Groups without those whose names mark them as made from the others, such as depth or masks; all if no other is left."""
     words = [set(re.findall(r"[a-z]+", " ".join(group[0].texts))) for group in groups]
-    kept = [index for index, own in enumerate(words) if not own & _DERIVED]
+    kept = [index for index, own in enumerate(words) if not any(map(_DERIVED.fullmatch, own))]
     coloured = [index for index in kept if words[index] & _COLOUR]
     if len(coloured) == 1 < len(kept):
         kept = coloured
@@ -177,6 +181,8 @@ def _joined(streams: list[_Stream], choices: list[Choice]) -> _Stream:
     )
     numbers = [number for number, _ in pairs]
     places = [_word_place(" ".join(name.texts)) for _, name in pairs]
+    if len(set(numbers)) == 1 and sorted(places) == sorted(set(places) - {-1}):
+        return _by_words([name for _, name in pairs], places, choices)
     follows = len(set(numbers)) == len(numbers) and not any(_extends(stream, main) for stream in rest)
     if follows and (numbers[-1] - numbers[0] == len(numbers) - 1 or places == sorted(set(places) - {-1})):
         choices.append(Choice("differently spelled names are ordered by their numbers", _listed([n for _, n in pairs])))
@@ -210,9 +216,10 @@ def _ordered(names: list[_Name], choices: list[Choice]) -> _Stream:
         return _one_of_each(names, values[last], choices)
     keys = time_keys(texts, columns, varying)
     if len(varying) == 1 and keys is None:
+        stream = _one_of_each(names, values[varying[0]], choices)
         if varying[0] < len(columns) - 1:
-            choices.append(Choice("the number that varies is the frame number", _listed(names)))
-        return _one_of_each(names, values[varying[0]], choices)
+            choices.append(Choice("the number that varies is the frame number", _listed(stream.names)))
+        return stream
     return _ordered_by_several(names, values, varying, keys, choices)
 
 
@@ -230,18 +237,17 @@ def _ordered_by_several(
     order = sorted(range(len(names)), key=rows.__getitem__)
     rising = [index for index in distinct if sorted(order, key=values[index].__getitem__) == order]
     dense = [index for index in distinct if max(values[index]) - min(values[index]) == unique - 1]
-    labelled = [index for index in distinct if _LABEL.search(names[0].texts[index])]
+    labelled = [index for index in distinct if _LABEL.fullmatch(names[0].texts[index])]
     if len(varying) > 1 and len(labelled) == 1:
         counter = labelled[0]
     elif len(varying) > 1 and unique > _PAIR and set(rising) & set(dense):
         counter = max(set(rising) & set(dense))
     elif keys is not None:
-        choices.append(
-            Choice("names that hold a time are ordered by it, and their frames are numbered from 1", _listed(names))
-        )
-        ordered = _one_of_each(names, keys, choices)
-        return ordered._replace(numbers=list(range(1, len(ordered.names) + 1)))
-    elif rising and rising == distinct:
+        stream = _one_of_each(names, keys, choices)
+        rule = "names that hold a time are ordered by it, and their frames are numbered from 1"
+        choices.append(Choice(rule, _listed(stream.names)))
+        return stream._replace(numbers=list(range(1, len(stream.names) + 1)))
+    elif rising and rising == distinct and (len(rising) > 1 or unevenness(values[rising[0]]) <= _MOST_UNEVEN):
         counter = rising[-1]
     elif len(dense) == 1:
         counter = dense[0]
@@ -250,9 +256,10 @@ def _ordered_by_several(
         pair = min(itertools.combinations(range(len(names)), 2), key=lambda two: last[two[0]] != last[two[1]])
         shown = " and ".join(names[index].path.name for index in pair)
         raise UnorderedError(f"several numbers that vary and are no time, such as {shown}")
+    stream = _one_of_each(names, values[counter], choices)
     rule = f"of {len(varying)} numbers that vary, number {varying.index(counter) + 1} is the frame number"
-    choices.append(Choice(rule, _listed([names[index] for index in order])))
-    return _one_of_each(names, values[counter], choices)
+    choices.append(Choice(rule, _listed(stream.names)))
+    return stream
 
 
 def _one_of_each(names: list[_Name], keys: Sequence[int | Fraction], choices: list[Choice]) -> _Stream:

@@ -3,11 +3,11 @@
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from statistics import median
 
-_UNIX, _COUNTER_LIMIT = 10**8, 10**9
+_UNIX = 10**9
 _LIMITS = (60, 60, 24)
 _RADICES = (10, 12, 15, 24, 25, 30, 48, 50, 60, 90, 100, 120, 200, 240, 300, 500, 10**3, 10**4, 10**5, 10**6, 10**9)
 """Units per second: frame rates, and powers of ten for decimals; 60 also for minutes and hours."""
@@ -27,8 +27,8 @@ def time_keys(
 ) -> list[int | Fraction] | None:
     """Sorting keys of names that hold a time; None if they hold none.
 
-    A time is a chain of numbers that ends with the last one that varies. A number of nine digits or more is a time by itself (seconds
-    since 1970, or a compact date); otherwise the steps between names must be as even across a carry as within a second.
+    A time is a chain of numbers that ends with the last one that varies. A number of ten digits or more is a time by itself (since
+    1970, or a date); otherwise the steps between names must be as even across a second as within it.
 
     Args:
       texts: texts before, between and after the numbers of every name.
@@ -59,11 +59,11 @@ def _is_single_time(chain: list[list[str]], text: str) -> bool:
     """Whether the only number that varies is a time rather than a frame number."""
     numbers = sorted({int(digits) for digits in chain[-1]})
     before = chain[-2][0] if len(chain) > 1 else ""
-    if numbers[-1] >= _COUNTER_LIMIT or (before and int(before) >= _UNIX):
+    if numbers[-1] >= _UNIX or (before and int(before) >= _UNIX):
         return True
     if re.fullmatch(r"(19|20)\d{6}", before) and _clock_seconds(chain[-1]) is not None:
         return True
-    if text == "." and before and _are_decimals(chain[-1]):
+    if text == "." and before and _are_decimals([0] * len(chain[-1]), chain[-1]):
         return True
     steps = [later - sooner for sooner, later in itertools.pairwise(numbers)]
     return _is_clock(chain) and median(steps) > 1
@@ -83,6 +83,7 @@ def _may_carry(text: str, chain: list[list[str]]) -> bool:
     """Whether several numbers that vary may be one time, not the number of a camera or clip and that of a frame."""
     if _is_clock(chain) or min(map(int, chain[-2])) >= _UNIX:
         return True
+    is_long = len(chain) >= _LONG_CHAIN or _clock_seconds(chain[-2]) is not None
     groups: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
     for *leading, digits in zip(*chain, strict=True):
         groups[tuple(leading)].add(digits)
@@ -90,7 +91,7 @@ def _may_carry(text: str, chain: list[list[str]]) -> bool:
     is_product = len(sets[0]) > 1 and all(one == sets[0] for one in sets)
     words = re.findall(r"[a-z]+", text)
     named = not words or words[-1] in _TIME_WORDS
-    return not is_product and (named or len(chain) >= _LONG_CHAIN)
+    return not is_product and (named or is_long)
 
 
 def _seconds(chain: list[list[str]]) -> list[int] | None:
@@ -106,7 +107,10 @@ def _seconds(chain: list[list[str]]) -> list[int] | None:
             return None
         totals = [total + scale * number for total, number in zip(totals, numbers, strict=True)]
         scale *= limit
-    return totals
+    ordered = sorted(set(totals))
+    gap, after = max(((b - a, b) for a, b in itertools.pairwise(ordered)), default=(0, 0))
+    # A clock that starts again from zero.
+    return [total + scale * (2 * gap > scale and total < after) for total in totals]
 
 
 def _clock_seconds(column: Sequence[str]) -> list[int] | None:
@@ -118,44 +122,61 @@ def _clock_seconds(column: Sequence[str]) -> list[int] | None:
 
 def _keys(seconds: list[int], digits: Sequence[str], *, trusted: bool) -> list[int | Fraction] | None:
     """Times from whole seconds and the number after them; None if their steps are uneven, unless they are trusted."""
-    counts = [int(one) for one in digits]
-    decimals = _are_decimals(digits)
-    as_decimals = [second + Fraction(int(one), 10 ** len(one)) for second, one in zip(seconds, digits, strict=True)]
-    if decimals is None:
-        jumps = {False: _count_jump(seconds, counts), True: _jump(seconds, as_decimals)}
-        decimals = jumps[True] < jumps[False]
-        if jumps[not decimals] < _CLEARER * jumps[decimals]:
-            pair = f"{min(digits, key=len)} and {max(digits, key=len)}"
-            raise UnorderedError(f"times that end in {pair}, which may be decimals or counts")
-    jump = _jump(seconds, as_decimals) if decimals else _count_jump(seconds, counts)
-    if not trusted and jump > 1:
-        return None
-    if decimals:
-        return list(as_decimals)
-    radix = max(counts) + 1
-    return [second * radix + count for second, count in zip(seconds, counts, strict=True)]
+    if _are_decimals(seconds, digits):
+        times: list[int | Fraction] = _decimal_times(seconds, digits)
+        return times if trusted or _is_even(seconds, times) else None
+    if trusted or any(_is_even(seconds, times) for times in _count_times(seconds, digits)):
+        radix = max(map(int, digits)) + 1
+        return [second * radix + int(one) for second, one in zip(seconds, digits, strict=True)]
+    return None
 
 
-def _are_decimals(digits: Sequence[str]) -> bool | None:
-    """Whether digits are decimals, not a count; None if they may be either. Of equal length, both give the same order."""
+def _are_decimals(seconds: list[int], digits: Sequence[str]) -> bool:
+    """Whether digits are decimals of a second, not a count; False if of equal length, because the order is the same."""
     longer = [one for one in digits if len(one) > 1]
     if len(set(map(len, digits))) == 1 or any(one.endswith("0") for one in longer):
         return False
-    return True if any(one.startswith("0") for one in longer) else None
+    if any(one.startswith("0") for one in longer):
+        return True
+    as_decimals = _unevenness_within(seconds, _decimal_times([0] * len(digits), digits))
+    as_counts = _unevenness_within(seconds, list(map(int, digits)))
+    if max(as_decimals, as_counts) < _CLEARER * min(as_decimals, as_counts):
+        pair = f"{min(digits, key=len)} and {max(digits, key=len)}"
+        raise UnorderedError(f"times that end in {pair}, which may be decimals or counts")
+    return as_decimals < as_counts
 
 
-def _count_jump(seconds: list[int], counts: list[int]) -> float:
-    radices = [radix for radix in _RADICES if radix > max(counts)]
-    totals = ([second * radix + count for second, count in zip(seconds, counts, strict=True)] for radix in radices)
-    return min((_jump(seconds, total) for total in totals), default=float("inf"))
+def _decimal_times(seconds: list[int], digits: Sequence[str]) -> list[int | Fraction]:
+    return [second + Fraction(int(one), 10 ** len(one)) for second, one in zip(seconds, digits, strict=True)]
 
 
-def _jump(seconds: list[int], totals: Sequence[int | Fraction]) -> float:
-    """Largest step across a second over the largest that is allowed after the steps within a second."""
-    order = sorted(set(zip(totals, seconds, strict=True)))
+def _count_times(seconds: list[int], digits: Sequence[str]) -> Iterator[list[int | Fraction]]:
+    counts = [int(one) for one in digits]
+    for radix in _RADICES:
+        if radix > max(counts):
+            yield [second * radix + count for second, count in zip(seconds, counts, strict=True)]
+
+
+def unevenness(times: Sequence[int | Fraction]) -> float:
+    """Largest step over the median step."""
+    return _spread([later - sooner for sooner, later in itertools.pairwise(sorted(set(times)))])
+
+
+def _spread(steps: list[int | Fraction]) -> float:
+    return float(max(steps) / sorted(steps)[len(steps) // 2]) if steps else 1.0
+
+
+def _unevenness_within(seconds: list[int], parts: Sequence[int | Fraction]) -> float:
+    """`unevenness` of the steps within seconds."""
+    order = sorted(set(zip(seconds, parts, strict=True)))
+    return _spread([b[1] - a[1] for a, b in itertools.pairwise(order) if a[0] == b[0]])
+
+
+def _is_even(seconds: list[int], times: Sequence[int | Fraction]) -> bool:
+    """Whether the steps across a second are as large as those within one."""
+    order = sorted(set(zip(times, seconds, strict=True)))
     steps = [(b[0] - a[0], a[1] == b[1]) for a, b in itertools.pairwise(order)]
     within, across = [step for step, same in steps if same], [step for step, same in steps if not same]
     if not within or not across:
-        usual = sorted(within or across)
-        return float(usual[-1] / usual[len(usual) // 2] / _LARGEST_JUMP) if len(usual) > 1 else float("inf")
-    return float(max(across) / max(within)) / (_LARGEST_JUMP if len(set(within)) > 1 else 1)
+        return len(steps) > 1 and unevenness(times) <= _LARGEST_JUMP
+    return max(across) <= max(within) * (_LARGEST_JUMP if len(set(within)) > 1 else 1)

@@ -2,12 +2,13 @@
 
 import dataclasses
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, objective_class
-from lightman_jax.data.corpora.base import Published
-from lightman_jax.data.corpora.records import DataError, RawClip, Reading
+from lightman_jax.data.corpora.base import Published, normal_emotion, own_label
+from lightman_jax.data.corpora.records import DataError, Problem, RawClip, Reading
 from lightman_jax.data.corpora.registry import CORPORA
 
 EMOTIONS_3 = ("negative", "positive", "surprise")
@@ -49,6 +50,8 @@ class LabelSpace:
             label: str | None = clip.objective or (objective_class(clip.action_units) if clip.action_units else None)
         elif unit := _unit(self.name):
             label = ABSENT_PRESENT[unit in clip.action_units] if clip.action_units else None
+        elif self.name == "own":
+            label = own_label(clip.raw_label)
         else:
             label = _merged(self.name, clip.corpus, clip.emotion)
         return label if label in self.classes else None
@@ -59,7 +62,8 @@ def label_space(name: str, corpora: Iterable[str], own: Iterable[str] = ()) -> L
 
     `3` and `4` merge emotions into negative, positive, surprise (and others). `5` and `7` keep the emotions commonly used for
     one corpus; all micro corpora must have the same. `objective` has the classes I to V of action units, as in MEGC2018.
-    `au12` is the presence of one action unit, for clips with coded units. `own` takes the labels in the data, given as `own`.
+    `au12` is the presence of one action unit, for clips with coded units. `own` takes the labels in the data, given as `own`,
+    letter by letter: nothing is merged, renamed or reordered.
 
     Raises:
       DataError: an unknown name, or no common choice of emotions for these corpora.
@@ -95,25 +99,65 @@ def assign_labels(reading: Reading, name: str, corpora: Iterable[str]) -> tuple[
     Raises:
       DataError: as `label_space`, or no micro clip has a class.
     """
-    space = label_space(name, tuple(corpora), (c.emotion for c in reading.clips if c.pool == "micro"))
-    kept, left = [], Counter[str]()
+    space = label_space(name, tuple(corpora), (own_label(c.raw_label) for c in reading.clips if c.pool == "micro"))
+    kept, unlabelled, left = [], [], Counter[str]()
     for clip in reading.clips:
         label = space.class_of(clip)
         if label is not None:
             kept.append(dataclasses.replace(clip, label=label))
-        elif CORPORA[clip.corpus].excludes(clip.clip, space.name):
+            continue
+        unlabelled.append(clip)
+        if CORPORA[clip.corpus].excludes(clip.clip, space.name):
             left[f"{clip.pool} excluded by the protocol"] += 1
         elif _unit(name):
             left[f"{clip.pool} without coded units"] += 1
         else:
-            left[f"{clip.pool} {clip.emotion or 'no emotion'}"] += 1
+            label = clip.raw_label if name == "own" else clip.emotion
+            left[f"{clip.pool} {label or 'no emotion'}"] += 1
     listed = ", ".join(f"{count} {what}" for what, count in sorted(left.items()))
     if any(clip.pool == "micro" for clip in reading.clips) and not any(clip.pool == "micro" for clip in kept):
         raise DataError(
             f"no micro clip of {reading.root} has a class with --labels={name}: {listed}. Choose another --labels"
         )
-    notes = (*reading.notes, f"not part of the {len(space.classes)} classes: {listed}") if left else reading.notes
-    return dataclasses.replace(reading, clips=tuple(kept), notes=notes), space
+    as_written = " (own labels are compared letter by letter)" if name == "own" else ""
+    note = (f"not part of the {len(space.classes)} classes{as_written}: {listed}",) if left else ()
+    met, similar = _spellings(reading.clips) if name == "own" else ((), ())
+    return dataclasses.replace(
+        reading,
+        clips=tuple(kept),
+        notes=(*reading.notes, *met, *note),
+        problems=(*reading.problems, *similar),
+        unlabelled=tuple(unlabelled),
+    ), space
+
+
+def _spellings(clips: Iterable[RawClip]) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+    """Spellings that are one own label, as notes, and own labels that may be meant as one, as problems."""
+    counts = Counter(clip.raw_label for clip in clips if clip.raw_label)
+    labels: dict[str, list[str]] = {}
+    alike: dict[str, set[str]] = {}
+    for text in sorted(counts):
+        labels.setdefault(own_label(text), []).append(text)
+        alike.setdefault(_alike(text), set()).add(own_label(text))
+    notes = tuple(
+        f"labels {' and '.join(f'{text!a} ({counts[text]})' for text in texts)} are one class, {label}"
+        for label, texts in labels.items()
+        if len(texts) > 1
+    )
+    expected = "labels that differ in more than case, blanks, hyphens or leading zeros"
+    remedy = "give them one spelling if they mean the same; they are different classes"
+    found = (
+        ", ".join(f"{label!r} ({sum(counts[text] for text in labels[label])} clips)" for label in sorted(group))
+        for group in alike.values()
+        if len(group) > 1
+    )
+    return notes, tuple(Problem("labels", expected, one, remedy, lost=False) for one in found)
+
+
+def _alike(label: str) -> str:
+    """The same text for labels that may be meant as one."""
+    text = "".join(c for c in unicodedata.normalize("NFKC", label).casefold() if unicodedata.category(c) != "Cf")
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", "", text))
 
 
 def published(corpus: str, space: LabelSpace) -> Published:
@@ -123,13 +167,23 @@ def published(corpus: str, space: LabelSpace) -> Published:
     given = facts.published.get(space.name, Published(None, subjects))
     if given.counts or space.name == "objective" or _unit(space.name) or not facts.clips:
         return given if given.counts else Published(None, None)
+    if len({*map(normal_emotion, space.classes)}) < len(space.classes):
+        return Published(None, given.subjects)
     counts: Counter[str | None] = Counter()
     for emotion, count in facts.emotions.items():
         counts[_merged(space.name, corpus, emotion)] += count
     for exclusion in facts.excluded:
         if space.name in exclusion.label_spaces and exclusion.counted_as:
             counts[exclusion.counted_as] -= 1
-    return Published(tuple(counts[label] for label in space.classes), given.subjects)
+    return Published(tuple(counts[normal_emotion(label)] for label in space.classes), given.subjects)
+
+
+def written_label(clip: RawClip, space: LabelSpace) -> str:
+    """What a label space takes a class from, as written: the label, the objective class or the action units."""
+    if space.name != "objective" and not _unit(space.name):
+        return clip.raw_label
+    given = clip.objective if space.name == "objective" else ""
+    return given or "+".join(map(str, clip.action_units))
 
 
 def class_counts(clips: Iterable[RawClip], space: LabelSpace) -> Mapping[str, int]:

@@ -7,11 +7,13 @@ last image, or by as many images as there are from onset to offset. If folder an
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from lightman_jax.data.corpora.base import Corpus, normal_emotion
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Movement, RawClip
+from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, Frames, below, entries, find_folders, name_key, walk
 
 _CLIP = re.compile(r"(S\d+)-(\d+)-(\d+)", re.IGNORECASE)
@@ -26,7 +28,7 @@ def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion")
     table = collector.coding_table(r"mmew.*", ("clip",), wanted)
     clips = [folder for folder in walk(collector.tree, 5) if _CLIP.fullmatch(folder.name.strip())]
-    macro = [folder for folder in clips if "macro" in below(folder, collector.data_dir).lower()]
+    macro = [folder for folder in clips if "macro" in below(folder, collector.data_dir.parent).lower()]
     for folder in macro:
         fields = {"pool": "macro", "emotion": _folder_emotion(folder.parent)}
         collector.add_folder(folder, folder.name.split("-")[0], **fields)
@@ -37,14 +39,22 @@ def _read(collector: Collector) -> None:
         clip = RawClip(f"{subject}/{still.stem}", subject, "macro", "frames", (still,), emotion=emotion)
         collector.add(clip, str(still))
     micro = collector.by_key((_key(folder.name), folder) for folder in clips if folder not in macro)
-    # Macro-expressions are read from their folders, with or without a row.
-    collector.micro_only = True
     for row in table.rows:
-        clip = row.text("clip")
-        if _CLIP.fullmatch(clip):
-            subject, expected = clip.split("-")[0], f"Micro_Expression/{row.text('emotion')}/{clip}"
-            collector.add_row(row, micro.get(_key(clip)), subject=subject, expected_folder=expected, cropped=True)
+        with collector.reporting():
+            _add_row(collector, row, micro)
     collector.unused(micro.values())
+
+
+def _add_row(collector: Collector, row: Row, micro: Mapping[str, Path]) -> None:
+    clip = row.text("clip")
+    if not _CLIP.fullmatch(clip):
+        return collector.pass_over(row)
+    folder, pool = micro.get(_key(clip)), collector.pool(row, "micro")
+    if pool == "macro" and folder is None:
+        return collector.count("macro rows of the table are not needed: macro-expressions are read by their folders")
+    subject, expected = clip.split("-")[0], f"Micro_Expression/{row.text('emotion')}/{clip}"
+    fields = {"subject": subject, "pool": pool, "expected_folder": expected, "cropped": True}
+    return collector.add_row(row, folder, **fields)
 
 
 def _shift(collector: Collector, movement: Movement, frames: Frames) -> int:

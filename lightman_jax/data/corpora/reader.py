@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
 from lightman_jax.data.corpora.coding_tables import read_all, table_files
-from lightman_jax.data.corpora.corrections import Correction, corrected
+from lightman_jax.data.corpora.corrections import Correction, corrected, is_of
 from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.spans import KEEP_INCOMPLETE, completed, shifted, span, without_zeros
 from lightman_jax.data.corpora.tables import Row, Table, read_table
@@ -51,8 +51,11 @@ class Collector:
         self._problems: list[Problem] = []
         self._notes: list[str] = []
         self._corrected: list[str] = []
+        self._uncorrected = [one for one in corrections if one.clip.split("/")[0] == corpus.name]
         self._used: set[Path] = set()
         self._counted = Counter[str]()
+        # Example names by folder, for each rule that ordered images.
+        self._orders: dict[str, dict[str, str]] = {}
         # Rows of macro-expressions without images are no loss.
         self.micro_only = "macro" not in corpus.pools
         self._apex_column = False
@@ -84,8 +87,8 @@ class Collector:
         files = table_files(self.data_dir, self.tree, pattern)
         if not files:
             raise DataError(
-                f"{self.data_dir} has no annotation table of {self.corpus.title}; looked for {pattern} as xlsx, xls or csv. "
-                "Put the table of the release next to its images"
+                f"{self.data_dir} has no annotation table of {self.corpus.title}, nor have the folders above it; looked for "
+                f"{self.corpus.looked_for}. Put the table of the release next to its images"
             )
         if not files[0].is_relative_to(self.data_dir):
             self.note(f"the table {files[0].name} was found in {files[0].parent}")
@@ -165,7 +168,16 @@ class Collector:
             texts = {field: row.text(field) for field in ("subject", "emotion", "action_units", "objective")}
             read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts, **numbers}
             read |= {"has_apex": "apex" in row.cells, "has_span": bool({"onset", "offset"} & set(row.cells)), **fields}
-            self.add_movement(Movement(**{"pool": self.pool(row, "micro"), **read}))
+            if "pool" not in fields:
+                read["pool"] = self.pool(row, "micro")
+            self.add_movement(Movement(**read))
+
+    def pass_over(self, row: Row) -> None:
+        """Report a row without a clip name of the corpus, unless it is a note: a row without an onset."""
+        with contextlib.suppress(ValueError):
+            if row.number("onset") is not None:
+                remedy = "correct the cell; the row is left out"
+                self.problem(row.where, f"the name of a clip of {self.corpus.title}", repr(row.text("clip")), remedy)
 
     def clip_key(self, subject: str, clip: str) -> tuple[str, str]:
         """Subject id and `name_key` of the clip, equal for all spellings of a clip in folders and tables."""
@@ -182,9 +194,9 @@ class Collector:
             if key not in found:
                 found[key] = folder
                 continue
-            expected = f"one folder per clip; {below(found[key], self.data_dir)} is the same clip"
-            remedy = f"remove one of the two; {found[key].name} is used, this one is not"
-            self.problem(below(folder, self.data_dir), expected, "a second folder", remedy, lost=False)
+            expected = f"one copy per clip; {below(found[key], self.data_dir)} is the same clip"
+            remedy = "remove one of the two; the other is used"
+            self.problem(below(folder, self.data_dir), expected, "a second copy", remedy, lost=False)
         return found
 
     def add(self, clip: RawClip, where: str) -> None:
@@ -208,13 +220,19 @@ class Collector:
         """Add an annotated movement; a movement that cannot be used becomes a problem."""
         subject = self.corpus.normal_subject(movement.subject)
         clip = f"{self.corpus.name}/{subject}/{movement.name}"
-        changes, sentences = corrected(self._corrections, clip, dataclasses.asdict(movement))
-        self._corrected.extend(sentences)
+        changes = self.correct(clip, dataclasses.asdict(movement))
         where = f"{movement.where} ({clip})" if "line" in movement.where else movement.where
         movement = dataclasses.replace(movement, **changes, where=where)
         self._check_subject(movement, subject)
         with self.reporting():
             self._add_movement(movement, clip, f"{self.corpus.subject_pool}/{subject}")
+
+    def correct(self, clip: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Corrected values of a clip, from its values by field; each correction is listed."""
+        changes, sentences = corrected(self._corrections, clip, values)
+        self._corrected.extend(sentences)
+        self._uncorrected = [one for one in self._uncorrected if not is_of(one, clip)]
+        return changes
 
     def _add_movement(self, movement: Movement, clip: str, subject: str) -> None:
         if movement.folder is None and movement.pool == "macro" and self.micro_only:
@@ -226,7 +244,10 @@ class Collector:
         place, frames = below(movement.folder, self.data_dir), self.frames(movement.folder)
         self._check_emotion(movement)
         if not frames.paths:
-            raise LostClipError(place, "images", "an empty folder", "unpack it again; the clip is left out")
+            empty = ("images", "an empty folder", "unpack it again; the clip is left out")
+            raise LostClipError(place, *(frames.refusal or empty))
+        for choice in frames.choices:
+            self._orders.setdefault(choice.rule, {})[place] = choice.example
         movement = without_zeros(movement, frames, self.corpus, self.problem)
         movement = shifted(movement, self.corpus.shift(self, movement, frames))
         movement = completed(movement, frames, keep=self._keep_incomplete, report=self.problem)
@@ -244,6 +265,7 @@ class Collector:
             apex=None if apex is None else apex - onset,
             fps=self.corpus.fps if movement.fps is None else movement.fps,
             emotion=normal_emotion(movement.emotion),
+            written=movement.emotion.strip(),
             action_units=parse_action_units(movement.action_units),
             objective=_OBJECTIVE.get(movement.objective, movement.objective),
             cropped=movement.cropped,
@@ -261,6 +283,9 @@ class Collector:
 
     def reading(self) -> Reading:
         """Everything collected, with the clips in the order of their ids."""
+        for one in self._uncorrected:
+            remedy = "correct its clip; the correction is not applied"
+            self.problem("corrections", f"a clip of {self.corpus.title}", one.clip, remedy, lost=False)
         clips = tuple(sorted((clip for clip, _ in self._clips.values()), key=lambda clip: (clip.clip, clip.pool)))
         without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
         if without and not self._apex_column:
@@ -269,6 +294,9 @@ class Collector:
             self.note(
                 f"{incomplete} clips of {self.corpus.title} are left out without onset or offset; {KEEP_INCOMPLETE} takes them"
             )
+        for rule, examples in self._orders.items():
+            place, names = next(iter(examples.items()))
+            self.note(f"{rule}: {len(examples)} folders, such as {place} ({names})")
         for what, count in self._counted.items():
             self.note(f"{count} {what}")
         return Reading(
@@ -321,4 +349,4 @@ def numbered(video: str, numbers: Mapping[str, int | None]) -> str:
 
 def _table(where: str) -> str:
     """Table of a row from its place."""
-    return where.split(" line ")[0]
+    return where.split(" line ")[0].split(",")[0]

@@ -74,6 +74,7 @@ class RawClip:
       apex: position of the apex frame in `numbers`; None if the corpus gives none.
       fps: frames per second; 0 if unknown.
       emotion: label of the corpus in the spelling of `normal_emotion`; empty if it gives none.
+      face: face found in the onset frame by the check of the files, the fields of a `FaceBox`; None before that.
       written: label of the corpus letter by letter, without outer blanks; empty if it gives none.
       action_units: numbers of the Facial Action Coding System.
       objective: objective class given by the corpus; empty if it gives none.
@@ -97,11 +98,17 @@ class RawClip:
     cropped: bool = False
     box: tuple[int, int, int] | None = None
     written: str = ""
+    face: tuple[int, int, int, str, int] | None = None
 
     @property
     def corpus(self) -> str:
         """Name of the corpus."""
         return self.clip.split("/", 1)[0]
+
+    @property
+    def raw_label(self) -> str:
+        """The label letter by letter; `emotion` where the corpus writes none."""
+        return self.written or self.emotion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +148,7 @@ class Reading:
       clips: usable clips of both pools.
       problems: rows and clips that cannot be used, or are used with a change.
       notes: remarks that concern the results, for example listed clips without files.
+      unlabelled: clips without a class in the label space; set by `assign_labels`.
       corrections: one sentence per correction of the annotation table.
       stand_in: whether the clips are marked as synthetic.
     """
@@ -152,3 +160,4 @@ class Reading:
     notes: tuple[str, ...] = ()
     corrections: tuple[str, ...] = ()
     stand_in: bool = False
+    unlabelled: tuple[RawClip, ...] = ()

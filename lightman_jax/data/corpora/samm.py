@@ -22,12 +22,14 @@ def _find(data_dir: Path) -> list[Path]:
 def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion", "objective")
     table = collector.coding_table(TABLE, ("subject", "clip"), wanted)
-    trees = {name_key(folder.name): folder for folder in nested_folders(collector.tree, *_CLIPS)}
+    trees = collector.by_key((name_key(folder.name), folder) for folder in nested_folders(collector.tree, *_CLIPS))
     for row in table.rows:
         clip = row.text("clip")
         if re.fullmatch(_CLIPS[1], clip):
             expected = f"{collector.corpus.normal_subject(row.text('subject'))}/{clip}"
             collector.add_row(row, trees.get(name_key(clip)), expected_folder=expected)
+        else:
+            collector.pass_over(row)
     collector.unused(trees.values())
 
 

@@ -57,7 +57,7 @@ def _is_cropped(tree: Path) -> bool:
 
 def _subjects(folder: Path) -> list[Path]:
     return [
-        path for path in folders(folder) if re.fullmatch(r"s\d+", path.name, re.IGNORECASE) and child(path, "micro")
+        path for path in folders(folder) if re.fullmatch(r"s\d+", path.name.strip(), re.IGNORECASE) and child(path, "micro")
     ]
 
 

@@ -41,6 +41,7 @@ def _read(collector: Collector, camera: str) -> None:
     for row in table.rows:
         name = normal_clip(row.text("clip"))
         if not re.fullmatch(_CLIP, name):
+            collector.pass_over(row)
             continue
         subject, code, _ = name.split("_")
         emotion = row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code]

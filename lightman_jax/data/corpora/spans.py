@@ -22,7 +22,7 @@ def without_zeros(movement: Movement, frames: Frames, corpus: Corpus, report: Re
     if apex == 0 and not (counts_from_0 and onset == 0):
         apex = None
     if offset == 0:
-        offset = apex if corpus.ends_at_apex else None
+        offset = apex if corpus.ends_at_apex and (apex or 0) > (onset or 0) else None
         if offset is not None:
             remedy = f"image {offset}, the apex, is taken, as in published work; --corrections can give another"
             report(movement.where, "an offset after 0", "offset 0", remedy, lost=False)
@@ -60,7 +60,7 @@ def completed(movement: Movement, frames: Frames, *, keep: bool, report: Report)
     if not keep:
         remedy = f"the clip is left out; give the number with --corrections, or take {choice} with {KEEP_INCOMPLETE}"
         raise LostClipError(movement.where, expected, found, remedy, True, KEEP_INCOMPLETE)
-    report(movement.where, expected, found, f"{choice} is taken; --corrections can give another", lost=False)
+    report(movement.where, expected, found, f"the clip takes {choice}; --corrections can give another", lost=False)
     return dataclasses.replace(movement, **taken)
 
 

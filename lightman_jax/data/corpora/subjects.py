@@ -14,7 +14,9 @@ from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.corpora.tables import COLUMNS, read_table
 
 # Spreadsheet programs replace typed hyphens and apostrophes by these.
-_TYPED = str.maketrans(dict.fromkeys("‐‑‒–—−", "-") | dict.fromkeys("‘’ʼ′`´", "'"))
+_TYPED = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | dict.fromkeys("\u2018\u2019\u02bc\u2032\u00b4`", "'")
+)
 # Variation selectors and joiners that are no format characters by their category.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _WHOLE_NUMBER = re.compile(r"(?<![\d.,])(\d+)[.,]0{1,2}(?![\d.,])")
@@ -38,7 +40,7 @@ def subject_key(text: str) -> str:
     >>> subject_key(" ANNA"), subject_key("s007"), subject_key("7.0"), subject_key("1_02")
     ('anna', 's7', '7', '1_2')
     """
-    key = unicodedata.normalize("NFD", text)
+    key = unicodedata.normalize("NFD", text.translate(_TYPED))
     # One pass is not enough: the compatibility form of a letter may have a case of its own.
     for _ in range(2):
         key = unicodedata.normalize("NFKD", key.upper().casefold())
@@ -102,7 +104,8 @@ def unify_subjects(reading: Reading, aliases: Sequence[Alias] = (), *, spellings
 def _letters(name: str) -> str:
     """Letters and digits of the key of a subject."""
     pool, _, own = name.partition("/")
-    return f"{pool}/{re.sub(r'[\W_]', '', subject_key(own))}"
+    letters = re.sub(r"[\W_]", "", subject_key(own))
+    return f"{pool}/{letters or own}"
 
 
 def _by_key(names: Iterable[str], key_of) -> list[list[str]]:
@@ -129,28 +132,28 @@ def _with_aliases(groups: list[list[str]], aliases: Sequence[Alias]) -> tuple[li
         if absent:
             unused.append(f"{alias.where} ({', '.join(absent)})")
             continue
-        first, second = (
-            _group_named(one, alias.where, names, group_of) for one in (alias.subject, alias.same_as)
-        )
+        first, second = (_group_named(one, alias.where, names, group_of) for one in (alias.subject, alias.same_as))
         joined.append(f"{alias.subject} = {alias.same_as}")
         if first is not second:
             second.extend(first)
             group_of |= dict.fromkeys(first, second)
     notes = [f"one person by --subject_aliases: {'; '.join(joined)}"] if joined else []
     if unused:
-        notes.append(f"rows of --subject_aliases without effect, because the data have no clip of that corpus: {'; '.join(unused)}")
+        notes.append(
+            f"rows of --subject_aliases without effect, because the data have no clip of that corpus: {'; '.join(unused)}"
+        )
     return list({id(group): group for group in group_of.values()}.values()), notes
 
 
 def _is_of_other_data(name: str, names: Sequence[str]) -> bool:
     """Whether a name has the prefix of a corpus that has no clip among the subjects `names`."""
     pool, slash, _ = name.partition("/")
-    return bool(slash) and pool in CORPORA and not any(one.startswith(f"{CORPORA[pool].subject_pool}/") for one in names)
+    return (
+        bool(slash) and pool in CORPORA and not any(one.startswith(f"{CORPORA[pool].subject_pool}/") for one in names)
+    )
 
 
-def _group_named(
-    name: str, where: str, names: Sequence[str], group_of: Mapping[str, list[str]]
-) -> list[str]:
+def _group_named(name: str, where: str, names: Sequence[str], group_of: Mapping[str, list[str]]) -> list[str]:
     """The group of the subject that an alias names: letter by letter, else by its key."""
     pool, slash, own = name.partition("/")
     if slash and pool in CORPORA:

@@ -23,10 +23,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "action_units": ("actionunits", "actionunit", "au", "aus"),
     "objective": ("objectiveclasses", "objectiveclass"),
     "fps": ("fps", "framerate", "rate"),
-    "type": ("micro", "type", "expressiontype"),
+    "type": ("micro", "type", "expressiontype", "typeofexpression", "microormacro", "micromacro"),
     "total": ("total", "totalms"),
     "path": ("path", "folder"),
-    "pool": ("pool",),
+    "pool": ("pool", "expressiontype"),
     "box": ("box", "facebox"),
 }
 """Spellings of each column in the tables of all corpora, as `column_key`; the preferred one first."""
@@ -81,6 +81,16 @@ class Table:
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    def complete(self) -> "Table":
+        """The table, for uses that need all its rows.
+
+        Raises:
+          DataError: a cell cannot be used.
+        """
+        for problem in self.problems:
+            raise DataError(f"{problem.where}: {problem.reason}")
+        return self
 
 
 class _Part(NamedTuple):

@@ -44,7 +44,12 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-_ZEROS = {(0, 1, 1, 1): "utf-32-le", (1, 1, 1, 0): "utf-32-be", (0, 1, 0, 1): "utf-16-le", (1, 0, 1, 0): "utf-16-be"}
+_ZEROS: dict[tuple[int, ...], str] = {
+    (0, 1, 1, 1): "utf-32-le",
+    (1, 1, 1, 0): "utf-32-be",
+    (0, 1, 0, 1): "utf-16-le",
+    (1, 0, 1, 0): "utf-16-be",
+}
 # First bytes of the frequent characters: level 1 of GB 2312 and Big5, level 1 and kana of JIS, the syllables of KS X 1001.
 _FREQUENT = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6), "cp932": (0x82, 0x97), "cp949": (0xB0, 0xC8)}
 _EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH"}
@@ -94,16 +99,13 @@ def read_text_table(content: bytes) -> tuple[list[list[Any]], tuple[str, ...]]:
     """
     text, encoding = decode(content)
     stated = re.match(r"\s*\"?sep=(.)\"?\r?\n?", text, re.IGNORECASE)
-    if stated:
-        # A spreadsheet program writes its delimiter to the first line; that line stays, so that line numbers are right.
-        delimiter, blank, text = stated[1], [[]], text[stated.end() :]
-    else:
-        delimiter, blank = _delimiter(text), []
+    # A spreadsheet program may state its delimiter in the first line; an empty row keeps the line numbers right.
+    rows = [[], *_cells(text[stated.end() :], stated[1])] if stated else _cells(text, _delimiter(text))
     note = f"read as {encoding}; if letters are wrong, save it as UTF-8"
-    return [*blank, *_cells(text, delimiter)], (note,) if encoding else ()
+    return rows, (note,) if encoding else ()
 
 
-def _cells(text: str, delimiter: str) -> list[list[str]]:
+def _cells(text: str, delimiter: str) -> list[list[Any]]:
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:

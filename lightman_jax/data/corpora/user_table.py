@@ -1,24 +1,34 @@
-"""Any other corpus, such as MMI: a table (csv, xls, xlsx) with the columns `clip, subject, label, onset, apex, offset, path`.
+"""Any other corpus, such as MMI: a table (csv, tsv, xlsx, xls, ods) with the columns `clip, subject, label, path`.
 
-`clip, subject, label, path` are required. `path`, relative to the table, is a folder of images, one image, or a video. Frame
-numbers are those in the names of the images; without them a clip consists of all its images. In a video they count from 1, and
-onset and offset are required. Further columns: `pool` (micro or macro; default micro), `action_units`, `fps`, and `box` (`top left
-side` of the face in the onset frame, in pixels).
+`path`, relative to the table, is a folder of images, one image, or a video. `onset`, `apex` and `offset` are frame numbers, those
+in the names of the images; without them a clip consists of all its images. In a video they count from 1, and onset and offset are
+required. Further columns: `pool` (micro or macro; default micro), `action_units`, `fps`, and `box` (`top left side` of the face in
+the onset frame, in pixels).
 """
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import parse_action_units
-from lightman_jax.data.corpora.base import Corpus, normal_emotion
+from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
+from lightman_jax.data.corpora.cells import MAX_PATH, cell_text, is_missing
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import POOLS, LostClipError, Pool, RawClip
+from lightman_jax.data.corpora.records import DataError, LostClipError, Pool, RawClip
 from lightman_jax.data.corpora.tables import COLUMNS as ALL_COLUMNS
-from lightman_jax.data.corpora.tables import Row, Table, cell_text, column_key, read_table
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, TABLE_SUFFIXES, VIDEO_SUFFIXES, entries, walk
+from lightman_jax.data.corpora.tables import Row, Table, column_key, read_table
+from lightman_jax.data.corpora.trees import (
+    IMAGE_SUFFIXES,
+    TABLE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    below,
+    entries,
+    plain_name,
+    walk,
+)
 
 T = TypeVar("T")
 
@@ -32,9 +42,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Columns of a user table and the spellings accepted for each: lower case, letters and digits only, the preferred one first."""
 
-_MAX_PATH, _MAX_PATH_PART, _MAX_BOX_DIGITS = 1000, 255, 5
-# Names enter file names, reports, and table cells that a spreadsheet could interpret as formulas.
-_PLAIN = re.compile(r"\w[\w .+()-]*")
+_TABLE_NAME = "clips"
+_MAX_PATH_PART, _MAX_BOX_DIGITS = 255, 5
+# Names enter file names, reports, and table cells; a spreadsheet program takes these first letters for the begin of a formula.
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
+_FORBIDDEN = "/\\<>\ufffd"
+# Invisible, but part of words in Persian and Indian scripts.
+_JOINERS = "\u200c\u200d"
 
 
 def read_rows(path: Path, required: Sequence[str] = REQUIRED) -> Table:
@@ -51,12 +65,12 @@ def read_rows(path: Path, required: Sequence[str] = REQUIRED) -> Table:
 
 def row_path(row: Row) -> str:
     """Path of a row, with `/` between folders; empty if missing."""
-    return cell_text(row.cells.get("path"), _MAX_PATH + 1).replace("\\", "/")
+    return ("" if is_missing(path := cell_text(row.cells.get("path"), MAX_PATH)) else path).replace("\\", "/")
 
 
 def row_fps(row: Row) -> float | None:
     """Frames per second of a row; None if missing, a `ValueError` if the cell is not a number."""
-    text = row.text("fps")
+    text = row.text("fps").replace(",", ".")
     if text and not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
         raise ValueError(f"fps is {text!r}, not a number of frames per second")
     return float(text) if text else None
@@ -72,52 +86,147 @@ def row_box(row: Row) -> tuple[int, int, int] | None:
 
 
 def _find(data_dir: Path) -> list[Path]:
-    return [path for folder in walk(data_dir, 1) for path in entries(folder) if path.suffix.lower() in TABLE_SUFFIXES]
+    read, _ = _tables(data_dir)
+    return read[:1] or _candidates(data_dir)[:1]
+
+
+def _candidates(data_dir: Path) -> list[Path]:
+    """Tables in the folder and those below it; of each folder, the one named `clips` comes first."""
+    return [
+        path
+        for folder in walk(data_dir, 1)
+        for path in sorted(entries(folder), key=lambda path: path.stem.lower() != _TABLE_NAME)
+        if path.suffix.lower() in TABLE_SUFFIXES
+    ]
+
+
+def _tables(data_dir: Path) -> tuple[list[Path], list[Path]]:
+    """Tables of clips that are read together, and others that are not.
+
+    Choice: only the given folder counts if it has one, and in a folder only the one named `clips`. Without that name, all tables
+    with the header of the first are read: parts of one corpus.
+    """
+    tables: dict[Path, list[Table]] = {}
+    for path in _candidates(data_dir):
+        try:
+            table = read_rows(path)
+            tables.setdefault(path.parent, []).append(table)
+        except DataError:
+            if path.stem.lower() == _TABLE_NAME and not tables:
+                return [path], []
+    chosen = tables if data_dir not in tables else {data_dir: tables[data_dir]}
+    named = [found[:1] if found[0].path.stem.lower() == _TABLE_NAME else found for found in chosen.values()]
+    read = [table.path for found in named for table in found if _keys(table) == _keys(named[0][0])]
+    return read, [table.path for found in tables.values() for table in found if table.path not in read]
+
+
+def _keys(table: Table) -> list[str]:
+    return sorted(map(column_key, table.header))
 
 
 def _read(collector: Collector) -> None:
-    table = read_rows(collector.tree)
-    known = {spelling for spellings in COLUMNS.values() for spelling in spellings}
+    read, others = _tables(collector.data_dir)
+    paths = read or [collector.tree]
+    for path in paths:
+        _read_one(collector, path)
+    names = [", ".join(below(path, collector.data_dir) for path in group) for group in (paths, others)]
+    if len(paths) > 1 or others:
+        collector.note(f"read {names[0]}" + (f"; other tables of clips are not read: {names[1]}" if others else ""))
+
+
+def _read_one(collector: Collector, path: Path) -> None:
+    table = read_rows(path)
+    collector.report_table(table)
+    fields = {spelling: field for field, spellings in COLUMNS.items() for spelling in spellings}
     for column in table.header:
-        if column_key(column) not in known:
+        field = fields.get(column_key(column))
+        if field is None or column_key(column) != column_key(table.columns[field]):
             expected = f"columns of {', '.join(COLUMNS)}"
-            collector.problem(collector.tree.name, expected, column, "rename it; it is not read", lost=False)
+            remedy = f"{table.columns[field]} is read, this one is not" if field else "rename it; it is not read"
+            collector.problem(path.name, expected, column, remedy, lost=False)
+    other_spelling: list[str] = []
     for row in table.rows:
         with collector.reporting():
-            _add(collector, row, _checked_path(row, collector.tree.parent.resolve()))
+            _add(collector, row, _checked_path(row, path.parent.resolve(), other_spelling))
+    if other_spelling:
+        collector.note(
+            f"{len(other_spelling)} paths of {path.name} are spelt unlike the files, in case or Unicode form: {other_spelling[0]}"
+        )
 
 
-def _checked_path(row: Row, folder: Path) -> Path:
-    """Path of a row whose names are complete and safe."""
+def _checked_path(row: Row, folder: Path, other_spelling: list[str]) -> Path:
+    """Path of a row whose names are complete and safe; a path that only another spelling has is added to `other_spelling`."""
     names = [row.text(field) for field in ("clip", "subject", "label")]
-    place, pool = row_path(row), row.text("pool").lower()
+    place, pool = row_path(row), row.text("pool")
     if not all(names):
-        raise LostClipError(row.where, "a clip, a subject and a label", ", ".join(map(repr, names)), "fill the cells")
+        found = ", ".join(repr(cell_text(row.cells[field])) for field in ("clip", "subject", "label"))
+        remedy = "fill the cells; empty ones and marks such as nan, NA or None are missing"
+        raise LostClipError(row.where, "a clip, a subject and a label", found, remedy)
     for name in names:
-        if not _PLAIN.fullmatch(name):
-            remedy = "rename it: letters, digits, blanks and .-+() after a first letter or digit"
-            raise LostClipError(row.where, "a plain name", repr(name), remedy)
-    is_short = len(place) <= _MAX_PATH and all(len(part.encode()) <= _MAX_PATH_PART for part in place.split("/"))
-    if not place.isprintable() or not is_short:
+        if fault := _name_fault(name):
+            remedy = f"rename it without {fault}"
+            raise LostClipError(
+                row.where, "a plain name", ascii(name) if not name.isprintable() else repr(name), remedy
+            )
+    is_short = all(len(part.encode("utf-8", "replace")) <= _MAX_PATH_PART for part in place.split("/"))
+    if not place or not is_short or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in place):
         raise LostClipError(row.where, "a path", repr(place[:60]), "correct the cell")
-    path = (folder / place).resolve()
+    path = _located(folder, place, row.where)
+    if path != (exact := (folder / place).resolve()):
+        other_spelling.append(f"{below(exact, folder)} is {below(path, folder)}")
     if not path.is_relative_to(folder):
         remedy = "move the clips or the table, so that the clips lie below the folder of the table"
         raise LostClipError(row.where, f"a path below {folder}", str(path), remedy)
-    if pool not in ("", *POOLS):
+    if pool and not parse_pool(pool):
         raise LostClipError(row.where, "pool micro or macro", repr(pool), "correct the cell; the clip is left out")
     return path
 
 
+def _name_fault(name: str) -> str:
+    """What makes a name unfit for file names, reports and spreadsheets; empty if nothing does."""
+    if name[0] in _FORMULA:
+        return f"{name[0]} as first letter, which begins a formula in a spreadsheet"
+    for letter in name:
+        if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and letter not in _JOINERS:
+            return f"the invisible letter {letter!a}"
+        if letter in _FORBIDDEN:
+            return "the letter that was lost in a conversion" if letter == "\ufffd" else letter
+    return "" if name.strip(".") else "dots alone"
+
+
+def _located(folder: Path, place: str, where: str) -> Path:
+    """The real path; parts that do not exist are searched for in another case and another form of Unicode."""
+    path = folder
+    for part in Path(place).parts:
+        here = (path / part).exists()
+        found = [] if here else [entry for entry in entries(path) if plain_name(entry.name) == plain_name(part)]
+        if len(found) > 1:
+            several = f"{found[0].name!r} and {found[1].name!r}"
+            raise LostClipError(where, f"one file or folder {part!r}", several, "write the path as one of the two")
+        path = found[0] if found else path / part
+    return path.resolve()
+
+
 def _add(collector: Collector, row: Row, path: Path) -> None:
     subject, label = row.text("subject"), row.text("label")
-    pool: Pool = "macro" if row.text("pool").lower() == "macro" else "micro"
+    pool: Pool = parse_pool(row.text("pool")) or "micro"
     fps = _or_report(collector, row, row_fps, "a number of frames per second", "it is treated as unknown")
     box = _or_report(collector, row, row_box, "box as top left side", "the face is searched for")
     if path.is_dir() or not path.exists():
         folder = path if path.is_dir() else None
-        return collector.add_row(row, folder, emotion=label, pool=pool, fps=fps, box=box, expected_folder=str(path))
-    onset, apex, offset = collector.numbers(row).values()
+        fields: dict[str, Any] = {"emotion": label, "pool": pool, "fps": fps, "box": box, "expected_folder": str(path)}
+        if not any(row.text(field) for field in ("onset", "apex", "offset")):
+            fields["has_span"] = False
+        return collector.add_row(row, folder, **fields)
+    name = f"table/{subject}/{row.text('clip')}"
+    values: dict[str, Any] = {
+        **collector.numbers(row),
+        "emotion": label,
+        "action_units": row.text("action_units"),
+        "objective": "",
+    }
+    values |= collector.correct(name, values)
+    onset, apex, offset = values["onset"], values["apex"], values["offset"]
     if path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         allowed = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
         raise LostClipError(row.where, f"a folder, or a file of {allowed}", str(path), "correct the path")
@@ -129,14 +238,15 @@ def _add(collector: Collector, row: Row, path: Path) -> None:
         position = None if apex is None else apex - onset
         video = {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": position}
     clip = RawClip(
-        clip=f"table/{subject}/{row.text('clip')}",
+        clip=name,
         subject=f"table/{subject}",
         pool=pool,
         kind="frames",
         paths=(path,),
         fps=fps or 0.0,
-        emotion=normal_emotion(label),
-        action_units=parse_action_units(row.text("action_units")),
+        emotion=normal_emotion(values["emotion"]),
+        written=values["emotion"],
+        action_units=parse_action_units(values["action_units"]),
         box=box,
     )
     return collector.add(dataclasses.replace(clip, **video), row.where)
@@ -156,8 +266,9 @@ USER_TABLE = Corpus(
     name="table",
     title="own table",
     obtain="write a table with the columns clip, subject, label, path",
-    looked_for="a user table (csv, xls or xlsx: clip, subject, label, path and, if known, onset, apex, offset)",
+    looked_for="a user table (csv, tsv, xlsx, xls or ods: clip, subject, label, path and, if known, onset, apex, offset)",
     find=_find,
     read=_read,
     pools=("micro", "macro"),
+    counts_from=0,
 )

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from lightman_jax.data.corpora.labels import LabelSpace, class_counts, published
+from lightman_jax.data.corpora.labels import LabelSpace, class_counts, published, written_label
 from lightman_jax.data.corpora.records import Problem, RawClip, Reading
 from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.corpora.trees import below
@@ -13,8 +13,21 @@ from lightman_jax.data.preparation.clip_cache import ClipCache
 
 
 @dataclasses.dataclass(frozen=True)
+class LabelCount:
+    """Number of clips with one label as written (of action-unit label spaces, its units) and its class; None if it has none."""
+
+    written: str
+    label: str | None
+    clips: int
+
+
+@dataclasses.dataclass(frozen=True)
 class CorpusCount:
-    """Number of clips of each class and of subjects of one corpus and pool, found and published (None if unknown)."""
+    """Number of clips of each class and of subjects of one corpus and pool, found and published (None if unknown).
+
+    `labels` has the class of every label as written, in the order of the classes; `left_out` clips of the corpus are left out by
+    default, such as incomplete ones.
+    """
 
     corpus: str
     title: str
@@ -24,6 +37,8 @@ class CorpusCount:
     subjects: int
     published_subjects: int | None
     unverified: bool
+    labels: tuple[LabelCount, ...] = ()
+    left_out: int = 0
 
     @property
     def deviation(self) -> str:
@@ -35,6 +50,8 @@ class CorpusCount:
         if self.published_subjects and self.subjects != self.published_subjects:
             parts.append(f"{self.subjects} of {self.published_subjects} subjects")
         source = " (published numbers not verified)" if self.unverified else ""
+        if parts and self.left_out:
+            parts.append(f"{self.left_out} left out by default")
         return f"{'; '.join(parts)}{source}" if parts else ""
 
 
@@ -107,17 +124,37 @@ def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Chec
 
 def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
     groups: dict[tuple[str, str], list[RawClip]] = {}
-    for clip in reading.clips:
+    for clip in (*reading.clips, *reading.unlabelled):
         groups.setdefault((clip.pool, clip.corpus), []).append(clip)
     counts = []
     for (pool, name), clips in sorted(groups.items(), key=lambda item: (item[0][0] == "macro", item[0][1])):
         corpus = CORPORA[name]
         known = published(name, space) if pool == corpus.pools[0] else None
         of_class = dict(zip(space.classes, known.counts, strict=True)) if known and known.counts else None
-        found = dict(class_counts(clips, space))
-        subjects = len({clip.subject for clip in clips})
+        used = [clip for clip in clips if clip.label]
+        found = dict(class_counts(used, space))
+        subjects = len({clip.subject for clip in used})
         published_subjects = known.subjects if known else None
+        left_out = sum(bool(problem.flag) and f"{name}/" in problem.where for problem in reading.problems)
         counts.append(
-            CorpusCount(name, corpus.title, pool, found, of_class, subjects, published_subjects, corpus.unverified)
+            CorpusCount(
+                name,
+                corpus.title,
+                pool,
+                found,
+                of_class,
+                subjects,
+                published_subjects,
+                corpus.unverified,
+                _labels(clips, space),
+                left_out if pool == corpus.pools[0] else 0,
+            )
         )
     return counts
+
+
+def _labels(clips: list[RawClip], space: LabelSpace) -> tuple[LabelCount, ...]:
+    counts = Counter((written_label(clip, space), clip.label or None) for clip in clips)
+    order = {label: index for index, label in enumerate((*space.classes, None))}
+    listed = sorted(counts.items(), key=lambda item: (order[item[0][1]], -item[1], item[0][0]))
+    return tuple(LabelCount(written, label, count) for (written, label), count in listed)

@@ -16,7 +16,7 @@ from lightman_jax.data.preparation.parallel import each_clip
 from lightman_jax.data.preparation.representation import MotionConfig, MotionImage, motion_image
 from lightman_jax.files import read_checksummed, write_checksummed
 
-CLIP_VERSION = 5
+CLIP_VERSION = 6
 """Part of every key. Raise it whenever the same clip and settings give another image or inspection, or are stored differently."""
 
 Result = TypeVar("Result", Inspection, MotionImage)
@@ -107,4 +107,5 @@ def _encode_motion(motion: MotionImage) -> bytes:
 
 def _decode_motion(content: bytes) -> MotionImage:
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-        return MotionImage(stored["image"], int(stored["apex"]), str(stored["apex_from"]), str(stored["face"]))
+        texts = str(stored["apex_from"]), str(stored["face"])
+        return MotionImage(stored["image"], int(stored["apex"]), *texts, bool(stored["moves"]))

@@ -182,7 +182,7 @@ class _Calls(NamedTuple):
 
     def _warn(self, interrupted: Sequence[int], workers: int) -> None:
         named = ", ".join(self.clips[index].clip for index in sorted(interrupted)[:_MAX_NAMED])
-        more = f" or {len(interrupted) - _MAX_NAMED} other clips" if len(interrupted) > _MAX_NAMED else ""
+        more = f" or {len(interrupted) - _MAX_NAMED} more" if len(interrupted) > _MAX_NAMED else ""
         text = (
             f"a worker process ended, probably because memory is short, while it computed {named}{more}. These are "
             f"computed again one at a time, the others by {workers} process{'es' * (workers > 1)}. If the command itself is "

@@ -23,18 +23,20 @@ from lightman_jax.data.preparation.manifest import FORMAT_VERSION, STAND_IN_SUFF
 from lightman_jax.data.preparation.representation import MotionConfig, MotionImage
 from lightman_jax.files import file_digest, remove_leftovers, reporting_disk_full, require_space, temporary_path
 
+KEEP_UNMOVED = "--no_movement=keep"
+
 _SPARE_BYTES = 64 << 20
 
 _ClipImage = tuple[RawClip, MotionImage]
 
 
-def source_fingerprint(reading: Reading, space: LabelSpace, config: MotionConfig) -> str:
+def source_fingerprint(reading: Reading, space: LabelSpace, config: MotionConfig, *, keep_unmoved: bool = False) -> str:
     """Digest of everything a prepared folder depends on: files, spans, labels, problems, settings and `FORMAT_VERSION`.
 
     Raises:
       OSError: a file does not exist.
     """
-    settings = (FORMAT_VERSION, reading.layout, reading.stand_in, space, reading.problems, reading.notes)
+    settings = (FORMAT_VERSION, reading.layout, reading.stand_in, space, reading.problems, reading.notes, keep_unmoved)
     digest = hashlib.sha256(repr(settings).encode())
     for clip in reading.clips:
         labels = f"{clip.label} {clip.emotion} {clip.action_units} {clip.subject}"
@@ -42,10 +44,18 @@ def source_fingerprint(reading: Reading, space: LabelSpace, config: MotionConfig
     return digest.hexdigest()[:16]
 
 
-def prepare_clips(check: Check, folder: Path, *, dataset: str, config: MotionConfig, cache: ClipCache) -> Manifest:
+def prepare_clips(
+    check: Check,
+    folder: Path,
+    *,
+    dataset: str,
+    config: MotionConfig,
+    cache: ClipCache,
+    keep_unmoved: bool = False,
+) -> Manifest:
     """Compute the image of every clip and write a prepared folder, which is replaced if it exists.
 
-    Clips that fail are left out and listed in the manifest with the reason.
+    Clips that fail are left out and listed in the manifest with the reason; so are clips without a movement, unless `keep_unmoved`.
 
     Raises:
       DataError: no micro clip could be prepared.
@@ -61,8 +71,13 @@ def prepare_clips(check: Check, folder: Path, *, dataset: str, config: MotionCon
         if isinstance(result, Exception):
             remedy = "correct the clip or choose other settings; it is left out"
             problems.append(Problem(clip.clip, f"a clip that gives {config.representation}", str(result), remedy))
-        else:
+        elif result.moves or keep_unmoved:
             images.append((clip, result))
+        else:
+            expected = "frames that differ from the onset"
+            found = "a constant flow image" if clip.kind == "flow" else "frames that are equal"
+            remedy = f"replace the clip or give another apex; it is left out, {KEEP_UNMOVED} takes it"
+            problems.append(Problem(clip.clip, expected, found, remedy, flag=KEEP_UNMOVED))
     if not any(clip.pool == "micro" for clip, _ in images):
         listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in problems[:3])
         raise DataError(

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_field
 from lightman_jax.data.vision.apex import APEX_POLICIES, ApexPolicy, middle_apex, spot_apex
-from lightman_jax.data.vision.faces import crop_face, face_box
+from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image
 from lightman_jax.data.vision.optical_flow import FLOW_METHODS, FlowMethod, magnify_motion, optical_flow, optical_strain
 from lightman_jax.data.vision.video import read_clip_images
+from lightman_jax.data.vision.video_file import SharedFrames
 
-_SIMULATED_FRAMES = 9
+_SIMULATED_FRAMES, _ROUNDING = 9, 1
 
 Representation = Literal["flow", "difference", "apex", "dynamic", "frames"]
+_CHANGES = ("flow", "difference", "dynamic")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,19 +70,37 @@ class MotionImage(NamedTuple):
       apex: position of the apex.
       apex_from: source of the apex: `given`, `middle` or `spot`.
       face: source of the face box: see `FaceBox.finder`.
+      moves: whether the frames of the image differ; always True for a single image and a simulated clip.
     """
 
     image: NDArray[np.float32]
     apex: int
     apex_from: str
     face: str
+    moves: bool = True
 
 
-def motion_image(clip: RawClip, config: MotionConfig) -> MotionImage:
+def needed_positions(clip: RawClip, config: MotionConfig) -> Sequence[int]:
+    """Positions in `clip.numbers` of the frames that `motion_image` decodes: as few as the settings allow."""
+    if len(clip.numbers) < 2 or _needs_all_frames(config):
+        return range(len(clip.numbers))
+    return 0, _annotated_apex(clip, config)[0]
+
+
+def _needs_all_frames(config: MotionConfig) -> bool:
+    return config.apex_policy == "spot" or config.representation in ("dynamic", "frames")
+
+
+def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | None = None) -> MotionImage:
     """Compute the motion image of one clip.
 
     Flow is in pixels of a face `face_side` pixels wide, with amplitude and sign. Images of the public flow release are
     8-bit and min-max scaled per clip; they are returned unchanged, 0..255.
+
+    Args:
+      clip: the clip.
+      config: settings of the image.
+      shared: the frames of its video, if several clips share them.
 
     Raises:
       ValueError: a file cannot be decoded, frames differ in size, or the clip does not allow the representation.
@@ -89,23 +109,25 @@ def motion_image(clip: RawClip, config: MotionConfig) -> MotionImage:
         return _released_flow(clip, config)
     if clip.kind == "simulated":
         return _simulated(clip, config)
-    count = len(clip.numbers)
-    if count < 2:
-        if config.representation != "apex":
-            raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
-        still, face = _faces(clip, (0,), config)
-        return MotionImage(_from_faces(still, (0,), 0, config), 0, "given", face)
-    apex = clip.apex if config.apex_policy == "given" else None
-    apex_from = "given" if apex is not None else "middle"
-    apex = middle_apex(count) if apex is None else apex
-    if config.apex_policy == "spot" or config.representation in ("dynamic", "frames"):
-        faces, face = _faces(clip, range(count), config)
-        if config.apex_policy == "spot":
-            apex, apex_from = spot_apex(faces), "spot"
-        return MotionImage(_from_faces(faces, clip.numbers, apex, config), apex, apex_from, face)
-    # Only two frames are decoded.
-    faces, face = _faces(clip, (0, apex), config)
-    return MotionImage(_from_faces(faces, (0, 1), 1, config), apex, apex_from, face)
+    if len(clip.numbers) < 2 and config.representation != "apex":
+        raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
+    faces, face = _faces(clip, needed_positions(clip, config), config, shared)
+    if len(clip.numbers) < 2:
+        return MotionImage(_from_faces(faces, (0,), 0, config), 0, "given", face)
+    apex, apex_from = _annotated_apex(clip, config)
+    if not _needs_all_frames(config):
+        return MotionImage(_from_faces(faces, (0, 1), 1, config), apex, apex_from, face, is_movement(faces))
+    if config.apex_policy == "spot":
+        apex, apex_from = spot_apex(faces), "spot"
+    moves = is_movement(_frames_used(faces, apex, config.representation))
+    return MotionImage(_from_faces(faces, clip.numbers, apex, config), apex, apex_from, face, moves)
+
+
+def _annotated_apex(clip: RawClip, config: MotionConfig) -> tuple[int, str]:
+    """Position of the apex without looking at the frames, and its source."""
+    if config.apex_policy == "given" and clip.apex is not None:
+        return clip.apex, "given"
+    return middle_apex(len(clip.numbers)), "middle"
 
 
 def motion_of_faces(
@@ -123,11 +145,29 @@ def motion_of_faces(
     return _from_faces(grey, tuple(numbers or range(len(faces))), apex, config)
 
 
+def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:
+    """Whether grey faces `[side, side]` differ from the first by more than one grey level.
+
+    Choice: one level is rounding; a movement whose peak is 0.15 pixels changes a face of 128 pixels by 4 levels or more. Noise is
+    not told from movement here: the RMS flow of a still face with sensor noise of 2 levels is 0.04 to 0.06 pixels, with such a
+    movement 0.05 to 0.07. `vision.spotting` uses all frames.
+    """
+    first = faces[0].astype(np.int16)
+    return any(int(np.abs(face - first).max()) > _ROUNDING for face in faces[1:])
+
+
+def _frames_used(faces: list[NDArray[np.uint8]], apex: int, representation: Representation) -> list[NDArray[np.uint8]]:
+    """The frames from onset to offset that a representation shows."""
+    if representation == "frames":
+        return faces
+    return faces[: apex + 1] if representation == "dynamic" else [faces[0], faces[apex]]
+
+
 def _faces(
-    clip: RawClip, positions: range | tuple[int, ...], config: MotionConfig
+    clip: RawClip, positions: Sequence[int], config: MotionConfig, shared: SharedFrames | None
 ) -> tuple[list[NDArray[np.uint8]], str]:
-    images = read_clip_images(clip, positions)
-    box = face_box(images[0], cropped=clip.cropped, given=clip.box)
+    images = read_clip_images(clip, positions, shared)
+    box = clip_box(clip, images[0])
     faces = [grey_image(crop_face(image, box, config.face_side)) for image in images]
     return faces, box.finder if box else "given"
 
@@ -140,7 +180,8 @@ def _dynamic_image(faces: list[NDArray[np.uint8]]) -> NDArray[np.floating]:
     """
     weights = 2.0 * np.arange(1, len(faces) + 1) - len(faces) - 1
     total = np.tensordot(weights, np.stack(faces).astype(np.float64) / 255, axes=1)
-    return (total / weights[weights > 0].sum())[..., None]
+    # One frame has no rise.
+    return (total / max(weights[weights > 0].sum(), 1))[..., None]
 
 
 def _in_time(faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], count: int) -> NDArray[np.floating]:
@@ -168,8 +209,13 @@ def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
 def _from_faces(
     faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], apex: int, config: MotionConfig
 ) -> NDArray[np.float32]:
-    """Representation of a movement from grey faces, magnified and resized as configured."""
-    faces, side = magnify_motion(faces, config.magnify), config.image_side
+    """Representation of a movement from grey faces, magnified and resized as configured; zero if nothing differs from the onset."""
+    side = config.image_side
+    used = _frames_used(faces, apex, config.representation)
+    if config.representation in _CHANGES and all(np.array_equal(face, faces[0]) for face in used):
+        # The flow between equal images is not zero.
+        return np.zeros((side, side, 3 if config.representation == "flow" else 1), np.float32)
+    faces = magnify_motion(faces, config.magnify)
     if config.representation == "frames":
         return np.stack([_resized(one, side) for one in _in_time(faces, numbers, config.frame_count)])
     if config.representation == "dynamic":
@@ -185,10 +231,11 @@ def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
     if config.representation != "flow" or config.magnify != 1:
         raise ValueError(f"the release holds flow only; it has no {config.representation} and cannot be magnified")
     image = read_image(clip.paths[0])
+    moves = bool(np.ptp(image, axis=(0, 1)).any())
     (height, width), side = image.shape[:2], config.image_side
     if (height, width) != (side, side):
         raise ValueError(f"{clip.paths[0].name} is {height}x{width} pixels; the release has {side}x{side}")
-    return MotionImage(image.astype(np.float32), 0, "given", "given")
+    return MotionImage(image.astype(np.float32), 0, "given", "given", moves)
 
 
 def _resized(image: NDArray[np.floating], side: int) -> NDArray[np.float32]:

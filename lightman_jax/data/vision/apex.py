@@ -39,8 +39,11 @@ class DisplacementCurve(NamedTuple):
 
 
 def middle_apex(frames: int) -> int:
-    """Index of the frame halfway from onset to offset. Choice: the usual substitute where a corpus annotates no apex."""
-    return (frames - 1) // 2
+    """Index of the frame halfway from onset to offset; of two frames, the second.
+
+    Choice: the usual substitute where a corpus annotates no apex.
+    """
+    return min(max(1, (frames - 1) // 2), frames - 1)
 
 
 def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:

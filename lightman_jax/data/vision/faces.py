@@ -6,11 +6,12 @@ at 0.7.
 """
 
 import functools
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.vision.images import grey_image, resize_image
 
 Finder = Literal["given", "cascade", "centre"]
@@ -24,15 +25,24 @@ _CENTRE_SHARE = 0.6
 # The cascade's square runs from the forehead to the lower lip, with the eyes at 0.39 of its side and the mouth at 0.82.
 _GROWTH = 1.2
 _SECOND_FACE = 0.6
+# Detections in neighbouring windows: the default of scikit-image, and enough to turn the image.
+_DETECTIONS, _CLEAR_DETECTIONS = 4, 8
 
 
 class FaceBox(NamedTuple):
-    """A square in pixels, and its source: `given` (annotated or cropped images), `cascade` (detected), or `centre` (fallback)."""
+    """A square in pixels.
+
+    Attributes:
+      top, left, side: the square, in the rotated frame.
+      finder: its source: `given` (annotated or cropped images), `cascade` (detected), or `centre` (fallback).
+      rotation: counter-clockwise quarter turns that make the frame upright.
+    """
 
     top: int
     left: int
     side: int
     finder: Finder
+    rotation: int = 0
 
 
 def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, int] | None = None) -> FaceBox | None:
@@ -44,7 +54,7 @@ def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, 
       given: `(top, left, side)` of the corpus in place of detection, clipped to the image.
 
     Returns:
-      The given box, else the largest one of `find_faces`, else the central square of 60% of the shorter side.
+      The given box, else the largest one of `find_upright_faces`, else the central square of 60% of the shorter side.
     """
     if cropped:
         return None
@@ -53,25 +63,65 @@ def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, 
         side = max(2, min(given[2], height, width))
         top, left = (max(0, min(place, most - side)) for place, most in zip(given[:2], (height, width), strict=True))
         return FaceBox(top, left, side, "given")
-    found = find_faces(image)
+    rotation, found = find_upright_faces(image)
     if found:
-        return found[0]
+        return found[0]._replace(rotation=rotation)
     side = max(2, round(_CENTRE_SHARE * min(height, width)))
     return FaceBox((height - side) // 2, (width - side) // 2, side, "centre")
 
 
-def find_faces(image: NDArray[np.uint8]) -> list[FaceBox]:
-    """Detect upright faces in `[H, W, 3]` uint8 with the local-binary-pattern cascade of scikit-image.
+def clip_box(clip: RawClip, onset: NDArray[np.uint8]) -> FaceBox | None:
+    """The box of a clip: that of the check of its files, else `face_box` of its onset frame."""
+    if clip.face is not None:
+        top, left, side, finder, rotation = clip.face
+        return FaceBox(top, left, side, cast(Finder, finder), rotation)
+    return face_box(onset, cropped=clip.cropped, given=clip.box)
+
+
+def find_upright_faces(image: NDArray[np.uint8], rotation: int = 0) -> tuple[int, list[FaceBox]]:
+    """Detect faces in an image that may be rotated by quarter turns.
+
+    Args:
+      image: `[H, W, 3]` uint8.
+      rotation: the expected counter-clockwise quarter turns that make the image upright.
+
+    Returns:
+      The rotation, and the faces that `find_faces` detects after it. It is the expected one, unless there a face is not clear
+      and at another one it is; of several, that with the largest clear face.
+
+    Choice: hair, collars and faces on their side are sometimes detected as a face, by few windows. A clear face is detected by
+      8 neighbouring windows or more.
+    """
+    upright = _rotated(image, rotation)
+    found = find_faces(upright)
+    if found and find_faces(upright, _CLEAR_DETECTIONS):
+        return rotation, found
+    others = {turns: find_faces(_rotated(image, turns), _CLEAR_DETECTIONS) for turns in range(4) if turns != rotation}
+    best = max(others, key=lambda turns: others[turns][0].side if others[turns] else 0)
+    return (best, find_faces(_rotated(image, best))) if others[best] else (rotation, found)
+
+
+def find_faces(image: NDArray[np.uint8], detections: int = _DETECTIONS) -> list[FaceBox]:
+    """Detect upright faces with the local-binary-pattern cascade of scikit-image.
 
     The image is searched at 320 pixels on its longer side, for faces from an eighth of its shorter side. The boxes, the
     largest first, are squares from the forehead to below the mouth, clipped to the image.
+
+    Args:
+      image: `[H, W, 3]` uint8.
+      detections: fewest neighbouring windows that show a face.
     """
     height, width = image.shape[:2]
     scale = min(1.0, _SEARCH_SIDE / max(height, width))
     small = resize_image(grey_image(image), max(1, round(height * scale)), max(1, round(width * scale)))
     smallest = max(24, min(small.shape) // 8)
     found = _cascade().detect_multi_scale(
-        img=small, scale_factor=1.1, step_ratio=1, min_size=(smallest, smallest), max_size=(min(small.shape),) * 2
+        img=small,
+        scale_factor=1.1,
+        step_ratio=1,
+        min_size=(smallest, smallest),
+        max_size=(min(small.shape),) * 2,
+        min_neighbor_number=detections,
     )
     boxes: list[FaceBox] = []
     for face in sorted(found, key=lambda item: item["width"], reverse=True):
@@ -86,9 +136,10 @@ def find_faces(image: NDArray[np.uint8]) -> list[FaceBox]:
 
 
 def crop_face(image: NDArray[np.uint8], box: FaceBox | None, side: int) -> NDArray[np.uint8]:
-    """Crop the box (None: the whole image) and resize it to `[side, side, 3]`."""
-    cut = image if box is None else image[box.top : box.top + box.side, box.left : box.left + box.side]
-    return resize_image(cut, side, side)
+    """Rotate the image upright, crop the box (None: the whole image) and resize it to `[side, side, 3]`."""
+    if box is not None:
+        image = _rotated(image, box.rotation)[box.top : box.top + box.side, box.left : box.left + box.side]
+    return resize_image(image, side, side)
 
 
 class FaceLimits(NamedTuple):
@@ -130,19 +181,14 @@ def visible_face(
       frame: `[H, W, 3]` uint8.
       limits: what the face needs.
       given: its box; None searches at all four rotations.
-      rotation: the rotation that wins between faces of the same size.
+      rotation: the expected rotation, see `find_upright_faces`.
 
-    Choice: the largest face of all rotations wins, since hair and collars are sometimes detected as a small face upside down.
-      A second face with at least 60% of the largest side is another subject.
+    Choice: a second face with at least 60% of the largest side is another subject.
     """
     if given is not None:
         box = face_box(frame, cropped=given == WHOLE, given=None if given == WHOLE else given[:3])
         return VisibleFace(box, 0, _violation(frame, box, limits))
-    tried = []
-    for turns in (rotation, *(turns for turns in range(4) if turns != rotation)):
-        upright = np.ascontiguousarray(np.rot90(frame, turns))
-        tried.append((turns, upright, find_faces(upright)))
-    turns, upright, faces = max(tried, key=lambda one: one[2][0].side if one[2] else 0)
+    turns, faces = find_upright_faces(frame, rotation)
     if not faces:
         brightness = grey_image(frame).mean()
         if brightness < limits.min_brightness:
@@ -153,7 +199,7 @@ def visible_face(
     if len(faces) > 1 and faces[1].side >= _SECOND_FACE * faces[0].side:
         places = " or ".join(f"--face={face.top},{face.left},{face.side}" for face in faces)
         return VisibleFace(None, turns, f"{len(faces)} faces; choose one of them: {places}")
-    return VisibleFace(faces[0], turns, _violation(upright, faces[0], limits))
+    return VisibleFace(faces[0], turns, _violation(_rotated(frame, turns), faces[0], limits))
 
 
 def _violation(frame: NDArray[np.uint8], box: FaceBox | None, limits: FaceLimits) -> str:
@@ -167,6 +213,10 @@ def _violation(frame: NDArray[np.uint8], box: FaceBox | None, limits: FaceLimits
     if grey.std() < limits.min_contrast:
         return f"the face has no contrast (sd {grey.std():.1f} grey levels); light and focus it better"
     return ""
+
+
+def _rotated(image: NDArray[np.uint8], turns: int) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 @functools.cache

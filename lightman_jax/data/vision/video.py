@@ -3,26 +3,25 @@
 import csv
 import difflib
 import functools
-import itertools
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data.corpora.frame_order import order_frames
 from lightman_jax.data.corpora.records import RawClip
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, MAX_IMAGE_PIXELS, VIDEO_SUFFIXES, entries
-from lightman_jax.data.vision.images import read_image
+from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES, entries, list_frames
+from lightman_jax.data.vision.images import StoredImage, eight_bits, load_image
+from lightman_jax.data.vision.video_file import SharedFrames, VideoFile
 from lightman_jax.types import natural_order
 
 CONVERT = "convert it, for example with ffmpeg -i FILE -c:v libx264 -crf 10 NEW.mp4"
 
-_MAX_FPS = 5000.0
-_CELL_SIDE = 48
+_CELL_SIDE, _PAIR = 48, 2
 
 
 class Video(NamedTuple):
@@ -33,12 +32,14 @@ class Video(NamedTuple):
       paths: the video file, or the images in order.
       is_file: True for one video file, False for a sequence of images.
       fps: frames per second; 0 if unknown.
+      notes: how the order of the images was decided, where their names leave it open.
     """
 
     name: str
     paths: tuple[Path, ...]
     is_file: bool
     fps: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 class Unreadable(NamedTuple):
@@ -52,31 +53,45 @@ def find_videos(names: Sequence[str]) -> list[Video | Unreadable]:
     """Resolve paths of videos, folders and images to videos, in their order.
 
     A video file and a folder of images are one video each. Other folders are searched at any depth. Single images form one
-    video together. `IMAGE_SUFFIXES` and `VIDEO_SUFFIXES` decide what is read, as for the clips of a corpus.
+    video together, ordered as in a folder; two whose names show no order are an onset and an apex as given. `IMAGE_SUFFIXES` and
+    `VIDEO_SUFFIXES` decide what is read, as for the clips of a corpus.
     """
     found: list[Video | Unreadable] = []
     listed = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(name)]
-    images = tuple(map(Path, listed))
+    images = [Path(name) for name in dict.fromkeys(listed)]
     for name in names:
         if name not in listed:
             found += _resolve(name)
         elif images:
-            found.append(Video(name if len(images) == 1 else str(images[0].parent), images, is_file=False))
-            images = ()
+            place = name if len(images) == 1 else str(images[0].parent)
+            video = _sequence(place, images)
+            is_pair = isinstance(video, Unreadable) and len(images) == _PAIR
+            found.append(Video(place, tuple(images), is_file=False) if is_pair else video)
+            images = []
     return found
 
 
 def read_frames(video: Video) -> Iterator[NDArray[np.uint8]]:
-    """Decode the frames one after the other, `[H, W, 3]` uint8 RGB, rotated as the file's metadata specifies.
+    """Decode the frames one after the other, `[H, W, 3]` uint8 RGB, rotated as the files' metadata specify, with square pixels.
 
     Raises:
       ValueError: a file is damaged, the images differ in size, or a frame exceeds `MAX_IMAGE_PIXELS`.
     """
-    return (frame for _, frame in _decode(video.paths[0])) if video.is_file else _read_images(video.paths)
+    return _read_video(video.paths[0]) if video.is_file else _read_images(video.paths, video.paths)
 
 
-def read_clip_images(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
+def read_clip_images(
+    clip: RawClip, positions: Sequence[int], shared: SharedFrames | None = None
+) -> list[NDArray[np.uint8]]:
     """Decode the frames of a clip at some positions in `clip.numbers`, each `[H, W, 3]` uint8 RGB, all of one size.
+
+    Images deeper than 8 bits are scaled by the greatest `white_value` of all images of the clip, so that the result does not
+    depend on the positions, and brightness does not flicker.
+
+    Args:
+      clip: the clip.
+      positions: of the frames.
+      shared: the frames of its video, if several clips share them; None decodes it from its start.
 
     Raises:
       ValueError: a frame cannot be decoded, or the frames differ in size.
@@ -84,49 +99,38 @@ def read_clip_images(clip: RawClip, positions: Sequence[int]) -> list[NDArray[np
     if clip.kind == "pixels":
         return [_read_cell(clip)] * len(positions)
     if clip.kind != "video":
-        return list(_read_images([clip.paths[position] for position in positions]))
+        return list(_read_images([clip.paths[position] for position in positions], clip.paths))
     numbers = [clip.numbers[position] for position in positions]
-    found = dict(_decode(clip.paths[0], set(numbers)))
-    missing = sorted(set(numbers) - found.keys())
-    if missing:
-        raise ValueError(f"{clip.paths[0].name} has no frame {missing[0]} that OpenCV can decode")
-    return [found[number] for number in numbers]
+    return (shared or SharedFrames(clip.paths[0], [numbers])).take(numbers)
 
 
-def _read_images(paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
-    size = None
+def _read_video(path: Path) -> Iterator[NDArray[np.uint8]]:
+    with VideoFile(path) as video:
+        yield from (frame for _, frame in video.frames())
+
+
+def _read_images(paths: Sequence[Path], clip_paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
+    size, white = None, functools.cache(functools.partial(_clip_white, clip_paths))
     for path in paths:
-        try:
-            image = read_image(path)
-        except OSError as error:
-            raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
-        size = size or image.shape[:2]
-        if image.shape[:2] != size:
-            text = f"{path.name} has {image.shape[:2]} pixels, {paths[0].name} {size}"
+        image = _load(path)
+        height, width = image.values.shape[:2]
+        size = size or (height, width)
+        if (height, width) != size:
+            text = f"{path.name} has {(height, width)} pixels, {paths[0].name} {size}"
             raise ValueError(f"{text}; give all images of a video the same size")
-        yield image
+        yield eight_bits(image, white(image.values.dtype) if image.values.dtype != np.uint8 else image.white)
 
 
-def _decode(path: Path, wanted: Collection[int] | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Decode the frames of a video file with the given numbers, counted from 1; None decodes all."""
-    video = cv2.VideoCapture(str(path))
+def _clip_white(paths: Sequence[Path], dtype: np.dtype) -> float:
+    """The greatest `white_value` of the images of a clip that are stored as `dtype`."""
+    return max(image.white for image in map(_load, paths) if image.values.dtype == dtype)
+
+
+def _load(path: Path) -> StoredImage:
     try:
-        pixels = video.get(cv2.CAP_PROP_FRAME_WIDTH) * video.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        if pixels > MAX_IMAGE_PIXELS:
-            raise ValueError(f"{path.name} has {pixels:.0f} pixels per frame; at most {MAX_IMAGE_PIXELS} are allowed")
-        # Sequentially from the start: seeking stops at key frames in many videos.
-        for number in itertools.count(1) if wanted is None else range(1, max(wanted) + 1):
-            if not video.grab():
-                return
-            if wanted is None or number in wanted:
-                decoded, image = video.retrieve()
-                if not decoded:
-                    return
-                yield number, np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8, copy=False)
-    except cv2.error as error:
-        raise ValueError(f"{path.name} is damaged ({error.err or error})") from error
-    finally:
-        video.release()
+        return load_image(path)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
 
 
 def _read_cell(clip: RawClip) -> NDArray[np.uint8]:
@@ -153,7 +157,10 @@ def _resolve(name: str) -> list[Video | Unreadable]:
     # os.path takes every name: of a name that no file can have it answers False.
     path = Path(name)
     if os.path.isdir(name):
-        return list(_find_below(path)) or [Unreadable(name, "a folder without videos or images")]
+        refusal = list_frames(path).refusal
+        return list(_find_below(path)) or [
+            Unreadable(name, refusal[1] if refusal else "a folder without videos or images")
+        ]
     if os.path.isfile(name) and path.suffix.lower() in VIDEO_SUFFIXES:
         return [_open_video(name, path)]
     if os.path.isfile(name):
@@ -171,18 +178,25 @@ def _find_below(folder: Path) -> Iterator[Video | Unreadable]:
         paths = [Path(place, name) for name in sorted(files, key=natural_order) if not name.startswith(".")]
         images = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
         if images:
-            yield Video(place, images, is_file=False)
+            yield _sequence(place, images)
         yield from (_open_video(str(path), path) for path in paths if path.suffix.lower() in VIDEO_SUFFIXES)
 
 
+def _sequence(name: str, images: Sequence[Path]) -> Video | Unreadable:
+    """Images as one video."""
+    frames = order_frames(images)
+    if frames.refusal is None:
+        notes = tuple(f"{rule}: {example}" for rule, example in frames.choices)
+        return Video(name, frames.paths, is_file=False, notes=notes)
+    expected, found, _ = frames.refusal
+    return Unreadable(name, f"{found}; give {expected}")
+
+
 def _open_video(name: str, path: Path) -> Video | Unreadable:
-    video = cv2.VideoCapture(str(path))
     try:
-        if not video.isOpened():
-            size = path.stat().st_size
-            reason = f"not a video that OpenCV can decode ({size} bytes); {CONVERT}, or name a folder of its frames"
-            return Unreadable(name, reason if size else "an empty file")
-        fps = video.get(cv2.CAP_PROP_FPS)
-    finally:
-        video.release()
-    return Video(name, (path,), is_file=True, fps=fps if 0 < fps <= _MAX_FPS else 0.0)
+        with VideoFile(path) as video:
+            return Video(name, (path,), is_file=True, fps=video.fps)
+    except ValueError as error:
+        return Unreadable(
+            name, f"{error}; {CONVERT}, or name a folder of its frames" if path.stat().st_size else "an empty file"
+        )

@@ -79,7 +79,7 @@ def test_a_real_face_is_found_and_a_wall_falls_back_to_the_centre():
     assert box.left < 222 < box.left + box.side
     assert crop_face(photograph, box, 64).shape == (64, 64, 3)
     wall = face_box(np.full((60, 80, 3), 99, np.uint8), cropped=False)
-    assert wall == (12, 22, 36, "centre")
+    assert wall == (12, 22, 36, "centre", 0)
     assert face_box(photograph, cropped=True) is None
 
 
