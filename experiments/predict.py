@@ -19,12 +19,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.text import Text
 
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError
 from experiments.cli.runtime import DEFAULT_DATA_CACHE, set_up_jax
-from experiments.cli.terminal import make_console, printable
+from experiments.cli.terminal import make_console
 from experiments.evaluation.run_record import stored_data_cache
 from experiments.prediction import movements
 from experiments.prediction.figures import save_movement_figure, save_timeline
@@ -39,6 +38,7 @@ from lightman_jax.model.saved_model import Model
 TABLE, FIGURES, TIMELINES = "predictions.csv", "figures", "timelines"
 
 _MAX_MICRO_SECONDS = 0.5
+_PAIR, _MIN_FRAMES = 2, 5
 
 
 def predict_videos(
@@ -131,20 +131,22 @@ class _Predictor(NamedTuple):
 @contextlib.contextmanager
 def _progress(console: Console, text: str) -> Iterator[Callable[[int], None]]:
     """Show the current frame on a terminal."""
-    with console.status(Text(printable(text))) as status:
-        yield lambda number: status.update(Text(printable(f"{text}, frame {number}")))
+    with console.status(console.render_str(text)) as status:
+        yield lambda number: status.update(console.render_str(f"{text}, frame {number}"))
 
 
 def _notes(model: Model, search: Search, movement: Spotted, fps: float) -> tuple[str, ...]:
     """Doubts about a movement that was found."""
     notes = []
-    if not fps and search.frames > 2:
+    if not fps and search.frames > _PAIR:
         notes.append("frames per second are unknown, and so is the duration of the movement (--fps=FPS)")
     seconds = (movement.offset - movement.onset + 1) / fps if fps else 0.0
     if seconds > _MAX_MICRO_SECONDS:
         notes.append(f"lasts {seconds:.2f} s, longer than a micro-expression (1/2 s)")
-    if search.whole and movement.onset == 1 and search.frames > 2:
+    if search.whole and movement.onset == 1 and search.frames > _PAIR:
         notes.append("moves from the first frame on: the onset may precede the video")
+    if _PAIR < search.frames < _MIN_FRAMES:
+        notes.append(f"in fewer than {_MIN_FRAMES} frames, noise cannot be distinguished from movement")
     if len(search.movements) > 1 and search.whole:
         notes.append("the face moved away or was lost during the video")
     if str(model.about["flow"]).startswith("8-bit"):

@@ -1,7 +1,8 @@
 """`python -m experiments.rerun RUN --fold=SUBJECT [--seed=0]`: train one fold of a finished run again and compare the predictions.
 
-Settings come from the run's `config.json`. Data are read from the same folders as in the run, unless `--data_dir` or `--data_cache`
-is given. The new predictions are compared with `predictions.csv`: status 0 if they agree, 1 if not. The run folder is not changed.
+Settings come from the run's `config.json`. Data are read from the same folders as in the run, unless `--data_dir`, `--macro_dir` or
+`--data_cache` is given. The new predictions are compared with `predictions.csv`: status 0 if they agree, 1 if not. The run folder
+is not changed.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from experiments.evaluation.cross_validation import predict_jobs
 from experiments.evaluation.plan import PlannedRun
 from experiments.evaluation.prediction_table import Prediction, read_predictions
 from experiments.evaluation.protocols import PROTOCOLS, plan_run
-from experiments.evaluation.run_record import read_run, stored_data_cache
+from experiments.evaluation.run_record import read_run, settings_difference, stored_data_cache
 from experiments.evaluation.workdir import refuse_changed
 from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.types import natural_order
@@ -62,6 +63,7 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("--fold", required=True, help="subject or corpus that the fold holds out, such as smic/s3")
     parser.add_argument("--seed", type=int, default=0, help="one of the run's seeds [0]")
     parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
+    parser.add_argument("--macro_dir", help="folder of the macro corpus, if it has moved")
     parser.add_argument("--data_cache", help="folder of prepared data")
     options = parser.parse_args(words)
     with as_config_error():
@@ -73,13 +75,19 @@ def _run(words: Sequence[str]) -> int:
     data = dataclasses.replace(
         config.data,
         data_dir=options.data_dir or config.data.data_dir,
+        macro_dir=options.macro_dir or config.data.macro_dir,
         data_cache=options.data_cache or stored_data_cache(options.run) or config.data.data_cache,
     )
     set_up_jax(data.data_cache)
     console = make_console()
     run = plan_run(dataclasses.replace(config, data=data, seeds=len(record.seeds)), console)
-    if run.prepared.manifest.shards != record.data["shards"]:
+    if run.prepared.digest != record.data.get("digest"):
         console.print("the prepared data differ from those of the run, so differences are expected", style="bold red")
+    changed = settings_difference(options.run)
+    if changed:
+        console.print(
+            f"the run was made under other settings ({changed}), so differences are expected", style="bold red"
+        )
     with as_config_error():
         before, new = rerun_fold(run, stored, options.fold, options.seed)
     title = f"{config.method_name} on {run.plan.title}, fold {options.fold}, seed {options.seed}"

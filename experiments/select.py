@@ -25,7 +25,7 @@ from experiments.evaluation.records import as_json, write_json
 from experiments.evaluation.run_result import RunResult
 from experiments.evaluation.scores import score_predictions
 from experiments.evaluation.selection import Selection, predict_selected, select_settings
-from experiments.evaluation.workdir import only_writer
+from experiments.evaluation.writer_lock import only_writer
 from experiments.reporting.console import print_results
 from experiments.reporting.figures import save_confusion_figure
 from experiments.reporting.html import write_report

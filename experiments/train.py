@@ -18,11 +18,11 @@ from experiments.evaluation.run_record import claim_workdir, write_environment
 from experiments.evaluation.run_result import RunResult
 from experiments.evaluation.workdir import (
     cached_result,
-    only_writer,
     remove_inventory,
     results_digest,
     write_inventory,
 )
+from experiments.evaluation.writer_lock import only_writer
 from experiments.reporting import console as terminal
 from experiments.reporting import figures
 from experiments.reporting.html import write_report
@@ -121,10 +121,11 @@ def _print_result(console: Console, result: RunResult, config: RunConfig, workdi
     if result.data.stand_in:
         terminal.print_stand_in_box(console, config.data.dataset)
     if result.episodes is not None:
-        console.print(f"results: {workdir} (metrics.json, episodes.jsonl)")
+        console.print(f"results: {workdir} (metrics.json, episodes.jsonl)", soft_wrap=True)
         return
-    console.print(f"results: {workdir} (report.html, metrics.json, predictions.csv, figures, checkpoints)")
-    console.print(f"open:    {(workdir / 'report.html').absolute()}")
+    files = "report.html, metrics.json, predictions.csv, figures, checkpoints"
+    console.print(f"results: {workdir} ({files})", soft_wrap=True)
+    console.print(f"open:    {(workdir / 'report.html').absolute()}", soft_wrap=True)
     if config.tensorboard:
         console.print(f"curves:  tensorboard --logdir {shlex.quote(str(workdir / 'tensorboard'))}")
     console.print(f"predict: python -m experiments.predict VIDEO --model={shlex.quote(str(workdir))}")

@@ -99,7 +99,7 @@ def free_bytes(path: Path) -> int:
 
 def temporary_path(path: Path) -> Path:
     """Temporary path for this process to write before it renames the result to `path`; a file or folder there is removed."""
-    temporary = path.with_name(f".{path.name}.{_host()}-{os.getpid()}{_SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{host_name()}-{os.getpid()}{_SUFFIX}")
     _remove(temporary)
     return temporary
 
@@ -133,17 +133,19 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
       name: the final name; `*` stands for any.
     """
     named = name if name == "*" else glob.escape(name)
-    for leftover in folder.glob(f".{named}.{_host()}-*{_SUFFIX}"):
+    for leftover in folder.glob(f".{named}.{host_name()}-*{_SUFFIX}"):
         process = leftover.name.removesuffix(_SUFFIX).rsplit("-", 1)[-1]
-        if process.isdecimal() and not _is_running(int(process)):
+        if process.isdecimal() and not is_running(int(process)):
             _remove(leftover)
 
 
-def _host() -> str:
+def host_name() -> str:
+    """Name of this computer, without characters that are not allowed in file names."""
     return re.sub(r"[^0-9A-Za-z_]", "_", platform.node())
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether a process of this computer runs; true if that is unknown."""
     if os.name != "posix":
         return True
     try:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lightman_jax.checks import is_count
+
 Counts = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
@@ -25,20 +27,46 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
       `[N, N]` counts; entry `[i, j]` is the number of clips of class i predicted as class j.
 
     Raises:
-      ValueError: the lengths differ, or an index is outside `0..classes-1`.
+      ValueError: the lengths differ, or an index is not whole or outside `0..classes-1`.
 
     >>> confusion_matrix([0, 0, 1], [0, 1, 1], classes=2)
     array([[1, 1],
            [0, 1]])
     """
-    truth, guess = np.asarray(labels, dtype=np.int64).ravel(), np.asarray(predictions, dtype=np.int64).ravel()
+    if not is_count(classes):
+        raise ValueError(f"classes {classes!r} is no number of classes; give 2 or more")
+    truth, guess = (
+        _indices(name, values, classes) for name, values in (("label", labels), ("prediction", predictions))
+    )
     if truth.shape != guess.shape:
         raise ValueError(f"{truth.size} labels but {guess.size} predictions; give one of each per clip")
-    for name, values in (("label", truth), ("prediction", guess)):
-        if values.size and (values.min() < 0 or values.max() >= classes):
-            found = sorted(set(values[(values < 0) | (values >= classes)].tolist()))
-            raise ValueError(f"{name} {found} is outside 0..{classes - 1}; map it to a class of the protocol first")
     return np.bincount(truth * classes + guess, minlength=classes * classes).reshape(classes, classes)
+
+
+def _indices(name: str, values: ArrayLike, classes: int) -> NDArray[np.int64]:
+    found = np.asarray(values).ravel()
+    if found.size and found.dtype.kind not in "iuf":
+        raise ValueError(f"{name}s have the dtype {found.dtype}; give class indices, whole numbers in 0..{classes - 1}")
+    wrong = found[~((found >= 0) & (found < classes) & (found == np.floor(found)))]
+    if wrong.size:
+        listed = sorted(set(wrong.tolist()))
+        raise ValueError(
+            f"{name} {listed} is outside 0..{classes - 1} or not whole; map it to a class of the protocol first (of probabilities, "
+            "give argmax(axis=1))"
+        )
+    return found.astype(np.int64)
+
+
+def _counts(confusion: ArrayLike) -> Scores:
+    """`[..., N, N]` counts, checked; means of counts are allowed."""
+    matrix = np.asarray(confusion, dtype=np.float64)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or not matrix.shape[-1]:
+        raise ValueError(
+            f"the confusion matrix has the shape {matrix.shape}; give [..., N, N] counts from confusion_matrix"
+        )
+    if not (np.isfinite(matrix).all() and (matrix >= 0).all()):
+        raise ValueError("the confusion matrix has counts that are negative or not finite")
+    return matrix
 
 
 def f1_per_class(confusion: ArrayLike) -> Scores:
@@ -47,7 +75,7 @@ def f1_per_class(confusion: ArrayLike) -> Scores:
     >>> f1_per_class([[2, 0], [1, 1]]).round(4)
     array([0.8   , 0.6667])
     """
-    matrix = np.asarray(confusion, dtype=np.float64)
+    matrix = _counts(confusion)
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     total = matrix.sum(axis=-1) + matrix.sum(axis=-2)
     return np.divide(2 * hits, total, out=np.zeros_like(total), where=total > 0)
@@ -59,7 +87,7 @@ def recall_per_class(confusion: ArrayLike) -> Scores:
     >>> recall_per_class([[2, 0], [1, 1]])
     array([1. , 0.5])
     """
-    matrix = np.asarray(confusion, dtype=np.float64)
+    matrix = _counts(confusion)
     hits, clips = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1)
     return np.divide(hits, clips, out=np.full_like(clips, np.nan), where=clips > 0)
 
@@ -110,7 +138,7 @@ def accuracy(confusion: ArrayLike) -> Scores:
     >>> float(accuracy([[2, 0], [1, 1]]))
     0.75
     """
-    matrix = np.asarray(confusion, dtype=np.float64)
+    matrix = _counts(confusion)
     hits, clips = np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1))
     return np.divide(hits, clips, out=np.full_like(np.asarray(clips), np.nan), where=np.asarray(clips > 0))
 
@@ -121,7 +149,7 @@ def absent_classes(confusion: ArrayLike) -> list[int]:
     >>> absent_classes([[3, 1], [0, 0]])
     [1]
     """
-    return np.flatnonzero(np.asarray(confusion).sum(axis=-1) == 0).tolist()
+    return np.flatnonzero(_counts(confusion).sum(axis=-1) == 0).tolist()
 
 
 def bootstrap_interval(
@@ -148,11 +176,12 @@ def bootstrap_interval(
       `(low, high)`.
 
     Raises:
-      ValueError: the array does not have four axes, or has no subjects.
+      ValueError: the array does not have four axes, or has no subjects; or a level outside 0..1.
 
     >>> bootstrap_interval(np.ones((1, 4, 2, 2)), accuracy)
     (0.5, 0.5)
     """
+    _check_sampling(level, replicates)
     counts = np.asarray(confusions, dtype=np.float64)
     if counts.ndim != 4 or counts.shape[1] == 0:
         raise ValueError(
@@ -188,6 +217,7 @@ def paired_difference(
     >>> paired_difference(np.ones((1, 4, 2, 2)), np.ones((1, 4, 2, 2)))
     (0.0, 0.0, 0.0)
     """
+    _check_sampling(level, replicates)
     one, two = _same_subjects(first, second)
     differences = _resampled(one, score, replicates, seed) - _resampled(two, score, replicates, seed)
     difference = np.mean(score(one.sum(axis=1)) - score(two.sum(axis=1)))
@@ -225,6 +255,7 @@ def sign_flip_p_value(
     >>> sign_flip_p_value(np.ones((1, 4, 2, 2)), np.ones((1, 4, 2, 2)))
     1.0
     """
+    _check_sampling(0.95, replicates)
     one, two = _same_subjects(first, second)
     observed = np.mean(score(one.sum(axis=1)) - score(two.sum(axis=1)))
     signs = np.random.default_rng(seed).integers(0, 2, size=(replicates, one.shape[1])).astype(np.float64)
@@ -244,6 +275,8 @@ def holm(p_values: ArrayLike) -> Scores:
     [0.03, 0.06, 0.06]
     """
     values = np.asarray(p_values, dtype=np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"p values {values.tolist()} must be a list of numbers in 0..1")
     order = np.argsort(values, kind="stable")
     factors = len(values) - np.arange(len(values))
     corrected = np.empty_like(values)
@@ -266,7 +299,8 @@ def chance_band(
     >>> chance_band(np.diag([50, 50])[None, None], accuracy, replicates=500)
     (0.4, 0.6)
     """
-    pooled = np.asarray(confusions)[0].sum(axis=0)
+    _check_sampling(level, replicates)
+    pooled = _counts(np.asarray(confusions)[0].sum(axis=0)).astype(np.int64)
     truth = np.repeat(np.arange(len(pooled)), pooled.sum(axis=1))
     guess = np.repeat(np.arange(len(pooled)), pooled.sum(axis=0))
     rng = np.random.default_rng(seed)
@@ -279,6 +313,13 @@ def _resampled(counts: Scores, score: Callable[[ArrayLike], Scores], replicates:
     subjects = counts.shape[1]
     draws = np.random.default_rng(seed).multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
     return score(np.einsum("bs,ksij->bkij", draws, counts))
+
+
+def _check_sampling(level: float, replicates: int) -> None:
+    if not 0 < level < 1 or not is_count(replicates):
+        raise ValueError(
+            f"level {level} must be between 0 and 1, and replicates {replicates} a whole number of 1 or more"
+        )
 
 
 def _interval(values: Scores, level: float) -> tuple[float, float]:

@@ -15,6 +15,8 @@ import optax
 from flax import struct
 from numpy.typing import NDArray
 
+from lightman_jax.checks import as_labels
+
 Params = Any
 """A pytree of arrays: `{"backbone", "primary", "auxiliary"}` for the dual branch; bi-level updates accept any pytree."""
 
@@ -35,6 +37,9 @@ class ClipSet:
       subject: `corpus/subject` of each clip; one name per subject in the micro and the macro clips.
       clip: `corpus/subject/clip` of each clip, unique.
       classes: class names in the order of the indices.
+
+    Raises:
+      ValueError: different numbers of images, labels, subjects and names, or labels that are no class indices.
     """
 
     image: NDArray[np.float32]
@@ -42,6 +47,15 @@ class ClipSet:
     subject: tuple[str, ...]
     clip: tuple[str, ...]
     classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        counts = {name: len(getattr(self, name)) for name in ("image", "label", "subject", "clip")}
+        if len(set(counts.values())) > 1:
+            text = ", ".join(f"{count} of {name}" for name, count in counts.items())
+            raise ValueError(f"a set of clips needs one image, label, subject and name per clip, got {text}")
+        if np.ndim(self.image) not in (4, 5):
+            raise ValueError(f"images have the shape {np.shape(self.image)}; give [n, H, W, C] or [n, frames, H, W, C]")
+        object.__setattr__(self, "label", as_labels(self.label, len(self.classes)))
 
     def __len__(self) -> int:
         return len(self.clip)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies as st
 
 from lightman_jax.networks.dual_branch import NetworkConfig, init_params
 from lightman_jax.types import ClipSet
@@ -21,6 +22,32 @@ TINY_RUN = [
     "--ensemble_size=1",
 ]
 CLASSES = ("negative", "positive", "surprise")
+
+_PIECES = [
+    "[/]",
+    "[red]",
+    "[",
+    "]",
+    "\\",
+    "{0}",
+    "{x!r}",
+    "%s",
+    "$",
+    "\x1b[2J",
+    "\r",
+    ":smile:",
+    "'",
+    '"',
+    "=",
+    "<b>",
+    "张",
+    "e\u0301",
+]
+NAMES = st.one_of(
+    st.text(st.characters(exclude_characters="\n"), min_size=1, max_size=12),
+    st.lists(st.sampled_from(_PIECES), min_size=1, max_size=5).map("".join),
+)
+"""Any text of one line: markup, formats, control characters, quotation marks and letters of any script among it."""
 
 
 def random_params(network: NetworkConfig, image_shape: tuple[int, int, int], seed: int = 0) -> Any:

@@ -40,8 +40,9 @@ class DataConfig:
       corrections: table of corrections to the annotations, with columns clip, field, old, new, source.
       subjects: unified (spellings of a subject that differ in case, blanks, leading zeros or Unicode form are one subject) or
         as_written.
-      subject_aliases: table with columns subject, same_as, of names that are one person.
-      incomplete: skip or keep clips whose onset or offset is missing; keep takes the first or last image of their folder.
+      subject_aliases: table with columns subject, same_as, of names that are one subject.
+      incomplete: skip or keep clips whose onset or offset is missing; keep takes the first or last
+        image of their folder, or the apex in a long video.
       no_movement: skip or keep clips without a visible movement, such as clips whose apex is their onset.
       data_cache: folder of prepared data and compiled programs, reused by later runs.
       skip_bad_clips: continue without unusable clips instead of stopping with a list of them.
@@ -100,8 +101,8 @@ class RunConfig:
       ensemble_size: networks per fold and seed whose probabilities are averaged; 0 means 5 for the backbone mlp and 1 for others.
       dry_run: run every phase on two folds with two steps, and forecast time, memory and disk; no result is stored.
       tensorboard: write TensorBoard files to WORKDIR/tensorboard during training.
-      coordinator: HOST:PORT of the first of several processes that train together; detected on SLURM and TPU pods.
-      processes: number of these processes.
+      coordinator: HOST:PORT of the first of several processes that train together; detected for srun, Open MPI 4 and TPU pods.
+      processes: number of these processes; 1 never waits for others, 0 means all that srun, Open MPI 4 or a TPU pod has started.
       process_id: index of this process, from 0.
       train: settings of the training of one fold.
     """
@@ -119,7 +120,7 @@ class RunConfig:
     dry_run: bool = False
     tensorboard: bool = False
     coordinator: str | None = None
-    processes: int = 1
+    processes: int = 0
     process_id: int = 0
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
@@ -138,8 +139,12 @@ class RunConfig:
             raise ConfigError(
                 f"seeds {self.seeds} and ensemble_size {self.ensemble_size} must be 1 or more; choose 0 for the default"
             )
-        if not 0 <= self.process_id < self.processes:
-            raise ConfigError(f"process_id {self.process_id} is not one of 0 to processes - 1 = {self.processes - 1}")
+        if self.processes < 0 or not 0 <= self.process_id < max(1, self.processes):
+            raise ConfigError(
+                f"process_id {self.process_id} is not one of 0 to processes - 1 = {max(1, self.processes) - 1}"
+            )
+        if self.coordinator and not self.processes:
+            raise ConfigError(f"coordinator {self.coordinator} is given without --processes=COUNT")
         if self.processes > 1 and not self.coordinator:
             raise ConfigError(
                 f"{self.processes} processes need --coordinator=HOST:PORT of the first process, the same for all"

@@ -1,8 +1,11 @@
 """Set up JAX for a process: host devices, the compilation cache, and the other processes of a distributed run."""
 
 import os
+import sys
+import threading
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,7 +17,14 @@ from lightman_jax.data.preparation.parallel import cpu_cores
 
 DEFAULT_DATA_CACHE = "~/.cache/lightman_jax"
 _MAX_HOST_DEVICES = 16
-_SINGLE_TASK = {"", "1"}
+_WAITING_SECONDS, _SPARE_SECONDS = 300, 60
+_ONE = {"", "1"}
+_BY_FLAGS = "give each --coordinator=HOST:PORT of the first, --processes=COUNT and its own --process_id"
+# Variables with a number of processes or tasks that need not run this command, and how several processes are started.
+_OTHER_LAUNCHERS = {
+    "SLURM_NTASKS": "start them with srun",
+    **dict.fromkeys(("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE"), _BY_FLAGS),
+}
 
 
 def set_up_jax(
@@ -31,8 +41,8 @@ def set_up_jax(
 
     Args:
       data_cache: folder of prepared data and compiled programs.
-      coordinator: `HOST:PORT` of the first process of a distributed run. On SLURM and on TPU pods JAX finds it.
-      processes: number of processes of a distributed run.
+      coordinator: `HOST:PORT` of the first process of a distributed run. On SLURM, Open MPI 4 and TPU pods JAX finds it.
+      processes: number of processes of a distributed run; 0 joins the processes that a launcher has started together with this one.
       process_id: index of this process, from 0.
 
     Raises:
@@ -50,20 +60,69 @@ def set_up_jax(
     _require_device()
 
 
+class _Launched(NamedTuple):
+    """How the processes of a run find each other; their number and the index of this one, None if only JAX knows them."""
+
+    by: str
+    count: int | None = None
+    process_id: int | None = None
+
+
 def _join_processes(coordinator: str | None, processes: int, process_id: int) -> None:
-    several = os.environ.get("SLURM_NTASKS", "") not in _SINGLE_TASK or "," in os.environ.get(
-        "TPU_WORKER_HOSTNAMES", ""
-    )
+    """Connect the processes of a distributed run, and print that this waits for them."""
+    by_hand = _Launched(f"--coordinator={coordinator}", processes, process_id)
+    launched = by_hand if coordinator else _launched() if processes == 0 else None
+    if launched is None:
+        return
+    which = "this process" if launched.count is None else f"process {launched.process_id} of {launched.count}"
+    text = f"note: {which} ({launched.by}) waits up to {_WAITING_SECONDS} s for the others"
+    print(f"{text}; --processes=1 runs without them", file=sys.stderr, flush=True)
     try:
-        if coordinator:
-            jax.distributed.initialize(coordinator, processes, process_id)
-        elif several:
-            jax.distributed.initialize()
+        _connect(coordinator, launched)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"the processes could not connect: {error}. Give each of them --coordinator=HOST:PORT of the first process, "
-            "--processes=COUNT and its own --process_id"
+            f"the processes could not connect: {error}. Start all of them, each with --coordinator=HOST:PORT of the first process, "
+            "--processes=COUNT and its own --process_id; or add --processes=1 to run as one process"
         ) from error
+
+
+def _connect(coordinator: str | None, launched: _Launched) -> None:
+    """Connect in a thread: JAX ends the whole process if it waits too long, and handles no Ctrl-C while it waits."""
+    errors: list[Exception] = []
+
+    def connect() -> None:
+        timeout = _WAITING_SECONDS + _SPARE_SECONDS
+        try:
+            jax.distributed.initialize(coordinator, launched.count, launched.process_id, initialization_timeout=timeout)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(_WAITING_SECONDS)
+    if thread.is_alive():
+        raise RuntimeError(f"others have not started within {_WAITING_SECONDS} s")
+    if errors:
+        raise errors[0]
+
+
+def _launched() -> _Launched | None:
+    """The processes that JAX can find by itself; None, with a note if a launcher may have started more than this one."""
+    found = os.environ.get
+    # An allocation has a number of tasks as well, but only srun starts them, in a step with an id.
+    step, size = found("SLURM_STEP_NUM_TASKS", ""), found("OMPI_COMM_WORLD_SIZE", "")
+    if step not in _ONE and found("SLURM_STEP_ID") and found("SLURM_PROCID"):
+        return _Launched("srun", int(step), int(found("SLURM_PROCID", "")))
+    if size not in _ONE and found("OMPI_MCA_orte_hnp_uri"):
+        return _Launched("mpirun", int(size), int(found("OMPI_COMM_WORLD_RANK", "")))
+    if "," in found("TPU_WORKER_HOSTNAMES", ""):
+        return _Launched("a TPU pod")
+    for variable, remedy in _OTHER_LAUNCHERS.items():
+        if found(variable, "") not in _ONE:
+            text = f"note: {variable}={found(variable)} is set, but JAX finds no other process of this run: it runs as one process"
+            print(f"{text}. To train with several, {remedy}", file=sys.stderr, flush=True)
+            return None
+    return None
 
 
 def _require_device() -> None:

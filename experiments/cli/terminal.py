@@ -1,4 +1,4 @@
-"""Text on the terminal: names letter by letter, in any encoding, and output that nobody reads any more."""
+"""Text on the terminal: names letter by letter, in any encoding, and also into an output that is closed."""
 
 import contextlib
 import io

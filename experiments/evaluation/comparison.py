@@ -108,6 +108,8 @@ def _effect(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None
 def _read(runs: Sequence[Path], report: Callable[[str], None]) -> tuple[list[list[Prediction]], list[str]]:
     """Rows of every run with names as in the first one, and the classes of all; refuses what cannot be compared."""
     for run in runs:
+        if run.is_dir() and not (run / "predictions.csv").exists():
+            raise ValueError(f"{run} is not the workdir of a finished run: it has no predictions.csv")
         if run.is_dir():
             refuse_changed(run, "predictions.csv")
     tables = [read_prediction_table(run / "predictions.csv" if run.is_dir() else run) for run in runs]
@@ -123,12 +125,12 @@ def _read(runs: Sequence[Path], report: Callable[[str], None]) -> tuple[list[lis
                 "with the same classes"
             )
     if not all(table.own for table in tables):
-        report(f"UF1 is the mean over the classes {', '.join(classes)}")
+        report(f"UF1 is the mean over the classes {', '.join(classes)}: all labels and predictions")
     first, *others = ([_normalized(row) for row in table.rows] for table in tables)
     labels = {row.label for row in first}
     if len(labels) < 2:
         raise ValueError(
-            f"{runs[0]} has {' '.join(labels) or 'no'} label alone; UF1 needs clips of two classes or more"
+            f"all clips of {runs[0]} have the label {', '.join(labels)}; UF1 needs clips of two classes or more"
         )
     same = [_with_subjects_of(runs[0], first, run, other, report) for run, other in zip(runs[1:], others, strict=True)]
     return [first, *same], classes
@@ -141,18 +143,17 @@ def _with_subjects_of(
     seeds = [sorted({row.seed for row in rows}) for rows in (first, second)]
     if seeds[0] != seeds[1]:
         raise ValueError(f"{a} has the seeds {seeds[0]}, {b} has {seeds[1]}; run both with the same --seeds")
-    one, two = check_seeds(first), check_seeds(second)
-    for run, missing in ((b, one.keys() - two.keys()), (a, two.keys() - one.keys())):
-        if missing:
-            raise ValueError(
-                f"{run} lacks {_listed(missing)} of the other table; only runs on the same clips can be compared"
-            )
+    one, two = _by_clip(a, first), _by_clip(b, second)
+    missing = {a: two.keys() - one.keys(), b: one.keys() - two.keys()}
+    lacks = [f"{run} lacks {_listed(clips)}" for run, clips in missing.items() if clips]
+    if lacks:
+        raise ValueError(f"{' and '.join(lacks)} of the other table; only runs on the same clips can be compared")
     differing = {clip for clip in one if one[clip].label != two[clip].label}
     if differing:
         clip = min(differing)
         raise ValueError(
-            f"{a} and {b} give other labels to {_listed(differing)}: {one[clip].label} and {two[clip].label}; only runs with the "
-            "same labels can be compared"
+            f"{a} and {b} give other labels to {_listed(differing)} the first of which is {one[clip].label} in one and "
+            f"{two[clip].label} in the other; only runs with the same labels can be compared"
         )
     pairs = {(one[clip].subject, two[clip].subject) for clip in one}
     spelled = {theirs: ours for ours, theirs in pairs}
@@ -165,8 +166,15 @@ def _with_subjects_of(
     return [dataclasses.replace(row, subject=spelled[row.subject]) for row in second]
 
 
+def _by_clip(run: Path, rows: list[Prediction]) -> dict[str, Prediction]:
+    try:
+        return check_seeds(rows)
+    except ValueError as error:
+        raise ValueError(f"{run}: {error}") from error
+
+
 def _listed(clips: Collection[str]) -> str:
-    return f"{len(clips)} clips ({', '.join(sorted(clips)[:_MAX_LISTED])}{', ...' if len(clips) > _MAX_LISTED else ''})"
+    return f"{len(clips)} clips, for example {', '.join(sorted(clips)[:_MAX_LISTED])},"
 
 
 def _normalized(row: Prediction) -> Prediction:

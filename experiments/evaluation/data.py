@@ -22,6 +22,7 @@ from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
 from lightman_jax.data.synthetic.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
 from lightman_jax.files import require_space
+from lightman_jax.types import ClipSet
 
 Log = Callable[[str], None]
 
@@ -29,10 +30,17 @@ _MAX_LISTED = 5
 
 
 def load_data(config: DataConfig, log: Log) -> Prepared:
-    """Check, prepare and load the clips of a run; errors as `check_data`, `prepare_checked` and `refuse_bad_clips`."""
-    prepared = load_clips(prepare_checked(config, check_data(config, log), log))
-    refuse_bad_clips(config, prepared.manifest)
-    return prepared
+    """Check, prepare and load the clips of a run; errors as in the other functions of this module."""
+    check = check_data(config, log)
+    prepared = load_clips(prepare_checked(config, check, log))
+    # The files may have been prepared in another place.
+    manifest = dataclasses.replace(prepared.manifest, root=str(check.reading.root.resolve()))
+    for note in manifest.notes:
+        if note.startswith("warning"):
+            log(f"data: {note}")
+    refuse_bad_clips(config, manifest)
+    refuse_single_class(config, prepared.micro)
+    return prepared._replace(manifest=manifest)
 
 
 def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Check:
@@ -80,10 +88,7 @@ def prepare_checked(config: DataConfig, check: Check, log: Log, workers: int | N
     """
     name = config.dataset + (STAND_IN_SUFFIX if check.reading.stand_in else "")
     keep = config.no_movement == "keep"
-    folder = (
-        _data_cache(config)
-        / f"{name}-{source_fingerprint(check.reading, check.space, config.motion, keep_unmoved=keep)}"
-    )
+    folder = _data_cache(config) / f"{name}-{source_fingerprint(check, config.motion, keep_unmoved=keep)}"
     count = len(check.reading.clips)
     if folder.exists():
         try:
@@ -115,6 +120,20 @@ def refuse_bad_clips(config: DataConfig, manifest: Manifest) -> None:
         )
 
 
+def refuse_single_class(config: DataConfig, micro: ClipSet) -> None:
+    """Refuse micro clips that all have one class, whose scores would be 1 whatever is learned.
+
+    Raises:
+      DataError: they do.
+    """
+    found = {micro.classes[k] for k in micro.label.tolist()}
+    if len(found) < 2:
+        raise DataError(
+            f"all {len(micro)} micro clips of {config.dataset} have the class {', '.join(found)}, and every score would be 1; add "
+            "clips of another class, or choose other classes by --labels"
+        )
+
+
 def _data_cache(config: DataConfig) -> Path:
     return Path(config.data_cache).expanduser()
 
@@ -128,7 +147,7 @@ def _read(
 ) -> Reading:
     if dataset == SIMULATED_AU:
         return simulated_au_reading(SimulatedAUConfig())
-    folder = Path(data_dir).expanduser() if data_dir else _make_stand_in(dataset, _data_cache(config), log)
+    folder = Path(data_dir).expanduser().absolute() if data_dir else _make_stand_in(dataset, _data_cache(config), log)
     return read_corpus(dataset, folder, corrections, incomplete=config.incomplete)
 
 
@@ -183,7 +202,7 @@ def _with_macro(micro: Reading, macro: Reading) -> Reading:
             + [clip for clip in macro.clips if clip.pool == "macro"]
         ),
         problems=(*micro.problems, *macro.problems),
-        notes=(*micro.notes, *note, *macro.notes, f"macro clips from {macro.root}"),
+        notes=(*micro.notes, *note, *macro.notes, f"macro clips by the layout {macro.layout}"),
         corrections=(*micro.corrections, *macro.corrections),
         stand_in=micro.stand_in or macro.stand_in,
     )

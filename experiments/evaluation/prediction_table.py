@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightman_jax.data.corpora.sheets import Unread, read_file
-from lightman_jax.data.corpora.tables import cell_text, column_key
+from lightman_jax.data.corpora.cells import Unread, cell_text
+from lightman_jax.data.corpora.sheets import read_file
+from lightman_jax.data.corpora.tables import column_key
 from lightman_jax.files import write_csv
 from lightman_jax.types import natural_order
 
@@ -97,7 +98,7 @@ def read_prediction_table(path: Path) -> PredictionTable:
             header = [cell_text(cell, _MAX_CELL) for cell in cells]
             first = first or [name for name in header if name]
             if {*_NEEDED} <= {column_key(name) for name in header}:
-                place = f"{path}, sheet {sheet}," if sheet else f"{path},"
+                place = f"{path}, sheet {sheet}" if sheet else str(path)
                 table = _read_rows(place, header, lines[index + 1 :], index + 2)
                 more = () if len(sheets) == 1 else (f"sheet {sheet} of {len(sheets)} is read",)
                 return table._replace(notes=tuple(f"{path}: {note}" for note in (*remarks, *more, *table.notes)))
@@ -116,7 +117,9 @@ def _read_rows(place: str, header: list[str], lines: Sequence[list[Any]], number
     for count, cells in enumerate(lines, start=number):
         texts = {name: cell_text(cells[k], _MAX_CELL) if k < len(cells) else "" for name, k in columns.items()}
         if any(map(cell_text, cells)):
-            found.append(_checked(_Line(f"{place} line {count}", texts, cells), len(header)))
+            found.append(_checked(_Line(f"{place}, line {count}", texts, cells), len(header)))
+    if not found:
+        raise ValueError(f"{place} has no row below the names of its columns")
     classes = _class_columns(header, columns, found)
     used = {line.texts[name] for line in found for name in ("label", "prediction")}
     others = sorted(used - classes.keys(), key=natural_order)

@@ -1,6 +1,7 @@
 """Evaluation protocols: which clips each fold holds out, and how the held-out clips are evaluated."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.meta.methods import METHODS
 from lightman_jax.training.folds import Fold, leave_one_subject_out
-from lightman_jax.training.leakage import check_leaks
+from lightman_jax.training.leakage import LeakWarning, check_leaks
 from lightman_jax.training.mirroring import mirror_partners, mirror_text
 from lightman_jax.types import ClipSet
 
@@ -151,9 +152,14 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
         wait_for_all("prepared")
     plan = protocol.plan(config.data.dataset, prepared)
     try:
-        check_leaks(prepared.micro, prepared.macro, plan.folds, config.train.scaling)
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always", LeakWarning)
+            check_leaks(prepared.micro, prepared.macro, plan.folds, config.train.scaling)
     except ValueError as error:
         raise DataError(str(error)) from error
+    plan = plan._replace(
+        missing=[*plan.missing, *(str(doubt.message) for doubt in doubts if doubt.category is LeakWarning)]
+    )
     if config.dry_run:
         plan = plan._replace(folds=plan.folds[:2])
     config = _with_mirroring(config, prepared.micro.classes, console)

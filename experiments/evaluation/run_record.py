@@ -11,8 +11,9 @@ import jax
 
 from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
-from experiments.evaluation.numeric_settings import numeric_settings
+from experiments.evaluation.numeric_settings import difference, numeric_settings
 from experiments.evaluation.records import as_json, from_json, read_json, write_json
+from experiments.evaluation.workdir import changed_file, renew_inventory
 from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.data.preparation.parallel import cpu_cores
 
@@ -21,6 +22,7 @@ _PACKAGES = (
     *("orbax-checkpoint", "tensorflow-datasets", "opencv-python"),
 )
 # The location of a run, its baselines and the processes that share the work do not make it another run.
+_LOCATIONS = ("data_dir", "macro_dir", "corrections", "subject_aliases")
 _NOT_STORED = ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", "processes", "process_id")
 
 
@@ -51,7 +53,7 @@ def read_run(workdir: Path) -> tuple[RunConfig, RunRecord]:
 
 
 def claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
-    """Write `config.json`, unless the folder holds the results of another run.
+    """Write `config.json`, unless the folder holds the results of another run; data that have only moved are the same data.
 
     Raises:
       ConfigError: it does, or the file is damaged.
@@ -60,8 +62,12 @@ def claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: l
     for name in _NOT_STORED:
         settings.pop(name)
     settings["data"].pop("data_cache")
+    for name in _LOCATIONS:
+        if settings["data"][name]:
+            settings["data"][name] = _absolute(settings["data"][name])
     manifest = prepared.manifest
-    data = {name: getattr(manifest, name) for name in ("dataset", "stand_in", "origin", "shards", "clips", "faces")}
+    data = {name: getattr(manifest, name) for name in ("dataset", "stand_in", "origin", "clips", "faces")}
+    data["digest"] = prepared.digest
     record = RunRecord(data, tuple(seeds), settings, as_json(config.trained))
     path = workdir / "config.json"
     if not path.exists():
@@ -74,11 +80,36 @@ def claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: l
             f"{path} cannot be read ({error}), so it is unknown whose results {workdir} holds; if they are this run's, remove that "
             "file and repeat the command, else choose another --workdir"
         ) from error
-    if stored != as_json(record):
+    before, now = _without_locations(stored), _without_locations(as_json(record))
+    if before != now:
         raise ConfigError(
-            f"{path} belongs to a run with other settings or data ({_difference(stored, as_json(record))}); choose another "
+            f"{path} belongs to a run with other settings or data ({_difference(before, now)}); choose another "
             "--workdir, or remove that folder"
         )
+    if stored != as_json(record):
+        _write_new_places(path, record)
+
+
+def _write_new_places(path: Path, record: RunRecord) -> None:
+    """Write `config.json` again after its data have moved; a list of undamaged files of the run stays valid."""
+    try:
+        valid = changed_file(path.parent) is None
+    except ValueError:
+        valid = False
+    write_json(path, as_json(record))
+    if valid:
+        renew_inventory(path.parent)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _without_locations(value: Any) -> Any:
+    """The content of `config.json` without the places of the data, which `data.digest` stands for."""
+    if isinstance(value, dict):
+        return {name: _without_locations(part) for name, part in value.items() if name not in _LOCATIONS}
+    return value
 
 
 def _difference(stored: Any, new: Any, name: str = "") -> str:
@@ -93,7 +124,7 @@ def _difference(stored: Any, new: Any, name: str = "") -> str:
 
 def write_environment(workdir: Path, config: RunConfig, dataset: str) -> None:
     """Write `environment.json`: the data, the command, the cache folder and `describe_machine()`."""
-    run = {"data": dataset, "command": " ".join(sys.argv), "data_cache": config.data.data_cache}
+    run = {"data": dataset, "command": " ".join(sys.argv), "data_cache": _absolute(config.data.data_cache)}
     write_json(workdir / "environment.json", run | describe_machine())
 
 
@@ -112,11 +143,21 @@ def describe_machine() -> dict[str, Any]:
 
 def stored_data_cache(workdir: Path) -> str | None:
     """The cache folder that a run has used, from its `environment.json`; None if there is no such record."""
-    try:
-        found = read_json(workdir / "environment.json").get("data_cache")
-    except (OSError, ValueError):
-        return None
+    found = _stored_environment(workdir).get("data_cache")
     return found if isinstance(found, str) else None
+
+
+def settings_difference(workdir: Path) -> str:
+    """How the settings that change numbers differ now from those of a run, in words; empty if they do not, or are unknown."""
+    stored = _stored_environment(workdir).get("numeric_settings")
+    return difference(stored, numeric_settings()) if isinstance(stored, dict) else ""
+
+
+def _stored_environment(workdir: Path) -> dict[str, Any]:
+    try:
+        return read_json(workdir / "environment.json")
+    except (OSError, ValueError):
+        return {}
 
 
 def _is_installed(name: str) -> bool:

@@ -80,7 +80,9 @@ def check_seeds(rows: Sequence[Prediction]) -> dict[str, Prediction]:
         own = by_seed[row.seed]
         if row.clip in own:
             folds = f"folds {own[row.clip].fold} and {row.fold}"
-            raise ValueError(f"clip {row.clip} is predicted twice under seed {row.seed} ({folds})")
+            raise ValueError(
+                f"clip {row.clip} is predicted twice under seed {row.seed} ({folds}); several trainings need a column seed"
+            )
         own[row.clip] = row
     (first_seed, first), *others = by_seed.items()
     for seed, own in others:

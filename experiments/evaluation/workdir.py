@@ -1,59 +1,29 @@
-"""The folder of a run: one writer at a time, a checksummed list of its files, and whether its results are still current."""
+"""The folder of a run: a checksummed list of its files, and whether its results are still current."""
 
-import contextlib
 import hashlib
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from experiments.cli.flags import ConfigError
+import numpy as np
+import sklearn
+
 from experiments.evaluation.cross_validation import Work
 from experiments.evaluation.fold_store import FoldStore
 from experiments.evaluation.run_result import RunResult, read_result
 from lightman_jax.files import file_digest, read_checksummed_json, write_checksummed_json
 from lightman_jax.training.config import TrainConfig
 
-try:
-    import fcntl
-except ImportError:  # Windows has no file locks of this kind; two runs in one workdir are then the user's to avoid.
-    fcntl = None  # type: ignore[assignment]
-
 RESULTS_VERSION = 1
 """Raise it when the same predictions give other scores, baselines, figures or reports; finished runs are then evaluated again."""
 
-_LIST, _WRITER = "results.json", ".writer"
+_LIST = "results.json"
 _EVERY = ("*",)
 
 
-@contextlib.contextmanager
-def only_writer(workdir: Path) -> Iterator[None]:
-    """Lock an existing workdir; the operating system releases the lock when the process ends, however it ends.
-
-    Raises:
-      ConfigError: another process has the lock; the message has its process id and start time.
-      OSError: the folder cannot be written.
-    """
-    with (workdir / _WRITER).open("a+", encoding="utf-8") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                writer = file.read().strip() or "another process"
-                raise ConfigError(
-                    f"{workdir} is being written by {writer}; wait for it, or choose another --workdir"
-                ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
-        yield
-
-
 def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[str]) -> str:
-    """Digest of everything that results depend on: every training job, the test clips, further words, and `RESULTS_VERSION`."""
-    digest = hashlib.sha256(f"{RESULTS_VERSION} {' '.join(words)}".encode())
+    """Digest of everything that results depend on: every training job, the test clips, further words, and versions."""
+    digest = hashlib.sha256(f"{RESULTS_VERSION} {np.__version__} {sklearn.__version__} {' '.join(words)}".encode())
     for config in configs:
         store = FoldStore(Path(), work.micro, work.macro, config)
         for replica in work.replicas:

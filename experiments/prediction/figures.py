@@ -49,7 +49,7 @@ def save_movement_figure(
     directions = "red right, green down, cyan left, violet up"
     panels[2].text(0.5, -0.05, directions, fontsize=7, ha="center", transform=panels[2].transAxes)
     _draw_probabilities(panels[4], row.probabilities, model)
-    figure.suptitle(textwrap.shorten(row.name, _TITLE_WIDTH), fontsize=10)
+    figure.suptitle(_title(row.name), fontsize=10)
     _add_origin(figure, model, adapted)
     save_figure(path, figure, dpi=110)
 
@@ -85,9 +85,14 @@ def save_timeline(
         axes.text(row.span[1] / fps, 0.97 * top, label, color=colour, fontsize=8, rotation=90, ha="right", va="top")
     axes.set(xlim=(0, search.frames / fps), ylim=(0, top), xlabel="seconds", ylabel="pixels on a face 128 wide")
     axes.set_title("peak displacement per window of one second; dashed: threshold of a movement", fontsize=9)
-    figure.suptitle(textwrap.shorten(rows[0].name if rows else "", _TITLE_WIDTH), fontsize=10)
+    figure.suptitle(_title(rows[0].name if rows else ""), fontsize=10)
     _add_origin(figure, model, 0)
     save_figure(path, figure, dpi=110)
+
+
+def _title(name: str) -> str:
+    """A file name, its end cut off if it is too long."""
+    return name if len(name) <= _TITLE_WIDTH else f"{name[:_TITLE_WIDTH]}..."
 
 
 def _draw_probabilities(panel: Axes, probabilities: NDArray[np.floating], model: Model) -> None:

@@ -93,8 +93,8 @@ def no_movement_reason(search: Search, config: SpotConfig) -> str:
     peak = max((pixels for _, pixels in search.curve), default=0.0)
     if peak >= config.min_pixels:
         return (
-            "the face moves, but no movement clearly rises and falls within the video; record from rest to rest, or give its "
-            "frames by --onset=N --apex=N"
+            "the face moves or the frames are noisy, but no movement clearly rises and falls within the video; record from rest to "
+            "rest, or give its frames by --onset=N --apex=N"
         )
     return (
         f"no movement exceeds the noise: the strongest has {peak:.2f} pixels on a face 128 wide, at least "
@@ -127,7 +127,7 @@ def read_support(table: Path, model: Model, settings: Settings) -> Support:
     if not model.adapts:
         raise ConfigError(f"networks of method {model.about['method']} do not adapt; leave out --support")
     try:
-        rows = read_rows(table, required=("path", "label")).rows
+        rows = read_rows(table, required=("path", "label")).complete().rows
     except DataError as error:
         raise ConfigError(f"--support needs a table with the columns path and label: {error}") from error
     if not rows:

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.text import Text
 
-from experiments.cli.terminal import printable, text_table
+from experiments.cli.terminal import text_table
 from lightman_jax.files import write_csv
 from lightman_jax.model.saved_model import Model
 
@@ -101,7 +100,7 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
             row.name,
             "-".join(map(str, row.span)) + seconds,
             f"{row.pixels:.2f} px" if row.pixels > 0 else "-",
-            Text(printable(model.classes[best]), style="bold"),
+            console.render_str(model.classes[best], style="bold"),
             *(f"{one:.2f} ± {spread:.2f}" for one, spread in zip(mean, sd, strict=True)),
             f"{100 * agreement:.0f}%",
         )

@@ -17,8 +17,10 @@ import numpy as np
 import optax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
+from experiments.cli.terminal import printable
 from experiments.evaluation.cross_validation import Work
 from experiments.evaluation.run_result import RunResult
 from experiments.reporting.console import scores_of, seeds_text
@@ -36,13 +38,24 @@ CLASS_COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f
 
 
 def save_figure(path: Path, figure: Figure, dpi: int = 120) -> None:
-    """Write a figure as PNG, atomically; errors as `write_atomic`."""
+    """Write a figure as PNG, atomically, with all texts letter by letter; errors as `write_atomic`."""
     drawn = io.BytesIO()
+    _take_names_literally(figure)
     with warnings.catch_warnings():
         # File names may contain letters that the font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(drawn, format="png", dpi=dpi)
     write_atomic(path, drawn.getvalue())
+
+
+def _take_names_literally(figure: Figure) -> None:
+    """Draw a dollar sign in a name as it is: matplotlib takes it for the begin of a formula, and fails on most names."""
+    axes = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    # The numbers of a logarithmic axis are formulas.
+    powers = {text for axis in axes if axis.get_scale() != "linear" for text in axis.get_ticklabels(which="both")}
+    for text in {*figure.findobj(Text)} - powers:
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
 
 
 def save_confusion_figure(path: Path, result: RunResult) -> None:
@@ -180,7 +193,7 @@ def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: Trai
     for points, label, (part, style) in zip(parts, labels, styles, strict=True):
         for k, name in enumerate(micro.classes):
             own = (points[label == k] - train.mean(axis=0)) @ components[:2].T
-            axes.scatter(*own.T, color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=f"{name}, {part}", **style)
+            axes.scatter(*own.T, color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=f"{part}, {name}", **style)
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set(xticks=[], yticks=[])
     about = f"{title}; embeddings of one fold, {job.fold.name} held out, first two principal components"

@@ -4,5 +4,7 @@ import os
 
 from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
 
-# OpenCV reads the limit when it is loaded.
+# OpenCV reads these when it is loaded. Damaged files are reported by exceptions, not by its log.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_IMAGE_PIXELS))
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

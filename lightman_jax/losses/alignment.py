@@ -15,7 +15,9 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from lightman_jax.checks import check_number
 from lightman_jax.losses.pairs import Pairs, make_pairs, masked_mean, same_class, squared_distances
 from lightman_jax.losses.soft_dtw import soft_dtw
 
@@ -50,7 +52,7 @@ def contrastive(
       `alignment_where`.
 
     Raises:
-      ValueError: shapes do not match.
+      ValueError: shapes do not match, labels are no class indices, or the temperature is not above 0.
 
     Reference: Khosla et al. 2020, "Supervised Contrastive Learning".
 
@@ -58,6 +60,7 @@ def contrastive(
     >>> print(contrastive(micro, jnp.array([0, 1]), macro, jnp.array([0, 1]), temperature=1.0).round(2))
     [0.31 0.31]
     """
+    check_number("temperature", temperature, above=0)
     pairs = _vector_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)
     lowest = jnp.finfo(pairs.micro.dtype).min
     logits = jnp.where(pairs.macro_where[None, :], (pairs.micro @ pairs.macro.T) / temperature, lowest)
@@ -122,6 +125,7 @@ def prototype(
     >>> print(prototype(jnp.eye(2), jnp.array([0, 1]), jnp.eye(2), jnp.array([0, 1]), temperature=1.0).round(2))
     [0.13 0.13]
     """
+    check_number("temperature", temperature, above=0)
     pairs = _vector_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)
     dtype, valid = pairs.micro.dtype, pairs.macro_where[None, :]
     # The sum over classes is a sum over macro clips, each weighted by 1 / (number of macro clips of its class).
@@ -153,6 +157,7 @@ def triplet(
     >>> print(triplet(jnp.eye(2), jnp.array([0, 1]), jnp.eye(2), jnp.array([0, 1]), margin=1.5))
     [0.5 0.5]
     """
+    check_number("margin", margin, least=0)
     pairs = _vector_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)
     similarity = pairs.micro @ pairs.macro.T
     hinges = jax.nn.relu(margin + similarity[:, None, :] - similarity[:, :, None])
@@ -235,6 +240,7 @@ def temporal(
     >>> print(temporal(jnp.ones((1, 1, 1)), jnp.array([0]), jnp.zeros((1, 1, 1)), jnp.array([0])))
     [1.]
     """
+    check_number("temperature", temperature, above=0)
     fits = micro.ndim == macro.ndim == 3 and micro.shape[-1] == macro.shape[-1]
     _require(fits, "[n, frames, E] and [M, frames, E] (Outputs.frames)", micro, micro_labels, macro, macro_labels)
     pairs = make_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)
@@ -287,7 +293,8 @@ def alignment_loss(
       `[n]` losses; 0 for padding and for micro clips without a macro clip of their class.
 
     Raises:
-      ValueError: unknown form, or shapes that the form cannot compare.
+      ValueError: unknown form, shapes that the form cannot compare, labels that are no class indices, a temperature that is not
+        above 0, or a negative margin.
 
     >>> micro, macro = jnp.eye(2), jnp.eye(2)
     >>> print(alignment_loss(micro, jnp.array([0, 1]), macro, jnp.array([1, 0]), form="l2"))
@@ -321,7 +328,8 @@ def _require(
     fits: bool, shapes: str, micro: jax.Array, micro_labels: jax.Array, macro: jax.Array, macro_labels: jax.Array
 ) -> None:
     found = f"micro {micro.shape} and macro {macro.shape}"
-    if micro.shape[:1] != micro_labels.shape or macro.shape[:1] != macro_labels.shape:
-        raise ValueError(f"{found} need one label per clip, got labels {micro_labels.shape} and {macro_labels.shape}")
+    shapes_of_labels = np.shape(micro_labels), np.shape(macro_labels)
+    if (micro.shape[:1], macro.shape[:1]) != shapes_of_labels:
+        raise ValueError(f"{found} need one label per clip, got labels {shapes_of_labels[0]} and {shapes_of_labels[1]}")
     if not fits:
         raise ValueError(f"this alignment loss compares embeddings {shapes}, got {found}")

@@ -2,10 +2,12 @@
 
 from typing import Literal, get_args
 
-import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+
+from lightman_jax.checks import as_labels, check_mask, check_number, check_rows_sum_to_one
 
 PrimaryForm = Literal["cross_entropy", "balanced", "focal"]
 PRIMARY_FORMS: tuple[PrimaryForm, ...] = get_args(PrimaryForm)
@@ -26,7 +28,7 @@ def mean_where(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """
     if where is None:
         return jnp.mean(values)
-    chex.assert_equal_shape([values, where])
+    check_mask(where, *values.shape)
     kept = jnp.where(where, values, jnp.zeros_like(values))
     return kept.sum() / jnp.maximum(where.sum(), 1).astype(values.dtype)
 
@@ -72,13 +74,20 @@ def primary_loss(
     Returns:
       `[n]` losses in nats; 0 for padding.
 
+    Raises:
+      ValueError: shapes do not match, or a label is no class index; see `lightman_jax.checks` for traced labels.
+
     Reference: `optax.softmax_cross_entropy_with_integer_labels`. Choice: the abstract of arXiv 2404.12024 names no loss for the
     primary branch.
 
     >>> print(primary_loss(jnp.array([[0.0, 0.0]]), jnp.array([1])))
     [0.6931472]
     """
-    chex.assert_rank([logits, labels], [2, 1])
+    labels = _checked_labels(logits, labels, where)
+    if class_weights is not None and class_weights.shape != logits.shape[1:]:
+        raise ValueError(
+            f"class_weights have the shape {class_weights.shape}; give one weight for each of {logits.shape[1]} classes"
+        )
     values = optax.softmax_cross_entropy_with_integer_labels(keep_where(logits, where), labels)
     if class_weights is not None:
         values = values * class_weights[labels].astype(values.dtype)
@@ -99,6 +108,8 @@ def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None
     >>> balanced_weights(jnp.array([0, 0, 0, 1]), 3).tolist()
     [0.6666666865348816, 2.0, 0.0]
     """
+    labels = as_labels(labels, classes, where=where)
+    check_mask(where, labels.shape[0])
     counted = keep_where(jax.nn.one_hot(labels, classes, dtype=jnp.float32), where).sum(axis=0)
     present = counted > 0
     share = counted.sum() / jnp.maximum(present.sum(), 1).astype(jnp.float32)
@@ -121,13 +132,25 @@ def focal_loss(
     Returns:
       `[n]` losses in nats; 0 for padding.
 
+    Raises:
+      ValueError: shapes do not match, a label is no class index, soft labels do not sum to 1, or a negative gamma.
+
     Reference: Lin et al. 2017, "Focal Loss for Dense Object Detection"; with soft labels and gamma 2 in Liu et al. 2019,
     "Self-Supervised Generalisation with Meta Auxiliary Learning".
 
     >>> print(focal_loss(jnp.array([[0.0, 0.0]]), jnp.array([1]), gamma=2.0))
     [0.1732868]
     """
-    chex.assert_rank([logits, labels], [2, {1, 2}])
+    check_number("gamma", gamma, least=0)
+    if getattr(labels, "ndim", 1) == 2:
+        if labels.shape != logits.shape:
+            raise ValueError(
+                f"soft labels {labels.shape} do not fit logits {logits.shape}; give one probability per logit"
+            )
+        check_mask(where, len(logits))
+        check_rows_sum_to_one(labels, "labels", where)
+    else:
+        labels = _checked_labels(logits, labels, where)
     log_p = jax.nn.log_softmax(keep_where(logits, where), axis=1)
     # log p is bounded below 0: at p = 1, the gradient of log(1 - p) would be infinite.
     tiny = jnp.asarray(jnp.finfo(logits.dtype).eps, logits.dtype)
@@ -155,14 +178,31 @@ def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) ->
     Returns:
       `[n]` losses in nats; 0 for padding.
 
+    Raises:
+      ValueError: shapes do not match, or a row does not sum to 1.
+
     Reference: the entropy term of Liu et al. 2019, "Self-Supervised Generalisation with Meta Auxiliary Learning", with its 1e-20
     inside the logarithm.
 
     >>> print(entropy_loss(jnp.array([[1.0, 0.0], [0.0, 1.0]])))
     [-0.6931472 -0.6931472]
     """
-    chex.assert_rank(probabilities, 2)
+    if probabilities.ndim != 2:
+        raise ValueError(f"probabilities have the shape {probabilities.shape}; give [n, A], one row per clip")
+    check_mask(where, len(probabilities))
+    check_rows_sum_to_one(probabilities, "probabilities", where)
     p = keep_where(probabilities, where).astype(at_least_single(probabilities.dtype))
     count = p.shape[0] if where is None else jnp.maximum(where.sum(), 1).astype(p.dtype)
     mean = p.sum(axis=0) / count
     return (p @ jnp.log(mean + 1e-20)).astype(probabilities.dtype)
+
+
+def _checked_labels(logits: jax.Array, labels: jax.Array, where: jax.Array | None) -> jax.Array:
+    """`[n]` class indices that fit the logits `[n, N]`."""
+    shape = np.shape(labels)
+    if logits.ndim != 2 or shape != logits.shape[:1]:
+        raise ValueError(
+            f"logits {logits.shape} and labels {shape} do not fit; give [n, N] logits and [n] class indices"
+        )
+    check_mask(where, len(logits))
+    return jnp.asarray(as_labels(labels, logits.shape[1], where=where))

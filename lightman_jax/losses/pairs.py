@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from lightman_jax.checks import as_labels, check_mask
 from lightman_jax.losses.classification import at_least_single, keep_where
 
 
@@ -26,9 +28,13 @@ def alignment_where(
     Returns:
       `[n]` bool.
 
+    Raises:
+      ValueError: labels that are no class indices, or masks of another length.
+
     >>> alignment_where(jnp.array([0, 1]), jnp.array([1, 1])).tolist()
     [False, True]
     """
+    labels, macro_labels = checked_pair(labels, macro_labels, where, macro_where)
     return same_class(labels, macro_labels, where, macro_where).any(axis=1)
 
 
@@ -69,6 +75,7 @@ def make_pairs(
     macro_where: jax.Array | None,
 ) -> Pairs:
     """Mask the embeddings and pair the clips of the same class; without macro clips, one padded macro clip is added."""
+    micro_labels, macro_labels = checked_pair(micro_labels, macro_labels, where, macro_where)
     if not len(macro):
         macro, macro_labels = jnp.zeros((1, *macro.shape[1:]), macro.dtype), jnp.zeros(1, macro_labels.dtype)
         macro_where = jnp.zeros(1, bool)
@@ -82,6 +89,19 @@ def make_pairs(
         macro_where=jnp.ones(macro_labels.shape, bool) if macro_where is None else macro_where,
         dtype=result_dtype,
     )
+
+
+def checked_pair(
+    labels: jax.Array, macro_labels: jax.Array, where: jax.Array | None, macro_where: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Labels `[n]` and `[M]` as class indices, with masks of their lengths; raises `ValueError` for others."""
+    found = []
+    for name, values, mask in (("labels", labels, where), ("macro_labels", macro_labels, macro_where)):
+        if np.ndim(values) != 1:
+            raise ValueError(f"{name} have the shape {np.shape(values)}; give one class index per clip")
+        check_mask(mask, len(values), name=name.replace("labels", "where"))
+        found.append(jnp.asarray(as_labels(values, where=mask, name=name), jnp.int32))
+    return found[0], found[1]
 
 
 def same_class(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lightman_jax.checks import as_images, as_labels, on_host
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
@@ -75,7 +76,8 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
 
     Returns:
       A function of `params`, a sequence of labelled sets `(images [s,H,W,C], labels [s])` and a sequence of images `[q,H,W,C]`,
-      one each per task. It returns one `[q, N]` array per task.
+      one each per task. It returns one `[q, N]` array per task. It raises `ValueError` for labels that are no class indices, and
+      for images that do not fit the parameters, are not scaled (whole numbers) or not finite.
 
     >>> from lightman_jax import init_params
     >>> network = NetworkConfig(width=8, embedding=4)
@@ -98,41 +100,61 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
             raise ValueError(
                 f"give one support set and one query set per task, got {len(supports)} supports, {len(queries)} queries"
             )
-        images = [np.asarray(query, np.float32) for query in queries]
+        classes = initial_params(params)["primary"]["bias"].shape[0]
+        images = [np.asarray(query) for query in queries]
         padded = pad_clips([(query, np.zeros(len(query), np.int32)) for query in images])
-        probabilities = np.asarray(program(params, (pad_clips(supports), padded.image)))
+        given = pad_clips(supports, classes)
+        if given.image.shape[2:] != padded.image.shape[2:]:
+            raise ValueError(
+                f"labelled images {given.image.shape[2:]} and images to predict {padded.image.shape[2:]} differ in shape; give "
+                "both as the parameters were trained"
+            )
+        probabilities = np.asarray(program(params, (given, padded.image)))
         return [p[: len(query)] for p, query in zip(probabilities, images, strict=False)]
 
     return adapter
 
 
-def pad_clips(sets: Sequence[Labelled]) -> Clips:
+def pad_clips(sets: Sequence[Labelled], classes: int | None = None) -> Clips:
     """Stack labelled sets of different sizes into `Clips` with leading axis T; T and n are padded to powers of two.
 
     Args:
       sets: each `(images [n,H,W,C], labels [n])`, images of one shape.
+      classes: N; None allows any class index.
 
     Returns:
       `Clips`: `image [T,n,H,W,C]` float32, `label [T,n]`, `where [T,n]`.
 
     Raises:
-      ValueError: no set, or a different number of images and labels.
+      ValueError: no set, a different number of images and labels, labels that are no class indices, or images of different shapes,
+        of whole numbers, or not finite.
 
     >>> pad_clips([(np.ones((3, 2, 2, 1)), [0, 1, 0])]).where.tolist()
     [[True, True, True, False]]
     """
-    arrays = [(np.asarray(images, np.float32), np.asarray(labels, np.int32)) for images, labels in sets]
-    if not arrays:
+    if not len(sets):
         raise ValueError("there is no task; give at least one labelled set, which may be empty")
-    for images, labels in arrays:
-        if len(images) != len(labels):
-            raise ValueError(f"{len(images)} images have {len(labels)} labels; give one label per image")
+    arrays = [_checked_set(images, labels, classes) for images, labels in sets]
+    shapes = sorted({images.shape[1:] for images, _ in arrays})
+    if len(shapes) > 1:
+        raise ValueError(f"images have the shapes {', '.join(map(str, shapes))}; give all the same shape")
     longest, count = _power_of_two(max(len(labels) for _, labels in arrays)), _power_of_two(len(arrays))
     image = np.zeros((count, longest, *arrays[0][0].shape[1:]), np.float32)
     label, where = np.zeros((count, longest), np.int32), np.zeros((count, longest), bool)
     for row, (images, labels) in enumerate(arrays):
         image[row, : len(labels)], label[row, : len(labels)], where[row, : len(labels)] = images, labels, True
     return Clips(image=jnp.asarray(image), label=jnp.asarray(label), where=jnp.asarray(where))
+
+
+def _checked_set(
+    images: ArrayLike, labels: ArrayLike, classes: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    images, labels = on_host(as_images(images)), on_host(as_labels(labels, classes))
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{len(images)} images have labels of the shape {labels.shape}; give one label per image")
+    if not np.isfinite(images).all():
+        raise ValueError("an image has values that are not finite")
+    return images.astype(np.float32), labels.astype(np.int32)
 
 
 def _power_of_two(count: int) -> int:

@@ -13,10 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
+from lightman_jax.checks import is_traced, on_host
 from lightman_jax.meta.inner_loop import BilevelConfig, TaskMapping, adapt, initial_params, optimizer_update
 from lightman_jax.types import LossFn, Metrics, Params, TrainState
 
@@ -61,7 +63,7 @@ class BilevelProblem:
         self, params: Params, tasks: Any, *, task_weights: jax.Array | None = None, mesh: Mesh | None = None
     ) -> tuple[Params, Metrics]:
         """Gradient of the mean outer objective, see `meta_gradient`."""
-        count = jax.tree.leaves(tasks)[0].shape[0]
+        count = _task_count(tasks, task_weights)
         weights = jnp.ones(count) if task_weights is None else task_weights.astype(jnp.result_type(float))
         shares = weights / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny)
         if mesh is None or mesh.shape[TASKS] == 1:
@@ -146,6 +148,9 @@ def meta_gradient(
 
     Returns:
       `(gradient, metrics)`: a tree like `params`, and scalar weighted means over tasks, including J itself as `loss`.
+
+    Raises:
+      ValueError: no task, arrays with different numbers of tasks, or weights that are negative, all 0, or not one per task.
     """
     return BilevelProblem(**problem).gradient(params, tasks, task_weights=task_weights, mesh=mesh)
 
@@ -201,6 +206,27 @@ def displacement_loss(inner_loss: LossFn, config: BilevelConfig, **settings: Any
         return 0.5 * squares.sum(), last
 
     return loss
+
+
+def _task_count(tasks: Any, weights: jax.Array | None) -> int:
+    """T, after the leading axes of all arrays and the weights were checked."""
+    counts = sorted({np.shape(leaf)[:1] for leaf in jax.tree.leaves(tasks)})
+    if len(counts) != 1 or not counts[0] or not counts[0][0]:
+        found = ", ".join(map(str, counts)) or "no array"
+        raise ValueError(
+            f"the arrays of the tasks have the leading axes {found}; give all the same axis of one task or more"
+        )
+    (count,) = counts[0]
+    if weights is not None:
+        if weights.shape != (count,):
+            raise ValueError(f"task_weights have the shape {weights.shape}; give one weight for each of {count} tasks")
+        if not is_traced(weights):
+            values = on_host(weights)
+            if not np.isfinite(values).all() or (values < 0).any() or not (values > 0).any():
+                raise ValueError(
+                    f"task_weights {values.tolist()} must be 0 or more and finite, and one of them above 0"
+                )
+    return count
 
 
 def map_tasks(fn: Callable[[Any], Any], tasks: Any, mapping: TaskMapping) -> Any:

@@ -10,6 +10,7 @@ import optax
 from flax import struct
 from jax import lax
 
+from lightman_jax.checks import check_number, is_count, is_number
 from lightman_jax.types import LossFn, Metrics, Params
 
 TaskMapping = Literal["auto", "vmap", "scan"]
@@ -38,10 +39,14 @@ class BilevelConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        if self.inner_steps < 0:
-            raise ValueError(f"inner_steps {self.inner_steps} is negative; choose 0 (no adaptation), 1, 2, ...")
-        if self.inner_lr < 0:
-            raise ValueError(f"inner_lr {self.inner_lr} is negative; choose 0.02 to 0.1, or 0 to disable adaptation")
+        if not is_count(self.inner_steps, 0):
+            raise ValueError(
+                f"inner_steps {self.inner_steps} is negative or not whole; choose 0 (no adaptation), 1, 2, ..."
+            )
+        if not is_number(self.inner_lr):
+            raise ValueError(
+                f"inner_lr {self.inner_lr} is negative or not finite; choose 0.02 to 0.1, or 0 to disable adaptation"
+            )
         if self.task_mapping not in TASK_MAPPINGS:
             raise ValueError(f"task_mapping {self.task_mapping!r} is unknown; choose one of {', '.join(TASK_MAPPINGS)}")
 
@@ -69,7 +74,7 @@ def learn_inner_lr(params: Params, inner_lr: float, *, each: LRShape = "entry") 
       `LearnedLRParams` for `adapt`, `meta_gradient` and the update; the outer optimizer then trains both.
 
     Raises:
-      ValueError: unknown `each`.
+      ValueError: unknown `each`, a negative rate, or parameters without an array.
 
     Reference: Li et al. 2017, "Meta-SGD" (`entry`); Antoniou et al. 2019, "How to train your MAML" (`leaf`).
 
@@ -78,6 +83,9 @@ def learn_inner_lr(params: Params, inner_lr: float, *, each: LRShape = "entry") 
     """
     if each not in get_args(LRShape):
         raise ValueError(f"each {each!r} is unknown; choose one of {', '.join(get_args(LRShape))}")
+    check_number("inner_lr", inner_lr, least=0)
+    if not jax.tree.leaves(params):
+        raise ValueError("the parameters have no array; give a tree of arrays")
     if each == "scalar":
         return LearnedLRParams(params, jnp.asarray(inner_lr, jax.tree.leaves(params)[0].dtype))
     shape = (lambda p: p.shape) if each == "entry" else (lambda _: ())
@@ -210,11 +218,12 @@ def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, moving:
     def filled(parity: int) -> Params:
         """Zeros in every second array; in an only array, in every second place."""
         one = lambda row: (row + parity) % 2 if len(leaves) > 1 else (np.arange(leaves[row].size) + 1) % 2  # noqa: E731
-        return tree.unflatten(
+        return jax.tree.unflatten(
+            tree,
             [
                 jnp.asarray(np.broadcast_to(one(row), leaf.size).reshape(leaf.shape), leaf.dtype)
                 for row, leaf in enumerate(leaves)
-            ]
+            ],
         )
 
     with jax.ensure_compile_time_eval():

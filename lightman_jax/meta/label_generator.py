@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
+from lightman_jax.checks import check_key, is_count, is_number
 from lightman_jax.losses.classification import entropy_loss, focal_loss, keep_where, mean_where
 from lightman_jax.meta.inner_loop import BilevelConfig, adapt, optimizer_update
 from lightman_jax.networks.backbones import STATISTICS
@@ -57,9 +58,9 @@ class GeneratorConfig:
     published_optimizers: bool = False
 
     def __post_init__(self) -> None:
-        if self.psi < 1:
+        if not is_count(self.psi):
             raise ValueError(f"psi {self.psi} gives a class no auxiliary classes; choose 2 to 10 (published: 5)")
-        if self.entropy_weight < 0 or self.virtual_decay < 0:
+        if not (is_number(self.entropy_weight) and is_number(self.virtual_decay)):
             raise ValueError(
                 f"entropy_weight {self.entropy_weight} and virtual_decay {self.virtual_decay} must be 0 or more"
             )
@@ -85,6 +86,7 @@ def init_generated(
       `{"network": {"backbone", "primary", "auxiliary"}, "generator": {"backbone", "labels"}, "statistics": running moments}`;
       the statistics are empty without batch normalisation.
     """
+    check_key(key)
     images = jnp.zeros((1, *image_shape), dtype)
 
     def draw(key: jax.Array, heads: dict[str, int], xavier: jax.nn.initializers.Initializer) -> tuple[Params, Params]:

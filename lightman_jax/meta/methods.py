@@ -13,6 +13,7 @@ import dataclasses
 import warnings
 from typing import Any, Literal, get_args
 
+from lightman_jax.checks import is_number
 from lightman_jax.losses.alignment import ALIGNMENT_LOSSES, AlignmentForm
 from lightman_jax.losses.classification import PRIMARY_FORMS, PrimaryForm
 from lightman_jax.meta.inner_loop import BilevelConfig
@@ -123,11 +124,11 @@ class MethodConfig:
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
-        if self.temperature <= 0:
+        if not is_number(self.temperature) or self.temperature == 0:
             raise ValueError(f"temperature {self.temperature} must be above 0; the default is 0.1")
-        if self.focal_gamma < 0 or self.margin < 0:
+        if not (is_number(self.focal_gamma) and is_number(self.margin)):
             raise ValueError(f"focal_gamma {self.focal_gamma} and margin {self.margin} must be 0 or more")
-        if min(self.inner_alignment, self.outer_alignment, self.initial_weight) < 0:
+        if not all(map(is_number, (self.inner_alignment, self.outer_alignment, self.initial_weight))):
             raise ValueError("loss weights must be 0 or more; a negative weight would push classes apart")
         if self.bilevel.first_order and self.inner_alignment > 0 and self.outer_alignment == 0:
             warnings.warn(

@@ -33,10 +33,19 @@ def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, 
       card: description of the networks and of their inputs.
 
     Raises:
+      ValueError: the card describes another number of networks or classes.
       OSError: the file cannot be written; for a full disk the message has the bytes needed and free.
     """
     leaves = jax.tree.leaves(ensemble)
+    if any(np.shape(leaf)[:1] != (card.networks,) for leaf in leaves):
+        found = sorted({np.shape(leaf)[:1] for leaf in leaves})
+        raise ValueError(
+            f"the card describes {card.networks} networks, the arrays have the leading axes {found}; give one fold each"
+        )
     modules = {name: _exported(name, program, ensemble, card.image_shape) for name, program in _named(programs).items()}
+    classes = modules["predict"].out_avals[0].shape[-1]
+    if classes != len(card.classes):
+        raise ValueError(f"the card names the classes {', '.join(card.classes)}, the networks predict {classes} classes")
     content = card.to_json() | {
         "leaves": len(leaves),
         "jax": jax.__version__,

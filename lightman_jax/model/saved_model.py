@@ -95,10 +95,15 @@ class Model:
         if not self.adapts:
             raise ValueError(f"method {self.about['method']!r} does not adapt to labelled clips; use predict")
         support, _ = self._checked(support)
-        label = np.asarray(label, np.int32)
+        given = np.asarray(label)
+        label = (
+            given.astype(np.int32) if given.dtype.kind in "iu" or not given.size else np.full(given.shape, -1, np.int32)
+        )
+        if given.dtype.kind == "f":
+            label = np.where(given == np.floor(given), given, -1).astype(np.int32)
         if label.shape != (len(support),) or not len(label) or not np.isin(label, np.arange(len(self.classes))).all():
             raise ValueError(
-                f"{len(support)} labelled images need one class index below {len(self.classes)} each, got {label.tolist()}"
+                f"{len(support)} labelled images need one class index below {len(self.classes)} each, got {given.tolist()}"
             )
         images, padded = self._checked(images)
         return np.asarray(self._programs["adapt"](*self._params, support, label, padded))[:, : len(images)]

@@ -3,12 +3,13 @@
 import dataclasses
 from typing import Any
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import ScopeParamShapeError
 from jax.typing import DTypeLike
 
+from lightman_jax.checks import as_images, check_key, check_mask, is_count
 from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, STATISTICS, Backbone, BackboneName, Normalisation
 from lightman_jax.networks.convolution import CONV_FORMS, PRECISIONS, ConvForm, Precision
 from lightman_jax.types import Outputs, Params
@@ -44,11 +45,11 @@ class NetworkConfig:
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
-        if self.width < 4 or self.width % 4:
+        if not is_count(self.width, 4) or self.width % 4:
             raise ValueError(
                 f"network width {self.width} is not divisible into groups of 4 or 8; choose 8, 12, 16, 24, 32, ..."
             )
-        if self.embedding < 1:
+        if not is_count(self.embedding):
             raise ValueError(f"embedding length {self.embedding} is below 1; choose 1 or more, for example 32")
 
 
@@ -83,9 +84,12 @@ def init_params(
       `{"backbone": ..., "primary": {"kernel" [D,N], "bias" [N]}, "auxiliary": {"kernel" [D,E], "bias" [E]}}`.
 
     Raises:
-      ValueError: `image_shape` has another length, or a size below 1.
+      ValueError: `image_shape` has another length, or a size below 1; fewer than 2 classes; or no JAX random key.
     """
-    if len(image_shape) not in (3, 4) or min(image_shape) < 1:
+    check_key(key)
+    if not is_count(classes, 2):
+        raise ValueError(f"{classes!r} classes cannot be told apart; give the number of classes, 2 or more")
+    if len(image_shape) not in (3, 4) or not all(map(is_count, image_shape)):
         raise ValueError(f"image shape {image_shape} is not (H, W, C) or (frames, H, W, C) with sizes of at least 1")
     backbone_key, primary_key, auxiliary_key = jax.random.split(key, 3)
     backbone = make_backbone(config)
@@ -114,6 +118,9 @@ def apply_branches(
     Returns:
       `Outputs`; embeddings of zero features are zero.
 
+    Raises:
+      ValueError: images of another rank, size or number of channels than those of the parameters, or of whole numbers.
+
     Reference: the dual branch of arXiv 2404.12024 (abstract).
     """
     features, maps = extract_features(params, images, config=config, where=where)
@@ -131,11 +138,18 @@ def extract_features(
     params: Params, images: jax.Array, *, config: NetworkConfig, where: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """Backbone features `[n, frames, D]` and maps `[n, frames, h, w, D]` of each frame; an image is a single frame."""
+    images = as_images(images)
+    check_mask(where, len(images))
     frames = images.shape[1] if images.ndim == 5 else 1
     variables = {"params": params["backbone"]}
     if STATISTICS in params:
         variables[STATISTICS] = params[STATISTICS]
-    outputs: Any = make_backbone(config).apply(variables, *_as_images(images, where))
+    try:
+        outputs: Any = make_backbone(config).apply(variables, *_as_images(images, where))
+    except ScopeParamShapeError as error:
+        raise ValueError(
+            f"the parameters are of other images or of another network than images {images.shape} and {config}: {error}"
+        ) from error
     features, maps = outputs
     count = images.shape[0]
     return features.reshape(count, frames, -1), maps.reshape(count, frames, *maps.shape[1:])
@@ -155,7 +169,8 @@ def branch_statistics(
     Returns:
       A tree of `Moments`; empty for group and layer normalisation.
     """
-    inputs = _as_images(images, where)
+    check_mask(where, len(images))
+    inputs = _as_images(as_images(images), where)
     _, stored = make_backbone(config).apply({"params": params["backbone"]}, *inputs, mutable=[STATISTICS])
     return stored.get(STATISTICS, {})
 
@@ -167,7 +182,6 @@ def dense(params: Params, features: jax.Array) -> jax.Array:
 
 def _as_images(images: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
     """Images `[n frames, H, W, C]` and their mask `[n frames]`."""
-    chex.assert_rank(images, {4, 5})
     sequences = images if images.ndim == 5 else images[:, None]
     flat = sequences.reshape(-1, *sequences.shape[2:])
     return flat, None if where is None else jnp.repeat(where, sequences.shape[1])

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
+from lightman_jax.checks import is_count, is_number
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.preprocessing import SCALINGS, Scaling
@@ -27,7 +28,7 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         for name in ("shots", "macro_shots", "meta_batch_size"):
-            if getattr(self, name) < 1:
+            if not is_count(getattr(self, name)):
                 raise ValueError(f"task {name} is {getattr(self, name)}; choose 1 or more")
 
 
@@ -63,14 +64,14 @@ class TrainConfig:
     skip_nonfinite: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
+        if not is_count(self.steps):
             raise ValueError(f"steps {self.steps} trains nothing; choose 1 or more (default: 100)")
-        if self.learning_rate <= 0 or self.macro_gain <= 0:
+        if not all(is_number(value) and value > 0 for value in (self.learning_rate, self.macro_gain)):
             raise ValueError(
                 f"learning_rate {self.learning_rate} and macro_gain {self.macro_gain} must both be above 0"
             )
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay {self.weight_decay} is negative; choose 0 or more")
+        if not is_number(self.weight_decay):
+            raise ValueError(f"weight_decay {self.weight_decay} is negative or not finite; choose 0 or more")
         if self.macro_labels not in get_args(MacroLabels):
             raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
         if self.scaling not in SCALINGS:

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import NDArray
 
+from lightman_jax.checks import as_images, is_count
 from lightman_jax.meta.bilevel import uses_vmap
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.devices import (
@@ -95,11 +96,15 @@ def train_folds(
       `TrainedFold`, replica by replica, in the order of the folds.
 
     Raises:
-      ValueError: a fold that leaks, macro clips with other classes, or a precision that the backend or the gradient forbids.
+      ValueError: a fold that leaks or is of other clips, macro clips with other classes or image sizes, or a precision that the backend
+        or the gradient forbids.
       FloatingPointError: a loss is not finite; names the fold, the replica, the step, the loss and the parameters.
       OutOfMemoryError: a device cannot hold one job; names the bytes it needs. Before that, fewer jobs run in parallel, with a
         warning.
     """
+    wrong = [replica for replica in replicas if not is_count(replica, 0)]
+    if wrong:
+        raise ValueError(f"replica {wrong[0]!r} is no seed; give whole numbers from 0")
     jobs = [(fold, replica) for replica in replicas for fold in folds if skip is None or not skip(fold, replica)]
     session = _open_session(micro, macro, folds, len(replicas), config, jobs)
     done = 0
@@ -206,6 +211,14 @@ def _open_session(
         raise ValueError(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same classes"
         )
+    if macro is not None and macro.image.shape[1:] != micro.image.shape[1:]:
+        raise ValueError(
+            f"macro images have the shape {macro.image.shape[1:]}, micro images {micro.image.shape[1:]}; give both the same shape"
+        )
+    for fold in folds:
+        found = len(fold.train), len(fold.macro_train) if macro is not None else None
+        if found != (len(micro), len(macro) if macro is not None else None):
+            raise ValueError(f"fold {fold.name} is of {found} micro and macro clips; make the folds of these clips")
     check_leaks(micro, macro, folds, config.scaling)
     if not jobs:
         return None
@@ -265,8 +278,9 @@ def predict_folds(
       One `[t, N]` array per fold, rows in the order of `fold.test`.
 
     Raises:
-      ValueError: `config.mirror` has a pair of classes that are not among the names.
+      ValueError: images of another rank or of whole numbers; or `config.mirror` has a pair of classes that are not among the names.
     """
+    images = as_images(images)
     program = prediction_program(config, mirror_partners(config.mirror, classes))
     everything = jnp.asarray(images)
     results = []

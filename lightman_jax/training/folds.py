@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.checks import check_mask
 from lightman_jax.types import natural_order
 
 
@@ -25,6 +26,18 @@ class Fold:
     train: NDArray[np.bool_]
     macro_train: NDArray[np.bool_]
 
+    def __post_init__(self) -> None:
+        test = np.asarray(self.test)
+        check_mask(self.train, *np.shape(self.train)[:1], name="train")
+        check_mask(self.macro_train, *np.shape(self.macro_train)[:1], name="macro_train")
+        if test.ndim != 1 or (
+            test.size and (test.dtype.kind not in "iu" or test.min() < 0 or test.max() >= len(self.train))
+        ):
+            raise ValueError(
+                f"fold {self.name}: test {test.tolist()} are no indices of the {len(self.train)} micro clips; give whole numbers "
+                f"in 0..{len(self.train) - 1}"
+            )
+
 
 def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str] = ()) -> list[Fold]:
     """One fold per subject with micro clips; the subject is excluded from both the micro and the macro training clips.
@@ -37,11 +50,19 @@ def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str]
       Folds sorted by subject, numbers by value.
 
     Raises:
-      ValueError: fewer than two subjects.
+      ValueError: fewer than two subjects, or names that are no text.
 
     >>> [fold.name for fold in leave_one_subject_out(["smic/s2", "smic/s1", "smic/s2"])]
     ['smic/s1', 'smic/s2']
     """
+    for given in (subjects, macro_subjects):
+        wrong = (
+            [name for name in given if not isinstance(name, str) or not name] if not isinstance(given, str) else [given]
+        )
+        if wrong:
+            raise ValueError(
+                f"subject {wrong[0]!r} is no name in a list of names; give one text per clip, such as 'smic/s1'"
+            )
     micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
     names = sorted(set(micro.tolist()), key=natural_order)
     if len(names) < 2:

@@ -1,38 +1,132 @@
 """Leak checks before every training: test subjects, copies of test clips, and scaling statistics."""
 
 import hashlib
+import itertools
+import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data.corpora.subjects import Alias, join_aliases, subject_key
 from lightman_jax.preprocessing import Scaling, scale_flow
 from lightman_jax.training.folds import Fold, check_folds
+from lightman_jax.training.near_copies import near_copies
 from lightman_jax.types import ClipSet
+
+_MAX_LISTED = 5
 
 _scaled = jax.jit(scale_flow, static_argnames="scaling")
 
 
-def check_leaks(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold], scaling: Scaling) -> None:
-    """Refuse folds in which test clips affect the training.
+class LeakWarning(UserWarning):
+    """Two names on both sides of a fold may be one subject."""
+
+
+def check_leaks(
+    micro: ClipSet,
+    macro: ClipSet | None,
+    folds: Sequence[Fold],
+    scaling: Scaling,
+    aliases: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Refuse folds in which test clips affect the training, and warn of two names that may be one subject.
+
+    Issues a `LeakWarning` for names on both sides of a fold that have the same `subject_key`, or whose clips are
+    near-copies. Choice: a warning, because they may be two subjects; exact copies cannot be, and are refused.
 
     Args:
       micro: micro clips of all folds.
       macro: macro clips, or None if pseudo-macro clips are made from the micro clips.
       folds: folds to check.
       scaling: scaling of the training.
+      aliases: pairs of names of one subject.
 
     Raises:
-      ValueError: a test subject among the training clips; a test clip whose image, or its mirror image, is also a training clip; or
-        a scale of training clips that depends on test clips.
+      ValueError: a test subject among the training clips, also under another name in `aliases`; a test clip whose image, or its
+        mirror image, is also a training clip; or a scale of training clips that depends on test clips.
     """
     check_folds(folds, micro.subject, (micro if macro is None else macro).subject)
+    names = list(dict.fromkeys((*micro.subject, *(() if macro is None else macro.subject))))
+    sides = [_sides(fold, micro, macro) for fold in folds]
+    groups, _ = join_aliases([[name] for name in names], [Alias(*pair) for pair in aliases])
+    for fold, first, second in _on_both_sides(groups, folds, sides):
+        raise ValueError(
+            f"fold {fold}: it tests {first} and trains on {second}, one subject by the aliases; give both one name"
+        )
     check_copies(micro, macro, folds)
+    _warn_of_spellings(names, folds, sides)
+    _warn_of_near_copies(micro, macro, folds)
     if folds:
         check_scaling(micro.image, folds[0], scaling)
+
+
+def _sides(fold: Fold, micro: ClipSet, macro: ClipSet | None) -> tuple[set[str], set[str]]:
+    """Test subjects and training subjects of a fold."""
+    subject = np.array(micro.subject)
+    trained = set(subject[fold.train].tolist())
+    if macro is not None:
+        trained |= set(np.array(macro.subject)[fold.macro_train].tolist())
+    return set(subject[fold.test].tolist()), trained
+
+
+def _on_both_sides(
+    groups: Sequence[Sequence[str]], folds: Sequence[Fold], sides: Sequence[tuple[set[str], set[str]]]
+) -> Iterator[tuple[str, str, str]]:
+    """For each pair of names of a group, the first fold that tests one and trains on the other: its name and both."""
+    for group in groups:
+        for first, second in itertools.combinations(group, 2):
+            for fold, (tested, trained) in zip(folds, sides, strict=True):
+                if first in tested and second in trained:
+                    yield fold.name, first, second
+                    break
+                if second in tested and first in trained:
+                    yield fold.name, second, first
+                    break
+
+
+def _warn_of_spellings(names: Sequence[str], folds: Sequence[Fold], sides: Sequence[tuple[set[str], set[str]]]) -> None:
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        spellings[subject_key(name)].append(name)
+    found = [
+        f"{second} is trained on in fold {fold}, which tests {first}"
+        for fold, first, second in _on_both_sides(list(spellings.values()), folds, sides)
+    ]
+    if found:
+        remedy = (
+            "these names differ in case, blanks or leading zeros alone: if they are one subject, give both one name"
+        )
+        warnings.warn(f"possible leak: {_listed(found)}; {remedy}", LeakWarning, stacklevel=3)
+
+
+def _warn_of_near_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
+    tested_in = {int(row): fold for fold in folds for row in fold.test}
+    best: dict[frozenset[str], tuple[float, str]] = {}
+    for copy in near_copies(micro, macro) if folds else ():
+        fold, clips = tested_in.get(copy.row), micro if copy.pool == "micro" else macro
+        if fold is None or clips is None or not (fold.train if copy.pool == "micro" else fold.macro_train)[copy.other]:
+            continue
+        text = (
+            f"{clips.clip[copy.other]} of subject {clips.subject[copy.other]} is trained on in fold {fold.name}, which tests "
+            f"{micro.clip[copy.row]} of subject {micro.subject[copy.row]} (similarity {copy.similarity:.3f})"
+        )
+        pair = frozenset((micro.subject[copy.row], clips.subject[copy.other]))
+        best[pair] = max(best.get(pair, (0.0, "")), (copy.similarity, text))
+    if best:
+        listed = _listed([text for _, text in sorted(best.values(), reverse=True)])
+        remedy = (
+            "these clips are near-copies: if they show one subject, give both the same name, else remove one of them"
+        )
+        warnings.warn(f"possible leak: {listed}; {remedy}", LeakWarning, stacklevel=3)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - _MAX_LISTED
+    return "; ".join(texts[:_MAX_LISTED]) + (f"; and {more} more pairs of subjects" if more > 0 else "")
 
 
 def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
@@ -41,7 +135,9 @@ def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for name, clips in pools.items():
         for row, image in enumerate(clips.image):
-            places[_digest(image)].append((name, row))
+            # Clips without a movement are alike, whoever they show.
+            if (image != image[..., :1, :1, :]).any():
+                places[_digest(image)].append((name, row))
     copies = [group for group in places.values() if len(group) > 1]
     for fold in folds if copies else ():
         tested, trained = np.isin(np.arange(len(micro)), fold.test), {"micro": fold.train, "macro": fold.macro_train}

@@ -1,4 +1,4 @@
-"""Near-copies: clips of two subjects that agree more closely than two people move, such as one video encoded twice."""
+"""Near-copies: clips of two subjects that agree more closely than two subjects move, such as one video encoded twice."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,17 +11,18 @@ from lightman_jax.types import ClipSet
 SIMILARITY = 0.95
 """Cosine similarity above which two clips are near-copies, of 14x14 images without their mean over the clips of a pool.
 
-Choice: of 309 clips of SMIC and CASME II as released flow, the most alike of two subjects have 0.84 (0.75 in a second extraction of the
-same flow), of the synthetic stand-ins 0.76, of 1,800 simulated clips 0.56. Their distance shrinks by a fifth with every doubling of the
-number of clips, which leads to 0.94 at 7,500 clips. Copies of stand-in clips saved as JPEG of quality 95, enlarged by half, brightened or
-with noise of one grey level have a median of 0.97 to 1.00. Copies that start a frame later (0.89 to 0.95) or are saved as JPEG of quality
-75 (0.67 to 0.88) reach it in part of their clips or not at all.
+Choice: the most alike clips of two subjects have 0.84 among 309 clips of SMIC and CASME II as released flow (0.75 in a second
+extraction of the same flow), 0.76 among synthetic stand-ins and 0.56 among 1,800 simulated clips. Their distance shrinks by a fifth
+with every doubling of the number of clips, which leads to 0.94 at 7,500 clips. Copies of stand-in clips that are saved as JPEG of
+quality 95, enlarged by half, brightened or have noise of one grey level reach 0.97 to 1.00 in the median. Copies that begin a frame
+later (0.89 to 0.95) or are saved as JPEG of quality 75 (0.67 to 0.88) reach it in some of their clips or in none.
 """
 
 _SIDE = 14
 _BLOCK = 512
-_AXES = 64
+_COSINES = 5
 _TINY = 1e-6
+_ROUNDING = 1e-3
 
 
 class NearCopy(NamedTuple):
@@ -36,13 +37,13 @@ class NearCopy(NamedTuple):
 def near_copies(micro: ClipSet, macro: ClipSet | None) -> list[NearCopy]:
     """Every micro clip with its nearest clip of each other subject, as far as the two are near-copies, mirrored or not.
 
-    A clip that resembles clips of more than half of the other subjects has a movement that many share, and is left out; so are clips
-    without a movement.
+    A clip that resembles clips of more than half of the other subjects has a movement that many share, and is left out; so is
+    a clip without a movement.
     """
-    forms = [_normalised(form) for form in _forms(micro.image)]
+    forms = [_features(form) for form in _forms(micro.image)]
     found = []
     for pool, clips in (("micro", micro), ("macro", macro)):
-        if clips is not None and len(clips):
+        if clips is not None and len(clips) and clips.image.shape[1:] == micro.image.shape[1:]:
             found += [NearCopy(row, pool, other, value) for row, other, value in _search(forms, micro.subject, clips)]
     return found
 
@@ -56,19 +57,16 @@ def _search(
     order = np.argsort(code, kind="stable")
     code = code[order]
     starts = np.searchsorted(code, np.arange(len(names)))
-    target = _normalised(clips.image)[order]
-    moving = target.any(axis=1)
-    mean = target[moving].mean(axis=0) if moving.any() else np.zeros_like(target[0])
-    target = _unit(target, mean)
-    axes = np.linalg.eigh(target.T @ target)[1][:, -_AXES:]
+    target = _features(clips.image)[order]
+    axes = _coarse(clips.image.shape, target.shape[1])
     for begin in range(0, len(own_names), _BLOCK):
-        query = [_unit(form[begin : begin + _BLOCK], mean) for form in forms]
+        query = [form[begin : begin + _BLOCK] for form in forms]
         other_subject = own_names[begin : begin + _BLOCK, None] != names
-        # A projection shortens distances: pairs that are too far apart on the main axes need no exact comparison.
+        # A projection shortens distances: pairs that are too far apart in it need no exact comparison.
         nearest = np.maximum.reduce(
             [np.maximum.reduceat(_closeness(q @ axes, target @ axes), starts, axis=1) for q in query]
         )
-        rows = np.flatnonzero(((nearest >= 2 * (SIMILARITY - 1)) & other_subject).any(axis=1))
+        rows = np.flatnonzero(((nearest >= 2 * (SIMILARITY - 1) - _ROUNDING) & other_subject).any(axis=1))
         if not len(rows):
             continue
         similarity = np.maximum.reduce([q[rows] @ target.T for q in query])
@@ -78,6 +76,19 @@ def _search(
             place = np.flatnonzero(code == name)
             other = place[similarity[row, place].argmax()]
             yield begin + int(rows[row]), int(order[other]), float(similarity[row, other])
+
+
+def _coarse(shape: tuple[int, ...], size: int) -> NDArray[np.float32]:
+    """`[d, k]` orthonormal axes: the lowest cosines of rows and columns in every channel, means over the frames."""
+    channels = shape[-1]
+    rows, columns = (side // max(1, min(shape[-3:-1]) // _SIDE) for side in shape[-3:-1])
+    waves = []
+    for side in (rows, columns):
+        wave = np.cos(np.pi * (np.arange(side)[:, None] + 0.5) * np.arange(min(side, _COSINES)) / side)
+        waves.append(wave / np.linalg.norm(wave, axis=0))
+    frames = size // (rows * columns * channels)
+    axes = np.kron(np.full((frames, 1), frames**-0.5), np.kron(np.kron(*waves), np.eye(channels)))
+    return axes.astype(np.float32)
 
 
 def _closeness(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -95,25 +106,22 @@ def _forms(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [image, mirrored, opposite]
 
 
-def _normalised(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`[n, d]` small images of zero mean and unit sd in every channel; zeros where there is no movement or a value is not finite."""
+def _features(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`[n, d]` rows of unit length: small images with zero mean and unit sd in every channel.
+
+    A row is zero if the clip has no movement or a value that is not finite.
+    """
     height, width, channels = image.shape[-3:]
     size = max(1, min(height, width) // _SIDE)
     rows, columns = height // size, width // size
     small = np.asarray(image[..., : rows * size, : columns * size, :], np.float32)
     small = small.reshape(len(image), -1, rows, size, columns, size, channels).mean(axis=(3, 5))
     small = small.reshape(len(image), -1, channels)
-    finite = np.isfinite(small).all(axis=(1, 2), keepdims=True)
-    small = np.where(finite, small, 0)
+    small = np.where(np.isfinite(small).all(axis=(1, 2), keepdims=True), small, 0)
     largest = np.abs(small).max(axis=(1, 2), keepdims=True)
     small = small - small.mean(axis=1, keepdims=True)
     spread = small.std(axis=1, keepdims=True)
     visible = spread > _TINY * largest
-    return np.where(visible, small / np.where(visible, spread, 1), 0).reshape(len(image), -1)
-
-
-def _unit(features: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows minus the mean at unit length; rows of zeros stay."""
-    centred = np.where(features.any(axis=1, keepdims=True), features - mean, 0)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return centred / np.where(length > 0, length, 1)
+    scaled = np.where(visible, small / np.where(visible, spread, 1), 0).reshape(len(image), -1)
+    length = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return (scaled / np.where(length > 0, length, 1)).astype(np.float32)

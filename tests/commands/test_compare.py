@@ -1,17 +1,19 @@
 """Paired comparison of runs, on tables small enough for results by hand."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
 from experiments.compare import main
 from experiments.evaluation.comparison import compare_runs
-from experiments.evaluation.prediction_table import Prediction, write_predictions
+from experiments.evaluation.prediction_table import Prediction, read_predictions, write_predictions
 from lightman_jax.metrics import holm, paired_difference, sign_flip_p_value, uf1
 
 CLASSES = ("negative", "positive", "surprise")
 
 
-def write_table(path, wrong=(), seeds=(0, 1), labels=None):
+def write_table(path, wrong=(), seeds=(0, 1), labels=None, classes=CLASSES):
     rows = []
     for seed in seeds:
         for subject in range(4):
@@ -21,10 +23,10 @@ def write_table(path, wrong=(), seeds=(0, 1), labels=None):
                 label = (labels or {}).get(clip, name)
                 rows.append(
                     Prediction(
-                        clip, "smic", f"smic/s{subject}", f"smic/s{subject}", seed, label, guess, (0.2, 0.3, 0.5)
+                        clip, "smic", f"smic/s{subject}", f"smic/s{subject}", seed, label, guess, (0.2,) * len(classes)
                     )
                 )
-    write_predictions(path, rows, CLASSES)
+    write_predictions(path, rows, classes)
     return path
 
 
@@ -91,6 +93,84 @@ def test_runs_on_different_clips_labels_or_seeds_are_refused(tmp_path, capsys, o
     assert text in capsys.readouterr().err
     assert main(runs[:1]) == 2
     assert main([str(tmp_path / "nowhere.csv"), runs[0]]) == 2
+
+
+def other_program(path, change=lambda text: text, encoding="utf-8", **options):
+    """A table as another program writes it: without the format version."""
+    text = write_table(path, **options).read_text(encoding="utf-8").replace(",format_version", "").replace(",1\n", "\n")
+    path.write_bytes(change(text).encode(encoding))
+    return path
+
+
+def test_tables_of_other_programs_are_compared_by_the_names_in_them(tmp_path, capsys):
+    """Every table scores as scikit-learn scores its columns label and prediction."""
+    from sklearn.metrics import f1_score
+
+    wrong = {(0, 0), (1, 0), (2, 2)}
+    first = write_table(tmp_path / "a.csv")
+    rows = read_predictions(write_table(tmp_path / "b.csv", wrong=wrong))[0]
+    expected = f1_score([row.label for row in rows], [row.prediction for row in rows], average="macro")
+
+    def with_value(text):
+        head, *lines = text.splitlines()
+        return "\n".join([f"{head},p_value", *(f"{line},0.03" for line in lines)])
+
+    tables = {
+        "plain": {},
+        "p_value": {"change": with_value},
+        "bom": {"encoding": "utf-8-sig"},
+        "utf16": {"encoding": "utf-16"},
+        "semicolons": {"change": lambda text: text.replace(",", ";")},
+        "subjects": {"change": lambda text: text.replace(",smic/s", ",S0")},
+        "classes": {"classes": CLASSES[::-1]},
+    }
+    paths = [first, *(other_program(tmp_path / f"{name}.csv", wrong=wrong, **how) for name, how in tables.items())]
+    notes = []
+    runs = compare_runs(paths, report=notes.append).runs
+    assert [run.uf1 for run in runs] == pytest.approx([1, *[expected] * len(tables)])
+    for text in (
+        "p_value is left out",
+        "read as UTF-16",
+        "4 subjects have another spelling there, such as S00 for smic/s0",
+    ):
+        assert any(text in note for note in notes)
+    assert main([str(path) for path in paths[:2]]) == 0
+    assert "note: UF1 is the mean over the classes negative, positive, surprise" in capsys.readouterr().out
+
+
+def test_names_in_another_normal_form_are_the_same_names(tmp_path):
+    def renamed(form):
+        return lambda text: text.replace("smic/s0/c0", unicodedata.normalize(form, "smic/s0/Zoë"))
+
+    paths = [other_program(tmp_path / f"{form}.csv", renamed(form)) for form in ("NFC", "NFD")]
+    assert [run.uf1 for run in compare_runs(paths).runs] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda text: text.replace("smic/s1,smic/s1", "smic/s0,smic/s1"), "group the clips by other subjects"),
+        (lambda text: text.replace("smic/s3/c2", "smic/s3/c9"), "lacks 1 clips, for example smic/s3/c9, and"),
+        (lambda text: text.replace("clip,dataset", "name,dataset"), "lacks the columns clip; it has name, dataset"),
+        (lambda text: text + text.splitlines()[1], "b.csv: clip smic/s0/c0 is predicted twice under seed 0"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused_with_names(tmp_path, change, text):
+    paths = [write_table(tmp_path / "a.csv"), other_program(tmp_path / "b.csv", change)]
+    with pytest.raises(ValueError, match=text):
+        compare_runs(paths)
+
+
+def test_labels_of_one_class_and_other_classes_are_refused(tmp_path):
+    one = {f"smic/s{subject}/c{k}": "positive" for subject in range(4) for k in range(3)}
+    with pytest.raises(ValueError, match="have the label positive; UF1 needs clips of two classes"):
+        compare_runs([write_table(tmp_path / name, labels=one) for name in ("a.csv", "b.csv")])
+    paths = [write_table(tmp_path / "a.csv"), write_table(tmp_path / "b.csv", classes=(*CLASSES, "fear"))]
+    with pytest.raises(ValueError, match="compare runs with the same classes"):
+        compare_runs(paths)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="is not the workdir of a finished run"):
+        compare_runs([paths[0], tmp_path / "empty"])
 
 
 def test_command_prints_the_scores(tmp_path, capsys):

@@ -54,12 +54,12 @@ def test_every_output_file_exists_and_agrees(finished):
         assert [names[i] for i in probabilities.argmax(axis=1)] == guess
     assert (metrics["folds"], metrics["folds_expected"]) == (3, 16)
     assert metrics["data"] == {"dataset": "smic", "stand_in": False, "origin": metrics["data"]["origin"]}
-    assert str(folder / "data") in metrics["data"]["origin"]
+    assert metrics["data"]["origin"] == "smic, read by the layout flow_release"
     assert "pseudo-macro" in metrics["macro"]
     assert any("18 of 164 clips" in text for text in metrics["missing"])
     config = json.loads((work / "config.json").read_text())
     assert config["settings"]["train"]["steps"] == 2
-    assert config["data"]["shards"]
+    assert config["data"]["digest"]
     environment = json.loads((work / "environment.json").read_text())
     assert environment["packages"]["jax"]
     lines = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]

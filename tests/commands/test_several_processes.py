@@ -76,6 +76,8 @@ def test_two_processes_give_the_predictions_of_one(tmp_path):
     [
         (["--processes=2", "--process_id=2", "--coordinator=localhost:1"], "not one of 0 to processes - 1 = 1"),
         (["--processes=2"], "need --coordinator=HOST:PORT"),
+        (["--coordinator=localhost:1"], "without --processes=COUNT"),
+        (["--processes=-1"], "not one of 0 to"),
     ],
 )
 def test_inconsistent_process_flags_are_refused(flags, text):
@@ -83,16 +85,6 @@ def test_inconsistent_process_flags_are_refused(flags, text):
         parse_config(flags)
 
 
-def test_processes_connect_only_where_there_are_several(monkeypatch, tmp_path):
-    monkeypatch.setattr(runtime.jax.config, "update", lambda *_: None)
-    monkeypatch.setattr(runtime.jax.distributed, "initialize", lambda *_: pytest.fail("there is only one process"))
-    monkeypatch.setenv("SLURM_NTASKS", "1")
-    runtime.set_up_jax(tmp_path)
+def test_the_first_process_of_one_needs_no_other():
     assert runtime.is_first()
     assert runtime.from_first(np.array([True])).tolist() == [True]
-    connected = []
-    monkeypatch.setattr(runtime.jax.distributed, "initialize", lambda *words: connected.append(words))
-    monkeypatch.setenv("SLURM_NTASKS", "4")
-    runtime.set_up_jax(tmp_path)
-    runtime.set_up_jax(tmp_path, coordinator="a:1", processes=3, process_id=2)
-    assert connected == [(), ("a:1", 3, 2)]

@@ -13,7 +13,7 @@ from experiments import run
 from experiments.cli.commands import Stopped, run_command, stoppable
 from experiments.cli.flags import ConfigError
 from experiments.evaluation.fold_store import FoldStore
-from experiments.evaluation.workdir import only_writer
+from experiments.evaluation.writer_lock import only_writer
 from lightman_jax.training import program as training
 from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import leave_one_subject_out

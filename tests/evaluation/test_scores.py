@@ -1,11 +1,11 @@
-"""The table of predictions and its scores."""
+"""Scores of a table of predictions."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from experiments.evaluation.prediction_table import Prediction, read_predictions, write_predictions
+from experiments.evaluation.prediction_table import Prediction
 from experiments.evaluation.run_result import DataSource, RunResult
 from experiments.evaluation.scores import score_predictions
 from experiments.reporting.console import headline
@@ -28,18 +28,6 @@ def make_rows(seeds=(0, 1), subjects=4, each=5, seed=0):
                     Prediction(f"{subject}/c{clip}", corpus, subject, subject, s, truth, guess, tuple(map(float, p)))
                 )
     return rows
-
-
-def test_table_is_read_back_exactly(tmp_path):
-    rows = make_rows()
-    write_predictions(tmp_path / "p.csv", rows, CLASSES)
-    back, classes = read_predictions(tmp_path / "p.csv")
-    assert classes == CLASSES
-    assert [dataclasses.replace(r, probabilities=()) for r in back] == [
-        dataclasses.replace(r, probabilities=()) for r in rows
-    ]
-    for a, b in zip(back, rows, strict=True):
-        assert np.array_equal(np.float32(a.probabilities), np.float32(b.probabilities))
 
 
 def test_scores_are_pooled_over_folds_and_averaged_over_seeds():
@@ -82,7 +70,7 @@ def test_absent_classes_are_listed_and_have_no_recall():
     assert result.per_class["surprise"].clips == 0
 
 
-def test_faulty_tables_are_refused(tmp_path):
+def test_predictions_that_cannot_be_scored_are_refused():
     rows = make_rows()
     with pytest.raises(ValueError, match="predicted twice under seed 0"):
         score_predictions([*rows, rows[0]], CLASSES, 4)
@@ -92,6 +80,3 @@ def test_faulty_tables_are_refused(tmp_path):
         score_predictions([], CLASSES, 4)
     with pytest.raises(ValueError, match="class happy"):
         score_predictions([dataclasses.replace(row, prediction="happy") for row in rows], CLASSES, 4)
-    (tmp_path / "p.csv").write_text("clip,label\nx,y\n")
-    with pytest.raises(ValueError, match="lacks the columns subject, prediction"):
-        read_predictions(tmp_path / "p.csv")

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [
+    ("lightman_jax.checks",),
     ("lightman_jax.types", "lightman_jax.files", "lightman_jax.metrics"),
     ("lightman_jax.preprocessing",),
     ("lightman_jax.data.corpora",),
@@ -34,6 +35,8 @@ LEVEL = {name: level for level, names in enumerate(FOLDERS) for name in names}
 HEAVY = {
     "cv2": {"lightman_jax.data", "experiments.demo", "experiments.claims.robustness"},
     "skimage": {"lightman_jax.data.vision", "experiments.demo"},
+    "PIL": {"lightman_jax.data.vision"},
+    "tifffile": {"lightman_jax.data.vision"},
     "tensorflow_datasets": {"lightman_jax.data.preparation"},
     "sklearn": {"experiments.evaluation.classical_baselines", "experiments.claims"},
     "matplotlib": {"experiments"},
@@ -88,7 +91,7 @@ def test_there_are_few_folders_and_commands():
 
 
 def test_importing_the_library_loads_no_image_or_dataset_package():
-    heavy = ("cv2", "skimage", "tensorflow_datasets", "matplotlib", "sklearn")
+    heavy = ("cv2", "skimage", "PIL", "tifffile", "tensorflow_datasets", "matplotlib", "sklearn")
     code = f"import sys, lightman_jax; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

@@ -104,7 +104,7 @@ def test_an_interrupted_write_keeps_the_older_checkpoint(saved, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             save_params(saved, 8, PARAMS, {})
     assert load_params(saved, PARAMS)[0] == 7
-    left = saved / f".step_9.{files._host()}-{pid_of_a_finished_process()}.part"
+    left = saved / f".step_9.{files.host_name()}-{pid_of_a_finished_process()}.part"
     (left / "params").mkdir(parents=True)
     save_params(saved, 9, PARAMS, {})
     assert load_params(saved, PARAMS)[0] == 9

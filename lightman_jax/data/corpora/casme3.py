@@ -11,6 +11,7 @@ incomplete. Several movements may share a video, so the name of a clip includes 
 import dataclasses
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus
@@ -25,6 +26,11 @@ _NOT_COLOUR = ("depth", "video")
 
 
 def _find(data_dir: Path, part: str) -> list[Path]:
+    """The first of the trees, which are read together: volumes of the release, and the cut clips next to the whole videos."""
+    return _trees(data_dir, part)[:1]
+
+
+def _trees(data_dir: Path, part: str) -> list[Path]:
     """Folders of subjects, or of cut clips, of part `a` or `c`."""
 
     def matches(folder: Path) -> bool:
@@ -49,22 +55,28 @@ def _colour(video: Path) -> Path | None:
     return next(iter(named or inside), video if first_image(video) else None)
 
 
+def _cut_clips(tree: Path) -> Iterator[tuple[str, Path]]:
+    yield from ((name_key(clip.name), clip) for clip in folders(tree) if _CLIP_FOLDER.fullmatch(clip.name))
+
+
+def _videos(tree: Path) -> Iterator[tuple[str, Path]]:
+    for subject in folders(tree):
+        for video in folders(subject):
+            if colour := _colour(video):
+                yield name_key(f"{subject.name}/{video.name}"), colour
+
+
 def _read(collector: Collector, part: str) -> None:
     needed = ("subject", "clip", "onset")
     if part == "c":
         return _read_part_c(collector)
     wanted = ("offset", "action_units", "apex", "emotion", "objective")
     table = collector.coding_table(r"cas\(?me\)?\^?3_part_a_(?!mae).*", needed, wanted)
-    inside = folders(collector.tree)
-    cut = {name_key(folder.name): folder for folder in inside if _CLIP_FOLDER.fullmatch(folder.name)}
+    trees = _trees(collector.data_dir, part)
+    cut = collector.by_key_in(trees, _cut_clips)
+    videos = collector.by_key_in(trees, _videos)
     # The cut release has images of micro-expressions alone.
-    collector.micro_only = bool(cut)
-    videos = collector.by_key(
-        (name_key(f"{subject.name}/{video.name}"), colour)
-        for subject in inside
-        for video in folders(subject)
-        if (colour := _colour(video))
-    )
+    collector.micro_only = bool(cut) and not videos
     _read_table(collector, table, "micro", cut, videos)
     if find_files(collector.data_dir, _MACRO):
         _read_table(
@@ -90,12 +102,10 @@ def _read_part_c(collector: Collector) -> None:
     """Part C: the column `count` numbers the movements of a subject, who has one video; a copy may have several."""
     wanted = ("offset", "action_units")
     table = collector.coding_table(r"cas\(?me\)?\^?3_part_c.*", ("subject", "clip", "onset"), wanted)
-    videos = {
-        collector.corpus.normal_subject(subject.name): {
-            name_key(video.name): colour for video in folders(subject) if (colour := _colour(video))
-        }
-        for subject in folders(collector.tree)
-    }
+    videos: dict[str, dict[str, Path]] = {}
+    for key, colour in collector.by_key_in(_trees(collector.data_dir, "c"), _videos).items():
+        subject, video = key.split("/")
+        videos.setdefault(collector.corpus.normal_subject(subject), {})[video] = colour
     for row in table.rows:
         own = videos.get(collector.corpus.normal_subject(row.text("subject")), {})
         with collector.reporting():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import below, find_folders, folders, name_key
+from lightman_jax.data.corpora.trees import folders, name_key, walk
 
 
 def _find(data_dir: Path) -> list[Path]:
@@ -14,17 +14,14 @@ def _find(data_dir: Path) -> list[Path]:
 
 
 def _splits(top: Path) -> list[Path]:
-    return find_folders(top, lambda folder: bool(_clips(folder)))
+    return [folder for folder in walk(top, enter=lambda folder: not _is_clip(folder)) if _clips(folder)]
 
 
 def _read(collector: Collector) -> None:
     """Read every row of every split's table that gives an emotion; the labels of test splits may be withheld."""
-    trees: dict[str, Path] = {}
-    for split in _splits(collector.tree):
-        own = collector.by_key((name_key(clip.name), clip) for clip in _clips(split))
-        if again := own.keys() & trees.keys():
-            collector.note(f"{len(again)} clips of {below(split, collector.data_dir)} are not used: read before")
-        trees = own | trees
+    trees = collector.by_key_in(
+        _splits(collector.tree), lambda split: ((name_key(clip.name), clip) for clip in _clips(split))
+    )
     wanted = ("onset", "apex", "offset", "emotion", "fps", "action_units")
     for row in collector.coding_table(r"(train|test).*", ("subject", "clip"), wanted).rows:
         clip, subject = row.text("clip"), collector.corpus.normal_subject(row.text("subject"))
@@ -39,7 +36,11 @@ def _read(collector: Collector) -> None:
 
 
 def _clips(split: Path) -> list[Path]:
-    return [clip for clip in folders(split) if name_key(clip.name).startswith("sub") and "_" in clip.name]
+    return [clip for clip in folders(split) if _is_clip(clip)]
+
+
+def _is_clip(folder: Path) -> bool:
+    return re.fullmatch(r"sub_?\d+_.*", folder.name.strip(), re.IGNORECASE) is not None
 
 
 DFME = Corpus(

@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from lightman_jax.data.corpora.frame_times import UnorderedError, time_keys, unevenness
+from lightman_jax.data.corpora.frame_times import UnorderedError, time_keys
 
 _WORDS = ("onset", "apex", "offset")
 _COLOUR = frozenset({"color", "colour", "rgb"})
@@ -24,7 +24,7 @@ _DERIVED = re.compile(
     "normals|overlay|pose|preview|seg|segmentation|skeleton|strain|thumb|thumbnail"
 )
 _LABEL = re.compile(r"(.*[^a-z])?(f|fr|frame|frm|idx|image|img|index|nr|number)[\W_]*")
-_MAJORITY, _MOST_UNEVEN, _PAIR, _SHOWN = 2, 5, 2, 3
+_MAJORITY, _PAIR, _SHOWN = 2, 2, 3
 
 
 class Choice(NamedTuple):
@@ -77,6 +77,8 @@ def order_frames(paths: Sequence[Path]) -> Frames:
     are left out.
     """
     choices: list[Choice] = []
+    if not paths:
+        return Frames((), ())
     try:
         names = _without_copies([_split(path) for path in paths], choices)
         stream = _stream_of_folder(names, choices)
@@ -238,7 +240,7 @@ def _ordered_by_several(
     rising = [index for index in distinct if sorted(order, key=values[index].__getitem__) == order]
     dense = [index for index in distinct if max(values[index]) - min(values[index]) == unique - 1]
     labelled = [index for index in distinct if _LABEL.fullmatch(names[0].texts[index])]
-    if len(varying) > 1 and len(labelled) == 1:
+    if len(varying) > 1 and len(labelled) == 1 and (unique > _PAIR or labelled[0] in dense):
         counter = labelled[0]
     elif len(varying) > 1 and unique > _PAIR and set(rising) & set(dense):
         counter = max(set(rising) & set(dense))
@@ -247,7 +249,7 @@ def _ordered_by_several(
         rule = "names that hold a time are ordered by it, and their frames are numbered from 1"
         choices.append(Choice(rule, _listed(stream.names)))
         return stream._replace(numbers=list(range(1, len(stream.names) + 1)))
-    elif rising and rising == distinct and (len(rising) > 1 or unevenness(values[rising[0]]) <= _MOST_UNEVEN):
+    elif unique > _PAIR and len(rising) > 1 and rising == distinct:
         counter = rising[-1]
     elif len(dense) == 1:
         counter = dense[0]

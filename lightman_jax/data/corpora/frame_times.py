@@ -15,7 +15,7 @@ _LARGEST_JUMP = 2.5
 """Largest step across a carry over those before it. Choice: one or two dropped frames; steps of equal size allow none."""
 _SEPARATOR = re.compile(r"[\W_]*(?:h|m|min|s|sec|t)?[\W_]*")
 _TIME_WORDS = frozenset({"at", "s", "sec", "t", "time", "timestamp", "ts"})
-_LONG_CHAIN, _CLOCK, _CLEARER = 3, 4, 2
+_LONG_CHAIN, _CLOCK, _CLEARER, _NEARLY_EVEN, _MIN_TIMES = 3, 4, 2, 2, 5
 
 
 class UnorderedError(Exception):
@@ -52,7 +52,7 @@ def time_keys(
     seconds = _seconds(chain[:-1])
     if seconds is None or not _may_carry(texts[start], chain):
         return None
-    return _keys(seconds, chain[-1], trusted=_is_clock(chain))
+    return _keys(seconds, chain[-1], trusted=_is_clock(chain) or min(seconds) >= _UNIX)
 
 
 def _is_single_time(chain: list[list[str]], text: str) -> bool:
@@ -140,7 +140,8 @@ def _are_decimals(seconds: list[int], digits: Sequence[str]) -> bool:
         return True
     as_decimals = _unevenness_within(seconds, _decimal_times([0] * len(digits), digits))
     as_counts = _unevenness_within(seconds, list(map(int, digits)))
-    if max(as_decimals, as_counts) < _CLEARER * min(as_decimals, as_counts):
+    better, worse = sorted([as_decimals, as_counts])
+    if better > _NEARLY_EVEN or worse < _CLEARER * better or len(set(zip(seconds, digits, strict=True))) < _MIN_TIMES:
         pair = f"{min(digits, key=len)} and {max(digits, key=len)}"
         raise UnorderedError(f"times that end in {pair}, which may be decimals or counts")
     return as_decimals < as_counts
@@ -157,19 +158,15 @@ def _count_times(seconds: list[int], digits: Sequence[str]) -> Iterator[list[int
             yield [second * radix + count for second, count in zip(seconds, counts, strict=True)]
 
 
-def unevenness(times: Sequence[int | Fraction]) -> float:
-    """Largest step over the median step."""
-    return _spread([later - sooner for sooner, later in itertools.pairwise(sorted(set(times)))])
-
-
-def _spread(steps: list[int | Fraction]) -> float:
-    return float(max(steps) / sorted(steps)[len(steps) // 2]) if steps else 1.0
+def _unevenness(steps: list[int | Fraction]) -> float:
+    """Largest step over the smallest step."""
+    return float(max(steps) / min(steps)) if steps else 1.0
 
 
 def _unevenness_within(seconds: list[int], parts: Sequence[int | Fraction]) -> float:
-    """`unevenness` of the steps within seconds."""
+    """Unevenness of the steps within seconds."""
     order = sorted(set(zip(seconds, parts, strict=True)))
-    return _spread([b[1] - a[1] for a, b in itertools.pairwise(order) if a[0] == b[0]])
+    return _unevenness([b[1] - a[1] for a, b in itertools.pairwise(order) if a[0] == b[0]])
 
 
 def _is_even(seconds: list[int], times: Sequence[int | Fraction]) -> bool:
@@ -178,5 +175,5 @@ def _is_even(seconds: list[int], times: Sequence[int | Fraction]) -> bool:
     steps = [(b[0] - a[0], a[1] == b[1]) for a, b in itertools.pairwise(order)]
     within, across = [step for step, same in steps if same], [step for step, same in steps if not same]
     if not within or not across:
-        return len(steps) > 1 and unevenness(times) <= _LARGEST_JUMP
+        return _unevenness([step for step, _ in steps]) <= _LARGEST_JUMP
     return max(across) <= max(within) * (_LARGEST_JUMP if len(set(within)) > 1 else 1)

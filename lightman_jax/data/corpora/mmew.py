@@ -17,6 +17,7 @@ from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, Frames, below, entries, find_folders, name_key, walk
 
 _CLIP = re.compile(r"(S\d+)-(\d+)-(\d+)", re.IGNORECASE)
+_MACRO = re.compile(r"^macro[_ -]?expressions?/|/.*macro", re.IGNORECASE)
 
 
 def _find(data_dir: Path) -> list[Path]:
@@ -28,7 +29,9 @@ def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion")
     table = collector.coding_table(r"mmew.*", ("clip",), wanted)
     clips = [folder for folder in walk(collector.tree, 5) if _CLIP.fullmatch(folder.name.strip())]
-    macro = [folder for folder in clips if "macro" in below(folder, collector.data_dir.parent).lower()]
+    macro = [
+        folder for folder in clips if _MACRO.search(f"{collector.data_dir.name}/{below(folder, collector.data_dir)}")
+    ]
     for folder in macro:
         fields = {"pool": "macro", "emotion": _folder_emotion(folder.parent)}
         collector.add_folder(folder, folder.name.split("-")[0], **fields)
@@ -58,7 +61,7 @@ def _add_row(collector: Collector, row: Row, micro: Mapping[str, Path]) -> None:
 
 
 def _shift(collector: Collector, movement: Movement, frames: Frames) -> int:
-    """Onset minus first image of a row that counts from the start of the video, as a fitting number of images tells."""
+    """Onset minus first image of a row that counts from the start of the video; 0 for other rows."""
     onset, apex, offset = movement.onset, movement.apex, movement.offset
     first, last, count = frames.numbers[0], frames.numbers[-1], len(frames.numbers)
     if onset is None or onset == first or movement.pool == "macro":

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,12 @@ from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_acti
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
 from lightman_jax.data.corpora.coding_tables import read_all, table_files
 from lightman_jax.data.corpora.corrections import Correction, corrected, is_of
+from lightman_jax.data.corpora.plausibility import check_duration, check_emotion, check_subject
 from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.spans import KEEP_INCOMPLETE, completed, shifted, span, without_zeros
 from lightman_jax.data.corpora.tables import Row, Table, read_table
 from lightman_jax.data.corpora.trees import below, folders, list_frames, name_key
 
-_DURATION_TOLERANCE = 0.25
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
 
 K = TypeVar("K", bound=Hashable)
@@ -45,7 +45,7 @@ class Collector:
     ) -> None:
         self.data_dir, self.tree, self.corpus, self.layout = data_dir, tree, corpus, corpus.name
         self.frames = functools.cache(list_frames)
-        self._corrections, self._keep_incomplete = corrections, keep_incomplete
+        self._corrections, self.keep_incomplete = corrections, keep_incomplete
         # Each clip with the place where it was found.
         self._clips: dict[tuple[str, str], tuple[RawClip, str]] = {}
         self._problems: list[Problem] = []
@@ -104,7 +104,7 @@ class Collector:
     ) -> Table:
         """The rows of the annotation tables whose file names match a pattern; missing columns become problems.
 
-        The column `type`, micro or macro, is always read. Of several tables with the same clips one is read, as a note says.
+        The column `type`, micro or macro, is always read. Of several tables with the same clips one is read, with a note.
 
         Raises:
           DataError: no such file, or none of them has the needed columns.
@@ -199,6 +199,16 @@ class Collector:
             self.problem(below(folder, self.data_dir), expected, "a second copy", remedy, lost=False)
         return found
 
+    def by_key_in(self, trees: Iterable[Path], pairs: Callable[[Path], Iterable[tuple[K, Path]]]) -> dict[K, Path]:
+        """Folders by key in several trees; those that an earlier tree has are counted in a note."""
+        found: dict[K, Path] = {}
+        for tree in trees:
+            own = self.by_key(pairs(tree))
+            if again := own.keys() & found.keys():
+                self.note(f"{len(again)} folders of {below(tree, self.data_dir)} are not used: another copy is read")
+            found = own | found
+        return found
+
     def add(self, clip: RawClip, where: str) -> None:
         """Add a clip; a second clip of the same id becomes a problem, or a note if another table lists it alike."""
         first, place = self._clips.setdefault((clip.pool, clip.clip), (clip, where))
@@ -223,7 +233,8 @@ class Collector:
         changes = self.correct(clip, dataclasses.asdict(movement))
         where = f"{movement.where} ({clip})" if "line" in movement.where else movement.where
         movement = dataclasses.replace(movement, **changes, where=where)
-        self._check_subject(movement, subject)
+        if subject not in self._unknown_subjects and not check_subject(movement, self.corpus, subject, self.problem):
+            self._unknown_subjects.add(subject)
         with self.reporting():
             self._add_movement(movement, clip, f"{self.corpus.subject_pool}/{subject}")
 
@@ -242,7 +253,7 @@ class Collector:
             raise LostClipError(movement.where, expected, "none of that name", f"{remedy}; the clip is left out")
         self._used.add(movement.folder)
         place, frames = below(movement.folder, self.data_dir), self.frames(movement.folder)
-        self._check_emotion(movement)
+        check_emotion(movement, self.corpus)
         if not frames.paths:
             empty = ("images", "an empty folder", "unpack it again; the clip is left out")
             raise LostClipError(place, *(frames.refusal or empty))
@@ -250,11 +261,11 @@ class Collector:
             self._orders.setdefault(choice.rule, {})[place] = choice.example
         movement = without_zeros(movement, frames, self.corpus, self.problem)
         movement = shifted(movement, self.corpus.shift(self, movement, frames))
-        movement = completed(movement, frames, keep=self._keep_incomplete, report=self.problem)
+        movement = completed(movement, frames, keep=self.keep_incomplete, report=self.problem)
         onset, apex, offset = span(movement, frames, place, self.problem)
         numbers = frames.numbers[onset : offset + 1]
         self._check_frames(movement, numbers, place)
-        self._check_fps(movement, len(numbers))
+        check_duration(movement, self.corpus, len(numbers), self.problem)
         record = RawClip(
             clip=clip,
             subject=subject,
@@ -303,12 +314,6 @@ class Collector:
             self.layout, self.data_dir, clips, tuple(self._problems), tuple(self._notes), tuple(self._corrected)
         )
 
-    def _check_emotion(self, movement: Movement) -> None:
-        known = set(self.corpus.emotions)
-        if movement.labelled and known and not set(normal_emotion(movement.emotion).split("+")) <= known:
-            expected, remedy = f"an emotion of {', '.join(sorted(known))}", "correct the label; the clip is left out"
-            raise LostClipError(movement.where, expected, repr(movement.emotion), remedy)
-
     def _check_frames(self, movement: Movement, numbers: tuple[int, ...], place: str) -> None:
         full = numbers[-1] - numbers[0] + 1
         if len(numbers) < full:
@@ -319,26 +324,6 @@ class Collector:
         if movement.has_apex and movement.apex is None:
             remedy = "give one with --corrections, or choose --apex=spot; until then the middle frame is used"
             self.problem(movement.where, "an apex frame", "none", remedy, lost=False)
-
-    def _check_subject(self, movement: Movement, subject: str) -> None:
-        numbers = self.corpus.subject_numbers
-        number = int("".join(filter(str.isdecimal, subject)) or -1)
-        if numbers and number not in numbers and subject not in self._unknown_subjects:
-            self._unknown_subjects.add(subject)
-            known = f"one of the {len(numbers)} subjects of {self.corpus.title}, numbers {numbers[0]} to {numbers[-1]}"
-            remedy = "rename the folder, or remove the subject if it is not of this corpus; it is used"
-            self.problem(movement.where, known, f"unknown subject {subject}", remedy, lost=False)
-
-    def _check_fps(self, movement: Movement, count: int) -> None:
-        fps = self.corpus.fps if movement.fps is None else movement.fps
-        if movement.fps is not None and not 1 <= movement.fps <= 2000:
-            remedy = "correct the cell; it affects only interpolation in time"
-            self.problem(movement.where, "1 to 2000 frames per second", f"{movement.fps:g}", remedy, lost=False)
-        elif movement.seconds and fps and abs(count / fps / movement.seconds - 1) > _DURATION_TOLERANCE:
-            expected = f"{movement.seconds * 1000:.0f} ms, the duration in the table"
-            found = f"{count} images, {1000 * count / fps:.0f} ms at {fps:g} frames per second"
-            remedy = "correct the duration or the frame numbers; the clip is used from onset to offset"
-            self.problem(movement.where, expected, found, remedy, lost=False)
 
 
 def numbered(video: str, numbers: Mapping[str, int | None]) -> str:

@@ -19,7 +19,7 @@ Cells = list[list[Any]]
 
 _MAX_BYTES, _MAX_UNPACKED_BYTES = 64 << 20, 512 << 20
 _TOO_LARGE = "far more than any annotation table; take it from the release again, or delete formatted empty rows in it"
-_TEXT_SUFFIXES = {".csv", ".txt", ".tsv"}
+TEXT_SUFFIXES = frozenset([".csv", ".txt", ".tsv"])
 _ARCHIVE = b"PK\x03\x04"
 # A formula without a stored value, as libraries write it, or a spreadsheet error such as #REF!.
 _UNREAD = re.compile(rb"</f><v ?/>|</f><v></v>|</f></c>|<f>[^<]*</f>\s*</c>|t=\"e\"")
@@ -63,9 +63,9 @@ def _read_content(path: Path, content: bytes) -> tuple[dict[str, Cells], tuple[s
     if content.startswith(_ARCHIVE):
         return _read_workbook(content)
     is_text = content.startswith((b"\xff\xfe", b"\xfe\xff")) or (content and b"\0" not in content[:1024])
-    if suffix in _TEXT_SUFFIXES or is_text:
+    if suffix in TEXT_SUFFIXES or is_text:
         rows, notes = read_text_table(content)
-        return {"": rows}, (*notes, *(() if suffix in _TEXT_SUFFIXES else (f"is a text table, not {suffix}",)))
+        return {"": rows}, (*notes, *(() if suffix in TEXT_SUFFIXES else (f"is a text table, not {suffix}",)))
     return (_read_old_workbook(content), ()) if suffix == ".xls" else _read_workbook(content)
 
 

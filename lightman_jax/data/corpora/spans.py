@@ -1,6 +1,7 @@
 """Onset, apex and offset of an annotated movement among the images of its folder."""
 
 import dataclasses
+from typing import Any
 
 from lightman_jax.data.corpora.base import Corpus, Report
 from lightman_jax.data.corpora.records import LostClipError, Movement
@@ -13,7 +14,7 @@ KEEP_INCOMPLETE = "--incomplete=keep"
 def without_zeros(movement: Movement, frames: Frames, corpus: Corpus, report: Report) -> Movement:
     """A movement whose numbers of 0 are missing, unless an image may have the number 0.
 
-    An offset is never 0. An apex is 0 only if the onset is.
+    An apex is 0 only if the onset is. An offset of 0 in a corpus that counts from 0 stays: onset and offset may be swapped.
     """
     onset, apex, offset = movement.onset, movement.apex, movement.offset
     counts_from_0 = corpus.counts_from == 0 or frames.numbers[0] <= 0
@@ -21,7 +22,7 @@ def without_zeros(movement: Movement, frames: Frames, corpus: Corpus, report: Re
         onset = None
     if apex == 0 and not (counts_from_0 and onset == 0):
         apex = None
-    if offset == 0:
+    if offset == 0 and not (corpus.counts_from == 0 and frames.numbers[0] <= 0):
         offset = apex if corpus.ends_at_apex and (apex or 0) > (onset or 0) else None
         if offset is not None:
             remedy = f"image {offset}, the apex, is taken, as in published work; --corrections can give another"
@@ -33,35 +34,45 @@ def shifted(movement: Movement, shift: int) -> Movement:
     """A movement with its numbers reduced by `shift`."""
     if not shift:
         return movement
-    numbers = {name: getattr(movement, name) for name in ("onset", "apex", "offset")}
+    numbers: dict[str, Any] = {name: getattr(movement, name) for name in ("onset", "apex", "offset")}
     return dataclasses.replace(movement, **{name: n - shift for name, n in numbers.items() if n is not None})
 
 
-def completed(movement: Movement, frames: Frames, *, keep: bool, report: Report) -> Movement:
+def completed(movement: Movement, frames: Frames | None, *, keep: bool, report: Report) -> Movement:
     """A movement with an onset and an offset: a missing one is taken from the folder if `keep` is set.
 
-    Choice: the first or last image of the folder; in a long video, which holds other movements too, the apex, if there is one.
+    Choice: the first or last image of the folder. In a long video, which holds other movements too, the apex is taken as offset
+    and nothing as onset.
+
+    Args:
+      movement: the movement.
+      frames: images of its folder; None for a video.
+      keep: whether to take a missing number.
+      report: reports what was taken.
 
     Raises:
-      LostClipError: one of the two is missing and `keep` is not set.
+      LostClipError: one of the two is missing, and `keep` is not set or there is nothing to take.
     """
     missing = [name for name in ("onset", "offset") if getattr(movement, name) is None]
     if not movement.has_span or not missing:
         return movement
-    taken, words = {}, []
-    for name, place in (("onset", 0), ("offset", -1)):
-        if name in missing:
-            at_apex = movement.long_video and movement.apex is not None
-            number = movement.apex if at_apex else frames.numbers[place]
-            source = "the apex" if at_apex else f"the {'last' if place else 'first'} of the folder"
-            taken[name] = number
-            words.append(f"image {number}, {source}, as {name}")
-    expected, found, choice = "an onset and an offset", f"no {' and no '.join(missing)}", " and ".join(words)
-    if not keep:
-        remedy = f"the clip is left out; give the number with --corrections, or take {choice} with {KEEP_INCOMPLETE}"
-        raise LostClipError(movement.where, expected, found, remedy, True, KEEP_INCOMPLETE)
-    report(movement.where, expected, found, f"the clip takes {choice}; --corrections can give another", lost=False)
-    return dataclasses.replace(movement, **taken)
+    expected, found = "an onset and an offset", f"no {' and no '.join(missing)}"
+    if movement.long_video or frames is None:
+        choice = {"offset": (movement.apex, "the apex")} if movement.apex is not None else {}
+    else:
+        choice = {
+            "onset": (frames.numbers[0], "the first of the folder"),
+            "offset": (frames.numbers[-1], "the last of the folder"),
+        }
+    taken: dict[str, Any] = {name: choice[name][0] for name in missing if name in choice}
+    words = " and ".join(f"image {choice[name][0]}, {choice[name][1]}, as {name}" for name in taken)
+    if keep and len(taken) == len(missing):
+        report(movement.where, expected, found, f"the clip takes {words}; --corrections can give another", lost=False)
+        return dataclasses.replace(movement, **taken)
+    way = "give the number with --corrections"
+    if len(taken) == len(missing):
+        way += f", or take {words} with {KEEP_INCOMPLETE}"
+    raise LostClipError(movement.where, expected, found, f"the clip is left out; {way}", True, KEEP_INCOMPLETE)
 
 
 def span(movement: Movement, frames: Frames, place: str, report: Report) -> tuple[int, int | None, int]:

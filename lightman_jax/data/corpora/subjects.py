@@ -1,11 +1,11 @@
-"""One name per subject: spellings of a name that meet, and names that are one person by a table of aliases."""
+"""One name per subject: spellings of a name that meet, and names that a table of aliases joins."""
 
 import dataclasses
 import difflib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from lightman_jax.data.corpora.tables import COLUMNS, read_table
 
 # Spreadsheet programs replace typed hyphens and apostrophes by these.
 _TYPED = str.maketrans(
-    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | dict.fromkeys("\u2018\u2019\u02bc\u2032\u00b4`", "'")
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | dict.fromkeys("\u2018\u2019\u02bc\u2032`", "'")
 )
 # Variation selectors and joiners that are no format characters by their category.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -25,7 +25,7 @@ _MAX_NAMED = 8
 
 
 class Alias(NamedTuple):
-    """Two names of one person, `subject_pool/subject` or without the pool, and the place of the row for messages."""
+    """Two names of one subject, `subject_pool/subject` or without the pool, and the place of the row for messages."""
 
     subject: str
     same_as: str
@@ -43,7 +43,7 @@ def subject_key(text: str) -> str:
     key = unicodedata.normalize("NFD", text.translate(_TYPED))
     # One pass is not enough: the compatibility form of a letter may have a case of its own.
     for _ in range(2):
-        key = unicodedata.normalize("NFKD", key.upper().casefold())
+        key = unicodedata.normalize("NFKD", key.translate(_TYPED).upper().casefold())
     key = unicodedata.normalize("NFKC", key.replace("i\u0307", "i").translate(_TYPED))
     visible = [c for c in _INVISIBLE.sub("", key) if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf")]
     key = " ".join("".join(str(unicodedata.decimal(c, c)) for c in visible).split())
@@ -56,7 +56,7 @@ def read_aliases(path: Path) -> tuple[Alias, ...]:
     Raises:
       DataError: the table cannot be read, or a row lacks a name.
     """
-    table = read_table(path, ("subject", "same_as"), subject=COLUMNS["subject"], same_as=("sameas",))
+    table = read_table(path, ("subject", "same_as"), subject=COLUMNS["subject"], same_as=("sameas",)).complete()
     aliases = [Alias(row.text("subject"), row.text("same_as"), f"{path.name}: {row.where}") for row in table.rows]
     for alias in aliases:
         if not (alias.subject and alias.same_as):
@@ -65,40 +65,71 @@ def read_aliases(path: Path) -> tuple[Alias, ...]:
 
 
 def unify_subjects(reading: Reading, aliases: Sequence[Alias] = (), *, spellings: bool = True) -> Reading:
-    """Give all clips of one person the same subject; clip ids stay, and a note lists the names that were joined.
+    """Give all clips of a subject one name; clip ids stay, and a note lists the names that were joined.
 
     The name with most clips is kept, of several the first.
 
     Args:
       reading: clips of both pools.
-      aliases: names that are one person, also of different corpora.
+      aliases: names of one subject, also in different corpora.
       spellings: whether spellings with the same `subject_key` within a subject pool are one subject.
 
     Raises:
       DataError: an alias names no subject of the data, or several.
     """
     counts = Counter(clip.subject for clip in reading.clips)
-    notes: list[str] = []
     spelt = _by_key(counts, subject_key)
-    if spellings:
-        groups = spelt
-        if joined := _listed(groups, counts):
-            notes.append(f"one subject in several spellings: {joined}; --subjects=as_written keeps them apart")
-    else:
-        groups = [[name] for name in counts]
-        if apart := _listed(spelt, counts):
-            notes.append(f"spellings that may be one subject, kept apart as written: {apart}")
-    if aliases:
-        groups, more = _with_aliases(groups, aliases)
-        notes += more
-    renamed = {name: max(group, key=counts.__getitem__) for group in groups for name in group}
-    if alike := _listed(_by_key(dict.fromkeys(renamed.values()), _letters), counts):
-        text = "subjects that differ in blanks or punctuation alone, kept apart"
-        notes.append(f"{text}: {alike}; if they are one person, list them in --subject_aliases")
-    if not notes:
+    groups, notes = (spelt if spellings else [[name] for name in counts]), []
+    if several := _listed(spelt, counts):
+        found = f"one subject in several spellings: {several}; --subjects=as_written keeps them apart"
+        notes.append(found if spellings else f"spellings that may be one subject, kept apart as written: {several}")
+    groups, more = join_aliases(groups, aliases)
+    order = {name: place for place, name in enumerate(counts)}
+    renamed: dict[str, str] = {}
+    for group in groups:
+        renamed |= dict.fromkeys(group, min(group, key=lambda name: (-counts[name], order[name])))
+    kept = {subject_key(name): name for name in renamed.values()}
+    if alike := _listed(_by_key(kept.values(), _letters), counts):
+        text = "subjects that differ in blanks or punctuation alone are kept apart"
+        more.append(f"{text}: {alike}; if they are one subject, list them in --subject_aliases")
+    if not notes and not more:
         return reading
     clips = tuple(dataclasses.replace(clip, subject=renamed[clip.subject]) for clip in reading.clips)
-    return dataclasses.replace(reading, clips=clips, notes=(*reading.notes, *notes))
+    return dataclasses.replace(reading, clips=clips, notes=(*reading.notes, *notes, *more))
+
+
+def join_aliases(groups: Sequence[list[str]], aliases: Sequence[Alias]) -> tuple[list[list[str]], list[str]]:
+    """Join groups of names that aliases make one subject, over any number of steps.
+
+    Args:
+      groups: names in the data; those of a group are one subject already.
+      aliases: pairs of names.
+
+    Returns:
+      The groups, and notes of what was joined and of rows for corpora without a clip in the data.
+
+    Raises:
+      DataError: an alias names no subject, or several.
+    """
+    names = [name for group in groups for name in group]
+    group_of = {name: group for group in groups for name in group}
+    unused: list[str] = []
+    joined: list[str] = []
+    for alias in aliases:
+        pair = (alias.subject, alias.same_as)
+        if absent := [one for one in pair if _is_of_other_data(one, names)]:
+            unused.append(f"{alias.where} ({', '.join(absent)})")
+            continue
+        first, second = (_group_named(one, alias.where, names, group_of) for one in pair)
+        joined.append(f"{alias.subject} = {alias.same_as}")
+        if first is not second:
+            both = [*first, *second]
+            group_of.update((name, both) for name in both)
+    notes = [f"one subject by --subject_aliases: {'; '.join(joined)}"] if joined else []
+    if unused:
+        text = "rows of --subject_aliases without effect, because the data have no clip of that corpus"
+        notes.append(f"{text}: {'; '.join(unused)}")
+    return list({id(group): group for group in group_of.values()}.values()), notes
 
 
 def _letters(name: str) -> str:
@@ -108,7 +139,7 @@ def _letters(name: str) -> str:
     return f"{pool}/{letters or own}"
 
 
-def _by_key(names: Iterable[str], key_of) -> list[list[str]]:
+def _by_key(names: Iterable[str], key_of: Callable[[str], str]) -> list[list[str]]:
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(key_of(name), []).append(name)
@@ -119,30 +150,6 @@ def _listed(groups: Iterable[Sequence[str]], counts: Mapping[str, int]) -> str:
     """The groups of several names, each name with its number of clips; empty if there are none."""
     several = [group for group in groups if len(group) > 1]
     return "; ".join(" = ".join(f"{name} ({counts[name]} clips)" for name in group) for group in several)
-
-
-def _with_aliases(groups: list[list[str]], aliases: Sequence[Alias]) -> tuple[list[list[str]], list[str]]:
-    """The groups joined by aliases, and notes."""
-    names = [name for group in groups for name in group]
-    group_of = {name: group for group in groups for name in group}
-    unused: list[str] = []
-    joined: list[str] = []
-    for alias in aliases:
-        absent = [one for one in (alias.subject, alias.same_as) if _is_of_other_data(one, names)]
-        if absent:
-            unused.append(f"{alias.where} ({', '.join(absent)})")
-            continue
-        first, second = (_group_named(one, alias.where, names, group_of) for one in (alias.subject, alias.same_as))
-        joined.append(f"{alias.subject} = {alias.same_as}")
-        if first is not second:
-            second.extend(first)
-            group_of |= dict.fromkeys(first, second)
-    notes = [f"one person by --subject_aliases: {'; '.join(joined)}"] if joined else []
-    if unused:
-        notes.append(
-            f"rows of --subject_aliases without effect, because the data have no clip of that corpus: {'; '.join(unused)}"
-        )
-    return list({id(group): group for group in group_of.values()}.values()), notes
 
 
 def _is_of_other_data(name: str, names: Sequence[str]) -> bool:

@@ -58,7 +58,8 @@ _NEEDS_LETTERS = {"cp949": 6, "cp1255": 6}
 _NEUTRAL = (
     "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}"
 )
-_INSIDE = "\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}\N{EM DASH}\N{DEGREE SIGN}\N{SECTION SIGN}"
+_APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
+_INSIDE = f"{_APOSTROPHE}\N{EN DASH}\N{EM DASH}\N{DEGREE SIGN}\N{SECTION SIGN}"
 _FINAL = re.compile(
     "[\N{HEBREW LETTER FINAL KAF}\N{HEBREW LETTER FINAL MEM}\N{HEBREW LETTER FINAL NUN}"
     "\N{HEBREW LETTER FINAL PE}\N{HEBREW LETTER FINAL TSADI}]."
@@ -78,14 +79,14 @@ def decode(content: bytes) -> tuple[str, str]:
         try:
             return content.decode(marked).removeprefix("\ufeff"), _TITLES[marked]
         except UnicodeDecodeError as error:
-            raise DataError(f"damaged {_TITLES[marked]} text at byte {error.start}") from error
+            raise DataError(f"damaged {_TITLES[marked]} text at byte {error.start}; save it as UTF-8") from error
     try:
         return content.decode("utf-8-sig"), ""
     except UnicodeDecodeError as error:
         damaged = error
     shares = {name: _plausible(content[:_SAMPLE], name) for name in itertools.islice(_TITLES, len(_TITLES) - 4)}
     encoding = max(shares, key=shares.__getitem__)
-    if _plausible(content[:_SAMPLE], "utf-8", "replace") > max(0.5, shares[encoding]):
+    if _plausible(content[:_SAMPLE], "utf-8", "replace") > 0.5:
         line = content[: damaged.start].count(b"\n") + 1
         raise DataError(f"UTF-8 text with damaged letters in line {line}; save it as UTF-8 again") from damaged
     return content.decode(encoding, "replace"), _TITLES[encoding]
@@ -98,6 +99,7 @@ def read_text_table(content: bytes) -> tuple[list[list[Any]], tuple[str, ...]]:
       DataError: the bytes are damaged text, or a quotation mark has no partner.
     """
     text, encoding = decode(content)
+    text = text.rstrip("\x00\x1a")
     stated = re.match(r"\s*\"?sep=(.)\"?\r?\n?", text, re.IGNORECASE)
     # A spreadsheet program may state its delimiter in the first line; an empty row keeps the line numbers right.
     rows = [[], *_cells(text[stated.end() :], stated[1])] if stated else _cells(text, _delimiter(text))
@@ -112,7 +114,9 @@ def _cells(text: str, delimiter: str) -> list[list[Any]]:
         if "unexpected end of data" in str(error):
             # Read on without strictness, all further lines would silently become one cell.
             line = text[: text.rindex('"')].count("\n") + 1
-            raise DataError(f"a quotation mark, the last in line {line}, has no partner") from error
+            raise DataError(
+                f"a quotation mark without a partner, the last in line {line}; correct that line"
+            ) from error
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
@@ -148,9 +152,10 @@ def _plausible(content: bytes, encoding: str, errors: str = "strict") -> float:
     if len(set(re.findall(r"[^\x00-\x7f]", text))) < _NEEDS_LETTERS.get(encoding, 0):
         return 0.0
     for word, is_good in _judged_words(text, encoding):
-        size = sum(len(letter.encode(encoding)) for letter in word if letter > "\x7f")
+        size = sum(1 if letter == "\ufffd" else len(letter.encode(encoding)) for letter in word if letter > "\x7f")
         good, total = good + size * is_good, total + size
-    return good / total if total else 0.0
+    # Signs alone, such as a degree sign, are evidence of nothing.
+    return good / total if total else float(encoding == "cp1252")
 
 
 def _judged_words(text: str, encoding: str) -> Iterator[tuple[str, float]]:
@@ -162,6 +167,8 @@ def _judged_words(text: str, encoding: str) -> Iterator[tuple[str, float]]:
         letters = re.sub(f"[{_INSIDE}]", "", word)
         if not letters.isascii():
             yield letters, _word_plausibility(letters, encoding)
+        elif re.search(rf"[A-Za-z]{_APOSTROPHE}[A-Za-z]", word):
+            yield _APOSTROPHE, 1.0
 
 
 def _word_plausibility(word: str, encoding: str) -> float:

@@ -58,7 +58,7 @@ def walk(top: Path, depth: int = _DEPTH, enter: Callable[[Path], bool] = lambda 
     seen: set[str] = set()
     level = [top]
     for _ in range(depth + 1):
-        below = []
+        below: list[Path] = []
         for folder in level:
             real = os.path.realpath(folder)
             if real not in seen:

@@ -17,7 +17,9 @@ from lightman_jax.data.corpora.action_units import parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
 from lightman_jax.data.corpora.cells import MAX_PATH, cell_text, is_missing
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import DataError, LostClipError, Pool, RawClip
+from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, RawClip
+from lightman_jax.data.corpora.sheets import TEXT_SUFFIXES
+from lightman_jax.data.corpora.spans import completed
 from lightman_jax.data.corpora.tables import COLUMNS as ALL_COLUMNS
 from lightman_jax.data.corpora.tables import Row, Table, column_key, read_table
 from lightman_jax.data.corpora.trees import (
@@ -43,6 +45,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Columns of a user table and the spellings accepted for each: lower case, letters and digits only, the preferred one first."""
 
 _TABLE_NAME = "clips"
+_HEAD_BYTES = 1 << 16
 _MAX_PATH_PART, _MAX_BOX_DIGITS = 255, 5
 # Names enter file names, reports, and table cells; a spreadsheet program takes these first letters for the begin of a formula.
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
@@ -64,8 +67,9 @@ def read_rows(path: Path, required: Sequence[str] = REQUIRED) -> Table:
 
 
 def row_path(row: Row) -> str:
-    """Path of a row, with `/` between folders; empty if missing."""
-    return ("" if is_missing(path := cell_text(row.cells.get("path"), MAX_PATH)) else path).replace("\\", "/")
+    """Path of a row, with `/` between folders; empty if missing. A dot is the folder of the table."""
+    text = cell_text(row.cells.get("path"), MAX_PATH)
+    return "" if text != "." and is_missing(text) else text.replace("\\", "/")
 
 
 def row_fps(row: Row) -> float | None:
@@ -87,7 +91,9 @@ def row_box(row: Row) -> tuple[int, int, int] | None:
 
 def _find(data_dir: Path) -> list[Path]:
     read, _ = _tables(data_dir)
-    return read[:1] or _candidates(data_dir)[:1]
+    return [table.path for table in read[:1]] or [
+        path for path in _candidates(data_dir) if path.suffix.lower() in TABLE_SUFFIXES
+    ][:1]
 
 
 def _candidates(data_dir: Path) -> list[Path]:
@@ -96,28 +102,40 @@ def _candidates(data_dir: Path) -> list[Path]:
         path
         for folder in walk(data_dir, 1)
         for path in sorted(entries(folder), key=lambda path: path.stem.lower() != _TABLE_NAME)
-        if path.suffix.lower() in TABLE_SUFFIXES
+        if path.suffix.lower() in {*TABLE_SUFFIXES, ".txt"} and path.is_file()
     ]
 
 
-def _tables(data_dir: Path) -> tuple[list[Path], list[Path]]:
-    """Tables of clips that are read together, and others that are not.
+def _names_paths(path: Path) -> bool:
+    """Whether a table may have the column `path`: a folder can hold thousands of text tables of other contents."""
+    if path.suffix.lower() not in TEXT_SUFFIXES or path.stem.lower() == _TABLE_NAME:
+        return True
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEAD_BYTES).replace(b"\0", b"").lower()
+    except OSError:
+        return True
+    return any(name.encode() in start for name in COLUMNS["path"])
+
+
+def _tables(data_dir: Path) -> tuple[list[Table], list[Table]]:
+    """Tables of clips that are used together, and others that are not.
 
     Choice: only the given folder counts if it has one, and in a folder only the one named `clips`. Without that name, all tables
     with the header of the first are read: parts of one corpus.
     """
     tables: dict[Path, list[Table]] = {}
-    for path in _candidates(data_dir):
+    for path in filter(_names_paths, _candidates(data_dir)):
         try:
             table = read_rows(path)
             tables.setdefault(path.parent, []).append(table)
         except DataError:
             if path.stem.lower() == _TABLE_NAME and not tables:
-                return [path], []
+                raise
     chosen = tables if data_dir not in tables else {data_dir: tables[data_dir]}
     named = [found[:1] if found[0].path.stem.lower() == _TABLE_NAME else found for found in chosen.values()]
-    read = [table.path for found in named for table in found if _keys(table) == _keys(named[0][0])]
-    return read, [table.path for found in tables.values() for table in found if table.path not in read]
+    read = [table for found in named for table in found if _keys(table) == _keys(named[0][0])]
+    return read, [table for found in tables.values() for table in found if all(table is not one for one in read)]
 
 
 def _keys(table: Table) -> list[str]:
@@ -126,16 +144,16 @@ def _keys(table: Table) -> list[str]:
 
 def _read(collector: Collector) -> None:
     read, others = _tables(collector.data_dir)
-    paths = read or [collector.tree]
-    for path in paths:
-        _read_one(collector, path)
-    names = [", ".join(below(path, collector.data_dir) for path in group) for group in (paths, others)]
-    if len(paths) > 1 or others:
+    tables = read or [read_rows(collector.tree)]
+    for table in tables:
+        _read_one(collector, table)
+    names = [", ".join(below(table.path, collector.data_dir) for table in group) for group in (tables, others)]
+    if len(tables) > 1 or others:
         collector.note(f"read {names[0]}" + (f"; other tables of clips are not read: {names[1]}" if others else ""))
 
 
-def _read_one(collector: Collector, path: Path) -> None:
-    table = read_rows(path)
+def _read_one(collector: Collector, table: Table) -> None:
+    path = table.path
     collector.report_table(table)
     fields = {spelling: field for field, spellings in COLUMNS.items() for spelling in spellings}
     for column in table.header:
@@ -172,8 +190,10 @@ def _checked_path(row: Row, folder: Path, other_spelling: list[str]) -> Path:
     if not place or not is_short or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in place):
         raise LostClipError(row.where, "a path", repr(place[:60]), "correct the cell")
     path = _located(folder, place, row.where)
-    if path != (exact := (folder / place).resolve()):
-        other_spelling.append(f"{below(exact, folder)} is {below(path, folder)}")
+    if path != (exact := _real(folder / place)):
+        is_form = unicodedata.normalize("NFC", str(exact)) == unicodedata.normalize("NFC", str(path))
+        texts = [(ascii if is_form else repr)(below(one, folder)) for one in (exact, path)]
+        other_spelling.append(" is ".join(texts))
     if not path.is_relative_to(folder):
         remedy = "move the clips or the table, so that the clips lie below the folder of the table"
         raise LostClipError(row.where, f"a path below {folder}", str(path), remedy)
@@ -190,7 +210,7 @@ def _name_fault(name: str) -> str:
         if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and letter not in _JOINERS:
             return f"the invisible letter {letter!a}"
         if letter in _FORBIDDEN:
-            return "the letter that was lost in a conversion" if letter == "\ufffd" else letter
+            return f"{letter}, the mark of a letter lost in a conversion" if letter == "\ufffd" else letter
     return "" if name.strip(".") else "dots alone"
 
 
@@ -204,7 +224,12 @@ def _located(folder: Path, place: str, where: str) -> Path:
             several = f"{found[0].name!r} and {found[1].name!r}"
             raise LostClipError(where, f"one file or folder {part!r}", several, "write the path as one of the two")
         path = found[0] if found else path / part
-    return path.resolve()
+    return _real(path)
+
+
+def _real(path: Path) -> Path:
+    """A path without links to folders. A linked file keeps its name: those of content stores such as DVC's have no suffix."""
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
 
 
 def _add(collector: Collector, row: Row, path: Path) -> None:
@@ -212,6 +237,11 @@ def _add(collector: Collector, row: Row, path: Path) -> None:
     pool: Pool = parse_pool(row.text("pool")) or "micro"
     fps = _or_report(collector, row, row_fps, "a number of frames per second", "it is treated as unknown")
     box = _or_report(collector, row, row_box, "box as top left side", "the face is searched for")
+    if path.is_symlink() and not path.exists():
+        remedy = "fetch the content of its store, for example by dvc pull or git annex get"
+        raise LostClipError(
+            row.where, f"a file or folder {path}", f"a link to {path.readlink()}, which is missing", remedy
+        )
     if path.is_dir() or not path.exists():
         folder = path if path.is_dir() else None
         fields: dict[str, Any] = {"emotion": label, "pool": pool, "fps": fps, "box": box, "expected_folder": str(path)}
@@ -232,6 +262,7 @@ def _add(collector: Collector, row: Row, path: Path) -> None:
         raise LostClipError(row.where, f"a folder, or a file of {allowed}", str(path), "correct the path")
     video: dict[str, Any] = {}
     if path.suffix.lower() in VIDEO_SUFFIXES:
+        onset, apex, offset = _completed(collector, f"{row.where} ({name})", onset, apex, offset)
         if onset is None or offset is None or not 1 <= onset < offset or not (apex is None or onset <= apex <= offset):
             found = f"onset {onset}, apex {apex}, offset {offset}"
             raise LostClipError(row.where, "1 <= onset <= apex <= offset for a video", found, "correct the cells")
@@ -250,6 +281,16 @@ def _add(collector: Collector, row: Row, path: Path) -> None:
         box=box,
     )
     return collector.add(dataclasses.replace(clip, **video), row.where)
+
+
+def _completed(collector: Collector, where: str, *numbers: int | None) -> tuple[int | None, int | None, int | None]:
+    """Onset, apex and offset in a video; with some of them, the missing ones as `spans.completed`."""
+    onset, apex, offset = numbers
+    if onset is apex is offset is None:
+        return None, None, None
+    movement = Movement(where, "", "", None, onset=onset, apex=apex or None, offset=offset or None, has_span=True)
+    movement = completed(movement, None, keep=collector.keep_incomplete, report=collector.problem)
+    return movement.onset, movement.apex, movement.offset
 
 
 def _or_report(

@@ -10,6 +10,8 @@ from lightman_jax.data.corpora.records import Problem, RawClip, Reading
 from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.corpora.trees import below
 from lightman_jax.data.preparation.clip_cache import ClipCache
+from lightman_jax.data.preparation.inspect_clip import Inspection, inspection_notes
+from lightman_jax.data.preparation.overlap import Overlaps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,10 @@ class Check:
         """The problems of clips or rows that are left out."""
         return tuple(problem for problem in self.reading.problems if problem.lost)
 
+    def content(self, clip: RawClip) -> tuple[str, ...]:
+        """SHA-256 of each file of a clip, in the order of its paths."""
+        return tuple(self.digests[below(path, self.reading.root)] for path in clip.paths)
+
     def to_json(self) -> dict[str, Any]:
         """The same as an object of JSON types, without the digests."""
         reading = self.reading
@@ -98,8 +104,10 @@ def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Chec
     """Read every file of every clip of a labelled reading, and compare the number of clips with the published ones."""
     problems = list(reading.problems)
     kept: list[RawClip] = []
+    kept_inspections: list[Inspection] = []
     digests: dict[str, str] = {}
     contents: dict[tuple[str, ...], RawClip] = {}
+    overlaps = Overlaps()
     for clip, inspection in zip(reading.clips, cache.inspections(reading.clips), strict=True):
         if isinstance(inspection, Exception):
             remedy = "unpack the clip again; it is left out"
@@ -113,12 +121,17 @@ def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Chec
         content = (clip.pool, *(inspection.digests[str(path)] for path in clip.paths), *map(str, clip.numbers))
         first = clip if clip.kind == "pixels" else contents.setdefault(content, clip)
         if first is clip:
-            kept.append(clip)
+            overlap = overlaps.add(clip, inspection.digests)
+            problems.extend([overlap] if overlap else [])
+            if overlap is None or not overlap.lost:
+                kept.append(dataclasses.replace(clip, face=inspection.face))
+                kept_inspections.append(inspection)
         else:
             found = f"those of {first.clip}, byte for byte"
             remedy = "remove one of the two; the first is used"
             problems.append(Problem(clip.clip, "images that no other clip has", found, remedy))
-    checked = dataclasses.replace(reading, clips=tuple(kept), problems=tuple(problems))
+    notes = (*reading.notes, *inspection_notes(kept, kept_inspections))
+    checked = dataclasses.replace(reading, clips=tuple(kept), problems=tuple(problems), notes=notes)
     return Check(checked, space, tuple(_counts(checked, space)), digests)
 
 

@@ -11,31 +11,51 @@ from typing import TypeVar
 import numpy as np
 
 from lightman_jax.data.corpora.records import Problem, RawClip
-from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip
-from lightman_jax.data.preparation.parallel import each_clip
-from lightman_jax.data.preparation.representation import MotionConfig, MotionImage, motion_image
+from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip, inspected_positions
+from lightman_jax.data.preparation.representation import MotionConfig, MotionImage, motion_image, needed_positions
+from lightman_jax.data.preparation.video_jobs import each_result
 from lightman_jax.files import read_checksummed, write_checksummed
 
-CLIP_VERSION = 6
+CLIP_VERSION = 7
 """Part of every key. Raise it whenever the same clip and settings give another image or inspection, or are stored differently."""
 
 Result = TypeVar("Result", Inspection, MotionImage)
 
 
-def clip_key(clip: RawClip, settings: object = None) -> str:
-    """Digest of the inputs of a result: path, size and modification time of every file, the span of the movement, and the settings.
+def inspection_key(clip: RawClip) -> str:
+    """Digest of the inputs of an inspection: path, size and modification time of every file, and the span of the movement.
 
-    A file whose content changes without its size or time changing is not noticed; the manifest has its digest.
+    A file whose content changes without its size or time changing is not noticed.
 
     Raises:
       OSError: a file does not exist.
     """
-    span = (clip.kind, clip.numbers, clip.apex, clip.cropped, clip.box)
-    digest = hashlib.sha256(repr((CLIP_VERSION, clip.clip, clip.pool, span, settings)).encode())
+    lines = [_span_text(clip)]
     for path in clip.paths:
         status = os.stat(path)
-        digest.update(f"\n{path} {status.st_size} {status.st_mtime_ns}".encode())
-    return digest.hexdigest()[:24]
+        lines.append(f"{path} {status.st_size} {status.st_mtime_ns}")
+    return text_digest(lines)[:24]
+
+
+def motion_key(clip: RawClip, content: Sequence[str], config: MotionConfig) -> str:
+    """Digest of the inputs of a motion image: the content of the files, wherever they are, the span and the settings.
+
+    Args:
+      clip: the clip.
+      content: SHA-256 of each of its files, as from `Check.content`.
+      config: settings of the image.
+    """
+    return text_digest([_span_text(clip), repr(config), *content])[:24]
+
+
+def text_digest(lines: Sequence[str]) -> str:
+    """SHA-256 of lines of text, as hexadecimal text; paths may hold bytes that are no text."""
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _span_text(clip: RawClip) -> str:
+    span = (clip.kind, clip.numbers, clip.apex, clip.cropped, clip.box)
+    return repr((CLIP_VERSION, clip.clip, clip.pool, span))
 
 
 class ClipCache:
@@ -54,17 +74,22 @@ class ClipCache:
 
     def inspections(self, clips: Sequence[RawClip]) -> list[Inspection | Exception]:
         """The inspection of every clip."""
-        names = [f"{clip_key(clip)}.inspection" for clip in clips]
-        return self._results(inspect_clip, clips, (), names, _encode_inspection, _decode_inspection)
+        names = [f"{inspection_key(clip)}.inspection" for clip in clips]
+        functions = inspect_clip, inspected_positions
+        return self._results(functions, clips, (), names, _encode_inspection, _decode_inspection)
 
-    def motion_images(self, clips: Sequence[RawClip], config: MotionConfig) -> list[MotionImage | Exception]:
-        """The motion image of every clip."""
-        names = [f"{clip_key(clip, config)}.motion" for clip in clips]
-        return self._results(motion_image, clips, (config,), names, _encode_motion, _decode_motion)
+    def motion_images(
+        self, clips: Sequence[RawClip], contents: Sequence[Sequence[str]], config: MotionConfig
+    ) -> list[MotionImage | Exception]:
+        """The motion image of every clip; `contents` has the SHA-256 of each file of each clip."""
+        pairs = zip(clips, contents, strict=True)
+        names = [f"{motion_key(clip, content, config)}.motion" for clip, content in pairs]
+        functions = motion_image, needed_positions
+        return self._results(functions, clips, (config,), names, _encode_motion, _decode_motion)
 
     def _results(
         self,
-        function: Callable[..., Result],
+        functions: tuple[Callable[..., Result], Callable[..., Sequence[int]]],
         clips: Sequence[RawClip],
         more: tuple[MotionConfig, ...],
         names: Sequence[str],
@@ -81,22 +106,26 @@ class ClipCache:
                 results[index] = decode(content)
         todo = [index for index in range(len(clips)) if index not in results]
         chosen = [clips[index] for index in todo]
-        for place, result in each_clip(function, chosen, *more, workers=self._workers, on_progress=self._on_progress):
+        for done, (place, result) in enumerate(each_result(chosen, *functions, more, self._workers), start=1):
             results[todo[place]] = result
             if not isinstance(result, Exception):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 write_checksummed(self._folder / names[todo[place]], encode(result))
+            if self._on_progress is not None:
+                self._on_progress(done, len(todo))
         return [results[index] for index in range(len(clips))]
 
 
 def _encode_inspection(inspection: Inspection) -> bytes:
     problems = [vars(problem) for problem in inspection.problems]
-    return json.dumps({"digests": inspection.digests, "problems": problems}).encode()
+    return json.dumps(inspection._asdict() | {"problems": problems}).encode()
 
 
 def _decode_inspection(content: bytes) -> Inspection:
     stored = json.loads(content)
-    return Inspection(stored["digests"], tuple(Problem(**problem) for problem in stored["problems"]))
+    problems = tuple(Problem(**problem) for problem in stored["problems"])
+    face = tuple(stored["face"]) if stored["face"] else None
+    return Inspection(stored["digests"], problems, face, tuple(stored["notes"]))
 
 
 def _encode_motion(motion: MotionImage) -> bytes:

@@ -1,36 +1,65 @@
-"""Inspect the files of a clip: digests, and whether the images can be decoded and belong together."""
+"""Inspect the files of a clip: digests, whether the frames can be decoded and belong together, and the face in the onset frame."""
 
 import functools
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.records import Problem, RawClip
+from lightman_jax.data.vision.faces import face_box
+from lightman_jax.data.vision.images import StoredImage, decode_image, eight_bits
+from lightman_jax.data.vision.video_file import SharedFrames, ShortVideoError
 from lightman_jax.files import file_digest
+
+_MAX_NAMED = 3
 
 
 class Inspection(NamedTuple):
-    """SHA-256 of each file by path, and the problems of the images."""
+    """What the files of a clip hold.
+
+    Attributes:
+      digests: SHA-256 of each file by path.
+      problems: of the images.
+      face: the face in the onset frame, as in `RawClip.face`; None if it is given, or not needed.
+      notes: choices that concern the frames, without the name of the clip.
+    """
 
     digests: dict[str, str]
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = ()
+    face: tuple[int, int, int, str, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
-def inspect_clip(clip: RawClip) -> Inspection:
-    """Read and decode all files of a clip.
+def inspected_positions(clip: RawClip) -> tuple[int, int]:
+    """Positions in `clip.numbers` of the frames of a video that `inspect_clip` decodes: the first and the last."""
+    return 0, len(clip.numbers) - 1
+
+
+def inspect_clip(clip: RawClip, shared: SharedFrames | None = None) -> Inspection:
+    """Read and decode all files of a clip, as its preparation does.
 
     An image that cannot be decoded and images of different sizes lose the clip, and so does a video with too few frames.
-    Grey images among coloured ones are reported only.
+    Images of other depths or grey ones among coloured ones are reported only.
+
+    Args:
+      clip: the clip.
+      shared: the frames of its video; None for other clips.
     """
-    if clip.kind in ("pixels", "video"):
-        return _inspect_container(clip)
+    if clip.kind == "pixels":
+        return Inspection(_digests(clip))
+    return _inspect_video(clip, shared) if shared else _inspect_images(clip)
+
+
+def _inspect_images(clip: RawClip) -> Inspection:
     digests: dict[str, str] = {}
-    sizes: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
-    coloured: defaultdict[bool, list[str]] = defaultdict(list)
+    onset: StoredImage | None = None
+    white: defaultdict[np.dtype, float] = defaultdict(float)
+    groups: dict[str, defaultdict[str, list[str]]] = {name: defaultdict(list) for name in ("size", "depth", "colour")}
     for path in clip.paths:
         where = f"{clip.clip}: {path.parent.name}/{path.name}"
         try:
@@ -39,48 +68,93 @@ def inspect_clip(clip: RawClip) -> Inspection:
             remedy = "check its permissions; the clip is left out"
             return Inspection(digests, (Problem(where, "a file that can be read", str(error), remedy),))
         digests[str(path)] = hashlib.sha256(data).hexdigest()
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-        if image is None:
-            found = f"{len(data)} bytes that OpenCV cannot decode"
-            return Inspection(digests, (Problem(where, "an image", found, "unpack it again; the clip is left out"),))
-        sizes[image.shape[:2]].append(path.name)
-        coloured[_is_coloured(image)].append(path.name)
-    problems = []
-    if len(sizes) > 1:
-        most, other, *_ = sorted(sizes, key=lambda size: -len(sizes[size]))
-        expected, found = f"{most[0]}x{most[1]} pixels as {len(sizes[most])} others", f"{other[0]}x{other[1]}"
-        remedy = "unpack the folder again; the clip is left out"
-        problems.append(Problem(f"{clip.clip}: {sizes[other][0]}", expected, found, remedy))
-    if len(coloured) > 1:
-        fewer = min(coloured.values(), key=len)
-        kind, other_kind = ("grey", "coloured") if fewer is coloured[False] else ("coloured", "grey")
-        expected, found = f"{other_kind} images as the {len(clip.paths) - len(fewer)} others", f"{len(fewer)} {kind}"
-        remedy = "unpack the folder again; motion is computed on grey images, so the clip is used"
-        problems.append(Problem(f"{clip.clip}: {fewer[0]}", expected, found, remedy, lost=False))
-    return Inspection(digests, tuple(problems))
+        try:
+            image = decode_image(data)
+        except ValueError as error:
+            remedy = "unpack or save it again; the clip is left out"
+            return Inspection(digests, (Problem(where, "an image", str(error), remedy),))
+        onset = onset or image
+        height, width = image.values.shape[:2]
+        white[image.values.dtype] = max(white[image.values.dtype], image.white)
+        groups["size"][f"{height}x{width} pixels"].append(path.name)
+        groups["depth"][_depth(image.values.dtype)].append(path.name)
+        groups["colour"]["coloured images" if _is_coloured(image) else "grey images"].append(path.name)
+    problems = tuple(_unlike(clip, name, of_kind) for name, of_kind in groups.items() if len(of_kind) > 1)
+    notes = tuple(
+        f"images of {_depth(dtype)} are scaled so that {greatest:g} is white"
+        for dtype, greatest in white.items()
+        if dtype != np.uint8
+    )
+    if onset is None or clip.kind != "frames" or any(problem.lost for problem in problems):
+        return Inspection(digests, problems, notes=notes)
+    return _with_face(clip, eight_bits(onset, white[onset.values.dtype]), Inspection(digests, problems, notes=notes))
 
 
-def _inspect_container(clip: RawClip) -> Inspection:
+def _inspect_video(clip: RawClip, shared: SharedFrames) -> Inspection:
     path = clip.paths[0]
-    digests = {str(path): _shared_digest(path, path.stat().st_mtime_ns)}
-    if clip.kind == "pixels":
-        return Inspection(digests, ())
-    video = cv2.VideoCapture(str(path))
-    frames = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
-    video.release()
-    if frames >= clip.numbers[-1]:
-        return Inspection(digests, ())
-    found = f"{frames} frames" if frames else "no video that OpenCV can open"
-    expected, remedy = f"a video of {clip.numbers[-1]} frames or more", "correct the table or the file"
-    return Inspection(digests, (Problem(f"{clip.clip}: {path.name}", expected, found, remedy),))
+    try:
+        onset, _ = shared.take([clip.numbers[position] for position in inspected_positions(clip)])
+    except ValueError as error:
+        expected, remedy = f"a video of {clip.numbers[-1]} frames or more", "correct the table or the file"
+        found = f"{error.frames} frames" if isinstance(error, ShortVideoError) else str(error)
+        return Inspection(_digests(clip), (Problem(f"{clip.clip}: {path.name}", expected, found, remedy),))
+    aspect = f"videos whose pixels are {shared.stretch:.3g} times as wide as high are resized to square pixels"
+    return _with_face(clip, onset, Inspection(_digests(clip), notes=() if shared.stretch == 1 else (aspect,)))
 
 
-def _is_coloured(image: np.ndarray) -> bool:
-    if image.ndim < 3 or image.shape[2] < 3:
-        return False
-    sample = image[::8, ::8, :3].astype(np.int16)
+def _with_face(clip: RawClip, onset: NDArray[np.uint8], inspection: Inspection) -> Inspection:
+    if clip.cropped or clip.box is not None:
+        return inspection
+    box = face_box(onset, cropped=False)
+    assert box is not None
+    note = (
+        (f"the face is not upright, so the images are rotated by {90 * box.rotation} degrees",) if box.rotation else ()
+    )
+    return inspection._replace(face=(*box[:3], box.finder, box.rotation), notes=(*inspection.notes, *note))
+
+
+def inspection_notes(clips: Sequence[RawClip], inspections: Sequence[Inspection]) -> tuple[str, ...]:
+    """The notes of all clips with their number, and how many faces were not found, with the first clips."""
+    counts = Counter(note for inspection in inspections for note in inspection.notes)
+    notes = [f"{count} clip{'s' * (count > 1)}: {note}" for note, count in sorted(counts.items())]
+    missing = [clip.clip for clip, one in zip(clips, inspections, strict=True) if one.face and one.face[3] == "centre"]
+    if missing:
+        searched = sum(one.face is not None for one in inspections)
+        warning = "warning: " if 2 * len(missing) >= searched else ""
+        more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
+        notes.append(
+            f"{warning}no face was found in {len(missing)} of {searched} clips, so the middle of their images is used: "
+            f"{', '.join(missing[:_MAX_NAMED])}{more}; give the face in the column box of a table, or use images cropped to it"
+        )
+    return tuple(notes)
+
+
+def _unlike(clip: RawClip, name: str, of_kind: dict[str, list[str]]) -> Problem:
+    """The problem of images of several sizes, depths or colours."""
+    most, other, *_ = sorted(of_kind, key=lambda kind: -len(of_kind[kind]))
+    where, expected = f"{clip.clip}: {of_kind[other][0]}", f"{most} as the {len(of_kind[most])} others"
+    found = other if name == "size" else f"{len(of_kind[other])} {other}"
+    remedy = {
+        "size": "unpack the folder again; the clip is left out",
+        "depth": "save all images alike; each depth is scaled by its own range, so brightness may differ",
+        "colour": "unpack the folder again; motion is computed on grey images, so the clip is used",
+    }[name]
+    return Problem(where, expected, found, remedy, lost=name == "size")
+
+
+def _depth(dtype: np.dtype) -> str:
+    return f"{8 * dtype.itemsize}-bit {'floats' if dtype.kind == 'f' else 'integers'}"
+
+
+def _is_coloured(image: StoredImage) -> bool:
+    sample = eight_bits(StoredImage(image.values[::8, ::8], image.white), image.white).astype(np.int16)
     # Compression leaves a few grey levels of colour in grey images.
     return bool((sample.max(axis=2) - sample.min(axis=2)).max() > 12)
+
+
+def _digests(clip: RawClip) -> dict[str, str]:
+    path = clip.paths[0]
+    return {str(path): _shared_digest(path, path.stat().st_mtime_ns)}
 
 
 @functools.lru_cache(maxsize=8)

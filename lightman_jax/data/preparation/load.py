@@ -1,5 +1,6 @@
 """Load a prepared folder as arrays."""
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,16 @@ class Prepared(NamedTuple):
     micro: ClipSet
     macro: ClipSet | None
     manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the clips and their order; files of the same clips differ between two preparations."""
+        digest = hashlib.sha256()
+        for clips in (self.micro, self.macro):
+            if clips is not None:
+                names = (clips.classes, clips.clip, clips.subject, clips.label.tolist(), clips.image.shape)
+                digest.update(repr(names).encode() + np.ascontiguousarray(clips.image).tobytes())
+        return digest.hexdigest()
 
 
 def load_clips(folder: Path) -> Prepared:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from lightman_jax.data.corpora.records import DataError, Problem
-from lightman_jax.data.preparation.check import CorpusCount
+from lightman_jax.data.preparation.check import CorpusCount, LabelCount
 from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.files import file_digest, read_checksummed_json, write_checksummed_json
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Part of the folder's name. Raise it whenever the manifest or the stored examples change their format."""
 
 MANIFEST = "manifest.json"
@@ -24,7 +24,8 @@ class Manifest:
       dataset: name of the dataset, with the suffix `_stand_in` for stand-in data.
       stand_in: whether the clips are synthetic.
       origin: origin of the clips, in words.
-      layout, root: layout and folder in which the files were found.
+      layout: layout in which the files were found.
+      root: folder in which they were found when they were prepared; nothing depends on it.
       motion: settings of the motion images.
       flow: unit of the flow, in words.
       labels: name of the label space.
@@ -73,7 +74,7 @@ class Manifest:
             **{
                 **{name: value for name, value in content.items() if name != "format_version"},
                 "motion": MotionConfig(**content["motion"]),
-                "counts": tuple(CorpusCount(**count) for count in content["counts"]),
+                "counts": tuple(map(_corpus_count, content["counts"])),
                 "problems": tuple(Problem(**problem) for problem in content["problems"]),
                 **{name: tuple(content[name]) for name in ("classes", "notes", "corrections")},
             }
@@ -82,6 +83,10 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write the manifest to a prepared folder; errors as `write_checksummed_json`."""
         write_checksummed_json(folder / MANIFEST, self.to_json())
+
+
+def _corpus_count(content: dict[str, Any]) -> CorpusCount:
+    return CorpusCount(**{**content, "labels": tuple(LabelCount(**label) for label in content["labels"])})
 
 
 def read_manifest(folder: Path) -> Manifest:

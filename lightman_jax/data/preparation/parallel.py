@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-from lightman_jax.data.corpora.records import RawClip
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 _MIN_CLIPS_FOR_PROCESSES = 24
 _QUEUED_PER_WORKER = 2
@@ -25,6 +23,14 @@ _KILLED_TWICE = "the process that computes it was killed twice: memory is short,
 _CGROUP = Path("/sys/fs/cgroup")
 
 Result = TypeVar("Result")
+
+
+class Named(Protocol):
+    """A clip, or a group of clips with a name for messages."""
+
+    @property
+    def clip(self) -> str:
+        """The name."""
 
 
 def cpu_cores() -> int:
@@ -46,9 +52,14 @@ def _cpu_quota() -> float:
     return cores if cores > 0 else math.inf
 
 
+def in_this_process(clips: int, workers: int | None) -> bool:
+    """Whether `each_clip` starts no other processes for so many clips."""
+    return min(workers or cpu_cores(), clips) < 2 or clips < _MIN_CLIPS_FOR_PROCESSES
+
+
 def each_clip(
     function: Callable[..., Result],
-    clips: Sequence[RawClip],
+    clips: Sequence[Named],
     *more: Any,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -69,10 +80,9 @@ def each_clip(
     Yields:
       Index of the clip, and the result or the error.
     """
-    workers = min(workers or cpu_cores(), len(clips))
     calls = _Calls(function, clips, more)
-    here = workers < 2 or len(clips) < _MIN_CLIPS_FOR_PROCESSES
-    results = calls.here(range(len(clips))) if here else calls.in_processes(workers)
+    here = in_this_process(len(clips), workers)
+    results = calls.here(range(len(clips))) if here else calls.in_processes(min(workers or cpu_cores(), len(clips)))
     for done, result in enumerate(results, start=1):
         yield result
         if on_progress is not None:
@@ -87,12 +97,12 @@ class _Calls(NamedTuple):
     """The calls of `each_clip`; a call is known by the index of its clip."""
 
     function: Callable[..., Any]
-    clips: Sequence[RawClip]
+    clips: Sequence[Named]
     more: tuple[Any, ...]
 
     def here(self, indices: Iterable[int]) -> Iterator[tuple[int, Any]]:
         """Results computed in this process."""
-        return ((index, _guarded(self.function, self.clips[index], *self.more)) for index in indices)
+        return ((index, guarded(self.function, self.clips[index], *self.more)) for index in indices)
 
     def in_processes(self, workers: int) -> Iterator[tuple[int, Any]]:
         """Results computed by several processes, with half as many after one of them was killed."""
@@ -169,7 +179,7 @@ class _Calls(NamedTuple):
             pool.shutdown(cancel_futures=True)
 
     def _submit(self, pool: ProcessPoolExecutor, index: int) -> Future[Any]:
-        return self._submitted(pool, _guarded, self.function, self.clips[index], *self.more)
+        return self._submitted(pool, guarded, self.function, self.clips[index], *self.more)
 
     def _submitted(self, pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
@@ -215,7 +225,8 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait_for_parent, daemon=True).start()
 
 
-def _guarded(function: Callable[..., Result], clip: RawClip, *more: Any) -> Result | Exception:
+def guarded(function: Callable[..., Result], clip: Named, *more: Any) -> Result | Exception:
+    """Call `function(clip, *more)`; an error of the clip or its files is the result."""
     import cv2
 
     cv2.setNumThreads(1)

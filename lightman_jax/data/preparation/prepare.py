@@ -7,18 +7,17 @@ clips are cached, so that an interrupted preparation resumes and a changed clip 
 
 import dataclasses
 import functools
-import hashlib
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightman_jax.data.corpora.labels import LabelSpace
 from lightman_jax.data.corpora.records import DataError, Problem, RawClip, Reading
 from lightman_jax.data.preparation.check import Check
-from lightman_jax.data.preparation.clip_cache import ClipCache, clip_key
+from lightman_jax.data.preparation.clip_cache import ClipCache, motion_key, text_digest
 from lightman_jax.data.preparation.manifest import FORMAT_VERSION, STAND_IN_SUFFIX, Manifest, read_manifest
 from lightman_jax.data.preparation.representation import MotionConfig, MotionImage
 from lightman_jax.files import file_digest, remove_leftovers, reporting_disk_full, require_space, temporary_path
@@ -30,18 +29,33 @@ _SPARE_BYTES = 64 << 20
 _ClipImage = tuple[RawClip, MotionImage]
 
 
-def source_fingerprint(reading: Reading, space: LabelSpace, config: MotionConfig, *, keep_unmoved: bool = False) -> str:
-    """Digest of everything a prepared folder depends on: files, spans, labels, problems, settings and `FORMAT_VERSION`.
+def source_fingerprint(check: Check, config: MotionConfig, *, keep_unmoved: bool = False) -> str:
+    """Digest of everything a prepared folder depends on: content of the files, spans, labels, problems, settings, `FORMAT_VERSION`.
 
-    Raises:
-      OSError: a file does not exist.
+    Names and times of files and folders do not enter it, so that a copy of the data in another place has the same digest.
     """
-    settings = (FORMAT_VERSION, reading.layout, reading.stand_in, space, reading.problems, reading.notes, keep_unmoved)
-    digest = hashlib.sha256(repr(settings).encode())
-    for clip in reading.clips:
-        labels = f"{clip.label} {clip.emotion} {clip.action_units} {clip.subject}"
-        digest.update(f"\n{clip_key(clip, config)} {labels}".encode())
-    return digest.hexdigest()[:16]
+    reading = check.reading
+    settings = (FORMAT_VERSION, reading.layout, reading.stand_in, check.space, keep_unmoved)
+    clips = [
+        f"{motion_key(clip, check.content(clip), config)} {clip.fps} {clip.subject} {clip.label} {clip.emotion} {clip.written} "
+        f"{clip.action_units}"
+        for clip in reading.clips
+    ]
+    problems = (" ".join(map(str, dataclasses.astuple(problem))) for problem in reading.problems)
+    remarks = (*problems, *reading.notes, *reading.corrections)
+    return text_digest([repr(settings), *sorted(clips), *sorted(_without_folders(remarks, reading))])[:16]
+
+
+def _without_folders(texts: Sequence[str], reading: Reading) -> list[str]:
+    """Texts without the paths of the folders that contain the files of a reading."""
+    tops = {reading.root.absolute(), reading.root.resolve()}
+    elsewhere = {path.parent for clip in reading.clips for path in clip.paths if not path.is_relative_to(reading.root)}
+    if elsewhere:
+        tops.add(Path(os.path.commonpath(elsewhere)))
+    folders = {str(folder) for top in tops for folder in (top, *top.parents) if folder.name}
+    longest_first = "|".join(map(re.escape, sorted(folders, key=len, reverse=True)))
+    pattern = re.compile(rf"(?<![\w./\\-])(?:{longest_first})(?:[/\\]+|(?![\w.-]))")
+    return [pattern.sub("", text) for text in texts]
 
 
 def prepare_clips(
@@ -67,7 +81,8 @@ def prepare_clips(
     require_space(folder, 3 * len(clips) * _clip_bytes(config) + _SPARE_BYTES)
     images: list[_ClipImage] = []
     problems = list(reading.problems)
-    for clip, result in zip(clips, cache.motion_images(clips, config), strict=True):
+    contents = [check.content(clip) for clip in clips]
+    for clip, result in zip(clips, cache.motion_images(clips, contents, config), strict=True):
         if isinstance(result, Exception):
             remedy = "correct the clip or choose other settings; it is left out"
             problems.append(Problem(clip.clip, f"a clip that gives {config.representation}", str(result), remedy))
@@ -91,7 +106,7 @@ def _manifest(
 ) -> Manifest:
     """The manifest of a folder that is not written yet."""
     reading = check.reading
-    origin = f"{dataset}, read from {reading.root.resolve()} by the layout {reading.layout}"
+    origin = f"{dataset}, read by the layout {reading.layout}"
     return Manifest(
         dataset=dataset + (STAND_IN_SUFFIX if reading.stand_in else ""),
         stand_in=reading.stand_in,

@@ -272,7 +272,7 @@ class _Search:
         curve = displacement_curve([grey_image(face) for face in faces], samples)
         self.curve.append((last, curve.pixels))
         strong = curve.pixels >= self._config.min_pixels and curve.snr >= self._config.min_snr
-        if strong and curve.returns and (self.whole or curve.rests):
+        if strong and curve.is_one and curve.returns and (self.whole or curve.rests):
             self._keep_strongest(last - len(faces) + 1, curve, faces)
 
     def _keep_strongest(self, first: int, curve: DisplacementCurve, faces: list[NDArray[np.uint8]]) -> None:

@@ -124,6 +124,9 @@ class SharedFrames:
     Args:
       path: the video.
       needed: numbers of the frames of each clip, in the order in which the clips take them: best by their last frame.
+
+    Attributes:
+      stretch: width of a pixel over its height in the file, before it is resized.
     """
 
     def __init__(self, path: Path, needed: Iterable[Collection[int]]) -> None:
@@ -133,6 +136,7 @@ class SharedFrames:
         self._frames = self._decode()
         self._length: int | None = None
         self._error: ValueError | None = None
+        self.stretch = 1.0
 
     def take(self, numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
         """The frames of the next clip.
@@ -165,5 +169,7 @@ class SharedFrames:
 
     def _decode(self) -> Generator[tuple[int, NDArray[np.uint8]], None, int]:
         with VideoFile(self._path) as video:
-            yield from video.frames(self._uses.keys())
+            for number, frame in video.frames(self._uses.keys()):
+                self.stretch = video.stretch
+                yield number, frame
             return video.position

@@ -129,6 +129,29 @@ def test_unknown_label_spaces_are_rejected(labels, corpora, text):
         label_space(labels, corpora)
 
 
+def test_own_labels_are_those_of_the_table_letter_by_letter():
+    clips = (
+        clip("casme2/sub01/a", "happiness", written="Happiness"),
+        clip("samm/006/b", "happiness", written="happiness"),
+        clip("4dme/1/c", "positive+surprise", written="Surprise+Positive"),
+        clip("smic/s1/d", "positive"),
+        clip("ck_plus/S001/e", "happiness", "macro", written="happy"),
+        clip("ck_plus/S001/f", "happiness", "macro", written="Happiness"),
+    )
+    reading, space = assign_labels(Reading("x", Path("x"), clips), "own", ("casme2", "samm"))
+    assert space.classes == ("Happiness", "Surprise+Positive", "happiness", "positive")
+    assert [one.label for one in reading.clips] == [*(one.raw_label for one in clips[:4]), "Happiness"]
+    assert [one.raw_label for one in reading.unlabelled] == ["happy"]
+    assert reading.notes == ("not part of the 4 classes (own labels are compared letter by letter): 1 macro happy",)
+    assert [problem.found for problem in reading.problems] == ["'Happiness' (2 clips), 'happiness' (1 clips)"]
+
+
+def test_published_counts_of_own_labels_do_not_depend_on_their_case():
+    facts = published("casme3", label_space("own", (), ("Others", "disgust")))
+    assert facts.counts == (161, 250)
+    assert published("casme3", label_space("own", (), ("Others", "others"))).counts is None
+
+
 def test_label_space_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         label_space("3", ("smic",)).name = "4"

@@ -215,3 +215,32 @@ def test_the_header_is_found_below_notes_and_under_other_names(tmp_path):
     path.write_text("Subject;Filename;Onset\n1;a;x7\n")
     with pytest.raises(ValueError, match="onset is 'x7', not a number"):
         read_table(path, ("subject", "clip"), ("onset",)).rows[0].number("onset")
+
+
+def test_check_maps_every_label_as_written_to_its_class(tmp_path, capsys):
+    folder = tmp_path / "data"
+    labels = ["joy", "joy", "Amusement", "fear", "bored"]
+    for number, _ in enumerate(labels):
+        (folder / str(number)).mkdir(parents=True)
+        for frame in (1, 2, 3):
+            image = np.full((20, 20, 3), 20 * number + 50 * frame, np.uint8)
+            write_image(folder / str(number) / f"{frame}.png", image)
+    rows = [f"c{number},anna,{label},{number},1,2,3" for number, label in enumerate(labels)]
+    (folder / "clips.csv").write_text("clip,subject,label,path,onset,apex,offset\n" + "\n".join(rows) + "\n")
+    _, found = check(folder, tmp_path, "table", "--labels=3")
+    (count,) = found["counts"]
+    assert count["labels"] == [
+        {"written": "fear", "label": "negative", "clips": 1},
+        {"written": "joy", "label": "positive", "clips": 2},
+        {"written": "Amusement", "label": "positive", "clips": 1},
+        {"written": "bored", "label": None, "clips": 1},
+    ]
+    assert count["found"] == {"negative": 1, "positive": 3, "surprise": 0}
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "positive │ joy 2, Amusement 1" in printed
+    assert "not used │ bored 1" in printed
+    _, found = check(folder, tmp_path, "table")
+    assert found["classes"] == ["Amusement", "bored", "fear", "joy"]
+    assert [(one["written"], one["label"]) for one in found["counts"][0]["labels"]] == [
+        (c, c) for c in found["classes"]
+    ]

@@ -81,7 +81,7 @@ def is_alive(process):
         # An orphan that no process waits for stays in the table as a zombie.
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
-        return Path("/proc").is_dir() is False and files._is_running(process)
+        return Path("/proc").is_dir() is False and files.is_running(process)
 
 
 @pytest.mark.slow

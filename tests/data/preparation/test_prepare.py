@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,9 +41,9 @@ def count_computed(monkeypatch):
     computed = []
     original = clip_cache.motion_image
 
-    def counting(clip, config):
+    def counting(clip, *more):
         computed.append(clip.clip)
-        return original(clip, config)
+        return original(clip, *more)
 
     monkeypatch.setattr(clip_cache, "motion_image", counting)
     return computed
@@ -58,7 +59,11 @@ def test_unchanged_clips_are_reused_and_changed_ones_are_prepared_again(tree, tm
     assert len(computed) == 9
     assert "prepared before" in capsys.readouterr().out
     changed = next((tree / "CASME2_RAW_selected" / "sub02").iterdir())
-    os.utime(next(changed.glob("*.jpg")), (1, 1))
+    image = next(changed.glob("*.jpg"))
+    os.utime(image, (1, 1))
+    assert call(tree, data_cache) == 0
+    assert len(computed) == 9, "the content of the files counts, not their times"
+    image.write_bytes(image.read_bytes() + b" ")
     assert call(tree, data_cache) == 0
     assert len(computed) == 10, "a changed clip is computed alone"
     assert call(tree, data_cache, "--image_side=20") == 0
@@ -73,11 +78,11 @@ def test_an_interrupted_preparation_resumes(tree, tmp_path, monkeypatch):
     original = clip_cache.motion_image
     done = []
 
-    def stopping(clip, config):
+    def stopping(clip, *more):
         if len(done) == 4:
             raise KeyboardInterrupt
         done.append(clip.clip)
-        return original(clip, config)
+        return original(clip, *more)
 
     monkeypatch.setattr(clip_cache, "motion_image", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -110,6 +115,24 @@ def test_a_killed_preparation_resumes_to_the_same_files(tree, tmp_path):
     digests = [json.loads((prepared(place)[0] / "manifest.json").read_text())["shards"] for place in (whole, killed)]
     records = [{name: digest for name, digest in own.items() if "array_record" in name} for own in digests]
     assert records[0] == records[1]
+
+
+@pytest.mark.slow
+def test_data_that_have_moved_are_not_prepared_again(tree, tmp_path, monkeypatch, capsys):
+    computed = count_computed(monkeypatch)
+    assert call(tree, tmp_path / "cache") == 0
+    moved = tmp_path / "another disk"
+    shutil.copytree(tree, moved, copy_function=shutil.copyfile)
+    shutil.rmtree(tree)
+    (tmp_path / "cache").rename(tmp_path / "moved_cache")
+    (tmp_path / "link").symlink_to(moved)
+    monkeypatch.chdir(tmp_path)
+    for place in (moved, "another disk", f"{moved}/", "link", "another disk/../link"):
+        assert call(place, "moved_cache") == 0
+        assert "prepared before" in capsys.readouterr().out
+    shutil.rmtree(prepared(tmp_path / "moved_cache")[0])
+    assert call(moved, tmp_path / "moved_cache") == 0
+    assert len(computed) == 9
 
 
 @pytest.mark.slow

@@ -1,15 +1,20 @@
 """Prepared folders: complete or absent, readable without the package, and refused when damaged or of another format."""
 
+import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.labels import assign_labels
-from lightman_jax.data.corpora.records import DataError
-from lightman_jax.data.preparation.check import check_reading
+from lightman_jax.data.corpora.labels import LabelSpace, assign_labels
+from lightman_jax.data.corpora.records import DataError, Problem, RawClip, Reading
+from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.load import load_clips
 from lightman_jax.data.preparation.manifest import MANIFEST, Manifest, read_manifest
@@ -31,7 +36,9 @@ def prepare(folder, out):
 
 
 def fingerprint(folder, config=CONFIG):
-    return source_fingerprint(*read(folder), config)
+    # The cache of inspections is next to the data and empty for new ones: files are read, whatever their times.
+    check = check_reading(*read(folder), ClipCache(folder.absolute().parent / "inspections"))
+    return source_fingerprint(check, config)
 
 
 @pytest.fixture
@@ -93,6 +100,62 @@ def test_the_fingerprint_depends_on_files_labels_and_settings(release):
     assert labelled != fingerprint(release)
 
 
+def test_a_copy_of_the_data_has_the_same_fingerprint_by_any_spelling_of_its_place(release, tmp_path, monkeypatch):
+    before = fingerprint(release)
+    moved = tmp_path / "other place" / "renamed"
+    shutil.copytree(release, moved, copy_function=shutil.copyfile)
+    shutil.rmtree(release)
+    (tmp_path / "link").symlink_to(moved)
+    monkeypatch.chdir(moved.parent)
+    for place in (
+        moved,
+        Path("renamed"),
+        moved.parent / ".." / "other place" / "renamed",
+        tmp_path / "link",
+        Path("../link"),
+    ):
+        assert fingerprint(place) == before
+
+
+NAMES = st.text("aZ7 _.-+()[]{}*?^$|&;é山", min_size=1, max_size=8).filter(lambda name: name.strip(".") != "")
+FOLDERS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: Path(*names))
+
+
+def checked_at(root, macro):
+    """A check of one clip of each pool whose texts have absolute paths in them."""
+    micro = RawClip("smic/s1/a", "smic/s1", "micro", "frames", (root / "im" / "1.png", root / "im" / "2.png"), (1, 2))
+    other = RawClip("ck_plus/s2/b", "ck_plus/s2", "macro", "frames", (macro / "cohn" / "3.png",), (1,))
+    denied = Problem(
+        f"{root}/im: 1.png", "a file", f"[Errno 13] Permission denied: '{root}/im/1.png'", "give it", lost=False
+    )
+    notes = (f"read {root}; {root / 'copy'} is not used", f"table {macro}/emotion.csv", "left/right and and/or stay")
+    reading = Reading("smic", root, (micro, other), (denied,), notes, (f"{root}/corrections.csv: 1 row",))
+    digests = {"im/1.png": "00", "im/2.png": "11", str(macro / "cohn" / "3.png"): "22"}
+    return Check(reading, LabelSpace("3", ("a", "b", "c")), (), digests)
+
+
+@given(*[FOLDERS] * 4)
+def test_no_absolute_path_enters_the_fingerprint(first, second, third, fourth):
+    own, other = Path("/micro"), Path("/macro")
+    before = source_fingerprint(checked_at(own / first, other / second), CONFIG)
+    moved = checked_at(own / third, other / fourth)
+    assert source_fingerprint(moved, CONFIG) == before
+    for name, value in (("im/2.png", "12"), (str(other / fourth / "cohn" / "3.png"), "23")):
+        changed = dataclasses.replace(moved, digests=moved.digests | {name: value})
+        assert source_fingerprint(changed, CONFIG) != before
+
+
+def test_two_preparations_of_the_same_clips_have_the_same_digest(release, tmp_path):
+    prepare(release, tmp_path / "one")
+    prepare(release, tmp_path / "two")
+    first, second = load_clips(tmp_path / "one"), load_clips(tmp_path / "two")
+    assert first.digest == second.digest
+    image = first.micro.image.copy()
+    image[0, 0, 0, 0] += 1
+    changed = first._replace(micro=dataclasses.replace(first.micro, image=image))
+    assert changed.digest != first.digest != first._replace(macro=first.micro).digest
+
+
 def test_damaged_and_older_folders_are_refused_with_the_command_that_prepares_them(release, tmp_path):
     out = tmp_path / "out"
     prepare(release, out)
@@ -103,7 +166,7 @@ def test_damaged_and_older_folders_are_refused_with_the_command_that_prepares_th
     with pytest.raises(DataError, match=f"{shard.name} is missing or changed"):
         load_clips(out)
     write_checksummed_json(out / MANIFEST, read_checksummed_json(out / MANIFEST) | {"format_version": 0})
-    with pytest.raises(DataError, match="format version 0, this release reads 5") as refused:
+    with pytest.raises(DataError, match="format version 0, this release reads 6") as refused:
         load_clips(out)
     assert f"python -m experiments.prepare --dataset=smic --data_dir={release.resolve()}" in str(refused.value)
     (out / MANIFEST).write_text("{")

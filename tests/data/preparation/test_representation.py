@@ -10,7 +10,7 @@ from lightman_jax.data.preparation.representation import MotionConfig, motion_im
 from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
-from lightman_jax.data.vision.faces import crop_face, face_box
+from lightman_jax.data.vision.faces import FaceBox, crop_face, face_box
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image, write_image
 from lightman_jax.data.vision.optical_flow import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
 from lightman_jax.data.vision.video import read_clip_images
@@ -79,7 +79,7 @@ def test_a_real_face_is_found_and_a_wall_falls_back_to_the_centre():
     assert box.left < 222 < box.left + box.side
     assert crop_face(photograph, box, 64).shape == (64, 64, 3)
     wall = face_box(np.full((60, 80, 3), 99, np.uint8), cropped=False)
-    assert wall == (12, 22, 36, "centre", 0)
+    assert wall == FaceBox(12, 22, 36, "centre")
     assert face_box(photograph, cropped=True) is None
 
 
@@ -183,8 +183,8 @@ def test_stills_in_a_table_are_found_by_their_line(tmp_path):
 
 def test_a_given_face_box_is_used_and_clipped_to_the_image():
     photograph = skimage.data.astronaut()
-    assert face_box(photograph, cropped=False, given=(10, 20, 200)) == (10, 20, 200, "given")
-    assert face_box(photograph, cropped=False, given=(-9, 490, 100)) == (0, 412, 100, "given")
+    assert face_box(photograph, cropped=False, given=(10, 20, 200)) == FaceBox(10, 20, 200, "given")
+    assert face_box(photograph, cropped=False, given=(-9, 490, 100)) == FaceBox(0, 412, 100, "given")
 
 
 @pytest.mark.parametrize(

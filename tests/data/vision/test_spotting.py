@@ -156,7 +156,7 @@ def test_given_frame_numbers_are_cut_out(smile):
 
 def test_a_given_box_is_clipped_to_the_image(smile):
     found = cut_movement(iter(smile), 31, 55, 55, SPOT, box=FaceBox(400, 900, 300, "given"))
-    assert found.box == (180, 340, 300, "given")
+    assert found.box == FaceBox(180, 340, 300, "given")
 
 
 def test_a_detected_face_is_cropped_like_the_stand_in(smile):
