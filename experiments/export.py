@@ -34,7 +34,8 @@ def _run(words: Sequence[str]) -> int:
         "--adapt_steps", type=int, metavar="STEPS", help="inner steps on labelled clips [as in the run]"
     )
     options = parser.parse_args(words)
-    out = options.out or options.run.with_name(f"{options.run.name}.lightman")
+    named = options.run if options.run.name else options.run.resolve()
+    out = options.out or named.with_name(f"{named.name}.lightman")
     found = read_run_model(options.run, options.adapt_steps, options.seeds)
     export_ensemble(out, *found)
     size = out.stat().st_size / 1e6

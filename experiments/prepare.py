@@ -10,7 +10,6 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
@@ -22,7 +21,7 @@ from experiments.reporting.contact_sheet import save_contact_sheet
 from experiments.reporting.data_check import print_check
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.manifest import read_manifest
-from lightman_jax.files import write_atomic
+from lightman_jax.files import user_path, write_atomic
 
 FORMAT_VERSION = 2
 """Of the JSON file of `--check`."""
@@ -42,7 +41,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _write_check(config: PrepareConfig, check: Check, console: Console) -> int:
-    path = Path(config.out or "check.json").expanduser()
+    path = user_path(config.out or "check.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format_version": FORMAT_VERSION, "dataset": config.data.dataset} | check.to_json()
     write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

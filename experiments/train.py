@@ -127,8 +127,8 @@ def _print_result(console: Console, result: RunResult, config: RunConfig, workdi
     console.print(f"results: {workdir} ({files})", soft_wrap=True)
     console.print(f"open:    {(workdir / 'report.html').absolute()}", soft_wrap=True)
     if config.tensorboard:
-        console.print(f"curves:  tensorboard --logdir {shlex.quote(str(workdir / 'tensorboard'))}")
-    console.print(f"predict: python -m experiments.predict VIDEO --model={shlex.quote(str(workdir))}")
+        console.print(f"curves:  tensorboard --logdir {shlex.quote(str(workdir / 'tensorboard'))}", soft_wrap=True)
+    console.print(f"predict: python -m experiments.predict VIDEO --model={shlex.quote(str(workdir))}", soft_wrap=True)
 
 
 def _warn_if_suspicious(console: Console, result: RunResult, dataset: str) -> None:

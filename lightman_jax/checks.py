@@ -8,15 +8,31 @@ Shapes and dtypes are always checked. Values are checked where they are concrete
     error.throw()
 """
 
+import functools
 import math
 import numbers
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 _LISTED = 5
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def transferring(fn: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The function under `jax.transfer_guard("allow")`: its arguments and constants are meant to reach the device."""
+
+    @functools.wraps(fn)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with jax.transfer_guard("allow"):
+            return fn(*args, **kwargs)
+
+    return call
 
 
 def is_traced(value: Any) -> bool:

@@ -97,6 +97,18 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
+def user_path(text: str | Path) -> Path:
+    """A path with `~` replaced by the home folder.
+
+    Raises:
+      OSError: the user has no home folder.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"{text}: the home folder is unknown, and HOME is not set") from error
+
+
 def temporary_path(path: Path) -> Path:
     """Temporary path for this process to write before it renames the result to `path`; a file or folder there is removed."""
     temporary = path.with_name(f".{path.name}.{host_name()}-{os.getpid()}{_SUFFIX}")

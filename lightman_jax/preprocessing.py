@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lightman_jax.checks import as_images, check_mask, check_number, is_traced, on_host
+from lightman_jax.checks import as_images, check_mask, check_number, is_traced, on_host, transferring
 
 Scaling = Literal["clip_rms", "fold_rms", "clip_minmax"]
 SCALINGS: tuple[Scaling, ...] = ("clip_rms", "fold_rms", "clip_minmax")
@@ -20,6 +20,7 @@ _FLOW_CHANNELS = 3
 _EPSILON = 1e-6
 
 
+@transferring
 def scale_flow(
     images: jax.Array,
     *,
@@ -73,6 +74,7 @@ def scale_flow(
     return centred / jnp.maximum(jnp.sqrt(mean_square), _EPSILON)
 
 
+@transferring
 def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
     """Mean square of each channel over the training clips, centred as in `scale_flow`; `fold_rms` divides by its root.
 
@@ -87,7 +89,7 @@ def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
       ValueError: images of another rank, a mask that does not fit, or one without a training clip.
     """
     images = _as_float(images)
-    check_mask(train, len(images), name="train")
+    check_mask(train, images.shape[0], name="train")
     if not is_traced(train) and not on_host(train).any():
         raise ValueError("train marks no clip; the mean square needs at least one training clip")
     train = jnp.asarray(train)
@@ -111,6 +113,7 @@ def _centred(images: jax.Array) -> jax.Array:
     return jnp.concatenate([centred, images[..., signed.shape[-1] :]], axis=-1)
 
 
+@transferring
 def mirror_flow(images: jax.Array) -> jax.Array:
     """Flip images left to right; for flow also negate u, because motion to the right becomes motion to the left.
 
@@ -164,6 +167,7 @@ def mirror_average(
     return 0.5 * (own + mirrored)
 
 
+@transferring
 def magnify_flow(images: jax.Array, gain: float) -> jax.Array:
     """Simulate macro-expressions by magnified, saturated micro-expressions, `tanh(gain * x)`.
 

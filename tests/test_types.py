@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lightman_jax.types import natural_order
 from tests.inputs import make_clips
 
 
@@ -19,3 +20,8 @@ def test_joined_clips_keep_their_order_and_need_the_same_classes():
     assert set(both.dataset) == {"smic", "casme2"}
     with pytest.raises(ValueError, match="classes"):
         first.join(dataclasses.replace(second, classes=("a", "b", "c")))
+
+
+def test_natural_order_takes_names_in_any_script():
+    names = ["s10", "s2", "s\N{SUPERSCRIPT TWO}", "\N{CIRCLED DIGIT ONE}", "\N{ARABIC-INDIC DIGIT THREE}", ""]
+    assert sorted(names, key=natural_order) == ["", "\N{ARABIC-INDIC DIGIT THREE}", "s2", "s10", *names[2:4]]

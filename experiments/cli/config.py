@@ -11,6 +11,7 @@ from experiments.cli.flags import ConfigError, as_config_error, own_values, pars
 from lightman_jax.data.corpora.labels import check_labels
 from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
 from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.files import user_path
 from lightman_jax.meta.inner_loop import BilevelConfig
 from lightman_jax.meta.label_generator import GeneratorConfig
 from lightman_jax.meta.methods import METHODS, MethodConfig, method_config
@@ -247,4 +248,4 @@ def default_workdir(config: RunConfig, dataset: str) -> Path:
         if config.protocol == "loso"
         else f"{dataset}-{config.protocol}-{config.method_name}"
     )
-    return Path(config.workdir or Path("runs") / name).expanduser()
+    return user_path(config.workdir or Path("runs") / name)

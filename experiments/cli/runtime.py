@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from experiments.cli.flags import ConfigError
 from lightman_jax.data.preparation.parallel import cpu_cores
+from lightman_jax.files import user_path
 
 DEFAULT_DATA_CACHE = "~/.cache/lightman_jax"
 _MAX_HOST_DEVICES = 16
@@ -46,7 +47,8 @@ def set_up_jax(
       process_id: index of this process, from 0.
 
     Raises:
-      ConfigError: the requested platform is not available, or the processes could not connect.
+      ConfigError: the requested platform is not available, the processes could not connect, or `data_cache` is not UTF-8 text.
+      OSError: `data_cache` begins with `~` and the user has no home folder.
     """
     configured = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not configured and "JAX_NUM_CPU_DEVICES" not in os.environ:
@@ -55,7 +57,12 @@ def set_up_jax(
         except RuntimeError:
             text = "JAX has already started, so the number of CPU devices stays as it is; to use every core, restart the process"
             warnings.warn(f"{text} and call set_up_jax before any JAX computation", stacklevel=2)
-    jax.config.update("jax_compilation_cache_dir", str(Path(data_cache).expanduser() / "xla"))
+    cache = str(user_path(data_cache) / "xla")
+    if cache.encode(errors="ignore").decode() != cache:
+        raise ConfigError(
+            f"the path {data_cache} is not UTF-8 text, as JAX needs it; choose another folder by --data_cache"
+        )
+    jax.config.update("jax_compilation_cache_dir", cache)
     _join_processes(coordinator, processes, process_id)
     _require_device()
 
@@ -64,7 +71,7 @@ class _Launched(NamedTuple):
     """How the processes of a run find each other; their number and the index of this one, None if only JAX knows them."""
 
     by: str
-    count: int | None = None
+    processes: int | None = None
     process_id: int | None = None
 
 
@@ -74,7 +81,7 @@ def _join_processes(coordinator: str | None, processes: int, process_id: int) ->
     launched = by_hand if coordinator else _launched() if processes == 0 else None
     if launched is None:
         return
-    which = "this process" if launched.count is None else f"process {launched.process_id} of {launched.count}"
+    which = "this process" if launched.processes is None else f"process {launched.process_id} of {launched.processes}"
     text = f"note: {which} ({launched.by}) waits up to {_WAITING_SECONDS} s for the others"
     print(f"{text}; --processes=1 runs without them", file=sys.stderr, flush=True)
     try:
@@ -93,7 +100,9 @@ def _connect(coordinator: str | None, launched: _Launched) -> None:
     def connect() -> None:
         timeout = _WAITING_SECONDS + _SPARE_SECONDS
         try:
-            jax.distributed.initialize(coordinator, launched.count, launched.process_id, initialization_timeout=timeout)
+            jax.distributed.initialize(
+                coordinator, launched.processes, launched.process_id, initialization_timeout=timeout
+            )
         except Exception as error:
             errors.append(error)
 

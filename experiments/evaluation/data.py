@@ -21,7 +21,7 @@ from lightman_jax.data.preparation.representation import is_still
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
 from lightman_jax.data.synthetic.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
-from lightman_jax.files import require_space
+from lightman_jax.files import require_space, user_path
 from lightman_jax.types import ClipSet
 
 Log = Callable[[str], None]
@@ -38,6 +38,7 @@ def load_data(config: DataConfig, log: Log) -> Prepared:
     for note in manifest.notes:
         if note.startswith("warning"):
             log(f"data: {note}")
+    _log_left_out(manifest, log)
     refuse_bad_clips(config, manifest)
     refuse_single_class(config, prepared.micro)
     return prepared._replace(manifest=manifest)
@@ -55,13 +56,13 @@ def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Chec
       DataError: the corpus is not found, its tables cannot be read, or an alias names no subject.
       OSError: the cache folder cannot be written.
     """
-    corrections = read_corrections(Path(config.corrections).expanduser(), log) if config.corrections else ()
+    corrections = read_corrections(user_path(config.corrections), log) if config.corrections else ()
     reading = _read(config.dataset, config.data_dir, config, corrections, log)
     if config.dataset == SIMULATED_AU:
         reading = dataclasses.replace(reading, stand_in=True)
     if config.macro:
         reading = _with_macro(reading, _read(config.macro, config.macro_dir, config, corrections, log))
-    aliases = read_aliases(Path(config.subject_aliases).expanduser()) if config.subject_aliases else ()
+    aliases = read_aliases(user_path(config.subject_aliases)) if config.subject_aliases else ()
     reading = unify_subjects(reading, aliases, spellings=config.subjects == "unified")
     corpora = DATASETS[config.dataset].corpora
     reading = _without_movement(_without_stills(reading, config), config)
@@ -120,6 +121,17 @@ def refuse_bad_clips(config: DataConfig, manifest: Manifest) -> None:
         )
 
 
+def _log_left_out(manifest: Manifest, log: Log) -> None:
+    """Print the clips that are left out by default, and the flags that take them."""
+    left_out: dict[str, list[str]] = {}
+    for problem in manifest.problems:
+        if problem.flag:
+            left_out.setdefault(problem.flag, []).append(problem.where)
+    for flag, clips in left_out.items():
+        listed = ", ".join(clips[:_MAX_LISTED]) + (", ..." if len(clips) > _MAX_LISTED else "")
+        log(f"data: {len(clips)} clips are left out, {flag} takes them: {listed}")
+
+
 def refuse_single_class(config: DataConfig, micro: ClipSet) -> None:
     """Refuse micro clips that all have one class, whose scores would be 1 whatever is learned.
 
@@ -135,7 +147,7 @@ def refuse_single_class(config: DataConfig, micro: ClipSet) -> None:
 
 
 def _data_cache(config: DataConfig) -> Path:
-    return Path(config.data_cache).expanduser()
+    return user_path(config.data_cache)
 
 
 def _clip_cache(config: DataConfig, workers: int | None, log: Log, what: str) -> ClipCache:
@@ -147,7 +159,7 @@ def _read(
 ) -> Reading:
     if dataset == SIMULATED_AU:
         return simulated_au_reading(SimulatedAUConfig())
-    folder = Path(data_dir).expanduser().absolute() if data_dir else _make_stand_in(dataset, _data_cache(config), log)
+    folder = user_path(data_dir).absolute() if data_dir else _make_stand_in(dataset, _data_cache(config), log)
     return read_corpus(dataset, folder, corrections, incomplete=config.incomplete)
 
 

@@ -94,6 +94,7 @@ def _save_checkpoint(folder: Path, run: PlannedRun, jobs: Sequence[TrainedFold])
         method=config.method_name,
         folds=tuple(job.fold.name for job in jobs),
         dataset=manifest.dataset,
+        labels=manifest.labels,
         stand_in=manifest.stand_in,
         origin=manifest.origin,
         motion=dataclasses.asdict(config.data.motion),

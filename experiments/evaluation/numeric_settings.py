@@ -43,7 +43,7 @@ def numeric_settings() -> dict[str, str]:
         found |= {f"{variable} {name}": value for name, value in _numeric_flags(os.environ.get(variable, "")).items()}
     found |= _VERSIONS
     found["device"] = _device_text(jax.devices()[0])
-    default = jax.config.jax_default_device
+    default = getattr(jax.config, "jax_default_device", None)
     if default is not None:
         found["default device"] = _device_text(default if isinstance(default, jax.Device) else jax.devices(default)[0])
     return found

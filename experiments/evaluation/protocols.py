@@ -172,7 +172,7 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
 
 
 def _with_mirroring(config: RunConfig, classes: tuple[str, ...], console: Console) -> RunConfig:
-    """The settings with `mirror` off where the class names tell left from right; prints so."""
+    """The settings with `mirror` off where a class name holds a side of the face; prints how clips are mirrored."""
     try:
         mirrored = mirror_partners(config.train.mirror, classes) is not None
     except ValueError as error:

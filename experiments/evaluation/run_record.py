@@ -16,6 +16,7 @@ from experiments.evaluation.records import as_json, from_json, read_json, write_
 from experiments.evaluation.workdir import changed_file, renew_inventory
 from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.data.preparation.parallel import cpu_cores
+from lightman_jax.files import user_path
 
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "chex", "numpy"),
@@ -102,7 +103,7 @@ def _write_new_places(path: Path, record: RunRecord) -> None:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(user_path(path).absolute())
 
 
 def _without_locations(value: Any) -> Any:

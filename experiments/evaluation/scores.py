@@ -54,17 +54,17 @@ def score_predictions(rows: Sequence[Prediction], classes: Sequence[str], folds_
             for index, name in enumerate(subjects)
         },
         confusion_per_seed=tuple(tuple(map(tuple, matrix)) for matrix in pooled.tolist()),
-        per_corpus=_score_corpora(counts, subjects, {row.subject: row.dataset for row in rows}),
+        per_corpus=_score_corpora(rows, classes, seeds),
     )
 
 
-def _score_corpora(
-    counts: NDArray[np.int64], subjects: Sequence[str], corpus_of: dict[str, str]
-) -> dict[str, CorpusScore]:
+def _score_corpora(rows: Sequence[Prediction], classes: Sequence[str], seeds: list[int]) -> dict[str, CorpusScore]:
+    """Scores of the clips of each corpus, if there are several; a subject may have clips in more than one."""
     found = {}
-    corpora = sorted(set(corpus_of.values()))
+    corpora = sorted({row.dataset for row in rows})
     for corpus in corpora if len(corpora) > 1 else ():
-        part = counts[:, [index for index, name in enumerate(subjects) if corpus_of[name] == corpus]]
+        own = [row for row in rows if row.dataset == corpus]
+        part = count_predictions(own, classes, seeds, sorted({row.subject for row in own}, key=natural_order))
         found[corpus] = CorpusScore(int(part[0].sum()), part.shape[1], **_estimates(part))
     return found
 

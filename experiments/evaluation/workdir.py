@@ -3,10 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
+from importlib import metadata
 from pathlib import Path
-
-import numpy as np
-import sklearn
 
 from experiments.evaluation.cross_validation import Work
 from experiments.evaluation.fold_store import FoldStore
@@ -18,12 +16,13 @@ RESULTS_VERSION = 1
 """Raise it when the same predictions give other scores, baselines, figures or reports; finished runs are then evaluated again."""
 
 _LIST = "results.json"
+_PACKAGES = [metadata.version(name) for name in ("numpy", "scikit-learn")]
 _EVERY = ("*",)
 
 
 def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[str]) -> str:
     """Digest of everything that results depend on: every training job, the test clips, further words, and versions."""
-    digest = hashlib.sha256(f"{RESULTS_VERSION} {np.__version__} {sklearn.__version__} {' '.join(words)}".encode())
+    digest = hashlib.sha256(f"{RESULTS_VERSION} {_PACKAGES} {' '.join(words)}".encode())
     for config in configs:
         store = FoldStore(Path(), work.micro, work.macro, config)
         for replica in work.replicas:

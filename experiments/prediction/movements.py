@@ -1,6 +1,6 @@
 """Movements that a model predicts: found in a video, or cut out at known frame numbers; labelled clips that adapt the model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.cli.flags import ConfigError, refuse_unknown
+from lightman_jax.data.corpora.labels import LabelSpace, class_of_label
 from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.subjects import subject_key
 from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import list_frames
 from lightman_jax.data.corpora.user_table import read_rows, row_box, row_fps, row_path
@@ -118,7 +120,7 @@ def check_span(onset: int | None, apex: int | None, offset: int | None) -> Span 
 def read_support(table: Path, model: Model, settings: Settings) -> Support:
     """Read labelled clips of a subject from a table in the format of `clips.csv`.
 
-    Columns `path` (relative to the table) and `label` (a class of the model); `onset`, `apex`, `offset`, `fps` and `box` where
+    Columns `path` (relative to the table) and `label` (see `class_of_label`); `onset`, `apex`, `offset`, `fps` and `box` where
     known. Without frame numbers the strongest movement of the video is taken.
 
     Raises:
@@ -132,9 +134,12 @@ def read_support(table: Path, model: Model, settings: Settings) -> Support:
         raise ConfigError(f"--support needs a table with the columns path and label: {error}") from error
     if not rows:
         raise ConfigError(f"{table} has no rows; --support needs the columns path and label, and one row per clip")
-    images, labels, lines = [], [], []
+    lines = _subject_lines(rows)
+    space = LabelSpace(str(model.about.get("labels", "")), tuple(model.classes))
+    images, labels = [], []
     for row in rows:
-        path, label = row_path(row), row.text("label")
+        path, written = row_path(row), row.text("label")
+        label = class_of_label(written, space) or written
         refuse_unknown(f"{row.where}: label", label, model.classes)
         try:
             if not path:
@@ -144,8 +149,20 @@ def read_support(table: Path, model: Model, settings: Settings) -> Support:
             raise ConfigError(f"{row.where}: {path}: {error}. Correct or remove that row") from error
         images.append(model_image(model, movement))
         labels.append(model.classes.index(label))
-        lines.append(f"{path} as {label}, frames {movement.onset}-{movement.apex}-{movement.offset}")
+        given = "" if label == written else f" (written {written!r})"
+        lines.append(f"{path} as {label}{given}, frames {movement.onset}-{movement.apex}-{movement.offset}")
     return Support(np.stack(images), np.array(labels, np.int32), tuple(lines))
+
+
+def _subject_lines(rows: Sequence[Row]) -> list[str]:
+    """A line if the one subject of a table is written in several ways; a `ConfigError` if there are several subjects."""
+    written = list(dict.fromkeys(row.text("subject") for row in rows))
+    keys = {subject_key(name) for name in written if name}
+    if len(keys) > 1:
+        raise ConfigError(
+            f"--support lists clips of {len(keys)} subjects ({', '.join(written)}); keep the rows of the subject of the inputs"
+        )
+    return [f"one subject in several spellings: {', '.join(written)}"] if len(set(written) - {""}) > 1 else []
 
 
 def _row_movement(row: Row, path: Path, settings: Settings, motion: MotionConfig) -> Spotted:

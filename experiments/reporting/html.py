@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from experiments.cli.terminal import printable
 from experiments.evaluation.prediction_table import Prediction, read_predictions
 from experiments.evaluation.records import read_json
 from experiments.evaluation.run_result import read_result
@@ -48,8 +49,11 @@ def write_report(workdir: Path) -> Path:
     rows, _ = read_predictions(workdir / "predictions.csv")
     clips = clips_by_probability(rows, scores.classes)
     loader = FileSystemLoader(Path(__file__).parent)
-    # Names of clips and classes come from tables of users; autoescape keeps them from being read as HTML.
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    # Names of clips and classes come from tables of users; autoescape keeps them from being read as HTML, and `finalize` from
+    # moving other text.
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_printable
+    )
     figures = [(text, workdir / name) for name, text in _FIGURES.items() if (workdir / name).exists()]
     page = environment.get_template("report.html.jinja").render(
         result=result,
@@ -64,6 +68,11 @@ def write_report(workdir: Path) -> Path:
     path = workdir / "report.html"
     write_atomic(path, page)
     return path
+
+
+def _printable(value: object) -> object:
+    # Markup, a subclass of str, is the text of the template.
+    return printable(value) if type(value) is str else value
 
 
 def clips_by_probability(rows: Sequence[Prediction], classes: Sequence[str]) -> list[ClipRow]:

@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lightman_jax.checks import check_number
+from lightman_jax.checks import check_number, transferring
 from lightman_jax.losses.pairs import Pairs, make_pairs, masked_mean, same_class, squared_distances
 from lightman_jax.losses.soft_dtw import soft_dtw
 
 AlignmentForm = Literal["contrastive", "cosine", "l2", "prototype", "triplet", "mmd", "spatial", "temporal"]
 
 
+@transferring
 def contrastive(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -67,6 +68,7 @@ def contrastive(
     return pairs.result(pairs.mean(-jax.nn.log_softmax(logits, axis=1)))
 
 
+@transferring
 def cosine(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -85,6 +87,7 @@ def cosine(
     return pairs.result(pairs.mean(1 - pairs.micro @ pairs.macro.T))
 
 
+@transferring
 def l2(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -105,6 +108,7 @@ def l2(
     return pairs.result(pairs.mean(squared_distances(pairs.micro, pairs.macro)))
 
 
+@transferring
 def prototype(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -137,6 +141,7 @@ def prototype(
     return pairs.result(jax.nn.logsumexp(weighted, axis=1) - pairs.mean(logits))
 
 
+@transferring
 def triplet(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -165,6 +170,7 @@ def triplet(
     return pairs.result(masked_mean(hinges, pairs.positives[:, :, None] & negatives[:, None, :], axis=(1, 2)))
 
 
+@transferring
 def mmd(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -196,6 +202,7 @@ def mmd(
     return pairs.result(among_micro - 2 * pairs.mean(kernel(pairs.micro, pairs.macro)) + among_macro)
 
 
+@transferring
 def spatial(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -220,6 +227,7 @@ def spatial(
     return pairs.result(pairs.mean(1 - products / positions))
 
 
+@transferring
 def temporal(
     micro: jax.Array,
     micro_labels: jax.Array,
@@ -262,6 +270,7 @@ ALIGNMENT_LOSSES: dict[AlignmentForm, Callable[..., jax.Array]] = {
 """The alignment losses by name."""
 
 
+@transferring
 def alignment_loss(
     micro: jax.Array,
     labels: jax.Array,

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lightman_jax.checks import as_labels, check_mask, check_number, check_rows_sum_to_one
+from lightman_jax.checks import as_labels, check_mask, check_number, check_rows_sum_to_one, transferring
 
 PrimaryForm = Literal["cross_entropy", "balanced", "focal"]
 PRIMARY_FORMS: tuple[PrimaryForm, ...] = get_args(PrimaryForm)
 
 
+@transferring
 def mean_where(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
     """Mean of the values under a mask; 0 if the mask is empty.
 
@@ -60,6 +61,7 @@ def at_least_single(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.dtype(jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype)
 
 
+@transferring
 def primary_loss(
     logits: jax.Array, labels: jax.Array, *, where: jax.Array | None = None, class_weights: jax.Array | None = None
 ) -> jax.Array:
@@ -94,6 +96,7 @@ def primary_loss(
     return keep_where(values, where)
 
 
+@transferring
 def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None = None) -> jax.Array:
     """Class weights that give every class the same total weight, `w_c = n / (number of classes present * n_c)`.
 
@@ -116,6 +119,7 @@ def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None
     return jnp.where(present, share / jnp.maximum(counted, 1), 0)
 
 
+@transferring
 def focal_loss(
     logits: jax.Array, labels: jax.Array, *, gamma: float = 2.0, where: jax.Array | None = None
 ) -> jax.Array:
@@ -147,7 +151,7 @@ def focal_loss(
             raise ValueError(
                 f"soft labels {labels.shape} do not fit logits {logits.shape}; give one probability per logit"
             )
-        check_mask(where, len(logits))
+        check_mask(where, logits.shape[0])
         check_rows_sum_to_one(labels, "labels", where)
     else:
         labels = _checked_labels(logits, labels, where)
@@ -165,6 +169,7 @@ def focal_loss(
     return keep_where(values, where)
 
 
+@transferring
 def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
     """Negative entropy of the class frequencies, `sum_a p_ia log q_a` with q the mean of p over the clips.
 
@@ -189,7 +194,7 @@ def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) ->
     """
     if probabilities.ndim != 2:
         raise ValueError(f"probabilities have the shape {probabilities.shape}; give [n, A], one row per clip")
-    check_mask(where, len(probabilities))
+    check_mask(where, probabilities.shape[0])
     check_rows_sum_to_one(probabilities, "probabilities", where)
     p = keep_where(probabilities, where).astype(at_least_single(probabilities.dtype))
     count = p.shape[0] if where is None else jnp.maximum(where.sum(), 1).astype(p.dtype)
@@ -204,5 +209,5 @@ def _checked_labels(logits: jax.Array, labels: jax.Array, where: jax.Array | Non
         raise ValueError(
             f"logits {logits.shape} and labels {shape} do not fit; give [n, N] logits and [n] class indices"
         )
-    check_mask(where, len(logits))
+    check_mask(where, logits.shape[0])
     return jnp.asarray(as_labels(labels, logits.shape[1], where=where))

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lightman_jax.checks import as_labels, check_mask
+from lightman_jax.checks import as_labels, check_mask, transferring
 from lightman_jax.losses.classification import at_least_single, keep_where
 
 
+@transferring
 def alignment_where(
     labels: jax.Array,
     macro_labels: jax.Array,
@@ -99,7 +100,7 @@ def checked_pair(
     for name, values, mask in (("labels", labels, where), ("macro_labels", macro_labels, macro_where)):
         if np.ndim(values) != 1:
             raise ValueError(f"{name} have the shape {np.shape(values)}; give one class index per clip")
-        check_mask(mask, len(values), name=name.replace("labels", "where"))
+        check_mask(mask, np.shape(values)[0], name=name.replace("labels", "where"))
         found.append(jnp.asarray(as_labels(values, where=mask, name=name), jnp.int32))
     return found[0], found[1]
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightman_jax.checks import as_images, as_labels, on_host
+from lightman_jax.checks import as_images, as_labels, on_host, transferring
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
@@ -24,6 +24,7 @@ Labelled = tuple[ArrayLike, ArrayLike]
 """Images `[n, H, W, C]` and their labels `[n]`."""
 
 
+@transferring
 def adapt_and_predict(
     params: Params, support: Clips, images: jax.Array, *, config: MethodConfig, network: NetworkConfig
 ) -> jax.Array:
@@ -93,6 +94,7 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
     def program(params: Params, tasks: tuple[Clips, jax.Array]) -> jax.Array:
         return map_tasks(lambda task: one(params, *task), tasks, config.bilevel.task_mapping)
 
+    @transferring
     def adapter(
         params: Params, supports: Sequence[Labelled], queries: Sequence[ArrayLike]
     ) -> list[NDArray[np.float32]]:
@@ -115,6 +117,7 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
     return adapter
 
 
+@transferring
 def pad_clips(sets: Sequence[Labelled], classes: int | None = None) -> Clips:
     """Stack labelled sets of different sizes into `Clips` with leading axis T; T and n are padded to powers of two.
 
@@ -151,7 +154,8 @@ def _checked_set(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     images, labels = on_host(as_images(images)), on_host(as_labels(labels, classes))
     if labels.shape != images.shape[:1]:
-        raise ValueError(f"{len(images)} images have labels of the shape {labels.shape}; give one label per image")
+        count = len(labels) if labels.ndim == 1 else f"{labels.ndim}-dimensional"
+        raise ValueError(f"{len(images)} images have {count} labels; give one label per image")
     if not np.isfinite(images).all():
         raise ValueError("an image has values that are not finite")
     return images.astype(np.float32), labels.astype(np.int32)

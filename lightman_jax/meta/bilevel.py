@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from lightman_jax.checks import is_traced, on_host
+from lightman_jax.checks import is_traced, on_host, transferring
 from lightman_jax.meta.inner_loop import BilevelConfig, TaskMapping, adapt, initial_params, optimizer_update
 from lightman_jax.types import LossFn, Metrics, Params, TrainState
 
@@ -118,6 +118,7 @@ class BilevelProblem:
         return update
 
 
+@transferring
 def outer_objective(params: Params, task: Any, **problem: Any) -> tuple[jax.Array, Metrics]:
     """Outer objective on one task, `outer_loss(phi_K, task) + initial_loss(theta, task)`.
 
@@ -132,6 +133,7 @@ def outer_objective(params: Params, task: Any, **problem: Any) -> tuple[jax.Arra
     return BilevelProblem(**problem).objective(params, task)
 
 
+@transferring
 def meta_gradient(
     params: Params, tasks: Any, *, task_weights: jax.Array | None = None, mesh: Mesh | None = None, **problem: Any
 ) -> tuple[Params, Metrics]:

@@ -10,7 +10,7 @@ import optax
 from flax import struct
 from jax import lax
 
-from lightman_jax.checks import check_number, is_count, is_number
+from lightman_jax.checks import check_number, is_count, is_number, transferring
 from lightman_jax.types import LossFn, Metrics, Params
 
 TaskMapping = Literal["auto", "vmap", "scan"]
@@ -62,6 +62,7 @@ class LearnedLRParams:
     inner_lr: Any
 
 
+@transferring
 def learn_inner_lr(params: Params, inner_lr: float, *, each: LRShape = "entry") -> LearnedLRParams:
     """Add learned inner learning rates to parameters.
 
@@ -92,6 +93,7 @@ def learn_inner_lr(params: Params, inner_lr: float, *, each: LRShape = "entry") 
     return LearnedLRParams(params, jax.tree.map(lambda p: jnp.full(shape(p), inner_lr, p.dtype), params))
 
 
+@transferring
 def adapt(
     params: Params,
     task: Any,
@@ -208,6 +210,7 @@ def optimizer_update(
             ) from error
 
 
+@transferring
 def _refuse_infinite_derivative(optimizer: optax.GradientTransformation, moving: Params) -> None:
     """Differentiate one step at a gradient with zeros in it, as a dead ReLU or an unused head produces them.
 

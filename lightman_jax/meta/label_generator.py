@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from lightman_jax.checks import check_key, is_count, is_number
+from lightman_jax.checks import check_key, is_count, is_number, transferring
 from lightman_jax.losses.classification import entropy_loss, focal_loss, keep_where, mean_where
 from lightman_jax.meta.inner_loop import BilevelConfig, adapt, optimizer_update
 from lightman_jax.networks.backbones import STATISTICS
@@ -68,6 +68,7 @@ class GeneratorConfig:
             raise ValueError(f"statistics_decay {self.statistics_decay} must be in [0, 1); published: 0.9")
 
 
+@transferring
 def init_generated(
     key: jax.Array,
     *,
@@ -246,6 +247,7 @@ def make_generator_update(
     return update
 
 
+@transferring
 def init_generated_state(
     params: Params,
     network_optimizer: optax.GradientTransformation,

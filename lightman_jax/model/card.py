@@ -20,6 +20,7 @@ class ModelCard:
       folds: held-out fold of each network.
       seeds: number of seeds among the networks.
       dataset: data the networks were trained on.
+      labels: name of the label space.
       stand_in: the data were synthetic stand-in clips.
       origin: description of the data for reports.
       motion: fields of `MotionConfig`, by which an image is computed from a video.
@@ -40,6 +41,7 @@ class ModelCard:
     folds: tuple[str, ...]
     seeds: int = 1
     dataset: str = ""
+    labels: str = ""
     stand_in: bool = False
     origin: str = ""
     motion: dict[str, Any] = dataclasses.field(default_factory=dict)

@@ -75,7 +75,7 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequen
     Args:
       config: settings of the training.
       adapt_steps: inner steps on labelled clips.
-      classes: class names; `config.mirror` depends on them where they tell left from right, and pairs of classes need them.
+      classes: class names; `config.mirror` depends on them where they hold a side of the face, and pairs of classes need them.
 
     Raises:
       ValueError: `config.mirror` has a pair of classes that are not among the names.

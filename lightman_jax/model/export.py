@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+from lightman_jax.checks import transferring
 from lightman_jax.files import write_atomic
 from lightman_jax.model.card import ModelCard
 from lightman_jax.model.ensemble import Ensemble, EnsemblePrograms
@@ -23,6 +24,7 @@ _READER = "lightman_exported.py"
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
+@transferring
 def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, card: ModelCard) -> None:
     """Write a model file for `load_model`; the batch size and the number of labelled clips remain variable.
 
@@ -45,7 +47,9 @@ def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, 
     modules = {name: _exported(name, program, ensemble, card.image_shape) for name, program in _named(programs).items()}
     classes = modules["predict"].out_avals[0].shape[-1]
     if classes != len(card.classes):
-        raise ValueError(f"the card names the classes {', '.join(card.classes)}, the networks predict {classes} classes")
+        raise ValueError(
+            f"the card names the classes {', '.join(card.classes)}, the networks predict {classes} classes"
+        )
     content = card.to_json() | {
         "leaves": len(leaves),
         "jax": jax.__version__,

@@ -71,12 +71,12 @@ class Model:
           ValueError: images of another shape, or values that are not finite.
         """
         images, padded = self._checked(images)
-        return np.asarray(self._programs["predict"](*self._params, padded))[:, : len(images)]
+        return self._run("predict", padded)[:, : len(images)]
 
     def saliency(self, images: Any) -> np.ndarray:
         """Saliency `|x * d logit / d x|` of the class with the largest mean probability, `[b, H, W]`; errors as `predict`."""
         images, padded = self._checked(images)
-        return np.asarray(self._programs["saliency"](*self._params, padded))[: len(images)]
+        return self._run("saliency", padded)[: len(images)]
 
     def adapt(self, support: Any, label: Any, images: Any) -> np.ndarray:
         """Predict clips with each network after adaptation to labelled clips of the same subject.
@@ -106,7 +106,11 @@ class Model:
                 f"{len(support)} labelled images need one class index below {len(self.classes)} each, got {given.tolist()}"
             )
         images, padded = self._checked(images)
-        return np.asarray(self._programs["adapt"](*self._params, support, label, padded))[:, : len(images)]
+        return self._run("adapt", support, label, padded)[:, : len(images)]
+
+    def _run(self, name: str, *inputs: np.ndarray) -> np.ndarray:
+        with jax.transfer_guard("allow"):
+            return np.asarray(self._programs[name](*self._params, *inputs))
 
     def _checked(self, images: Any) -> tuple[np.ndarray, np.ndarray]:
         """The images, and a copy padded to a power of two, so that few batch sizes are compiled."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax.errors import ScopeParamShapeError
 from jax.typing import DTypeLike
 
-from lightman_jax.checks import as_images, check_key, check_mask, is_count
+from lightman_jax.checks import as_images, check_key, check_mask, is_count, transferring
 from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, STATISTICS, Backbone, BackboneName, Normalisation
 from lightman_jax.networks.convolution import CONV_FORMS, PRECISIONS, ConvForm, Precision
 from lightman_jax.types import Outputs, Params
@@ -63,6 +63,7 @@ def make_backbone(config: NetworkConfig) -> Backbone:
     )
 
 
+@transferring
 def init_params(
     key: jax.Array,
     *,
@@ -88,7 +89,7 @@ def init_params(
     """
     check_key(key)
     if not is_count(classes, 2):
-        raise ValueError(f"{classes!r} classes cannot be told apart; give the number of classes, 2 or more")
+        raise ValueError(f"classes={classes!r} leaves nothing to classify; give the number of classes, 2 or more")
     if len(image_shape) not in (3, 4) or not all(map(is_count, image_shape)):
         raise ValueError(f"image shape {image_shape} is not (H, W, C) or (frames, H, W, C) with sizes of at least 1")
     backbone_key, primary_key, auxiliary_key = jax.random.split(key, 3)
@@ -101,6 +102,7 @@ def init_params(
     }
 
 
+@transferring
 def apply_branches(
     params: Params, images: jax.Array, *, config: NetworkConfig, where: jax.Array | None = None
 ) -> Outputs:
@@ -139,7 +141,7 @@ def extract_features(
 ) -> tuple[jax.Array, jax.Array]:
     """Backbone features `[n, frames, D]` and maps `[n, frames, h, w, D]` of each frame; an image is a single frame."""
     images = as_images(images)
-    check_mask(where, len(images))
+    check_mask(where, images.shape[0])
     frames = images.shape[1] if images.ndim == 5 else 1
     variables = {"params": params["backbone"]}
     if STATISTICS in params:
@@ -155,6 +157,7 @@ def extract_features(
     return features.reshape(count, frames, -1), maps.reshape(count, frames, *maps.shape[1:])
 
 
+@transferring
 def branch_statistics(
     params: Params, images: jax.Array, *, config: NetworkConfig, where: jax.Array | None = None
 ) -> Params:
@@ -169,7 +172,7 @@ def branch_statistics(
     Returns:
       A tree of `Moments`; empty for group and layer normalisation.
     """
-    check_mask(where, len(images))
+    check_mask(where, images.shape[0])
     inputs = _as_images(as_images(images), where)
     _, stored = make_backbone(config).apply({"params": params["backbone"]}, *inputs, mutable=[STATISTICS])
     return stored.get(STATISTICS, {})

@@ -44,8 +44,9 @@ class TrainConfig:
       learning_rate: learning rate of AdamW in the outer loop, with a cosine decay to 0.
       weight_decay: weight decay of AdamW.
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
-      mirror: auto (training clips are mirrored at random and predictions averaged over mirror images, unless a class name tells
-        left from right, such as l_smirk or AU12L), off, or pairs of classes that are each other's mirror image, such as left:right.
+      mirror: auto (training clips are mirrored at random and predictions averaged over mirror images, unless a class name holds a
+        side of the face, such as left, l_smirk or AU12L), off, or pairs of classes that are each other's mirror image, such as
+        left:right.
       macro_gain: gain of the pseudo-macro clips that replace a missing macro corpus.
       macro_labels: true, or shuffled over the fold's macro training clips, a control for the effect of the labels.
       skip_nonfinite: skip an update that is not finite instead of stopping.

@@ -6,7 +6,7 @@ A job is one (fold, replica). The replicas of a fold differ in their random numb
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import NDArray
 
-from lightman_jax.checks import as_images, is_count
+from lightman_jax.checks import as_images, is_count, transferring
 from lightman_jax.meta.bilevel import uses_vmap
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.devices import (
@@ -96,8 +96,8 @@ def train_folds(
       `TrainedFold`, replica by replica, in the order of the folds.
 
     Raises:
-      ValueError: a fold that leaks or is of other clips, macro clips with other classes or image sizes, or a precision that the backend
-        or the gradient forbids.
+      ValueError: a fold that leaks or is of other clips, macro clips with other classes or image sizes, or a precision that the
+        backend or the gradient forbids.
       FloatingPointError: a loss is not finite; names the fold, the replica, the step, the loss and the parameters.
       OutOfMemoryError: a device cannot hold one job; names the bytes it needs. Before that, fewer jobs run in parallel, with a
         warning.
@@ -140,6 +140,14 @@ class _Session:
 
     def train(self, batch: Sequence[Job], report: Callable[[int, float], None]) -> Iterator[TrainedFold]:
         """All steps of the jobs that train in parallel; none is yielded before the last step of all."""
+        params, history = self._trained(batch, report)
+        for row, (fold, replica) in enumerate(batch):
+            own = jax.tree.map(lambda x, row=row: x[row], params)
+            yield TrainedFold(fold, replica, own, {name: values[row] for name, values in history.items()})
+
+    @transferring
+    def _trained(self, batch: Sequence[Job], report: Callable[[int, float], None]) -> tuple[Params, dict[str, Any]]:
+        """Parameters and histories of the jobs, with a leading axis of jobs."""
         job = self._inputs(batch)
         state = self.programs[0].start(job, self.data)
         chunks, step = [], 0
@@ -152,10 +160,7 @@ class _Session:
             step += chunks[-1]["loss"].shape[1]
             report(step, float(np.mean(chunks[-1]["loss"][: len(batch)])))
         history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-        params = fetch(self.programs[0].finish(state, job, self.data))
-        for row, (fold, replica) in enumerate(batch):
-            own = jax.tree.map(lambda x, row=row: x[row], params)
-            yield TrainedFold(fold, replica, own, {name: values[row] for name, values in history.items()})
+        return fetch(self.programs[0].finish(state, job, self.data)), history
 
     def with_fewer_jobs(self, error: jax.errors.JaxRuntimeError, batch: Sequence[Job]) -> "_Session":
         """Half as many jobs per device after an out-of-memory error; any other error is raised again."""
@@ -190,6 +195,7 @@ class _Session:
         )
 
 
+@transferring
 def _open_session(
     micro: ClipSet,
     macro: ClipSet | None,
@@ -258,6 +264,7 @@ def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
     return jax.eval_shape(last, *[jax.ShapeDtypeStruct(values.shape, dtype) for values, dtype in inputs])
 
 
+@transferring
 def predict_folds(
     trained: Iterable[tuple[Fold, Params]],
     images: NDArray[np.float32],
@@ -272,7 +279,7 @@ def predict_folds(
       trained: folds and their parameters, used one at a time.
       images: `[n, H, W, C]` unscaled micro clips of all folds.
       config: settings of the training.
-      classes: class names; `config.mirror` depends on them where they tell left from right, and pairs of classes need them.
+      classes: class names; `config.mirror` depends on them where they hold a side of the face, and pairs of classes need them.
 
     Returns:
       One `[t, N]` array per fold, rows in the order of `fold.test`.

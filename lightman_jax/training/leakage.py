@@ -97,9 +97,7 @@ def _warn_of_spellings(names: Sequence[str], folds: Sequence[Fold], sides: Seque
         for fold, first, second in _on_both_sides(list(spellings.values()), folds, sides)
     ]
     if found:
-        remedy = (
-            "these names differ in case, blanks or leading zeros alone: if they are one subject, give both one name"
-        )
+        remedy = "these names differ in case, blanks or leading zeros alone: if they are one subject, give both the same name"
         warnings.warn(f"possible leak: {_listed(found)}; {remedy}", LeakWarning, stacklevel=3)
 
 
@@ -118,9 +116,7 @@ def _warn_of_near_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[
         best[pair] = max(best.get(pair, (0.0, "")), (copy.similarity, text))
     if best:
         listed = _listed([text for _, text in sorted(best.values(), reverse=True)])
-        remedy = (
-            "these clips are near-copies: if they show one subject, give both the same name, else remove one of them"
-        )
+        remedy = "these clips are near-copies: if they show one subject, give both the same name (--subject_aliases)"
         warnings.warn(f"possible leak: {listed}; {remedy}", LeakWarning, stacklevel=3)
 
 

@@ -1,6 +1,6 @@
 """The class that the mirror image of a clip shows: its own, that of a partner class, or none that is known.
 
-A mirrored smirk on the left is a smirk on the right. Where class names tell the sides of the face apart, a mirror image with the
+A mirrored smirk on the left is a smirk on the right. Where class names hold a side of the face, a mirror image with the
 label of its clip is a wrong training clip, and the mean of two predictions is chance.
 """
 
@@ -73,7 +73,7 @@ def mirror_partners(mirror: str, classes: Sequence[str]) -> Partners | None:
       classes: class names in the order of the indices.
 
     Returns:
-      `[N]` class indices. With `auto`: each class itself, or None if a class name tells left from right (`sided_classes`). With
+      `[N]` class indices. With `auto`: each class itself, or None if a class name holds a side of the face (`sided_classes`). With
       pairs: the other class of the pair; classes in no pair keep themselves.
 
     Raises:
@@ -100,7 +100,7 @@ def mirror_partners(mirror: str, classes: Sequence[str]) -> Partners | None:
 
 
 def sided_classes(classes: Sequence[str]) -> list[str]:
-    """The class names that tell the left side of the face from the right one.
+    """The class names that hold a side of the face, left or right.
 
     A name does so if one of its words is `left`, `right`, `L` or `R` or their like in another language (`l_smirk`, `AU12L`,
     `L12`, `linke Braue`), or begins or ends with `left` or `right` (`lefteye`), or if another class has the same name but for the
@@ -124,7 +124,7 @@ def mirror_text(mirror: str, classes: Sequence[str]) -> str:
     partners = mirror_partners(mirror, classes)
     if partners is None:
         sided = sided_classes(classes)
-        because = f" (classes whose names tell left from right: {', '.join(sided)})" if sided else ""
+        because = f" (classes of one side of the face: {', '.join(sided)})" if sided else ""
         return f"clips are not mirrored{because}"
     pairs = [f"{classes[a]} and {classes[b]}" for a, b in enumerate(partners) if a < b]
     return f"mirrored clips exchange the classes {', '.join(pairs)}" if pairs else ""

@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 
 from lightman_jax.types import ClipSet
 
-SIMILARITY = 0.95
-"""Cosine similarity above which two clips are near-copies, of 14x14 images without their mean over the clips of a pool.
+SIMILARITY = 0.96
+"""Cosine similarity above which two clips are near-copies, of flow at 14x14 with zero mean and unit sd in every channel.
 
-Choice: the most alike clips of two subjects have 0.84 among 309 clips of SMIC and CASME II as released flow (0.75 in a second
-extraction of the same flow), 0.76 among synthetic stand-ins and 0.56 among 1,800 simulated clips. Their distance shrinks by a fifth
-with every doubling of the number of clips, which leads to 0.94 at 7,500 clips. Copies of stand-in clips that are saved as JPEG of
-quality 95, enlarged by half, brightened or have noise of one grey level reach 0.97 to 1.00 in the median. Copies that begin a frame
-later (0.89 to 0.95) or are saved as JPEG of quality 75 (0.67 to 0.88) reach it in some of their clips or in none.
+Choice: the most alike clips of two subjects have 0.87 among 309 clips of SMIC and CASME II as released flow (0.78 in a second
+extraction of the same flow), 0.83 among synthetic stand-ins and 0.57 among 1,800 simulated clips. Their distance shrinks by a sixth
+with every doubling of the number of clips, which leads to 0.95 at 7,500 clips. Copies of stand-in clips that are saved as JPEG of
+quality 95, enlarged by half, brightened or have noise of one grey level reach 0.98 to 1.00 in the median. Copies that begin a frame
+later (0.92 to 0.97) or are saved as JPEG of quality 75 (0.74 to 0.86) reach it in some of their clips or in none.
 """
 
+_FLOW_CHANNELS = 3
 _SIDE = 14
 _BLOCK = 512
 _COSINES = 5
@@ -38,8 +39,10 @@ def near_copies(micro: ClipSet, macro: ClipSet | None) -> list[NearCopy]:
     """Every micro clip with its nearest clip of each other subject, as far as the two are near-copies, mirrored or not.
 
     A clip that resembles clips of more than half of the other subjects has a movement that many share, and is left out; so is
-    a clip without a movement.
+    a clip without a movement. Images other than flow (u, v, strain) are not compared: aligned faces are alike.
     """
+    if micro.image.shape[-1] != _FLOW_CHANNELS:
+        return []
     forms = [_features(form) for form in _forms(micro.image)]
     found = []
     for pool, clips in (("micro", micro), ("macro", macro)):

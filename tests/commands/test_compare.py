@@ -164,7 +164,8 @@ def test_tables_that_do_not_fit_are_refused_with_names(tmp_path, change, text):
 def test_labels_of_one_class_and_other_classes_are_refused(tmp_path):
     one = {f"smic/s{subject}/c{k}": "positive" for subject in range(4) for k in range(3)}
     with pytest.raises(ValueError, match="have the label positive; UF1 needs clips of two classes"):
-        compare_runs([write_table(tmp_path / name, labels=one) for name in ("a.csv", "b.csv")])
+        compare_runs([other_program(tmp_path / name, labels=one) for name in ("a.csv", "b.csv")])
+    compare_runs([write_table(tmp_path / name, labels=one) for name in ("a.csv", "b.csv")])
     paths = [write_table(tmp_path / "a.csv"), write_table(tmp_path / "b.csv", classes=(*CLASSES, "fear"))]
     with pytest.raises(ValueError, match="compare runs with the same classes"):
         compare_runs(paths)

@@ -57,6 +57,18 @@ def test_one_pixel_label_or_setting_of_the_training_makes_another_job(trained, t
     assert not found(clips, config, macro=clips)
 
 
+def test_a_job_of_other_numeric_settings_is_another_job_and_the_difference_is_named(trained, tmp_path):
+    store, clips, config, folds, _ = trained
+    assert store.difference(folds[1], 4) == ""
+    with jax.default_prng_impl("rbg"):
+        other = FoldStore(tmp_path, clips, None, config)
+        assert other.load(folds[1], 4) is None
+        assert other.difference(folds[1], 4) == "jax_default_prng_impl=threefry2x32 there, rbg here"
+        assert other.difference(folds[0], 4) == other.difference(folds[1], 5) == ""
+    store.path(folds[1], 4).write_bytes(b"damaged")
+    assert other.difference(folds[1], 4) == ""
+
+
 def test_a_damaged_file_is_not_loaded(trained):
     store, _, _, folds, _ = trained
     path = store.path(folds[1], 4)

@@ -1,14 +1,20 @@
 """Cached results depend on data, settings and explicit versions, and never on source files, READMEs or figures."""
 
+import dataclasses
+import types
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from experiments.evaluation import fold_store, workdir
+from experiments.cli.config import DataConfig, RunConfig
+from experiments.cli.flags import ConfigError
+from experiments.evaluation import fold_store, numeric_settings, workdir
 from experiments.evaluation.cross_validation import Work
+from experiments.evaluation.run_record import claim_workdir, read_run
 from experiments.evaluation.workdir import changed_file, refuse_changed, results_digest, write_inventory
+from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.training.config import TaskConfig, TrainConfig
@@ -52,6 +58,10 @@ def test_versions_words_and_test_clips_change_the_key(work, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, 99)
             assert digest() != first
+    for name in ("jax_enable_x64", "jax_threefry_partitionable"):
+        with monkeypatch.context() as patch:
+            patch.setitem(numeric_settings._VERSIONS, name, "other")
+            assert digest() != first
 
 
 @pytest.mark.slow
@@ -72,3 +82,43 @@ def test_a_changed_missing_or_new_file_is_found(tmp_path):
     (tmp_path / "a.csv").write_text("3")
     with pytest.raises(ValueError, match=r"a\.csv is missing or has changed.*repeat the run's command"):
         refuse_changed(tmp_path, "a.csv")
+
+
+def prepared_clips(image=0.0):
+    clips = make_clips(subjects=2, each=1)
+    manifest = types.SimpleNamespace(dataset="table", stand_in=False, origin="table", clips={"micro": 6}, faces={})
+    return Prepared(dataclasses.replace(clips, image=clips.image + np.float32(image)), None, manifest)
+
+
+def config_at(data_dir, **settings):
+    return RunConfig(data=DataConfig(dataset="table", data_dir=data_dir), **settings)
+
+
+def test_data_in_another_place_are_the_data_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    claim_workdir(tmp_path, config_at("data"), prepared_clips(), [0])
+    write_inventory(tmp_path, "digest")
+    for place in ("data/", "~/data", "/another/disk"):
+        claim_workdir(tmp_path, config_at(place), prepared_clips(), [0])
+        stored, _ = read_run(tmp_path)
+        assert stored.data.data_dir == str(Path(place).expanduser().absolute()), "rerun needs the present place"
+        assert changed_file(tmp_path) is None
+    (tmp_path / "predictions.csv").touch()
+    claim_workdir(tmp_path, config_at("data"), prepared_clips(), [0])
+    assert changed_file(tmp_path) is not None, "a changed file stays reported"
+
+
+@pytest.mark.parametrize(
+    ("config", "prepared", "text"),
+    [
+        (config_at("data"), prepared_clips(1), "data.digest is"),
+        (config_at("data", episodes=2), prepared_clips(), "settings.episodes is 1000 there and 2 here"),
+    ],
+    ids=["other data", "other settings"],
+)
+def test_a_workdir_of_other_data_or_settings_is_refused(config, prepared, text, tmp_path):
+    claim_workdir(tmp_path, config_at("data"), prepared_clips(), [0])
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(ConfigError, match=text):
+        claim_workdir(tmp_path, config, prepared, [0])
+    assert (tmp_path / "config.json").read_text() == before

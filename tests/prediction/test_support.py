@@ -1,6 +1,7 @@
 """Labelled clips for adaptation: the table of `--support` has the format of `clips.csv`."""
 
 import numpy as np
+import openpyxl
 import pytest
 
 from experiments.cli.flags import ConfigError
@@ -19,11 +20,11 @@ SETTINGS = Settings(SpotConfig())
 
 
 class StubModel:
-    classes = CLASSES
     adapts = True
 
-    def __init__(self, apex_policy="given"):
-        self.about = {"motion": {"apex_policy": apex_policy}, "method": "lightman"}
+    def __init__(self, apex_policy="given", labels="3", classes=CLASSES):
+        self.classes = classes
+        self.about = {"motion": {"apex_policy": apex_policy}, "method": "lightman", "labels": labels}
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,85 @@ def test_a_missing_apex_follows_the_policy_of_the_model(folder, policy, apex):
 def test_rows_that_cannot_be_used_are_refused(folder, row, message):
     with pytest.raises(ConfigError, match=message):
         read(folder, row)
+
+
+DIALECTS = {
+    "semicolons": ("support.csv", lambda rows: "\n".join(map(";".join, rows)).encode()),
+    "tabs": ("support.tsv", lambda rows: "\r\n".join(map("\t".join, rows)).encode()),
+    "UTF-16": ("support.txt", lambda rows: "\n".join(map(",".join, rows)).encode("utf-16")),
+    "byte-order mark": ("support.csv", lambda rows: "\n".join(map(",".join, rows)).encode("utf-8-sig")),
+}
+
+
+@pytest.mark.parametrize("dialect", [*DIALECTS, "workbook"])
+def test_tables_of_other_dialects_are_read(folder, dialect):
+    rows = [
+        ["Filename", "Emotion", "Path", "Onset", "Apex", "Offset"],
+        ["c1", "Positive", "smile.avi", "12", "20", "29"],
+    ]
+    if dialect == "workbook":
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append([int(cell) if cell.isdigit() else cell for cell in row])
+        path = folder / "support.xlsx"
+        book.save(path)
+    else:
+        name, write = DIALECTS[dialect]
+        path = folder / name
+        path.write_bytes(write(rows))
+    support = read_support(path, StubModel(), SETTINGS)
+    assert support.label.tolist() == [CLASSES.index("positive")]
+    assert support.lines == ("smile.avi as positive (written 'Positive'), frames 12-20-29",)
+
+
+def labels_of(folder, labels, model):
+    rows = "".join(f"smile.avi,{label},12,20,29,104 218 194\n" for label in labels)
+    return [model.classes[k] for k in read(folder, f"path,label,onset,apex,offset,box\n{rows}", model).label]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "written", "expected"),
+    [
+        (
+            "3",
+            CLASSES,
+            ["POSITIVE", " surprised", "Happy", "disgust"],
+            ["positive", "surprise", "positive", "negative"],
+        ),
+        ("4", (*CLASSES, "others"), ["Other", "tense"], ["others", "others"]),
+        ("5", ("happiness", "others"), ["Joy", "other"], ["happiness", "others"]),
+        (
+            "own",
+            ("Joy", "joy", "Left smirk", "1"),
+            ["joy", "Joy", "left  SMIRK", "1.0"],
+            ["joy", "Joy", "Left smirk", "1"],
+        ),
+    ],
+)
+def test_labels_are_classes_in_any_spelling(folder, labels, classes, written, expected):
+    assert labels_of(folder, written, StubModel(labels=labels, classes=classes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "written"),
+    [
+        ("own", ("Joy", "joy", "anger"), "JOY"),
+        ("own", CLASSES, "happiness"),
+        ("", CLASSES, "happiness"),
+        ("3", CLASSES, "bored"),
+        ("5", ("happiness", "others"), "tense"),
+    ],
+)
+def test_labels_of_no_class_or_of_several_are_refused_with_the_classes(folder, labels, classes, written):
+    with pytest.raises(ConfigError, match=rf"line 2: label '{written}' is unknown; choose one of {', '.join(classes)}"):
+        labels_of(folder, [written], StubModel(labels=labels, classes=classes))
+
+
+def test_a_table_of_several_subjects_is_refused_and_spellings_of_one_are_reported(folder):
+    row = "smile.avi,positive,12,20,29,104 218 194"
+    head = "subject,path,label,onset,apex,offset,box"
+    with pytest.raises(ConfigError, match=r"lists clips of 2 subjects \(anna, ben\)"):
+        read(folder, f"{head}\nanna,{row}\nben,{row}\n")
+    support = read(folder, f"{head}\nAnna,{row}\nanna,{row}\n")
+    assert support.lines[0] == "one subject in several spellings: Anna, anna"
+    assert len(support.label) == 2

@@ -26,6 +26,20 @@ def test_importing_the_commands_keeps_the_matplotlib_backend():
     assert done.stdout.strip() == "False svg"
 
 
+@pytest.mark.parametrize("name", ["$a$", "$\\\\frac{$", "a_{1}^2", "\x1b[1m", "\udcff", "a\nb"])
+def test_names_in_figures_are_no_formulas(tmp_path, name):
+    figure = Figure(layout="constrained")
+    linear, powers = figure.subplots(1, 2)
+    linear.set(title=name, xlabel=name, xticks=[0, 1], xticklabels=[name.replace("\udcff", "")] * 2)
+    powers.set_xscale("log")
+    powers.plot([1, 1000], [0, 1], label=f"{name} 2")
+    powers.legend(title=name)
+    figure.suptitle(name)
+    save_figure(tmp_path / "figure.png", figure)
+    assert not linear.title.get_parse_math()
+    assert all(tick.get_parse_math() for tick in powers.get_xticklabels())
+
+
 def test_a_figure_with_letters_that_the_font_lacks_is_saved_without_a_warning(tmp_path, recwarn):
     figure = Figure(layout="constrained")
     figure.subplots().set_title("微表情")

@@ -1,17 +1,23 @@
 """The report: self-contained, reproducible from stored predictions, with names escaped."""
 
+import dataclasses
 import json
 import re
 import shutil
 
 import pytest
+from hypothesis import example, given, settings
+from markupsafe import escape
 
 from experiments import html_report
-from experiments.evaluation.prediction_table import Prediction
+from experiments.cli.terminal import printable
+from experiments.evaluation.prediction_table import Prediction, write_predictions
+from experiments.evaluation.run_result import DataSource, RunResult
+from experiments.evaluation.scores import score_predictions
 from experiments.evaluation.workdir import refuse_changed
-from experiments.reporting.html import clips_by_probability
-
-pytestmark = pytest.mark.slow
+from experiments.reporting.html import clips_by_probability, write_report
+from lightman_jax.data.corpora.cells import cell_text
+from tests.inputs import NAMES
 
 
 @pytest.fixture
@@ -19,6 +25,7 @@ def work(finished, tmp_path):
     return shutil.copytree(finished[0] / "work", tmp_path / "work")
 
 
+@pytest.mark.slow
 def test_report_is_complete_and_loads_nothing(work):
     page = (work / "report.html").read_text()
     metrics = json.loads((work / "metrics.json").read_text())
@@ -28,6 +35,7 @@ def test_report_is_complete_and_loads_nothing(work):
     assert not re.search(r"https?://|<script|src=\"(?!data:)|href=", page)
 
 
+@pytest.mark.slow
 def test_report_is_made_again_from_the_stored_predictions(work, capsys):
     before, page = (work / "metrics.json").read_text(), (work / "report.html").read_text()
     (work / "report.html").unlink()
@@ -47,6 +55,7 @@ def test_report_is_made_again_from_the_stored_predictions(work, capsys):
     assert len(classes) == 3
 
 
+@pytest.mark.slow
 def test_names_are_escaped(work):
     table = (work / "predictions.csv").read_text()
     (work / "predictions.csv").write_text(table.replace("smic/s1/", "smic/s1/<script>alert(1)</script>"))
@@ -62,6 +71,21 @@ def test_names_are_escaped(work):
 def test_a_missing_run_is_reported(tmp_path, capsys):
     assert html_report.main([str(tmp_path)]) == 2
     assert "Give the workdir of a finished run" in capsys.readouterr().err
+
+
+@settings(max_examples=15, deadline=None)
+@given(NAMES.filter(lambda name: name == cell_text(name) != "" and not re.search("[\r\ud800-\udfff]", name)))
+@example("<script>alert('\u202e')</script>")
+def test_any_name_is_text_of_the_page(tmp_path_factory, name):
+    folder = tmp_path_factory.mktemp("run")
+    classes = [f"{name}0", f"{name}1"]
+    rows = [Prediction(f"{name}/{k}", name, name, name, 0, classes[k], classes[0], (0.5, 0.5)) for k in range(2)]
+    result = RunResult(DataSource(name, False, name), "joint", "loso", name, name, (name,), name)
+    dataclasses.replace(result, scores=score_predictions(rows, classes, 1)).save(folder)
+    write_predictions(folder / "predictions.csv", rows, classes)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert page.count(str(escape(printable(name)))) >= 8
+    assert not re.search("<script|[\x00-\x09\x0b-\x1f\u202e]", page)
 
 
 def test_clips_are_sorted_by_the_probability_of_their_label():

@@ -6,20 +6,19 @@ The subject is `1` in one copy and `01` in another; not all clip names are padde
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus, Exclusion, Published
 from lightman_jax.data.corpora.casme import WANTED, find_trees, read_rows
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import find_files
 
 _OBJECTIVE = r"casme[ _-]?(2|ii).*objective.*"
 
 
 def _read(collector: Collector) -> None:
-    table = collector.coding_table(r"casme[ _-]?(2|ii)(?!.*objective).*(coding|label).*", ("subject", "clip"), WANTED)
+    table = collector.coding_table(r"casme[ _-]?(2|ii).*(coding|label).*", ("subject", "clip"), WANTED)
     read_rows(collector, table, _objective_classes(collector))
 
 
 def _objective_classes(collector: Collector) -> dict[tuple[str, str], str]:
     """Objective classes, which are published in a separate table."""
-    there = find_files(collector.data_dir, _OBJECTIVE)
-    rows = collector.coding_table(_OBJECTIVE, ("subject", "clip", "objective")).rows if there else ()
+    needed = ("subject", "clip", "objective")
+    rows = collector.coding_table(_OBJECTIVE, needed).rows if collector.has_table(_OBJECTIVE) else ()
     return {collector.clip_key(row.text("subject"), row.text("clip")): row.text("objective") for row in rows}
 
 

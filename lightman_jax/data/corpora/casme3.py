@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus
-from lightman_jax.data.corpora.reader import Collector, numbered
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Pool
+from lightman_jax.data.corpora.spans import numbered
 from lightman_jax.data.corpora.tables import Table
-from lightman_jax.data.corpora.trees import find_files, find_folders, first_image, folders, name_key
+from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
 
 _MACRO = r"cas\(?me\)?\^?3_part_a_mae.*"
 _CLIP_FOLDER = re.compile(r"(spno\.\d+)_([a-z]+)_(\d+)", re.IGNORECASE)
@@ -78,7 +79,7 @@ def _read(collector: Collector, part: str) -> None:
     # The cut release has images of micro-expressions alone.
     collector.micro_only = bool(cut) and not videos
     _read_table(collector, table, "micro", cut, videos)
-    if find_files(collector.data_dir, _MACRO):
+    if collector.has_table(_MACRO):
         _read_table(
             collector, collector.coding_table(_MACRO, needed, ("apex", "offset", "emotion")), "macro", cut, videos
         )

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus
-from lightman_jax.data.corpora.reader import Collector, numbered
+from lightman_jax.data.corpora.reader import Collector
+from lightman_jax.data.corpora.spans import numbered
 from lightman_jax.data.corpora.tables import cell_text, read_bare_table, read_sheets
 from lightman_jax.data.corpora.trees import find_folders, first_image, name_key, nested_folders
 

@@ -38,6 +38,10 @@ _MAX_NUMBER = 10_000_000
 _MAX_EXACT = 1e15
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_MONTH = "(jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])"
+_DATE = re.compile(
+    rf"\d{{1,2}}[-. ]+{_MONTH}\.?([-. ]+\d{{2,4}})?|{_MONTH}[-. ]+\d{{2,4}}|\d{{4}}-\d\d-\d\d 00:00:00", re.IGNORECASE
+)
 _AS_TEXT = "format the column as text in the spreadsheet program and enter the cell again"
 
 
@@ -107,6 +111,15 @@ def cell_fault(cell: Any, longest: int = MAX_CELL) -> tuple[str, str] | None:
     if len(text) > longest:
         return f"{len(text)} letters, {text[:40]!r} and so on", f"shorten it to {longest} letters"
     return None
+
+
+def looks_like_date(text: str) -> bool:
+    """Whether a text has the form in which a spreadsheet program saves a date, and so may once have been another text.
+
+    >>> looks_like_date("2-Jan"), looks_like_date("01. Feb"), looks_like_date("anna-02"), looks_like_date("Jan")
+    (True, True, False, False)
+    """
+    return bool(_DATE.fullmatch(text))
 
 
 def _stripped(text: str) -> str:

@@ -11,8 +11,8 @@ _LEVELS = 4
 
 
 def table_files(data_dir: Path, tree: Path, pattern: str) -> list[Path]:
-    """Tables whose names match a pattern: in the given folder, or else near the images, above them, or deeper."""
-    for level, folder in enumerate((data_dir, *tree.parents[:_LEVELS])):
+    """Tables whose names match a pattern: in the given folder, or else near the images, above them, or far below."""
+    for level, folder in enumerate((data_dir, *tree.absolute().parents[:_LEVELS])):
         # Far above the images, only the folder itself is searched.
         if files := find_files(folder, pattern, depth=(2, 1, 1, 0, 0)[level]):
             return files

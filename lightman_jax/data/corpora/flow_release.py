@@ -1,8 +1,8 @@
 """The public flow release of MEGC2019: one 28x28 image of u, v and strain per clip, and one table of labels.
 
 As published, the table lies at the top and the images in `datasets/STSNet_whole_norm_u_v_os`, next to copies sorted by fold
-(`three_norm_u_v_os`), which are not read. A blank may precede `.png`. The image of a clip is `{sub}_{filename_o}`; the column `imagename` of the table names another file.
-Any part of the release may be there.
+(`three_norm_u_v_os`), which are not read. A blank may precede `.png`. The image of a clip is `{sub}_{filename_o}`; the column
+`imagename` of the table names another file. Any part of the release may be missing.
 """
 
 import dataclasses
@@ -37,9 +37,9 @@ def _find(data_dir: Path) -> list[Path]:
 
 def _parts(data_dir: Path) -> tuple[list[Path], list[Path]]:
     """Tables and image folders of the release; above a folder that holds only the images, its table."""
-    images = [folder for folder in walk(data_dir, 3) if folder.name.lower() == _IMAGES.lower()]
+    images = [folder for folder in walk(data_dir) if folder.name.lower() == _IMAGES.lower()]
     above = [data_dir.parent, data_dir.parent.parent] if images else []
-    tables = find_files(data_dir, _TABLE, depth=3)
+    tables = find_files(data_dir, _TABLE, depth=4)
     return tables or [file for folder in above for file in find_files(folder, _TABLE, depth=0)], images
 
 

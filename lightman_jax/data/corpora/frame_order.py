@@ -254,8 +254,11 @@ def _ordered_by_several(
     elif len(dense) == 1:
         counter = dense[0]
     else:
+        # Two of one last number, if there are any.
+        by_last = sorted(order, key=values[varying[-1]].__getitem__)
+        pairs = list(itertools.pairwise(by_last))
         last = values[varying[-1]]
-        pair = min(itertools.combinations(range(len(names)), 2), key=lambda two: last[two[0]] != last[two[1]])
+        pair = next((pair for pair in pairs if last[pair[0]] == last[pair[1]]), pairs[0])
         shown = " and ".join(names[index].path.name for index in pair)
         raise UnorderedError(f"several numbers that vary and are no time, such as {shown}")
     stream = _one_of_each(names, values[counter], choices)

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, objective_class
 from lightman_jax.data.corpora.base import Published, normal_emotion, own_label
@@ -196,6 +196,31 @@ def _unit(name: str) -> int:
     """Number of the action unit in the name of a label space, or 0."""
     found = re.fullmatch(r"au([1-9]\d?)", name)
     return int(found[1]) if found else 0
+
+
+def class_of_label(text: str, space: LabelSpace) -> str | None:
+    """Class of a label in a spelling of its own: first letter by letter, then without regard to case and blanks.
+
+    In label spaces other than `own` all spellings of an emotion count, and those of 3 and 4 classes merge emotions.
+
+    Returns:
+      The class; None if there is none, or several.
+
+    >>> class_of_label("Happy", LabelSpace("3", EMOTIONS_3)), class_of_label("JOY ", LabelSpace("own", ("joy", "anger")))
+    ('positive', 'joy')
+    """
+    spellings: list[Callable[[str], str]] = [str, own_label, _plain]
+    for spelling in spellings if space.name == "own" else [*spellings, normal_emotion]:
+        found = [name for name in space.classes if spelling(name) == spelling(text)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    label = _merged(space.name, "table", normal_emotion(text)) if space.name in ("3", "4") else None
+    return label if label in space.classes else None
+
+
+def _plain(text: str) -> str:
+    """A name in lower case, composed letters and single blanks."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _merged(name: str, corpus: str, emotion: str) -> str | None:

@@ -75,7 +75,9 @@ def _shift(collector: Collector, movement: Movement, frames: Frames) -> int:
             )
         return 0
     if not fits:
-        found = f"onset {onset}, offset {offset} and {count} images numbered {first} to {last}"
+        found = (
+            f"onset {onset}, offset {'-' if offset is None else offset} and {count} images numbered {first} to {last}"
+        )
         remedy = f"the row counts from the start of the video: its onset is taken as image {first}"
         collector.problem(movement.where, "frame numbers of the images", found, remedy, lost=False)
     return onset - first

@@ -16,7 +16,7 @@ from lightman_jax.data.corpora.plausibility import check_duration, check_emotion
 from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.spans import KEEP_INCOMPLETE, completed, shifted, span, without_zeros
 from lightman_jax.data.corpora.tables import Row, Table, read_table
-from lightman_jax.data.corpora.trees import below, folders, list_frames, name_key
+from lightman_jax.data.corpora.trees import below, find_files, folders, list_frames, name_key
 
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
 
@@ -54,6 +54,7 @@ class Collector:
         self._uncorrected = [one for one in corrections if one.clip.split("/")[0] == corpus.name]
         self._used: set[Path] = set()
         self._counted = Counter[str]()
+        self._table_folder = tree.parent
         # Example names by folder, for each rule that ordered images.
         self._orders: dict[str, dict[str, str]] = {}
         # Rows of macro-expressions without images are no loss.
@@ -84,7 +85,7 @@ class Collector:
 
     def table_files(self, pattern: str) -> list[Path]:
         """Tables whose names match a pattern, in the given folder or near the images; a `DataError` if there are none."""
-        files = table_files(self.data_dir, self.tree, pattern)
+        files = self._near_tables(pattern) or table_files(self.data_dir, self.tree, pattern)
         if not files:
             raise DataError(
                 f"{self.data_dir} has no annotation table of {self.corpus.title}, nor have the folders above it; looked for "
@@ -92,7 +93,15 @@ class Collector:
             )
         if not files[0].is_relative_to(self.data_dir):
             self.note(f"the table {files[0].name} was found in {files[0].parent}")
+        self._table_folder = files[0].parent
         return files
+
+    def has_table(self, pattern: str) -> bool:
+        """Whether there is a table whose name matches a pattern, in the given folder or next to a table found before."""
+        return bool(self._near_tables(pattern))
+
+    def _near_tables(self, pattern: str) -> list[Path]:
+        return find_files(self.data_dir, pattern) or find_files(self._table_folder, pattern, depth=0)
 
     def coding_table(
         self,
@@ -122,7 +131,11 @@ class Collector:
             self.note(choice)
         for table in tables:
             self.report_table(table)
-        return dataclasses.replace(tables[0], rows=tuple(row for table in tables for row in table.rows))
+        rows = [row for table in tables for row in table.rows]
+        if "type" in tables[0].columns and not any(parse_pool(row.text("type")) for row in rows):
+            self.note(f"the column {tables[0].columns['type']} names neither micro nor macro; it is not read")
+            rows = [Row(row.where, {field: row.cells[field] for field in row.cells if field != "type"}) for row in rows]
+        return dataclasses.replace(tables[0], rows=tuple(rows))
 
     def first_table(self, pattern: str, *, last: bool = False) -> Path:
         """The first or last file that `table_files` finds, with a note if there are others."""
@@ -301,7 +314,7 @@ class Collector:
         without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
         if without and not self._apex_column:
             self.note(f"{without} clips of {self.corpus.title} have no apex in the release")
-        if incomplete := sum(bool(problem.flag) for problem in self._problems):
+        if incomplete := sum(problem.flag == KEEP_INCOMPLETE for problem in self._problems):
             self.note(
                 f"{incomplete} clips of {self.corpus.title} are left out without onset or offset; {KEEP_INCOMPLETE} takes them"
             )
@@ -324,12 +337,6 @@ class Collector:
         if movement.has_apex and movement.apex is None:
             remedy = "give one with --corrections, or choose --apex=spot; until then the middle frame is used"
             self.problem(movement.where, "an apex frame", "none", remedy, lost=False)
-
-
-def numbered(video: str, numbers: Mapping[str, int | None]) -> str:
-    """Name of a movement in a video of several: with its onset, or without one its apex or offset."""
-    number = next((n for n in numbers.values() if n is not None), None)
-    return f"{video}_{number}"
 
 
 def _table(where: str) -> str:

@@ -11,11 +11,12 @@ import re
 from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS
-from lightman_jax.data.corpora.reader import Collector, numbered
+from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.samm import SAMM
 from lightman_jax.data.corpora.samm import TABLE as SAMM_TABLE
+from lightman_jax.data.corpora.spans import numbered
 from lightman_jax.data.corpora.tables import read_bare_table
-from lightman_jax.data.corpora.trees import find_files, find_folders, first_image, folders, name_key
+from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
 
 _VIDEO = r"\d{1,3}_\d+"
 _COLUMNS = ("subject", "clip", "path", "onset", "apex", "offset", "total", "type", "action_units")
@@ -49,7 +50,7 @@ def _read(collector: Collector) -> None:
 
 
 def _emotions(collector: Collector) -> dict[str, str]:
-    if not find_files(collector.data_dir, SAMM_TABLE):
+    if not collector.has_table(SAMM_TABLE):
         collector.note("no emotions: the table of SAMM that gives them (SAMM_Micro_FACS_Codes_v2.xlsx) was not found")
         return {}
     table = collector.coding_table(SAMM_TABLE, ("clip", "emotion"))

@@ -1,6 +1,7 @@
 """Onset, apex and offset of an annotated movement among the images of its folder."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from lightman_jax.data.corpora.base import Corpus, Report
@@ -9,6 +10,12 @@ from lightman_jax.data.corpora.trees import Frames
 
 KEEP_INCOMPLETE = "--incomplete=keep"
 """The flag that takes in clips without an onset or an offset."""
+
+
+def numbered(video: str, numbers: Mapping[str, int | None]) -> str:
+    """Name of a movement in a video of several: with its onset, or without one its apex or offset."""
+    number = next((n for n in numbers.values() if n is not None), None)
+    return f"{video}_{number}"
 
 
 def without_zeros(movement: Movement, frames: Frames, corpus: Corpus, report: Report) -> Movement:

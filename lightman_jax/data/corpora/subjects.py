@@ -57,7 +57,7 @@ def read_aliases(path: Path) -> tuple[Alias, ...]:
       DataError: the table cannot be read, or a row lacks a name.
     """
     table = read_table(path, ("subject", "same_as"), subject=COLUMNS["subject"], same_as=("sameas",)).complete()
-    aliases = [Alias(row.text("subject"), row.text("same_as"), f"{path.name}: {row.where}") for row in table.rows]
+    aliases = [Alias(row.text("subject"), row.text("same_as"), row.where) for row in table.rows]
     for alias in aliases:
         if not (alias.subject and alias.same_as):
             raise DataError(f"{alias.where}: a subject is missing; fill both cells, or remove the row")

@@ -21,15 +21,18 @@ _TITLES = {
     "cp949": "Windows-949 (Korean)",
     "gb18030": "GB18030 (Chinese)",
     "cp932": "Shift-JIS (Japanese)",
+    "euc_jp": "EUC-JP (Japanese)",
     "big5": "Big5 (Chinese)",
+    "cp1256": "Windows-1256 (Arabic)",
     "cp1255": "Windows-1255 (Hebrew)",
+    "cp1253": "Windows-1253 (Greek)",
     "cp1251": "Windows-1251 (Cyrillic)",
     "koi8_r": "KOI8-R (Cyrillic)",
-    "cp1253": "Windows-1253 (Greek)",
-    "cp1256": "Windows-1256 (Arabic)",
     "cp874": "Windows-874 (Thai)",
     "mac_roman": "Mac OS Roman",
+    "cp850": "DOS 850 (Western European)",
     "cp1250": "Windows-1250 (Central European)",
+    "iso8859_2": "ISO 8859-2 (Central European)",
     "cp1254": "Windows-1254 (Turkish)",
     "utf-16-le": "UTF-16",
     "utf-16-be": "UTF-16",
@@ -51,19 +54,29 @@ _ZEROS: dict[tuple[int, ...], str] = {
     (1, 0, 1, 0): "utf-16-be",
 }
 # First bytes of the frequent characters: level 1 of GB 2312 and Big5, level 1 and kana of JIS, the syllables of KS X 1001.
-_FREQUENT = {"gb18030": (0xB0, 0xD7), "big5": (0xA4, 0xC6), "cp932": (0x82, 0x97), "cp949": (0xB0, 0xC8)}
+_FREQUENT = {
+    "gb18030": (0xB0, 0xD7),
+    "big5": (0xA4, 0xC6),
+    "cp932": (0x82, 0x97),
+    "euc_jp": (0xA4, 0xCF),
+    "cp949": (0xB0, 0xC8),
+}
+# Of these, the second byte of a frequent character is beyond ASCII as well.
+_HIGH = ("gb18030", "cp949", "euc_jp")
 _EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH"}
-# Few letters of these are plausible in Chinese or Russian as well, many are not.
-_NEEDS_LETTERS = {"cp949": 6, "cp1255": 6}
+# A few letters of these are plausible in Chinese or Russian as well, many are not.
+_NEEDS_LETTERS = {"cp949": 6, "cp1255": 6, "cp1253": 4, "cp1256": 4}
 _NEUTRAL = (
     "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}"
 )
 _APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
 _INSIDE = f"{_APOSTROPHE}\N{EN DASH}\N{EM DASH}\N{DEGREE SIGN}\N{SECTION SIGN}"
-_FINAL = re.compile(
-    "[\N{HEBREW LETTER FINAL KAF}\N{HEBREW LETTER FINAL MEM}\N{HEBREW LETTER FINAL NUN}"
-    "\N{HEBREW LETTER FINAL PE}\N{HEBREW LETTER FINAL TSADI}]."
+# Letters in a wrong place: final forms of Hebrew and Greek inside a word, the other sigma at its end, a letter of Urdu.
+_MISPLACED = re.compile(
+    "[\N{HEBREW LETTER FINAL KAF}\N{HEBREW LETTER FINAL MEM}\N{HEBREW LETTER FINAL NUN}\N{HEBREW LETTER FINAL PE}"
+    "\N{HEBREW LETTER FINAL TSADI}\N{GREEK SMALL LETTER FINAL SIGMA}].|\N{GREEK SMALL LETTER SIGMA}$|\N{ARABIC LETTER HEH GOAL}"
 )
+_ACUTE = "\N{COMBINING ACUTE ACCENT}"
 _SAMPLE = 1 << 16
 _LINES = 60
 
@@ -175,12 +188,22 @@ def _word_plausibility(word: str, encoding: str) -> float:
     scripts = {unicodedata.name(letter, "?").split()[0].split("-")[0] for letter in word}
     if scripts <= _EAST_ASIAN:
         first, last = _FREQUENT.get(encoding, (0, 255))
-        return sum(first <= letter.encode(encoding)[0] <= last for letter in word) / len(word)
+        codes = [letter.encode(encoding) for letter in word]
+        return sum(first <= code[0] <= last and (encoding not in _HIGH or code[-1] > 0xA0) for code in codes) / len(
+            word
+        )
     if len(scripts) > 1 or not all(unicodedata.category(letter)[0] in "LM" for letter in word):
         return 0.0
     if scripts == {"LATIN"} and len(word) > 1 and not re.search("[A-Za-z]", word):
         return 0.0
-    if _FINAL.search(word):
+    if _MISPLACED.search(word):
+        return 0.0
+    if (
+        scripts == {"GREEK"}
+        and len(word) > 3
+        and not word.isupper()
+        and unicodedata.normalize("NFD", word).count(_ACUTE) != 1
+    ):
         return 0.0
     is_cased = word.islower() or word.isupper() or (word[:1].isupper() and word[1:].islower())
     return float(is_cased or word.upper() == word.lower())

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
-from lightman_jax.data.corpora.cells import MAX_PATH, cell_text, is_missing
+from lightman_jax.data.corpora.cells import MAX_PATH, cell_text, is_missing, looks_like_date
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, RawClip
 from lightman_jax.data.corpora.sheets import TEXT_SUFFIXES
@@ -130,7 +130,7 @@ def _tables(data_dir: Path) -> tuple[list[Table], list[Table]]:
             table = read_rows(path)
             tables.setdefault(path.parent, []).append(table)
         except DataError:
-            if path.stem.lower() == _TABLE_NAME and not tables:
+            if path.stem.lower() == _TABLE_NAME and data_dir not in tables:
                 raise
     chosen = tables if data_dir not in tables else {data_dir: tables[data_dir]}
     named = [found[:1] if found[0].path.stem.lower() == _TABLE_NAME else found for found in chosen.values()]
@@ -164,6 +164,11 @@ def _read_one(collector: Collector, table: Table) -> None:
             collector.problem(path.name, expected, column, remedy, lost=False)
     other_spelling: list[str] = []
     for row in table.rows:
+        for date in filter(looks_like_date, (row.text(field) for field in ("clip", "subject", "label"))):
+            remedy = "enter it again in a column of text if it was 1-2 or the like; it is used as it is"
+            collector.problem(
+                row.where, "a name", f"{date!r}, as a spreadsheet program writes a date", remedy, lost=False
+            )
         with collector.reporting():
             _add(collector, row, _checked_path(row, path.parent.resolve(), other_spelling))
     if other_spelling:

@@ -98,8 +98,7 @@ def _inspect_video(clip: RawClip, shared: SharedFrames) -> Inspection:
         expected, remedy = f"a video of {clip.numbers[-1]} frames or more", "correct the table or the file"
         found = f"{error.frames} frames" if isinstance(error, ShortVideoError) else str(error)
         return Inspection(_digests(clip), (Problem(f"{clip.clip}: {path.name}", expected, found, remedy),))
-    aspect = f"videos whose pixels are {shared.stretch:.3g} times as wide as high are resized to square pixels"
-    return _with_face(clip, onset, Inspection(_digests(clip), notes=() if shared.stretch == 1 else (aspect,)))
+    return _with_face(clip, onset, Inspection(_digests(clip), notes=shared.notes))
 
 
 def _with_face(clip: RawClip, onset: NDArray[np.uint8], inspection: Inspection) -> Inspection:

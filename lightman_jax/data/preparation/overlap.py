@@ -17,8 +17,7 @@ class Overlaps:
 
     def __init__(self) -> None:
         self._clips: list[tuple[RawClip, int]] = []
-        # The first clip of each subject and pool that has a frame.
-        self._with_frame: dict[Hashable, dict[tuple[str, str], int]] = defaultdict(dict)
+        self._with_frame: dict[Hashable, list[int]] = defaultdict(list)
 
     def add(self, clip: RawClip, digests: Mapping[str, str]) -> Problem | None:
         """Add a clip, unless most of its frames are those of another subject.
@@ -33,7 +32,7 @@ class Overlaps:
         files = [digests[str(path)] for path in clip.paths]
         in_one_file = clip.kind in ("video", "pixels")
         frames: set[Hashable] = {(files[0], number) for number in clip.numbers} if in_one_file else set(files)
-        shared = Counter(place for frame in frames for place in self._with_frame.get(frame, {}).values())
+        shared = Counter(place for frame in frames for place in self._with_frame.get(frame, ()))
         found = None
         for place, count in shared.most_common():
             other, size = self._clips[place]
@@ -44,7 +43,7 @@ class Overlaps:
             if (other.subject, other.pool) == (clip.subject, clip.pool) and count >= _TWICE * max(len(frames), size):
                 found = found or _problem(clip, other, count, len(frames), lost=False)
         for frame in frames:
-            self._with_frame[frame].setdefault((clip.subject, clip.pool), len(self._clips))
+            self._with_frame[frame].append(len(self._clips))
         self._clips.append((clip, len(frames)))
         return found
 

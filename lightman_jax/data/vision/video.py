@@ -173,13 +173,21 @@ def _resolve(name: str) -> list[Video | Unreadable]:
 
 
 def _find_below(folder: Path) -> Iterator[Video | Unreadable]:
-    for place, folders, files in os.walk(folder):
-        folders.sort(key=natural_order)
-        paths = [Path(place, name) for name in sorted(files, key=natural_order) if not name.startswith(".")]
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        is_new = (real := os.path.realpath(place)) not in seen
+        seen.add(real)
+        folders[:] = _listed(folders) if is_new else []
+        paths = [Path(place, name) for name in _listed(files) if is_new]
         images = tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
         if images:
             yield _sequence(place, images)
         yield from (_open_video(str(path), path) for path in paths if path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    """Names in order, without hidden ones, such as those of content stores."""
+    return sorted((name for name in names if not name.startswith(".")), key=natural_order)
 
 
 def _sequence(name: str, images: Sequence[Path]) -> Video | Unreadable:
@@ -195,7 +203,7 @@ def _sequence(name: str, images: Sequence[Path]) -> Video | Unreadable:
 def _open_video(name: str, path: Path) -> Video | Unreadable:
     try:
         with VideoFile(path) as video:
-            return Video(name, (path,), is_file=True, fps=video.fps)
+            return Video(name, (path,), is_file=True, fps=video.fps, notes=video.notes)
     except ValueError as error:
         return Unreadable(
             name, f"{error}; {CONVERT}, or name a folder of its frames" if path.stat().st_size else "an empty file"

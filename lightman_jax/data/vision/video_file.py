@@ -58,6 +58,12 @@ class VideoFile:
         # Encoders round the aspect of frames whose size they change.
         return 1.0 if abs(stretch - 1) < _LEAST_STRETCH else stretch
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is changed in every frame, in words."""
+        changed = self.stretch != 1
+        return (f"pixels {self.stretch:.3g} times as wide as high are made square",) if changed else ()
+
     def frames(self, wanted: Collection[int] | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Go on to the end, or to the last wanted frame.
 
@@ -126,7 +132,7 @@ class SharedFrames:
       needed: numbers of the frames of each clip, in the order in which the clips take them: best by their last frame.
 
     Attributes:
-      stretch: width of a pixel over its height in the file, before it is resized.
+      notes: as of `VideoFile`.
     """
 
     def __init__(self, path: Path, needed: Iterable[Collection[int]]) -> None:
@@ -136,7 +142,7 @@ class SharedFrames:
         self._frames = self._decode()
         self._length: int | None = None
         self._error: ValueError | None = None
-        self.stretch = 1.0
+        self.notes: tuple[str, ...] = ()
 
     def take(self, numbers: Sequence[int]) -> list[NDArray[np.uint8]]:
         """The frames of the next clip.
@@ -170,6 +176,6 @@ class SharedFrames:
     def _decode(self) -> Generator[tuple[int, NDArray[np.uint8]], None, int]:
         with VideoFile(self._path) as video:
             for number, frame in video.frames(self._uses.keys()):
-                self.stretch = video.stretch
+                self.notes = video.notes
                 yield number, frame
             return video.position

@@ -13,7 +13,8 @@ from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.corpora.spans import completed, without_zeros
 from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import list_frames
-from tests.data.corpora.by_hand import CASME2, CASME3, DFME, SMIC_E, images, read, spans, table
+from lightman_jax.data.preparation.check import CorpusCount
+from tests.data.corpora.by_hand import CASME2, CASME3, DFME, MMEW, SMIC_E, images, read, spans, table
 
 
 def flagged(reading):
@@ -34,6 +35,11 @@ def test_a_row_without_an_offset_is_listed_and_left_out(tmp_path):
     assert found == "no offset"
     assert "image 519, the last of the folder, as offset with --incomplete=keep" in reading.problems[0].remedy
     assert any("1 clips of SMIC-HS-E are left out without onset or offset" in note for note in reading.notes)
+
+
+def test_the_deviation_from_published_numbers_counts_what_is_left_out():
+    count = CorpusCount("smic_e", "SMIC-HS-E", "micro", {"negative": 66}, {"negative": 70}, 16, 16, False, left_out=4)
+    assert count.deviation == "negative 66 of 70; 4 left out by default"
 
 
 def test_kept_it_takes_the_last_image_and_reports_it(tmp_path):
@@ -161,6 +167,13 @@ def test_rows_of_an_own_table(tmp_path, cells, found):
         assert len(read("table", tmp_path, incomplete="keep").clips) == 1
     else:
         assert list(spans(reading).values()) == [found]
+
+
+def test_an_incomplete_mmew_row_that_counts_from_the_start_of_the_video(tmp_path):
+    images(tmp_path / "Micro_Expression" / "fear" / "S13-06-001", "{}.jpg", range(1, 21))
+    table(tmp_path / "MMEW_Micro_Exp.xlsx", [MMEW, ["S13", "S13-06-001", 201, 210, "", "4", "fear", ""]])
+    assert [found for _, found in flagged(read("mmew", tmp_path))] == ["no offset"]
+    assert spans(read("mmew", tmp_path, incomplete="keep")) == {("micro", "mmew/S13/S13-06-001"): (1, 10, 20)}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.base import parse_pool
-from tests.data.corpora.by_hand import CASME3, MMEW, SAMM, images, read, spans, table
+from tests.data.corpora.by_hand import CASME2, CASME3, MMEW, SAMM, images, read, spans, table
 
 SPELLINGS = {
     "micro": (
@@ -97,6 +97,15 @@ def test_mmew_macro_rows_do_not_repeat_the_stills(tmp_path):
     table(tmp_path / "MMEW_Micro_Exp.xlsx", rows)
     found = spans(read("mmew", tmp_path))
     assert set(found) == {("micro", "mmew/S03/S03-01-002"), ("macro", "mmew/S03/S03-01-001")}
+
+
+def test_a_column_type_of_other_content_is_not_read(tmp_path):
+    images(tmp_path / "sub01" / "EP02_01f", "img{}.jpg", range(1, 90))
+    rows = [[*CASME2, "Type"], [1, "EP02_01f", "", 46, 59, 86, "", "12", "happiness", "cropped"]]
+    table(tmp_path / "CASME2-coding.xlsx", rows)
+    reading = read("casme2", tmp_path)
+    assert set(spans(reading)) == {("micro", "casme2/sub01/EP02_01f")}
+    assert "the column Type names neither micro nor macro; it is not read" in reading.notes
 
 
 @pytest.mark.parametrize("column", ["pool", "Expression type"])

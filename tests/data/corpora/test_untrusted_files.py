@@ -75,7 +75,7 @@ def test_oversized_image_is_rejected_before_decoding(tmp_path):
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
     path = tmp_path / "huge.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-    with pytest.raises(ValueError, match=r"huge\.png has more than \d+ pixels, or is damaged"):
+    with pytest.raises(ValueError, match=r"huge\.png is not an image .* more than \d+ pixels, or damaged"):
         read_image(path)
     assert int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]) <= 1 << 26
 

@@ -242,3 +242,12 @@ def test_decimal_commas_are_numbers(folder):
     )
     (row,) = read_rows(folder / "clips.csv").rows
     assert (row_fps(row), row.number("onset"), row.number("offset")) == (29.97, 1, 3)
+
+
+@pytest.mark.parametrize("name", ["2-Jan", "01. Feb", "Mar-02", "2026-01-02 00:00:00", "3. Okt 26"])
+def test_a_name_that_may_have_been_turned_into_a_date_is_reported(folder, name):
+    write(folder / "clips.csv", [name, "anna", "joy", "a"], ["janet-02", "May", "marvel 20", "a"])
+    reading = read_corpus("table", folder)
+    assert len(reading.clips) == 2
+    (problem,) = reading.problems
+    assert (problem.lost, "line 2" in problem.where, name in problem.found) == (False, True, True)

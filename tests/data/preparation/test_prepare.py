@@ -20,7 +20,10 @@ import tensorflow_datasets as tfds
 from experiments import prepare
 from lightman_jax import files
 from lightman_jax.data.preparation import clip_cache
+from lightman_jax.data.preparation.load import load_clips
+from lightman_jax.data.preparation.manifest import read_manifest
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.vision.images import write_image
 
 
 @pytest.fixture
@@ -235,5 +238,42 @@ def test_a_video_with_damaged_frames_is_left_out_of_the_data_and_of_the_contact_
     assert prepare.main(["--dataset=table", f"--data_dir={tmp_path}", f"--data_cache={data_cache}"]) == 1
     manifest = json.loads(next(data_cache.glob("table-*/manifest.json")).read_text())
     assert manifest["clips"] == {"micro": 1}
-    assert [problem["where"] for problem in manifest["problems"]] == ["table/a/a"]
+    assert [problem["where"] for problem in manifest["problems"]] == ["table/a/a: a.avi"]
     assert list(data_cache.glob("table-*.png"))
+
+
+@pytest.mark.slow
+def test_clips_without_a_movement_are_left_out_unless_they_are_kept(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = ["clip,subject,label,onset,apex,offset,path,box"]
+    for subject in ("anna", "ben"):
+        for label, apex in (("left", 2), ("right", 1)):
+            folder = tmp_path / "data" / f"{subject}_{label}"
+            folder.mkdir(parents=True)
+            for number in range(1, 4):
+                write_image(folder / f"{number}.png", rng.integers(0, 255, (40, 40, 3)).astype(np.uint8))
+            rows.append(f"{label},{subject},{label},1,{apex},3,{folder.name},0 0 40")
+    shutil.copy(tmp_path / "data" / "ben_left" / "1.png", tmp_path / "data" / "ben_left" / "2.png")
+    (tmp_path / "data" / "clips.csv").write_text("\n".join(rows) + "\n")
+    flags = ["--dataset=table", f"--data_dir={tmp_path / 'data'}", f"--data_cache={tmp_path / 'cache'}"]
+    cases = {
+        ("--check",): ["table/anna/right", "table/ben/right"],
+        (): ["table/anna/right", "table/ben/right", "table/ben/left"],
+        ("--apex=spot",): ["table/ben/left"],
+        ("--no_movement=keep",): [],
+    }
+    for more, left_out in cases.items():
+        out = tmp_path / "check.json"
+        assert prepare.main([*flags, *more, *([f"--out={out}"] if more == ("--check",) else [])]) == bool(left_out)
+        if more == ("--check",):
+            problems = json.loads(out.read_text())["problems"]
+        else:
+            newest = max(tmp_path.glob("cache/table-*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+            problems = read_manifest(newest.parent).problems
+            problems = [dataclasses.asdict(problem) for problem in problems]
+        found = [(problem["where"], problem["flag"]) for problem in problems if problem["lost"]]
+        assert found == [(clip, "--no_movement=keep") for clip in left_out]
+    micro = load_clips(newest.parent).micro
+    images = dict(zip(micro.clip, micro.image, strict=True))
+    assert not images["table/anna/right"].any()
+    assert images["table/anna/left"].any()

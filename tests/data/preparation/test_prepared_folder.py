@@ -64,6 +64,13 @@ def test_a_prepared_folder_has_all_clips_and_opens_without_the_package(release, 
     )
 
 
+def test_a_folder_of_any_name_is_prepared_and_loaded(release, tmp_path):
+    out = tmp_path / "study [v1] ** \udcff" / "out"
+    manifest = prepare(release, out)
+    assert len(load_clips(out).micro) == manifest.clips["micro"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["clips", "out"]
+
+
 def test_the_manifest_is_the_same_after_a_round_trip_through_json(release, tmp_path):
     manifest = prepare(release, tmp_path / "out")
     assert read_manifest(tmp_path / "out") == manifest

@@ -1,5 +1,7 @@
 """Motion images: analytic flow fields, signs, colour order, a real face, and every representation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import skimage.data
@@ -167,6 +169,51 @@ def test_a_single_image_gives_the_apex_representation_only(tmp_path):
     assert motion_image(clip, MotionConfig(representation="apex")).image.shape == (28, 28, 1)
     with pytest.raises(ValueError, match="a single image has no flow; choose --representation=apex"):
         motion_image(clip, MotionConfig())
+
+
+@pytest.mark.parametrize("name", ["flow", "difference", "apex", "dynamic", "frames"])
+def test_clips_without_a_movement_are_marked_and_their_change_is_zero(tmp_path, name):
+    base, config = texture(), MotionConfig(representation=name, face_side=48)
+    moved = np.clip(base.astype(int) + 20, 0, 255).astype(np.uint8)
+    still = motion_image(write_clip(tmp_path / "still", [base] * 4), config)
+    moving = motion_image(write_clip(tmp_path / "moving", [base, moved, moved, base], apex=1), config)
+    at_onset = motion_image(write_clip(tmp_path / "onset", [base, moved, moved, base], apex=0), config)
+    # The apex does not enter frames.
+    assert [result.moves for result in (still, moving, at_onset)] == [False, True, name == "frames"]
+    for result in (still, moving, at_onset):
+        assert np.isfinite(result.image).all()
+    if name in ("flow", "difference", "dynamic"):
+        assert not still.image.any()
+        assert not at_onset.image.any()
+        assert still.image.shape == moving.image.shape
+    if name != "frames":
+        clip = write_clip(tmp_path / "given", [base, moved, moved, base], apex=0)
+        for policy in ("middle", "spot"):
+            assert motion_image(clip, dataclasses.replace(config, apex_policy=policy)).moves
+
+
+def test_two_frames_are_onset_and_apex(tmp_path):
+    base = texture()
+    moved = np.clip(base.astype(int) + 20, 0, 255).astype(np.uint8)
+    result = motion_image(write_clip(tmp_path / "pair", [base, moved]), MotionConfig(representation="difference"))
+    assert (result.apex, result.moves, middle_apex(2), middle_apex(9)) == (1, True, 1, 4)
+    np.testing.assert_allclose(np.median(result.image), 20 / 255, atol=0.01)
+
+
+def test_rounding_is_no_movement_and_a_subtle_movement_is_one(tmp_path):
+    face = resize_image(skimage.data.astronaut()[5:215, 120:330], 128, 128)
+    rounded = np.clip(face.astype(int) + np.random.default_rng(0).integers(0, 2, face.shape[:2])[..., None], 0, 255)
+    field = action_unit_field({12: (1.0, 1.0)}, 128)
+    for name, first, second, moves in (
+        ("rounded", face, rounded.astype(np.uint8), False),
+        ("subtle", face, warp_image(face, 0.15 * field / np.hypot(*np.moveaxis(field, -1, 0)).max()), True),
+    ):
+        assert motion_image(write_clip(tmp_path / name, [first, second]), MotionConfig()).moves == moves
+
+
+def test_a_constant_image_of_the_release_is_no_movement(tmp_path):
+    write_image(tmp_path / "a.png", np.full((28, 28, 3), 128, np.uint8))
+    assert not motion_image(RawClip("c", "s", "micro", "flow", (tmp_path / "a.png",)), MotionConfig()).moves
 
 
 def test_stills_in_a_table_are_found_by_their_line(tmp_path):

@@ -154,17 +154,17 @@ def test_grey_images_are_grey(name, data):
     seed=st.integers(0, 99),
 )
 def test_every_depth_is_scaled_by_its_range(bits, form, seed):
-    picture = texture(seed)
-    picture[0, 0] = 255
+    pixels = texture(seed)
+    pixels[0, 0] = 255
     white = (1 << bits) - 1
-    values = np.rint(picture * (white / 255.0)).astype(np.uint16)
+    values = np.rint(pixels * (white / 255.0)).astype(np.uint16)
     if form == "pgm":
-        values, picture = values[..., 0], np.repeat(picture[..., :1], 3, axis=2)
+        values, pixels = values[..., 0], np.repeat(pixels[..., :1], 3, axis=2)
     data = {
         "png": lambda: opencv(".png", values),
         "png with sBIT": lambda: with_png_chunk(opencv(".png", values // 2), b"sBIT", bytes([bits] * 3)),
         "png scaled": lambda: with_png_chunk(
-            opencv(".png", picture.astype(np.uint16) * 257), b"sBIT", bytes([bits] * 3)
+            opencv(".png", pixels.astype(np.uint16) * 257), b"sBIT", bytes([bits] * 3)
         ),
         "ppm": lambda: netpbm(values, white),
         "pgm": lambda: netpbm(values, white),
@@ -174,32 +174,32 @@ def test_every_depth_is_scaled_by_its_range(bits, form, seed):
         "float": lambda: tiff(values.astype(np.float32), photometric="rgb"),
     }[form]()
     halved = ("tif with tag", "png with sBIT") if bits < 16 else ()
-    expected = picture.astype(float) / 2 if form in halved else picture
+    expected = pixels.astype(float) / 2 if form in halved else pixels
     np.testing.assert_allclose(shown(data).astype(float), expected, atol=1.6)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP", "16-bit PNG", "16-bit TIFF", "PNG with alpha"])
 def test_images_are_rotated_as_their_metadata_specify(form, orientation):
-    picture, exif = texture(), Image.Exif()
+    pixels, exif = texture(), Image.Exif()
     exif[274] = orientation
     upright = np.asarray(
-        ImageOps.exif_transpose(Image.open(io.BytesIO(pillow(Image.fromarray(picture), "PNG", exif=exif))))
+        ImageOps.exif_transpose(Image.open(io.BytesIO(pillow(Image.fromarray(pixels), "PNG", exif=exif))))
     )
     if form == "16-bit TIFF":
         extra = [(274, "H", 1, orientation, True)]
-        data = tiff(picture.astype(np.uint16) * 257, photometric="rgb", extratags=extra)
+        data = tiff(pixels.astype(np.uint16) * 257, photometric="rgb", extratags=extra)
     elif form == "16-bit PNG":
-        data = with_png_chunk(opencv(".png", picture.astype(np.uint16) * 257), b"eXIf", exif.tobytes()[6:])
+        data = with_png_chunk(opencv(".png", pixels.astype(np.uint16) * 257), b"eXIf", exif.tobytes()[6:])
     elif form == "PNG with alpha":
         hidden = np.full((HEIGHT, WIDTH), 255, np.uint8)
         hidden[:8, :8] = 0
-        data = pillow(Image.fromarray(np.dstack([picture, hidden])), "PNG", exif=exif)
+        data = pillow(Image.fromarray(np.dstack([pixels, hidden])), "PNG", exif=exif)
         mask = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))[..., 3:] > 0
         upright = upright * mask
     else:
         options = {"quality": 98, "subsampling": 0} if form == "JPEG" else {"lossless": True} if form == "WEBP" else {}
-        data = pillow(Image.fromarray(picture), form, exif=exif, **options)
+        data = pillow(Image.fromarray(pixels), form, exif=exif, **options)
     np.testing.assert_allclose(shown(data).astype(int), upright, atol=12 if form == "JPEG" else 0)
 
 
@@ -209,8 +209,8 @@ def test_the_colour_of_transparent_pixels_does_not_matter(form):
     alpha[8:, 8:] = 255
     results = []
     for hidden in (0, 90, 255):
-        picture = np.where(alpha[..., None] > 0, texture(), np.uint8(hidden))
-        both = np.dstack([picture, alpha])
+        pixels = np.where(alpha[..., None] > 0, texture(), np.uint8(hidden))
+        both = np.dstack([pixels, alpha])
         if form.startswith("16-bit"):
             deep = both.astype(np.uint16) * 257
             order = deep[..., [2, 1, 0, 3]]
@@ -277,9 +277,9 @@ def clip_of(folder, images):
 
 
 def test_the_images_of_a_clip_have_one_range_whichever_are_read(tmp_path):
-    picture = texture().astype(np.uint16)
+    pixels = texture().astype(np.uint16)
     # The third image is brighter; alone, each would be scaled by another range.
-    clip = clip_of(tmp_path, [picture * 3, picture * 4, picture * 15, picture])
+    clip = clip_of(tmp_path, [pixels * 3, pixels * 4, pixels * 15, pixels])
     every = read_clip_images(clip, range(4))
     np.testing.assert_allclose(every[1].astype(float), texture() * (4.0 * 255 / 4095), atol=0.51)
     np.testing.assert_array_equal(read_clip_images(clip, (0, 1)), every[:2])

@@ -61,13 +61,39 @@ def test_frames_are_read_by_number_in_any_order(clips):
 
 
 def test_images_given_one_by_one_form_one_video(tmp_path):
-    for name, side in (("a.png", 32), ("b.png", 32), ("c.png", 16)):
+    for name, side in (("1.png", 32), ("2.png", 32), ("10.png", 16)):
         write_image(tmp_path / name, np.zeros((side, side, 3), np.uint8))
-    names = [str(tmp_path / name) for name in ("b.png", "a.png", "b.png")]
+    # As a shell lists them, and one of them twice.
+    names = [str(tmp_path / name) for name in ("1.png", "10.png", "2.png", "2.png")]
     (video,) = find_videos(names)
-    assert [path.name for path in video.paths] == ["b.png", "a.png", "b.png"]
+    assert [path.name for path in video.paths] == ["1.png", "2.png", "10.png"]
     assert video.name == str(tmp_path)
+    assert video.notes == ()
     (folder,) = find_videos([str(tmp_path)])
-    assert [path.name for path in folder.paths] == ["a.png", "b.png", "c.png"]
-    with pytest.raises(ValueError, match=r"c.png has \(16, 16\) pixels, a.png \(32, 32\)"):
+    assert folder == video
+    with pytest.raises(ValueError, match=r"10.png has \(16, 16\) pixels, 1.png \(32, 32\)"):
         list(read_frames(folder))
+
+
+def test_images_without_an_order_are_refused_unless_two_are_given(tmp_path):
+    for name in ("neutral.png", "smile.png"):
+        write_image(tmp_path / name, np.zeros((32, 32, 3), np.uint8))
+    (pair,) = find_videos([str(tmp_path / "smile.png"), str(tmp_path / "neutral.png")])
+    assert [path.name for path in pair.paths] == ["smile.png", "neutral.png"]
+    (refused,) = find_videos([str(tmp_path)])
+    assert "2 names without a number, such as neutral.png, smile.png" in refused.reason
+
+
+def test_the_order_of_images_is_reported_where_it_was_chosen(tmp_path):
+    for number in range(1, 4):
+        for kind in ("rgb", "depth"):
+            write_image(tmp_path / f"{number}_{kind}.png", np.full((32, 32, 3), number, np.uint8))
+    (video,) = find_videos([str(tmp_path)])
+    assert [path.name for path in video.paths] == ["1_rgb.png", "2_rgb.png", "3_rgb.png"]
+    assert "1_depth.png; used: 1_rgb.png" in video.notes[0]
+
+
+def test_a_folder_of_other_files_names_their_types(tmp_path):
+    (tmp_path / "1.psd").write_bytes(b"x")
+    (refused,) = find_videos([str(tmp_path)])
+    assert refused.reason == "no image, but 1 of .psd"

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.vision import video_file
-from lightman_jax.data.vision.video import Unreadable, find_videos, read_frames
+from lightman_jax.data.vision.video import Unreadable, find_videos, read_clip_images, read_frames
 from lightman_jax.data.vision.video_file import SharedFrames, ShortVideoError, VideoFile
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
@@ -67,7 +68,8 @@ def test_frames_have_square_pixels(tmp_path, aspect, size):
     np.testing.assert_array_equal(list(read_frames(found)), frames)
     shared = SharedFrames(tmp_path / "v.y4m", [[3]])
     np.testing.assert_array_equal(shared.take([3]), frames[2:3])
-    assert shared.stretch == pytest.approx({48: 1, 64: 1, 128: 2, 57: 8 / 9, 93: 16 / 11}[size[1]])
+    assert found.notes == shared.notes
+    assert bool(shared.notes) == (size != (HEIGHT, WIDTH))
 
 
 def with_aspect(mp4, wide, high):
@@ -118,6 +120,44 @@ def test_a_link_is_a_video_by_its_own_name(tmp_path, codec):
     (tmp_path / f"linked{suffix}").symlink_to("store/3fa9c1")
     (found,) = find_videos([str(tmp_path / f"linked{suffix}")])
     assert len(list(read_frames(found))) == FRAMES
+
+
+def test_linked_files_and_folders_are_found_once_and_stores_are_not(tmp_path):
+    data, store = tmp_path / "data", tmp_path / "data" / ".git" / "annex"
+    store.mkdir(parents=True)
+    write_video(store / "v.avi")
+    (tmp_path / "elsewhere").mkdir()
+    write_video(tmp_path / "elsewhere" / "w.avi")
+    (data / "a.avi").symlink_to(store / "v.avi")
+    (data / "other").symlink_to(tmp_path / "elsewhere")
+    (data / "other again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(data)
+    assert [video.name for video in find_videos([str(data)])] == [str(data / "a.avi"), str(data / "other" / "w.avi")]
+
+
+@pytest.mark.parametrize("target", ["store/3fa9c1", "../cache/3fa9c1"])
+def test_a_table_takes_linked_videos_wherever_their_content_is(tmp_path, target):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / target).resolve().parent.mkdir()
+    write_video(tmp_path / "v.avi")
+    (tmp_path / "v.avi").rename((folder / target).resolve())
+    for name, place in (("a.avi", target), ("gone.avi", "../cache/nothing"), ("all", "..")):
+        (folder / name).symlink_to(place)
+    rows = [
+        "clip,subject,label,onset,offset,path",
+        "a,p,happy,1,12,a.avi",
+        "b,p,happy,1,12,gone.avi",
+        "c,p,happy,1,12,all",
+    ]
+    (folder / "clips.csv").write_text("\n".join(rows))
+    reading = read_corpus("table", folder)
+    (clip,) = reading.clips
+    assert clip.paths == (folder / "a.avi",)
+    assert len(read_clip_images(clip, range(12))) == 12
+    missing, outside = reading.problems
+    assert "a link to ../cache/nothing, which is missing" in missing.found
+    assert "below" in outside.expected
 
 
 def test_a_file_that_is_no_video_is_named_with_its_size(tmp_path):
