@@ -108,8 +108,6 @@ def _effect(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None
 def _read(runs: Sequence[Path], report: Callable[[str], None]) -> tuple[list[list[Prediction]], list[str]]:
     """Rows of every run with names as in the first one, and the classes of all; refuses what cannot be compared."""
     for run in runs:
-        if run.is_dir() and not (run / "predictions.csv").exists():
-            raise ValueError(f"{run} is not the workdir of a finished run: it has no predictions.csv")
         if run.is_dir():
             refuse_changed(run, "predictions.csv")
     tables = [read_prediction_table(run / "predictions.csv" if run.is_dir() else run) for run in runs]

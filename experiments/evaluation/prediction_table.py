@@ -90,8 +90,10 @@ def read_prediction_table(path: Path) -> PredictionTable:
     Raises:
       ValueError: the file is not such a table, a column or cell is missing, a number cannot be read, or the format version differs;
         names the line.
+      OSError: the file cannot be read.
     """
-    sheets, remarks = read_file(path)
+    with path.open("rb"):
+        sheets, remarks = read_file(path)
     first: list[str] = []
     for sheet, lines in sheets.items():
         for index, cells in enumerate(lines[:_HEADER_ROWS]):

@@ -169,9 +169,11 @@ def test_labels_of_one_class_and_other_classes_are_refused(tmp_path):
     paths = [write_table(tmp_path / "a.csv"), write_table(tmp_path / "b.csv", classes=(*CLASSES, "fear"))]
     with pytest.raises(ValueError, match="compare runs with the same classes"):
         compare_runs(paths)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="is not the workdir of a finished run"):
-        compare_runs([paths[0], tmp_path / "empty"])
+
+
+def test_a_folder_without_predictions_is_refused(tmp_path, capsys):
+    assert main([str(write_table(tmp_path / "a.csv")), str(tmp_path)]) == 2
+    assert "predictions.csv'. Give the workdir of a finished run" in capsys.readouterr().err
 
 
 def test_command_prints_the_scores(tmp_path, capsys):

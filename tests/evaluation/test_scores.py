@@ -80,3 +80,14 @@ def test_predictions_that_cannot_be_scored_are_refused():
         score_predictions([], CLASSES, 4)
     with pytest.raises(ValueError, match="class happy"):
         score_predictions([dataclasses.replace(row, prediction="happy") for row in rows], CLASSES, 4)
+
+
+def test_a_subject_of_two_corpora_counts_in_each_with_its_own_clips():
+    rows = [row for row in make_rows(seeds=(0,)) if row.subject in ("casme2/s0", "smic/s1")]
+    rows = [dataclasses.replace(row, subject="smic/s1") for row in rows]
+    rows += [
+        dataclasses.replace(row, clip=f"{row.clip}b", subject="casme2/s2") for row in rows if row.dataset == "casme2"
+    ]
+    scores = score_predictions(rows, CLASSES, folds_expected=2)
+    found = {name: (one.clips, one.subjects) for name, one in scores.per_corpus.items()}
+    assert found == {"casme2": (10, 2), "smic": (5, 1)}

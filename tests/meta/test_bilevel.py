@@ -244,6 +244,24 @@ def test_inner_optimizer_without_a_finite_derivative_at_zero_is_refused():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(phi))
 
 
+def test_clipping_by_the_global_norm_is_an_inner_step_and_what_is_no_transformation_is_refused():
+    loss = lambda p, t: (0.5 * (jnp.sum((p["w"] - t) ** 2) + p["b"] ** 2), {})  # noqa: E731
+    theta = {"w": jnp.array([0.0, 3.0]), "b": jnp.array(4.0)}
+    call = lambda optimizer: adapt(  # noqa: E731
+        theta, jnp.zeros(2), inner_loss=loss, config=BilevelConfig(), inner_optimizer=optimizer
+    )
+    phi, _ = call(optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1.0)))
+    np.testing.assert_allclose(phi["w"], [0.0, 3 - 0.6], atol=1e-6)
+    np.testing.assert_allclose(phi["b"], 4 - 0.8, atol=1e-6)
+    for optimizer, text in (
+        (0.1, "not an optax transformation"),
+        (optax.sgd, "not an optax"),
+        (optax.lbfgs(), "alone"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            call(optimizer)
+
+
 @pytest.mark.slow
 def test_remat_vmap_scan_and_jit_agree(x64):
     tasks = jnp.asarray(np.random.default_rng(8).normal(size=(2, 3)))

@@ -148,8 +148,8 @@ def motion_of_faces(
 def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:
     """Whether grey faces `[side, side]` differ from the first by more than one grey level.
 
-    Choice: one level is rounding; a movement whose peak is 0.15 pixels changes a face of 128 pixels by 4 levels or more. Noise is
-    not told from movement here: the RMS flow of a still face with sensor noise of 2 levels is 0.04 to 0.06 pixels, with such a
+    Choice: one level is rounding; a movement whose peak is 0.15 pixels changes a face of 128 pixels by 4 levels or more. Noise and
+    movement are not separated here: the RMS flow of a still face with sensor noise of 2 levels is 0.04 to 0.06 pixels, with such a
     movement 0.05 to 0.07. `vision.spotting` uses all frames.
     """
     first = faces[0].astype(np.int16)

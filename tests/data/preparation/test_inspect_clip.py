@@ -132,6 +132,7 @@ def portrait():
     return resize_image(skimage.data.astronaut()[:320, 100:420], 160, 160)
 
 
+@pytest.mark.slow
 def test_a_face_on_its_side_is_cropped_as_if_it_were_upright(tmp_path, portrait):
     images, config = {}, MotionConfig(representation="apex")
     for turns in (0, 1, 2):
