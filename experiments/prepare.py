@@ -3,7 +3,8 @@
 The check prints the layout found, the clips of each class next to the published numbers, and every row and file with a
 problem. Then all clips are prepared; results of earlier calls are reused. `experiments.run` does the same when needed.
 
-Exit status: 0 all clips are prepared, 1 clips or rows were left out, 2 the data or flags cannot be used.
+Exit status: 0 all clips can be used, except those that default settings leave out, 1 clips or rows were left out because of
+faults, 2 the data or flags cannot be used.
 """
 
 import json
@@ -19,6 +20,7 @@ from experiments.cli.terminal import make_console
 from experiments.evaluation.data import check_data, prepare_checked
 from experiments.reporting.contact_sheet import save_contact_sheet
 from experiments.reporting.data_check import print_check
+from lightman_jax.data.corpora.records import faults
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.manifest import read_manifest
 from lightman_jax.files import user_path, write_atomic
@@ -46,7 +48,7 @@ def _write_check(config: PrepareConfig, check: Check, console: Console) -> int:
     content = {"format_version": FORMAT_VERSION, "dataset": config.data.dataset} | check.to_json()
     write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     console.print(f"check: {path}")
-    return 1 if check.lost else 0
+    return 1 if faults(check.reading.problems) or not check.reading.clips else 0
 
 
 def _prepare(config: PrepareConfig, check: Check, console: Console) -> int:
@@ -63,7 +65,7 @@ def _prepare(config: PrepareConfig, check: Check, console: Console) -> int:
         console.print(f"contact sheet: {contact_sheet}")
     console.print(f"faces: {_tally(manifest.faces)}; apexes: {_tally(manifest.apexes)}")
     console.print(f"prepared: {_tally(manifest.clips)} clips in {folder}, {time.monotonic() - started:.1f} s")
-    return 1 if lost else 0
+    return 1 if faults(manifest.problems) else 0
 
 
 def _tally(counts: dict[str, int]) -> str:

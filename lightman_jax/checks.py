@@ -40,12 +40,6 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)
 
 
-def on_host(value: Any) -> np.ndarray:
-    """A concrete array as NumPy array; an explicit transfer."""
-    with jax.transfer_guard("allow"):
-        return np.asarray(value)
-
-
 def as_labels(labels: Any, classes: int | None = None, *, where: Any = None, name: str = "labels") -> Any:
     """Class indices, checked; whole numbers of a floating dtype become int32, all others are returned as they are.
 
@@ -67,23 +61,22 @@ def as_labels(labels: Any, classes: int | None = None, *, where: Any = None, nam
                 f"{name} have the dtype {labels.dtype}; give class indices, for example {name}.astype(int)"
             )
         return labels
-    values = on_host(labels)
+    values = np.asarray(labels)
     whole = jnp.issubdtype(values.dtype, np.integer)
     if not whole and values.size and not jnp.issubdtype(values.dtype, np.floating):
         raise ValueError(f"{name} have the dtype {values.dtype}; give class indices as whole numbers, 0, 1, 2, ...")
     # With an unknown mask, a label out of range may be padding.
-    known = np.zeros(values.shape, bool) if is_traced(where) else np.ones(values.shape, bool)
-    if where is not None and not is_traced(where):
-        known = np.broadcast_to(on_host(where).astype(bool), values.shape)
-    judged = values[known].astype(np.float64)
-    wrong = judged[
-        ~(np.isfinite(judged) & (judged == np.floor(judged)) & (judged >= 0) & (judged < (classes or np.inf)))
-    ]
-    if wrong.size:
+    known = None if where is None else np.zeros(values.shape, bool) if is_traced(where) else np.asarray(where)
+    judged = values if known is None else np.where(known, values, 0)
+    end = 2**31 if classes is None else classes
+    if judged.size and not (
+        judged.min() >= 0 and judged.max() < end and (whole or bool((judged == np.floor(judged)).all()))
+    ):
+        wrong = judged[~((judged >= 0) & (judged < end) & (judged == np.floor(judged)))].astype(np.float64)
         found = ", ".join(f"{value:g}" for value in np.unique(wrong)[:_LISTED])
         span = "from 0" if classes is None else f"in 0..{classes - 1}, one per class"
         raise ValueError(f"{name} {found} are no class indices; give whole numbers {span}")
-    return labels if whole and hasattr(labels, "dtype") else np.where(known, values, 0).astype(np.int32)
+    return labels if whole and hasattr(labels, "dtype") else judged.astype(np.int32)
 
 
 def check_mask(mask: Any, *shape: int, name: str = "where") -> None:
@@ -120,8 +113,8 @@ def check_rows_sum_to_one(values: Any, name: str, where: Any = None) -> None:
     """Raise `ValueError` for concrete `[n, A]` rows that are no probabilities; rows of padding pass."""
     if is_traced(values) or is_traced(where):
         return
-    rows = on_host(values).astype(np.float64)
-    rows = rows if where is None else rows[on_host(where)]
+    rows = np.asarray(values).astype(np.float64)
+    rows = rows if where is None else rows[np.asarray(where)]
     wrong = ~((rows >= -1e-3).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) < 1e-2))
     if wrong.any():
         raise ValueError(
@@ -134,7 +127,7 @@ def check_number(name: str, value: Any, *, above: float | None = None, least: fl
     """Raise `ValueError` for a concrete number that is not finite, not above `above` or less than `least`."""
     if is_traced(value):
         return
-    number = on_host(value)
+    number = np.asarray(value)
     good = number.dtype.kind in "iuf" and np.isfinite(number).all()
     if not good or (above is not None and not (number > above).all()) or (least is not None and (number < least).any()):
         allowed = f"a number above {above:g}" if above is not None else f"a number of {least:g} or more"

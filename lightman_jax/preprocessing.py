@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lightman_jax.checks import as_images, check_mask, check_number, is_traced, on_host, transferring
+from lightman_jax.checks import as_images, check_mask, check_number, is_traced, transferring
 
 Scaling = Literal["clip_rms", "fold_rms", "clip_minmax"]
 SCALINGS: tuple[Scaling, ...] = ("clip_rms", "fold_rms", "clip_minmax")
@@ -90,7 +90,7 @@ def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
     """
     images = _as_float(images)
     check_mask(train, images.shape[0], name="train")
-    if not is_traced(train) and not on_host(train).any():
+    if not is_traced(train) and not np.asarray(train).any():
         raise ValueError("train marks no clip; the mean square needs at least one training clip")
     train = jnp.asarray(train)
     mean_square = jnp.mean(jnp.square(_centred(images)), axis=tuple(range(1, images.ndim - 1)), keepdims=True)

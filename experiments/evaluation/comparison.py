@@ -115,15 +115,21 @@ def _read(runs: Sequence[Path], report: Callable[[str], None]) -> tuple[list[lis
     for table in tables:
         for note in table.notes:
             report(note)
+    # A run of this package fixes the classes; without one, every table must have those of the others.
+    fixed = any(table.own for table in tables)
     for run, table in zip(runs, tables, strict=True):
-        own = {*map(_normal, table.classes)}
-        if table.own and own != {*classes}:
+        absent = [name for name in classes if name not in map(_normal, table.classes)]
+        if absent and (table.own or not fixed):
             raise ValueError(
                 f"the classes of {run} are {', '.join(table.classes)}, and those of all tables {', '.join(classes)}; compare runs "
-                "with the same classes"
+                "with the same classes, or correct labels and predictions that one table alone has"
             )
+        if absent:
+            report(f"{run} has no clip and no prediction of the class {', '.join(absent)}, which counts as 0")
     if not all(table.own for table in tables):
-        report(f"UF1 is the mean over the classes {', '.join(classes)}: all labels and predictions")
+        report(
+            f"UF1 is the mean over the classes {', '.join(classes)}{'' if fixed else ': all labels and predictions'}"
+        )
     first, *others = ([_normalized(row) for row in table.rows] for table in tables)
     labels = {row.label for row in first}
     # The few folds of a dry run may have one label, but they know all classes.

@@ -9,7 +9,7 @@ from experiments.cli.config import DataConfig
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
 from lightman_jax.data.corpora.labels import assign_labels
-from lightman_jax.data.corpora.records import DataError, Problem, Reading
+from lightman_jax.data.corpora.records import DataError, Problem, Reading, faults
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.corpora.subjects import read_aliases, unify_subjects
 from lightman_jax.data.preparation.check import Check, check_reading
@@ -35,10 +35,8 @@ def load_data(config: DataConfig, log: Log) -> Prepared:
     prepared = load_clips(prepare_checked(config, check, log))
     # The files may have been prepared in another place.
     manifest = dataclasses.replace(prepared.manifest, root=str(check.reading.root.resolve()))
-    for note in manifest.notes:
-        if note.startswith("warning"):
-            log(f"data: {note}")
-    _log_left_out(manifest, log)
+    for note in data_notes(manifest):
+        log(f"data: {note}")
     refuse_bad_clips(config, manifest)
     refuse_single_class(config, prepared.micro)
     return prepared._replace(manifest=manifest)
@@ -110,7 +108,7 @@ def refuse_bad_clips(config: DataConfig, manifest: Manifest) -> None:
     Raises:
       DataError: clips were left out.
     """
-    lost = [problem for problem in manifest.problems if problem.lost and not problem.flag]
+    lost = faults(manifest.problems)
     if lost and not config.skip_bad_clips:
         listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in lost[:_MAX_LISTED])
         more = f"; and {len(lost) - _MAX_LISTED} more" if len(lost) > _MAX_LISTED else ""
@@ -121,15 +119,25 @@ def refuse_bad_clips(config: DataConfig, manifest: Manifest) -> None:
         )
 
 
-def _log_left_out(manifest: Manifest, log: Log) -> None:
-    """Print the clips that are left out by default, and the flags that take them."""
-    left_out: dict[str, list[str]] = {}
+def data_notes(manifest: Manifest) -> tuple[str, ...]:
+    """Every choice made in reading and preparing the data, and every clip left out or used with a change; equal ones are joined."""
+    groups: dict[str, list[str]] = {}
     for problem in manifest.problems:
         if problem.flag:
-            left_out.setdefault(problem.flag, []).append(problem.where)
-    for flag, clips in left_out.items():
-        listed = ", ".join(clips[:_MAX_LISTED]) + (", ..." if len(clips) > _MAX_LISTED else "")
-        log(f"data: {len(clips)} clips are left out, {flag} takes them: {listed}")
+            text = f"left out, {problem.flag} takes them"
+        else:
+            text = "not usable and left out" if problem.lost else f"used with a change ({problem.remedy})"
+        groups.setdefault(text, []).append(problem.where)
+    if manifest.corrections:
+        groups["corrected"] = list(manifest.corrections)
+    grouped = (f"{len(places)} clips or rows {text}: {_listed(places)}" for text, places in groups.items())
+    return (*manifest.notes, *grouped)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """The first texts, and how many follow."""
+    more = f" and {len(texts) - _MAX_LISTED} more" if len(texts) > _MAX_LISTED else ""
+    return ", ".join(texts[:_MAX_LISTED]) + more
 
 
 def refuse_single_class(config: DataConfig, micro: ClipSet) -> None:

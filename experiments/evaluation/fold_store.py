@@ -42,14 +42,8 @@ class FoldStore:
     def __init__(self, folder: Path, micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> None:
         self._folder = folder
         self._micro, self._macro = _row_digests(micro), _row_digests(macro) if macro is not None else None
-        self._common = json.dumps(
-            [
-                dataclasses.asdict(config),
-                list(micro.classes),
-                [len(micro), None if macro is None else len(macro)],
-                TRAINING_VERSION,
-            ]
-        )
+        sizes = [len(micro), None if macro is None else len(macro)]
+        self._common = json.dumps([dataclasses.asdict(config), list(micro.classes), sizes, TRAINING_VERSION])
         self._settings = numeric_settings()
         settings = json.dumps(self._settings, sort_keys=True).encode()
         self._suffix = f"-{hashlib.sha256(settings).hexdigest()[:8]}{_SUFFIX}"
@@ -71,12 +65,10 @@ class FoldStore:
 
     def _job(self, fold: Fold, replica: int) -> str:
         content = hashlib.sha256(f"{self._common} {fold.name} {replica}".encode())
-        pools = [(self._micro, fold.train)]
-        if self._macro is not None:
-            pools.append((self._macro, fold.macro_train))
-        for digests, train in pools:
-            for row in np.flatnonzero(np.asarray(train)).tolist():
-                content.update(f"{row} {digests[row]}".encode())
+        for digests, train in ((self._micro, fold.train), (self._macro, fold.macro_train)):
+            if digests is not None:
+                for row in np.flatnonzero(np.asarray(train)).tolist():
+                    content.update(f"{row} {digests[row]}".encode())
         return content.hexdigest()[:24]
 
     @property
@@ -148,9 +140,8 @@ class StoredFolds(Sequence[TrainedFold]):
 
 def _row_digests(clips: ClipSet) -> Sequence[str]:
     """Digest of each clip's pixels, label and subject."""
-    return [
-        hashlib.sha256(
-            f"{image.shape} {image.dtype} {label} {subject}".encode() + np.ascontiguousarray(image).tobytes()
-        ).hexdigest()
-        for image, label, subject in zip(clips.image, clips.label, clips.subject, strict=True)
-    ]
+    found = []
+    for image, label, subject in zip(clips.image, clips.label, clips.subject, strict=True):
+        text = f"{image.shape} {image.dtype} {label} {subject}"
+        found.append(hashlib.sha256(text.encode() + np.ascontiguousarray(image).tobytes()).hexdigest())
+    return found

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from experiments.cli.config import RunConfig
 from experiments.evaluation.cross_validation import Work
+from experiments.evaluation.data import data_notes
 from experiments.evaluation.run_result import DataSource, RunResult
 from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX
@@ -64,4 +65,5 @@ class PlannedRun(NamedTuple):
             macro=self.macro_text,
             missing=tuple(self.plan.missing),
             rule="; ".join(part for part in (rule, self.mirror_text) if part),
+            notes=data_notes(manifest),
         )

@@ -1,13 +1,14 @@
 """The table of predictions, one row per clip and seed: as this package writes it, and as other programs may write it."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightman_jax.data.corpora.cells import Unread, cell_text
+from lightman_jax.data.corpora.cells import Unread, cell_text, is_missing
 from lightman_jax.data.corpora.sheets import read_file
 from lightman_jax.data.corpora.tables import column_key
 from lightman_jax.files import write_csv
@@ -15,6 +16,8 @@ from lightman_jax.types import natural_order
 
 _COLUMNS = ("clip", "dataset", "subject", "fold", "seed", "label", "prediction")
 _NEEDED = ("clip", "subject", "label", "prediction")
+_NAMED = ("label", "prediction")
+_WHOLE = re.compile(r"(-?\d+)[.,]0+")
 _ASSUMED = {
     "dataset": "the data set is the part of the clip before the first /",
     "fold": "every subject is a fold",
@@ -30,7 +33,7 @@ FORMAT_VERSION = 1
 class Prediction:
     """One row of `predictions.csv`: one clip, tested under one seed in the fold that holds out its subject.
 
-    `probabilities` are empty if a table of another program has none.
+    `probabilities` are empty in a table of another program.
     """
 
     clip: str
@@ -85,7 +88,8 @@ def read_predictions(path: Path) -> tuple[list[Prediction], list[str]]:
 def read_prediction_table(path: Path) -> PredictionTable:
     """Read a text table or workbook with the columns clip, subject, label and prediction, in any order and among others.
 
-    Classes are all labels and predictions, and in a table of this package also those of its probability columns without a clip.
+    Classes are all labels and predictions, and in a table of this package also those of its probability columns without a clip. The
+    probabilities of other programs are not read.
 
     Raises:
       ValueError: the file is not such a table, a column or cell is missing, a number cannot be read, or the format version differs;
@@ -119,63 +123,60 @@ def _read_rows(place: str, header: list[str], lines: Sequence[list[Any]], number
     for count, cells in enumerate(lines, start=number):
         texts = {name: cell_text(cells[k], _MAX_CELL) if k < len(cells) else "" for name, k in columns.items()}
         if any(map(cell_text, cells)):
-            found.append(_checked(_Line(f"{place}, line {count}", texts, cells), len(header)))
+            line = _Line(f"{place}, line {count}", texts, cells)
+            _check_line(line, len(header))
+            found.append(line)
     if not found:
         raise ValueError(f"{place} has no row below the names of its columns")
-    classes = _class_columns(header, columns, found)
-    used = {line.texts[name] for line in found for name in ("label", "prediction")}
-    others = sorted(used - classes.keys(), key=natural_order)
-    left = [name for name in header if _is_probability(name) and header.index(name) not in classes.values()]
+    own = _VERSION in columns
+    probability = {name: k for k, name in enumerate(header) if name.casefold().startswith(_PROBABILITY)}
+    between = range(columns["prediction"], columns.get(_VERSION, 0))
+    classes = {name[len(_PROBABILITY) :]: k for name, k in probability.items() if k in between}
     notes = [f"it has no column {name}: {text}" for name, text in _ASSUMED.items() if name not in columns]
-    notes += [f"column {name} is left out: no clip has that class, and none is predicted as it" for name in left]
-    notes += [f"the probabilities are left out: {', '.join(others)} has no column" for _ in others[:1] if classes]
-    own = () if others else tuple(classes.values())
-    rows = [_read_row(line, own) for line in found]
-    return PredictionTable(rows, [*classes, *others], _VERSION in columns, tuple(notes))
+    if not own:
+        notes += _unify_numbers([line.texts for line in found])
+    others = sorted({line.texts[name] for line in found for name in _NAMED} - classes.keys(), key=natural_order)
+    unused = [name for name, k in probability.items() if k not in between]
+    notes += [f"not used: {', '.join(unused)}; classes are the labels and predictions"] if unused else []
+    notes += [f"the probabilities are left out: {', '.join(others)} has no column"] if others and own else []
+    rows = [_read_row(line, () if others else tuple(classes.values())) for line in found]
+    return PredictionTable(rows, [*classes, *others], own, tuple(notes))
 
 
-def _class_columns(header: list[str], columns: dict[str, int], found: Sequence[_Line]) -> dict[str, int]:
-    """The column of each class that has one: of those in use and, in a table of this package, of the others."""
-    used = {line.texts[name] for line in found for name in ("label", "prediction")}
-    spelled = {name.casefold(): name for name in used}
-    own = range(columns["prediction"], columns.get(_VERSION, 0))
-    classes: dict[str, int] = {}
-    for index, name in enumerate(header):
-        written = name[len(_PROBABILITY) :]
-        known = written if written in used or index in own else spelled.get(written.casefold())
-        if _is_probability(name) and known is not None:
-            classes[known] = index
-    return classes
+def _unify_numbers(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Write the label or prediction `1.0`, into which other programs turn 1, as 1; one note if there is any."""
+    written = {row[name]: match[1] for row in rows for name in _NAMED if (match := _WHOLE.fullmatch(row[name]))}
+    for row in rows:
+        row |= {name: written.get(row[name], row[name]) for name in _NAMED}
+    return [f"the classes {', '.join(sorted(written))} are read as whole numbers"] if written else []
 
 
-def _is_probability(name: str) -> bool:
-    return name.casefold().startswith(_PROBABILITY)
-
-
-def _checked(line: _Line, width: int) -> _Line:
-    """The line, if it has a cell in every column and the format version of this package."""
-    empty = [name for name, text in line.texts.items() if not text]
-    if any(map(cell_text, line.cells[width:])):
-        raise ValueError(f"{line.where} has more cells than the table has columns")
-    if empty:
-        raise ValueError(f"{line.where} has no {empty[0]}")
-    if any(isinstance(cell, Unread) for cell in line.cells):
-        raise ValueError(
-            f"{line.where} has a formula without a value; save the file in a spreadsheet program, or as CSV"
-        )
+def _check_line(line: _Line, width: int) -> None:
+    """Raise a `ValueError` unless a line has a cell in every column and the format version of this package."""
+    empty = [name for name, text in line.texts.items() if not text or (name in _NAMED and is_missing(text))]
     version = line.texts.get(_VERSION, str(FORMAT_VERSION))
-    if version != str(FORMAT_VERSION):
-        raise ValueError(
-            f"{line.where} has format version {version}, this package reads {FORMAT_VERSION}; run the experiment again"
-        )
-    return line
+    fault = ""
+    if any(map(cell_text, line.cells[width:])):
+        fault = "more cells than the table has columns"
+    elif empty:
+        fault = f"no {empty[0]}; fill it in, or remove the line"
+    elif any(isinstance(cell, Unread) for cell in line.cells):
+        fault = "a formula without a value; save the file in a spreadsheet program, or as CSV"
+    elif version != str(FORMAT_VERSION):
+        fault = f"format version {version}, this package reads {FORMAT_VERSION}; run the experiment again"
+    if fault:
+        raise ValueError(f"{line.where} has {fault}")
 
 
 def _read_row(line: _Line, columns: Sequence[int]) -> Prediction:
     texts = line.texts
     cells = [cell_text(line.cells[column]) if column < len(line.cells) else "" for column in columns]
+    seed = texts.get("seed", "0").removesuffix(".0")
+    if not re.fullmatch(r"\d{1,18}", seed):
+        raise ValueError(
+            f"{line.where} has the seed {seed}; write a whole number, or remove the column of a single seed"
+        )
     try:
-        seed = int(texts.get("seed", "0").removesuffix(".0"))
         # Spreadsheet programs of many countries write a comma before decimals.
         probabilities = tuple(float(cell.replace(",", ".")) for cell in cells)
     except ValueError as error:
@@ -188,7 +189,7 @@ def _read_row(line: _Line, columns: Sequence[int]) -> Prediction:
         texts.get("dataset", dataset if slash else ""),
         texts["subject"],
         texts.get("fold", texts["subject"]),
-        seed,
+        int(seed),
         texts["label"],
         texts["prediction"],
         probabilities,

@@ -135,6 +135,7 @@ class RunResult:
       scores: of protocols without labelled test clips.
       episodes: of protocols with labelled test clips.
       baselines: paired comparisons with the baselines.
+      notes: choices made in reading the data, and clips left out.
       training_seconds, compile_seconds: wall time of the training, and the part of it spent compiling.
     """
 
@@ -148,6 +149,7 @@ class RunResult:
     scores: Scores | None = None
     episodes: EpisodeScores | None = None
     baselines: tuple[BaselineResult, ...] = ()
+    notes: tuple[str, ...] = ()
     training_seconds: float | None = None
     compile_seconds: float | None = None
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from experiments.cli.terminal import text_table
+from lightman_jax.data.corpora.records import faults
 from lightman_jax.data.preparation.check import Check
 
 _MAX_LISTED, _MAX_LABELS = 40, 12
@@ -41,10 +42,10 @@ def print_check(console: Console, check: Check) -> None:
         console.print(f"note: {note}")
     for correction in reading.corrections:
         console.print(f"correction: {correction}")
-    total, lost = len(reading.clips), len(check.lost)
-    console.print(
-        f"{total} clips can be used; {lost} clips or rows cannot" if lost else f"all {total} clips can be used"
-    )
+    lost, by_default = len(faults(reading.problems)), sum(bool(problem.flag) for problem in reading.problems)
+    total = f"{'' if lost or by_default else 'all '}{len(reading.clips)} clips can be used"
+    cannot = f"; {lost} clips or rows cannot" if lost else ""
+    console.print(f"{total}{cannot}{f'; {by_default} are left out by default' if by_default else ''}")
 
 
 def _listed(counts: Sequence[tuple[str, int]]) -> str:

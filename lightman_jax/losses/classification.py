@@ -111,8 +111,8 @@ def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None
     >>> balanced_weights(jnp.array([0, 0, 0, 1]), 3).tolist()
     [0.6666666865348816, 2.0, 0.0]
     """
+    check_mask(where, *np.shape(labels))
     labels = as_labels(labels, classes, where=where)
-    check_mask(where, labels.shape[0])
     counted = keep_where(jax.nn.one_hot(labels, classes, dtype=jnp.float32), where).sum(axis=0)
     present = counted > 0
     share = counted.sum() / jnp.maximum(present.sum(), 1).astype(jnp.float32)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightman_jax.checks import as_images, as_labels, on_host, transferring
+from lightman_jax.checks import as_images, as_labels, transferring
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
@@ -152,7 +152,7 @@ def pad_clips(sets: Sequence[Labelled], classes: int | None = None) -> Clips:
 def _checked_set(
     images: ArrayLike, labels: ArrayLike, classes: int | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    images, labels = on_host(as_images(images)), on_host(as_labels(labels, classes))
+    images, labels = np.asarray(as_images(images)), np.asarray(as_labels(labels, classes))
     if labels.shape != images.shape[:1]:
         count = len(labels) if labels.ndim == 1 else f"{labels.ndim}-dimensional"
         raise ValueError(f"{len(images)} images have {count} labels; give one label per image")

@@ -18,7 +18,7 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from lightman_jax.checks import is_traced, on_host, transferring
+from lightman_jax.checks import is_traced, transferring
 from lightman_jax.meta.inner_loop import BilevelConfig, TaskMapping, adapt, initial_params, optimizer_update
 from lightman_jax.types import LossFn, Metrics, Params, TrainState
 
@@ -210,6 +210,7 @@ def displacement_loss(inner_loss: LossFn, config: BilevelConfig, **settings: Any
     return loss
 
 
+@transferring
 def _task_count(tasks: Any, weights: jax.Array | None) -> int:
     """T, after the leading axes of all arrays and the weights were checked."""
     counts = sorted({np.shape(leaf)[:1] for leaf in jax.tree.leaves(tasks)})
@@ -223,7 +224,7 @@ def _task_count(tasks: Any, weights: jax.Array | None) -> int:
         if weights.shape != (count,):
             raise ValueError(f"task_weights have the shape {weights.shape}; give one weight for each of {count} tasks")
         if not is_traced(weights):
-            values = on_host(weights)
+            values = np.asarray(weights)
             if not np.isfinite(values).all() or (values < 0).any() or not (values > 0).any():
                 raise ValueError(
                     f"task_weights {values.tolist()} must be 0 or more and finite, and one of them above 0"

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ from lightman_jax.training.near_copies import near_copies
 from lightman_jax.types import ClipSet
 
 _MAX_LISTED = 5
+
+_Sides = tuple[str, set[str], set[str]]
+"""Name of a fold, its test subjects and its training subjects."""
 
 _scaled = jax.jit(scale_flow, static_argnames="scaling")
 
@@ -53,48 +56,40 @@ def check_leaks(
     names = list(dict.fromkeys((*micro.subject, *(() if macro is None else macro.subject))))
     sides = [_sides(fold, micro, macro) for fold in folds]
     groups, _ = join_aliases([[name] for name in names], [Alias(*pair) for pair in aliases])
-    for fold, first, second in _on_both_sides(groups, folds, sides):
+    for fold, first, second in _on_both_sides(groups, sides):
         raise ValueError(
             f"fold {fold}: it tests {first} and trains on {second}, one subject by the aliases; give both one name"
         )
     check_copies(micro, macro, folds)
-    _warn_of_spellings(names, folds, sides)
+    _warn_of_spellings(names, sides)
     _warn_of_near_copies(micro, macro, folds)
     if folds:
         check_scaling(micro.image, folds[0], scaling)
 
 
-def _sides(fold: Fold, micro: ClipSet, macro: ClipSet | None) -> tuple[set[str], set[str]]:
-    """Test subjects and training subjects of a fold."""
+def _sides(fold: Fold, micro: ClipSet, macro: ClipSet | None) -> _Sides:
     subject = np.array(micro.subject)
     trained = set(subject[fold.train].tolist())
     if macro is not None:
         trained |= set(np.array(macro.subject)[fold.macro_train].tolist())
-    return set(subject[fold.test].tolist()), trained
+    return fold.name, set(subject[fold.test].tolist()), trained
 
 
-def _on_both_sides(
-    groups: Sequence[Sequence[str]], folds: Sequence[Fold], sides: Sequence[tuple[set[str], set[str]]]
-) -> Iterator[tuple[str, str, str]]:
+def _on_both_sides(groups: Iterable[Sequence[str]], sides: Sequence[_Sides]) -> Iterator[tuple[str, str, str]]:
     """For each pair of names of a group, the first fold that tests one and trains on the other: its name and both."""
-    for group in groups:
-        for first, second in itertools.combinations(group, 2):
-            for fold, (tested, trained) in zip(folds, sides, strict=True):
-                if first in tested and second in trained:
-                    yield fold.name, first, second
-                    break
-                if second in tested and first in trained:
-                    yield fold.name, second, first
-                    break
+    for pair in itertools.chain.from_iterable(itertools.combinations(group, 2) for group in groups):
+        orders = (pair, pair[::-1])
+        hits = ((fold, a, b) for fold, tested, trained in sides for a, b in orders if a in tested and b in trained)
+        yield from itertools.islice(hits, 1)
 
 
-def _warn_of_spellings(names: Sequence[str], folds: Sequence[Fold], sides: Sequence[tuple[set[str], set[str]]]) -> None:
+def _warn_of_spellings(names: Sequence[str], sides: Sequence[_Sides]) -> None:
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in names:
         spellings[subject_key(name)].append(name)
     found = [
         f"{second} is trained on in fold {fold}, which tests {first}"
-        for fold, first, second in _on_both_sides(list(spellings.values()), folds, sides)
+        for fold, first, second in _on_both_sides(spellings.values(), sides)
     ]
     if found:
         remedy = "these names differ in case, blanks or leading zeros alone: if they are one subject, give both the same name"

@@ -11,58 +11,43 @@ from collections.abc import Sequence
 Partners = tuple[int, ...]
 """Class index of the mirror image of a clip of each class; without mirror classes `(0, 1, ..., N-1)`."""
 
-_SIDES = (
-    (("left",), ("right",)),
-    (("l", "aul"), ("r", "aur")),
-    (("links", "linke", "linker", "linkes", "linken"), ("rechts", "rechte", "rechter", "rechtes", "rechten")),
-    (("gauche",), ("droite", "droit")),
-    (("izquierda", "izquierdo"), ("derecha", "derecho")),
-    (("esquerda", "esquerdo"), ("direita", "direito")),
-    (("sinistra", "sinistro", "sx"), ("destra", "destro", "dx")),
-    (("sinister",), ("dexter",)),
-    (("vänster",), ("höger",)),
-    (("venstre",), ("højre", "høyre")),
-    (("vasen",), ("oikea",)),
-    (("lewy", "lewa", "lewe", "lewo"), ("prawy", "prawa", "prawe", "prawo")),
-    (("levý", "levá", "levé"), ("pravý", "pravá", "pravé")),
-    (("левый", "левая", "левое", "лево", "слева"), ("правый", "правая", "правое", "право", "справа")),
-    (("αριστερά", "αριστερό"), ("δεξιά", "δεξιό")),
-    (("kiri",), ("kanan",)),
-    (("trái",), ("phải",)),
-    (("sol",), ("sağ",)),
-    (("左",), ("右",)),
-    (("왼", "왼쪽", "좌"), ("오른", "오른쪽", "우")),
-    (("يسار", "أيسر"), ("يمين", "أيمن")),
-    (("שמאל",), ("ימין",)),
-    (("बायाँ", "बायां", "बाएँ", "बाएं"), ("दायाँ", "दायां", "दाएँ", "दाएं")),
-)
-"""Words for the left and for the right, as they stand alone in a class name."""
-
 
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-_WORDS = frozenset(_plain(word) for sides in _SIDES for words in sides for word in words)
+# Words for the left and for the right, as they stand alone in a class name. Those that mean something else as well (the Turkish
+# `sol`, left, is the Spanish sun) are in `_OPPOSITE` instead.
+_WORDS = frozenset(
+    _plain(
+        "left right l aul r aur links linke linker linkes linken rechts rechte rechter rechtes rechten gauche droite "
+        "izquierda izquierdo derecha esquerda esquerdo direita sinistra destra vänster höger venstre højre høyre lewa prawa levá "
+        "pravá левый левая левое слева правый правая правое справа αριστερά δεξιά sağ 左 右 왼 왼쪽 오른 오른쪽 يسار يمين שמאל ימין"
+    ).split()
+)
 # These characters are words without blanks around them.
 _CHARACTERS = re.compile("[左右]")
 # `lefteye` and `smirkright`, but neither `righteous` nor `bright`.
 _COMPOUND = re.compile(r"(left|right)(?!over|ist|ism|ful|eous|ly$)|\w+(left|right)$")
 _OTHER_WORDS = frozenset(
-    (
-        "cleft",
-        "bright",
-        "fright",
-        "upright",
-        "outright",
-        "downright",
-        "forthright",
-        "birthright",
-        "alright",
-        "copyright",
-    )
+    "cleft bright fright upright outright downright forthright birthright alright copyright".split()  # noqa: SIM905
 )
-_OPPOSITE = (("left", "right"), ("links", "rechts"), ("gauche", "droite"), ("l", "r"))
+# These count in a class name whose opposite is a class as well.
+_OPPOSITE = (
+    *(("left", "right"), ("links", "rechts"), ("gauche", "droite"), ("gauche", "droit"), ("sinistro", "destro")),
+    *(("izquierdo", "derecho"), ("esquerdo", "direito"), ("lewy", "prawy"), ("lewo", "prawo"), ("levý", "pravý")),
+    *(
+        ("лево", "право"),
+        ("sol", "sağ"),
+        ("sx", "dx"),
+        ("sinister", "dexter"),
+        ("kiri", "kanan"),
+        ("좌", "우"),
+        ("l", "r"),
+    ),
+)
+# One letter with or without a digit, which may stand for something else: `L, M, H` or `L1, L2, L3`.
+_CODE = re.compile(r"[^\W\d_]\d?\W*")
 
 
 def mirror_partners(mirror: str, classes: Sequence[str]) -> Partners | None:
@@ -104,17 +89,24 @@ def sided_classes(classes: Sequence[str]) -> list[str]:
 
     A name does so if one of its words is `left`, `right`, `L` or `R` or their like in another language (`l_smirk`, `AU12L`,
     `L12`, `linke Braue`), or begins or ends with `left` or `right` (`lefteye`), or if another class has the same name but for the
-    side (`lsmirk` and `rsmirk`). Words end at a blank, a sign, a digit, or a capital after a small letter.
+    side (`lsmirk` and `rsmirk`). Words end at a blank, a sign, a digit, or a capital after a small letter. Letters among others
+    without their opposite (`L, M, H`; `L1, L2, L3`) do not count.
 
     >>> sided_classes(["l_smirk", "AU12R", "LeftEye", "bright", "relief", "upright", "others"])
     ['l_smirk', 'AU12R', 'LeftEye']
     """
     known = {_plain(name) for name in classes}
+    codes = {name for name in known if _CODE.fullmatch(name)}
+    if len(codes) == 1 or {"l", "r"} <= {code[0] for code in codes}:
+        codes = set()
     return [
         name
         for name in classes
-        if _CHARACTERS.search(name)
-        or any(word in _WORDS or (_COMPOUND.match(word) and word not in _OTHER_WORDS) for word in _words(name))
+        if (_CHARACTERS.search(name) and "左右" not in name)
+        or any(
+            (word in _WORDS and _plain(name) not in codes) or (_COMPOUND.match(word) and word not in _OTHER_WORDS)
+            for word in _words(name)
+        )
         or _exchanged(name) & known
     ]
 

@@ -21,9 +21,7 @@ later (0.92 to 0.97) or are saved as JPEG of quality 75 (0.74 to 0.86) reach it 
 _FLOW_CHANNELS = 3
 _SIDE = 14
 _BLOCK = 512
-_COSINES = 5
 _TINY = 1e-6
-_ROUNDING = 1e-3
 
 
 class NearCopy(NamedTuple):
@@ -58,47 +56,16 @@ def _search(
     own_names = np.array(subject)
     names, code = np.unique(np.array(clips.subject), return_inverse=True)
     order = np.argsort(code, kind="stable")
-    code = code[order]
-    starts = np.searchsorted(code, np.arange(len(names)))
+    starts = np.searchsorted(code[order], np.arange(len(names) + 1))
     target = _features(clips.image)[order]
-    axes = _coarse(clips.image.shape, target.shape[1])
     for begin in range(0, len(own_names), _BLOCK):
-        query = [form[begin : begin + _BLOCK] for form in forms]
-        other_subject = own_names[begin : begin + _BLOCK, None] != names
-        # A projection shortens distances: pairs that are too far apart in it need no exact comparison.
-        nearest = np.maximum.reduce(
-            [np.maximum.reduceat(_closeness(q @ axes, target @ axes), starts, axis=1) for q in query]
-        )
-        rows = np.flatnonzero(((nearest >= 2 * (SIMILARITY - 1) - _ROUNDING) & other_subject).any(axis=1))
-        if not len(rows):
-            continue
-        similarity = np.maximum.reduce([q[rows] @ target.T for q in query])
-        is_copy = (np.maximum.reduceat(similarity, starts, axis=1) >= SIMILARITY) & other_subject[rows]
+        similarity = np.maximum.reduce([form[begin : begin + _BLOCK] @ target.T for form in forms])
+        is_copy = np.maximum.reduceat(similarity, starts[:-1], axis=1) >= SIMILARITY
+        is_copy &= own_names[begin : begin + _BLOCK, None] != names
         is_copy &= is_copy.sum(axis=1, keepdims=True) <= (len(names) - 1) // 2
         for row, name in np.argwhere(is_copy):
-            place = np.flatnonzero(code == name)
-            other = place[similarity[row, place].argmax()]
-            yield begin + int(rows[row]), int(order[other]), float(similarity[row, other])
-
-
-def _coarse(shape: tuple[int, ...], size: int) -> NDArray[np.float32]:
-    """`[d, k]` orthonormal axes: the lowest cosines of rows and columns in every channel, means over the frames."""
-    channels = shape[-1]
-    rows, columns = (side // max(1, min(shape[-3:-1]) // _SIDE) for side in shape[-3:-1])
-    waves = []
-    for side in (rows, columns):
-        wave = np.cos(np.pi * (np.arange(side)[:, None] + 0.5) * np.arange(min(side, _COSINES)) / side)
-        waves.append(wave / np.linalg.norm(wave, axis=0))
-    frames = size // (rows * columns * channels)
-    axes = np.kron(np.full((frames, 1), frames**-0.5), np.kron(np.kron(*waves), np.eye(channels)))
-    return axes.astype(np.float32)
-
-
-def _closeness(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared distance of every pair of rows, negative."""
-    lengths = [np.square(one).sum(axis=1, keepdims=True) for one in (first, second)]
-    ones = [np.ones_like(length) for length in lengths]
-    return np.hstack([2 * first, -lengths[0], -ones[0]]) @ np.hstack([second, ones[1], lengths[1]]).T
+            other = starts[name] + similarity[row, starts[name] : starts[name + 1]].argmax()
+            yield begin + int(row), int(order[other]), float(similarity[row, other])
 
 
 def _forms(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:

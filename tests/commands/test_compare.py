@@ -129,7 +129,7 @@ def test_tables_of_other_programs_are_compared_by_the_names_in_them(tmp_path, ca
     runs = compare_runs(paths, report=notes.append).runs
     assert [run.uf1 for run in runs] == pytest.approx([1, *[expected] * len(tables)])
     for text in (
-        "p_value is left out",
+        "p_value; classes are the labels and predictions",
         "read as UTF-16",
         "4 subjects have another spelling there, such as S00 for smic/s0",
     ):
@@ -169,6 +169,17 @@ def test_labels_of_one_class_and_other_classes_are_refused(tmp_path):
     paths = [write_table(tmp_path / "a.csv"), write_table(tmp_path / "b.csv", classes=(*CLASSES, "fear"))]
     with pytest.raises(ValueError, match="compare runs with the same classes"):
         compare_runs(paths)
+
+
+def test_tables_of_other_programs_need_the_same_predictions_and_labels(tmp_path):
+    """Else the UF1 of one table would depend on the predictions of another."""
+    paths = [
+        other_program(tmp_path / "a.csv"),
+        other_program(tmp_path / "b.csv", lambda text: text.replace("surprise,0", "other,0")),
+    ]
+    for runs in (paths, paths[::-1]):
+        with pytest.raises(ValueError, match=r"correct labels and predictions that one table alone has"):
+            compare_runs(runs)
 
 
 def test_a_folder_without_predictions_is_refused(tmp_path, capsys):

@@ -106,6 +106,29 @@ def test_a_word_for_a_side_switches_mirroring_off(name):
     assert name in mirror_text("auto", [name, "up"])
 
 
+@pytest.mark.parametrize(
+    ("names", "sided"),
+    [
+        ("L M H", ""),
+        ("A B R", ""),
+        ("L0 L1 L2", ""),
+        ("R+ R-", ""),
+        ("L R N", "L R"),
+        ("L4 R12 both", "L4 R12"),
+        ("sol luna", ""),
+        ("sol sağ", "sol sağ"),
+        ("dx sx up", "dx sx"),
+        ("dx control", ""),
+        ("sinister kind", ""),
+        ("droit travers", ""),
+        ("gauche droit", "gauche droit"),
+        ("左右 上下", ""),
+    ],
+)
+def test_a_word_of_several_meanings_counts_beside_its_opposite_alone(names, sided):
+    assert sided_classes(names.split()) == sided.split()
+
+
 @pytest.mark.parametrize("name", ORDINARY)
 def test_an_ordinary_name_does_not(name):
     assert mirror_partners("auto", [name, "up"]) == (0, 1)
@@ -128,6 +151,8 @@ def test_two_names_that_differ_in_the_side_alone_count(names):
 )
 def test_one_sided_name_among_any_others_is_found_whatever_follows(others, name, end):
     separate = "_" if re.search(r"[^\W\d_]$", name) and end[:1].isalnum() else ""
+    # One letter among others may be a code, as L in L, M, H.
+    others = [other for other in others if len(other) > 1]
     assert sided_classes([*others, name + separate + end])[-1] == name + separate + end
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightman_jax.data.corpora.records import Movement, Pool
+from lightman_jax.data.corpora.records import LostClipError, Movement, Pool
 from lightman_jax.data.corpora.trees import Frames
 
 BASIC_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -15,6 +15,7 @@ BASIC_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness"
 ASK_OULU = "ask the University of Oulu (Center for Machine Vision and Signal Analysis) for it; a signed form is needed"
 ASK_CAS = "ask the Institute of Psychology of the Chinese Academy of Sciences (casme.psych.ac.cn) for it; a signed form is needed"
 
+_DURATION_TOLERANCE = 0.25
 _EMOTION_ALIASES = {
     "happy": "happiness",
     "amusement": "happiness",
@@ -52,11 +53,6 @@ class Exclusion(NamedTuple):
 
 Report = Callable[..., None]
 """Adds a problem, as `reader.Collector.problem`."""
-
-
-def no_shift(collector: Any, movement: Movement, frames: Frames) -> int:
-    """Zero: tables and names of images count alike."""
-    return 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,7 +107,7 @@ class Corpus:
     normal_clip: Callable[[str], str] = str.strip
     counts_from: int = 1
     ends_at_apex: bool = False
-    shift: Callable[[Any, Movement, Frames], int] = no_shift
+    shift: Callable[[Any, Movement, Frames], int] = lambda *_: 0
     classes: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     not_in_3: tuple[str, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
@@ -134,6 +130,35 @@ class Corpus:
     def excludes(self, clip: str, label_space: str) -> bool:
         """Whether a label space leaves out the clip `corpus/subject/clip`."""
         return any(clip == f"{self.name}/{one.clip}" and label_space in one.label_spaces for one in self.excluded)
+
+    def check_emotion(self, movement: Movement) -> None:
+        """Raise a `LostClipError` if the corpus has no such emotion."""
+        known = set(self.emotions)
+        if movement.labelled and known and not set(normal_emotion(movement.emotion).split("+")) <= known:
+            expected, remedy = f"an emotion of {', '.join(sorted(known))}", "correct the label; the clip is left out"
+            raise LostClipError(movement.where, expected, repr(movement.emotion), remedy)
+
+    def check_subject(self, movement: Movement, subject: str, report: Report) -> bool:
+        """Report a subject that the corpus does not have; whether it has."""
+        numbers = self.subject_numbers
+        if not numbers or int("".join(filter(str.isdecimal, subject)) or -1) in numbers:
+            return True
+        known = f"one of the {len(numbers)} subjects of {self.title}, numbers {numbers[0]} to {numbers[-1]}"
+        remedy = "rename the folder, or remove the subject if it is not of this corpus; it is used"
+        report(movement.where, known, f"unknown subject {subject}", remedy, lost=False)
+        return False
+
+    def check_duration(self, movement: Movement, count: int, report: Report) -> None:
+        """Report a frame rate outside 1 to 2000, and a duration that contradicts the number of images."""
+        fps = self.fps if movement.fps is None else movement.fps
+        if movement.fps is not None and not 1 <= movement.fps <= 2000:
+            remedy = "correct the cell; it affects only interpolation in time"
+            report(movement.where, "1 to 2000 frames per second", f"{movement.fps:g}", remedy, lost=False)
+        elif movement.seconds and fps and abs(count / fps / movement.seconds - 1) > _DURATION_TOLERANCE:
+            expected = f"{movement.seconds * 1000:.0f} ms, the duration in the table"
+            found = f"{count} images, {1000 * count / fps:.0f} ms at {fps:g} frames per second"
+            remedy = "correct the duration or the frame numbers; the clip is used from onset to offset"
+            report(movement.where, expected, found, remedy, lost=False)
 
 
 def parse_pool(text: str) -> Pool | None:

@@ -7,6 +7,7 @@ refused with two of them as evidence.
 import bisect
 import filecmp
 import itertools
+import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -81,7 +82,7 @@ def order_frames(paths: Sequence[Path]) -> Frames:
         return Frames((), ())
     try:
         names = _without_copies([_split(path) for path in paths], choices)
-        stream = _stream_of_folder(names, choices)
+        stream = _hexadecimal(names, choices) or _stream_of_folder(names, choices)
     except UnorderedError as error:
         remedy = "keep one image per frame in the folder, numbered in order of time; the clip is left out"
         return Frames((), (), (), ("images whose names show their order", str(error), remedy))
@@ -111,7 +112,24 @@ def _without_copies(names: list[_Name], choices: list[Choice]) -> list[_Name]:
     copies = [name for name in names if is_copy(name)]
     if copies:
         choices.append(Choice("copies of other images, byte for byte, are left out", _listed(copies)))
-    return [name for name in names if name not in copies]
+    left_out = set(copies)
+    return [name for name in names if name not in left_out]
+
+
+def _hexadecimal(names: list[_Name], choices: list[Choice]) -> _Stream | None:
+    """Names that end in hexadecimal numbers without gaps, from digits to letters, such as `09` and `0a`; None if they do not."""
+    stems = [name.path.stem.lower() for name in names]
+    ends = [stem[len(os.path.commonprefix(stems)) :] for stem in stems]
+    lasts = "".join(end[-1:] for end in ends)
+    if lasts.isdigit() or lasts.isalpha() or not all(re.fullmatch("[0-9a-f]+", end, re.ASCII) for end in ends):
+        return None
+    pairs = sorted((int(end, 16), name) for end, name in zip(ends, names, strict=True))
+    numbers = [number for number, _ in pairs]
+    if len(names) <= _PAIR or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        return None
+    stream = _Stream([name for _, name in pairs], numbers)
+    choices.append(Choice("names that end in hexadecimal numbers are ordered by them", _listed(stream.names)))
+    return stream
 
 
 def _stream_of_folder(names: list[_Name], choices: list[Choice]) -> _Stream:
@@ -133,6 +151,9 @@ def _stream_of_folder(names: list[_Name], choices: list[Choice]) -> _Stream:
             choices.append(Choice("the image without a number is the first", _listed([*group, stream.names[0]])))
             stream = _Stream([*group, *stream.names], [stream.numbers[0] - 1, *stream.numbers])
         else:
+            if len(stream.names) <= _PAIR:
+                pair = _listed([stream.names[0], group[0]])
+                raise UnorderedError(f"names with and without a number, such as {pair}")
             choices.append(Choice("images without a number are left out next to numbered ones", _listed(group)))
     return stream
 
@@ -179,7 +200,7 @@ def _joined(streams: list[_Stream], choices: list[Choice]) -> _Stream:
     streams = sorted(streams, key=lambda stream: -len(stream.names))
     main, rest = streams[0], streams[1:]
     pairs = sorted(
-        (number, name) for stream in streams for number, name in zip(stream.numbers, stream.names, strict=True)
+        (number, name) for stream in _signed(streams) for number, name in zip(stream.numbers, stream.names, strict=True)
     )
     numbers = [number for number, _ in pairs]
     places = [_word_place(" ".join(name.texts)) for _, name in pairs]
@@ -198,6 +219,17 @@ def _joined(streams: list[_Stream], choices: list[Choice]) -> _Stream:
     number = min(same) if same else main.numbers[0]
     pair = [main.names[main.numbers.index(number)], rest[0].names[rest[0].numbers.index(number) if same else 0]]
     raise UnorderedError(f"several kinds of names, such as {' and '.join(name.path.name for name in pair)}")
+
+
+def _signed(streams: list[_Stream]) -> list[_Stream]:
+    """Two streams that differ in a minus before a number, with the numbers after it negative: `t-1` precedes `t0`."""
+    if len(streams) == _PAIR:
+        plain, minus = sorted(streams, key=lambda stream: "".join(stream.names[0].texts).count("-"))
+        texts = minus.names[0].texts
+        without = [(*texts[:at], text[:-1], *texts[at + 1 :]) for at, text in enumerate(texts[:-1]) if text[-1:] == "-"]
+        if plain.names[0].texts in without:
+            return [plain, minus._replace(numbers=[-number for number in minus.numbers])]
+    return streams
 
 
 def _extends(stream: _Stream, main: _Stream) -> bool:
@@ -240,17 +272,21 @@ def _ordered_by_several(
     rising = [index for index in distinct if sorted(order, key=values[index].__getitem__) == order]
     dense = [index for index in distinct if max(values[index]) - min(values[index]) == unique - 1]
     labelled = [index for index in distinct if _LABEL.fullmatch(names[0].texts[index])]
+    # A count has smaller steps than a time.
+    spans = {index: max(values[index]) - min(values[index]) for index in reversed(rising)}
+    smallest = min(spans, key=spans.__getitem__, default=0)
+    is_count = len(rising) > 1 if keys is None else len(varying) > 1 and spans.get(smallest, 2 * unique) < 2 * unique
     if len(varying) > 1 and len(labelled) == 1 and (unique > _PAIR or labelled[0] in dense):
         counter = labelled[0]
     elif len(varying) > 1 and unique > _PAIR and set(rising) & set(dense):
         counter = max(set(rising) & set(dense))
+    elif is_count and rising == distinct and unique > _PAIR:
+        counter = smallest
     elif keys is not None:
         stream = _one_of_each(names, keys, choices)
         rule = "names that hold a time are ordered by it, and their frames are numbered from 1"
         choices.append(Choice(rule, _listed(stream.names)))
         return stream._replace(numbers=list(range(1, len(stream.names) + 1)))
-    elif unique > _PAIR and len(rising) > 1 and rising == distinct:
-        counter = rising[-1]
     elif len(dense) == 1:
         counter = dense[0]
     else:

@@ -52,6 +52,8 @@ def time_keys(
     seconds = _seconds(chain[:-1])
     if seconds is None or not _may_carry(texts[start], chain):
         return None
+    if texts[last] == "." and min(seconds) >= _UNIX and not any(one.endswith("0") for one in chain[-1] if len(one) > 1):
+        return _decimal_times(seconds, chain[-1])
     return _keys(seconds, chain[-1], trusted=_is_clock(chain) or min(seconds) >= _UNIX)
 
 
@@ -110,7 +112,8 @@ def _seconds(chain: list[list[str]]) -> list[int] | None:
     ordered = sorted(set(totals))
     gap, after = max(((b - a, b) for a, b in itertools.pairwise(ordered)), default=(0, 0))
     # A clock that starts again from zero.
-    return [total + scale * (2 * gap > scale and total < after) for total in totals]
+    restarts = 2 * gap > scale > ordered[-1]
+    return [total + scale * (restarts and total < after) for total in totals]
 
 
 def _clock_seconds(column: Sequence[str]) -> list[int] | None:

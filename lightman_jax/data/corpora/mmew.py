@@ -16,26 +16,27 @@ from lightman_jax.data.corpora.records import Movement, RawClip
 from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, Frames, below, entries, find_folders, name_key, walk
 
+_DEPTH = 7
 _CLIP = re.compile(r"(S\d+)-(\d+)-(\d+)", re.IGNORECASE)
 _MACRO = re.compile(r"^macro[_ -]?expressions?/|/.*macro", re.IGNORECASE)
 
 
 def _find(data_dir: Path) -> list[Path]:
-    found = any(_CLIP.fullmatch(folder.name) for folder in walk(data_dir, 5))
-    return [data_dir] if found else find_folders(data_dir, lambda folder: bool(_stills(folder)), 5)[:1]
+    found = any(_CLIP.fullmatch(folder.name) for folder in walk(data_dir, _DEPTH))
+    return [data_dir] if found else find_folders(data_dir, lambda folder: bool(_stills(folder)), _DEPTH)[:1]
 
 
 def _read(collector: Collector) -> None:
     wanted = ("onset", "apex", "offset", "action_units", "emotion")
     table = collector.coding_table(r"mmew.*", ("clip",), wanted)
-    clips = [folder for folder in walk(collector.tree, 5) if _CLIP.fullmatch(folder.name.strip())]
+    clips = [folder for folder in walk(collector.tree, _DEPTH) if _CLIP.fullmatch(folder.name.strip())]
     macro = [
         folder for folder in clips if _MACRO.search(f"{collector.data_dir.name}/{below(folder, collector.data_dir)}")
     ]
     for folder in macro:
         fields = {"pool": "macro", "emotion": _folder_emotion(folder.parent)}
         collector.add_folder(folder, folder.name.split("-")[0], **fields)
-    for still in (still for folder in walk(collector.tree, 5) for still in _stills(folder)):
+    for still in (still for folder in walk(collector.tree, _DEPTH) for still in _stills(folder)):
         # Without an onset, only representations of one image can use it.
         subject = f"mmew/{collector.corpus.normal_subject(still.stem.split('-')[0])}"
         emotion = _folder_emotion(still.parent)
@@ -52,11 +53,11 @@ def _add_row(collector: Collector, row: Row, micro: Mapping[str, Path]) -> None:
     clip = row.text("clip")
     if not _CLIP.fullmatch(clip):
         return collector.pass_over(row)
-    folder, pool = micro.get(_key(clip)), collector.pool(row, "micro")
-    if pool == "macro" and folder is None:
+    folder = micro.get(_key(clip))
+    if folder is None and collector.pool(row, "micro") == "macro":
         return collector.count("macro rows of the table are not needed: macro-expressions are read by their folders")
     subject, expected = clip.split("-")[0], f"Micro_Expression/{row.text('emotion')}/{clip}"
-    fields = {"subject": subject, "pool": pool, "expected_folder": expected, "cropped": True}
+    fields = {"subject": subject, "expected_folder": expected, "cropped": True}
     return collector.add_row(row, folder, **fields)
 
 
@@ -74,7 +75,9 @@ def _shift(collector: Collector, movement: Movement, frames: Frames) -> int:
                 "clips have more images than their rows name; frame numbers are taken as those of the images"
             )
         return 0
-    if not fits:
+    if fits:
+        collector.count("rows count from the start of the video, by their number of images; the onset is the first image")
+    else:
         found = (
             f"onset {onset}, offset {'-' if offset is None else offset} and {count} images numbered {first} to {last}"
         )

@@ -10,12 +10,10 @@ from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
-from lightman_jax.data.corpora.coding_tables import read_all, table_files
-from lightman_jax.data.corpora.corrections import Correction, corrected, is_of
-from lightman_jax.data.corpora.plausibility import check_duration, check_emotion, check_subject
+from lightman_jax.data.corpora.corrections import FRAME_FIELDS, Correction, corrected, is_of
 from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.spans import KEEP_INCOMPLETE, completed, shifted, span, without_zeros
-from lightman_jax.data.corpora.tables import Row, Table, read_table
+from lightman_jax.data.corpora.tables import Row, Table, read_all, read_table, table_files
 from lightman_jax.data.corpora.trees import below, find_files, folders, list_frames, name_key
 
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
@@ -124,7 +122,12 @@ class Collector:
 
         def key(row: Row) -> tuple[str, str, str] | None:
             clip = name_key(row.text("clip"))
-            return (self.corpus.normal_subject(row.text("subject")), clip, row.text("onset")) if clip else None
+            is_note = "onset" in row.cells and not any(row.text(field) for field in FRAME_FIELDS)
+            return (
+                None
+                if is_note or not clip
+                else (self.corpus.normal_subject(row.text("subject")), clip, row.text("onset"))
+            )
 
         tables, choice = read_all(self.table_files(pattern), read, key)
         if choice:
@@ -176,8 +179,9 @@ class Collector:
 
     def add_row(self, row: Row, folder: Path | None, **fields: Any) -> None:
         """Add the movement of a table row; `fields` are those of `Movement` that differ from the cells."""
+        self._used |= {folder} - {None}
         with self.reporting():
-            numbers = {} if "onset" in fields else self.numbers(row)
+            numbers = {} if "onset" in fields else self.numbers(row, "first")
             texts = {field: row.text(field) for field in ("subject", "emotion", "action_units", "objective")}
             read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts, **numbers}
             read |= {"has_apex": "apex" in row.cells, "has_span": bool({"onset", "offset"} & set(row.cells)), **fields}
@@ -246,7 +250,7 @@ class Collector:
         changes = self.correct(clip, dataclasses.asdict(movement))
         where = f"{movement.where} ({clip})" if "line" in movement.where else movement.where
         movement = dataclasses.replace(movement, **changes, where=where)
-        if subject not in self._unknown_subjects and not check_subject(movement, self.corpus, subject, self.problem):
+        if subject not in self._unknown_subjects and not self.corpus.check_subject(movement, subject, self.problem):
             self._unknown_subjects.add(subject)
         with self.reporting():
             self._add_movement(movement, clip, f"{self.corpus.subject_pool}/{subject}")
@@ -266,7 +270,7 @@ class Collector:
             raise LostClipError(movement.where, expected, "none of that name", f"{remedy}; the clip is left out")
         self._used.add(movement.folder)
         place, frames = below(movement.folder, self.data_dir), self.frames(movement.folder)
-        check_emotion(movement, self.corpus)
+        self.corpus.check_emotion(movement)
         if not frames.paths:
             empty = ("images", "an empty folder", "unpack it again; the clip is left out")
             raise LostClipError(place, *(frames.refusal or empty))
@@ -278,7 +282,7 @@ class Collector:
         onset, apex, offset = span(movement, frames, place, self.problem)
         numbers = frames.numbers[onset : offset + 1]
         self._check_frames(movement, numbers, place)
-        check_duration(movement, self.corpus, len(numbers), self.problem)
+        self.corpus.check_duration(movement, len(numbers), self.problem)
         record = RawClip(
             clip=clip,
             subject=subject,

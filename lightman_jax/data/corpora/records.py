@@ -1,6 +1,7 @@
 """Records of the readers of all corpora: annotated movements, clips, problems, and the reading of a folder."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -136,6 +137,11 @@ class Problem:
     def reason(self) -> str:
         """All fields but `where` in one sentence."""
         return f"found {self.found}; expected {self.expected}; {self.remedy}"
+
+
+def faults(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems for which a clip is left out, without those of clips that default settings leave out."""
+    return tuple(problem for problem in problems if problem.lost and not problem.flag)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import POOLS
 from lightman_jax.data.corpora.trees import child, find_folders, folders
 
-_CAMERAS = ("hs", "vis", "nir")
+CAMERAS = ("hs", "vis", "nir")
 
 
 def normal_clip(text: str) -> str:
@@ -30,7 +30,7 @@ def normal_clip(text: str) -> str:
 
 def _find(data_dir: Path, camera: str) -> list[Path]:
     """Folders of the camera that hold subject folders; cropped copies first."""
-    others = set(_CAMERAS) - {camera}
+    others = set(CAMERAS) - {camera}
 
     def matches(folder: Path) -> bool:
         names = {part.lower() for part in (folder.name, folder.parent.name)}

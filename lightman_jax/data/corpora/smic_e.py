@@ -13,7 +13,7 @@ from pathlib import Path
 from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Movement
-from lightman_jax.data.corpora.smic import SMIC, SMIC_VIS, normal_clip
+from lightman_jax.data.corpora.smic import CAMERAS, SMIC, SMIC_VIS, normal_clip
 from lightman_jax.data.corpora.trees import Frames, find_folders, nested_folders
 
 _CLIP = r"s\d+_(ne|po|sur)_\d+"
@@ -21,8 +21,9 @@ _CLIP = r"s\d+_(ne|po|sur)_\d+"
 
 def _find(data_dir: Path, camera: str) -> list[Path]:
     def matches(folder: Path) -> bool:
-        named = any(camera in re.split(r"[^a-z]+", part.lower()) for part in folder.parts[-4:])
-        return named and any(nested_folders(folder, r"s\d+", _CLIP))
+        words = re.split(r"[^a-z]+", "/".join(folder.parts[-4:]).lower())
+        named = [word for word in words if word in CAMERAS]
+        return named[-1:] == [camera] and any(nested_folders(folder, r"s\d+", _CLIP))
 
     return find_folders(data_dir, matches, depth=5)
 
@@ -45,9 +46,8 @@ def _read(collector: Collector, camera: str) -> None:
             continue
         subject, code, _ = name.split("_")
         emotion = row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code]
-        with collector.reporting():
-            movement = {"subject": subject, "name": name, "emotion": emotion, **collector.numbers(row, "first")}
-            collector.add_row(row, trees.get(name), expected_folder=f"{subject}/{name}", **movement)
+        movement = {"subject": subject, "name": name, "emotion": emotion, "expected_folder": f"{subject}/{name}"}
+        collector.add_row(row, trees.get(name), **movement)
     collector.unused(trees.values())
 
 

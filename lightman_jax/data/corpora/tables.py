@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightman_jax.data.corpora.cells import MAX_CELL, MAX_PATH, cell_fault, cell_text, is_missing, whole_number
 from lightman_jax.data.corpora.records import DataError, Problem
 from lightman_jax.data.corpora.sheets import Cells, read_file
+from lightman_jax.data.corpora.trees import find_files
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "sub", "subid", "participant", "subjectid"),
@@ -31,7 +32,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Spellings of each column in the tables of all corpora, as `column_key`; the preferred one first."""
 
-_HEADER_ROWS = 60
+_HEADER_ROWS, _LEVELS = 60, 4
 # Fields without which a clip can still be used.
 _SPARE = frozenset(["action_units", "objective", "fps", "box", "total", "source"])
 
@@ -281,3 +282,53 @@ def _columns(row: Sequence[Any], names: Mapping[str, tuple[str, ...]]) -> dict[s
     keys = [column_key(cell_text(cell)) for cell in row]
     found = {field: [keys.index(spelling) for spelling in names[field] if spelling in keys] for field in names}
     return {field: places[0] for field, places in found.items() if places}
+
+
+def table_files(data_dir: Path, tree: Path, pattern: str) -> list[Path]:
+    """Tables whose names match a pattern: in the given folder, or else near the images, above them, or far below."""
+    for level, folder in enumerate((data_dir, *tree.absolute().parents[:_LEVELS])):
+        # Far above the images, only the folder itself is searched.
+        if files := find_files(folder, pattern, depth=(2, 1, 1, 0, 0)[level]):
+            return files
+    return find_files(data_dir, pattern, depth=5)
+
+
+def read_all(
+    files: Sequence[Path], read: Callable[[Path], Table], key: Callable[[Row], Hashable | None]
+) -> tuple[list[Table], str]:
+    """The tables to read, and a sentence on the choice; empty without a choice.
+
+    Tables without a common row are parts of one table. Of tables that list the same clips, the most complete one is read: the one
+    with the most columns, then with the most clips.
+
+    Args:
+      files: the candidates.
+      read: raises a `DataError` for a file without the needed columns.
+      key: the movement of a row; None in rows of notes.
+
+    Raises:
+      DataError: none of the files can be read.
+    """
+    tables: list[tuple[Table, set[Hashable]]] = []
+    passed = []
+    for file in files:
+        try:
+            table = read(file)
+        except DataError as error:
+            passed.append(f"not read: {error}")
+        else:
+            tables.append((table, {key(row) for row in table.rows} - {None}))
+    if not tables:
+        raise DataError("; ".join(passed).replace("not read: ", ""))
+    parts: list[Table] = []
+    known: set[Hashable] = set()
+    for table, keys in sorted(tables, key=lambda pair: (len(pair[0].absent), -len(pair[1]))):
+        if parts and known & keys:
+            more = len(keys - known)
+            passed.append(f"{table.path.name} lists the same clips" + (f" and {more} more" if more else ""))
+        else:
+            parts.append(table)
+            known |= keys
+    names = ", ".join(table.path.name for table in parts)
+    choice = f"read the table {names}; {'; '.join(passed) or 'no two list the same clip'}"
+    return parts, choice if len(files) > 1 else ""

@@ -68,15 +68,26 @@ _EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "IDEOGRAPHIC", "FULLWIDT
 _NEEDS_LETTERS = {"cp949": 6, "cp1255": 6, "cp1253": 4, "cp1256": 4}
 _NEUTRAL = (
     "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{LEFT SINGLE QUOTATION MARK}\N{NO-BREAK SPACE}"
+    "\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
 )
 _APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
-_INSIDE = f"{_APOSTROPHE}\N{EN DASH}\N{EM DASH}\N{DEGREE SIGN}\N{SECTION SIGN}"
+_INSIDE = f"{_APOSTROPHE}\N{EN DASH}\N{EM DASH}\N{DEGREE SIGN}\N{SECTION SIGN}\N{MICRO SIGN}\N{PLUS-MINUS SIGN}"
 # Letters in a wrong place: final forms of Hebrew and Greek inside a word, the other sigma at its end, a letter of Urdu.
 _MISPLACED = re.compile(
     "[\N{HEBREW LETTER FINAL KAF}\N{HEBREW LETTER FINAL MEM}\N{HEBREW LETTER FINAL NUN}\N{HEBREW LETTER FINAL PE}"
     "\N{HEBREW LETTER FINAL TSADI}\N{GREEK SMALL LETTER FINAL SIGMA}].|\N{GREEK SMALL LETTER SIGMA}$|\N{ARABIC LETTER HEH GOAL}"
 )
 _ACUTE = "\N{COMBINING ACUTE ACCENT}"
+# Letters of one language each: German, French, Spanish, Portuguese, Italian, Danish, Swedish, Finnish; Polish, Czech, Slovak,
+# Hungarian, Croatian, Romanian; Turkish.
+_WESTERN = "äöüß àâæçéèêëîïôœùûüÿ áéíñóúü ãáâàçéêíóôú àèéìíîòóùú æøåé åäöéü äöšžå"
+_CENTRAL = "ąćęłńóśźż áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž áéíóöőúüű čćđšž ăâîşţ"
+_ALPHABETS = {
+    **dict.fromkeys(("cp1252", "mac_roman", "cp850"), _WESTERN),
+    **dict.fromkeys(("cp1250", "iso8859_2"), _CENTRAL),
+    "cp1254": "çğıöşüâîû",
+}
+_ONE_LANGUAGE = 1e-3
 _SAMPLE = 1 << 16
 _LINES = 60
 
@@ -116,13 +127,23 @@ def read_text_table(content: bytes) -> tuple[list[list[Any]], tuple[str, ...]]:
     stated = re.match(r"\s*\"?sep=(.)\"?\r?\n?", text, re.IGNORECASE)
     # A spreadsheet program may state its delimiter in the first line; an empty row keeps the line numbers right.
     rows = [[], *_cells(text[stated.end() :], stated[1])] if stated else _cells(text, _delimiter(text))
-    note = f"read as {encoding}; if letters are wrong, save it as UTF-8"
-    return rows, (note,) if encoding else ()
+    notes = [f"read as {encoding}; if letters are wrong, save it as UTF-8"] if encoding else []
+    if _lacks_row_names(rows):
+        next(filter(any, rows)).insert(0, "")
+        notes.append("the header has one cell less than the rows; the numbers at their begin are taken for row numbers")
+    return rows, tuple(notes)
+
+
+def _lacks_row_names(rows: list[list[Any]]) -> bool:
+    """Whether the header lacks a name for the column of row numbers, as R's `write.table` writes it."""
+    header, *others = [row for row in rows if any(row)] or [[]]
+    numbers = {row[0] for row in others if row[0].isdecimal() and len(row) == len(header) + 1}
+    return 0 < len(numbers) == len(others) and any(row[-1].strip() for row in others)
 
 
 def _cells(text: str, delimiter: str) -> list[list[Any]]:
     try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        return list(_reader(text, delimiter, strict=True))
     except csv.Error as error:
         if "unexpected end of data" in str(error):
             # Read on without strictness, all further lines would silently become one cell.
@@ -130,22 +151,27 @@ def _cells(text: str, delimiter: str) -> list[list[Any]]:
             raise DataError(
                 f"a quotation mark without a partner, the last in line {line}; correct that line"
             ) from error
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    return list(_reader(text, delimiter))
+
+
+def _reader(text: str, delimiter: str, *, strict: bool = False) -> Iterator[list[Any]]:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=strict)
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter that cuts most of the first lines into the same number of cells."""
+    """The delimiter that cuts most of the first lines into the same number of cells; a blank where no other does."""
 
     def agreeing(delimiter: str) -> tuple[int, int]:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        widths = Counter(len(row) for row in itertools.islice(lines, _LINES) if len(row) > 1)
+        rows = itertools.islice(_reader(text, delimiter), _LINES)
+        widths = Counter(len(row) for row in rows if len(row) > 1)
         return max(((count, width) for width, count in widths.items()), default=(0, 0))
 
-    return max(",;\t|", key=agreeing)
+    best = max(",;\t|", key=agreeing)
+    return best if agreeing(best)[0] else " "
 
 
 def _by_zeros(content: bytes) -> str | None:
-    """The encoding that zero bytes tell in text without a mark, most of which is ASCII."""
+    """The encoding that zero bytes imply in text without a mark, most of which is ASCII."""
     sample = content[:4096]
     if sample.count(0) * 5 < len(sample):
         return None
@@ -168,7 +194,19 @@ def _plausible(content: bytes, encoding: str, errors: str = "strict") -> float:
         size = sum(1 if letter == "\ufffd" else len(letter.encode(encoding)) for letter in word if letter > "\x7f")
         good, total = good + size * is_good, total + size
     # Signs alone, such as a degree sign, are evidence of nothing.
-    return good / total if total else float(encoding == "cp1252")
+    if not total:
+        return float(encoding == "cp1252")
+    return good / total + _ONE_LANGUAGE * _is_one_language(text, encoding)
+
+
+def _is_one_language(text: str, encoding: str) -> bool:
+    """Whether a language has all letters; for the Western encodings, whether every word is of one, as names of many are common."""
+    # The Portuguese letter before any other is the Hungarian one.
+    words = re.findall(r"[^\W\d_]+", text.lower().replace("õe", ""))
+    alphabets = _ALPHABETS.get(encoding, "")
+    letters = [{letter for letter in word if letter > "\x7f"} for word in words]
+    parts = letters if alphabets is _WESTERN else [set().union(*letters)]
+    return all(any(part <= {*one} for one in alphabets.split()) for part in parts)
 
 
 def _judged_words(text: str, encoding: str) -> Iterator[tuple[str, float]]:

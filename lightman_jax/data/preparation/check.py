@@ -73,11 +73,6 @@ class Check:
     counts: tuple[CorpusCount, ...]
     digests: dict[str, str]
 
-    @property
-    def lost(self) -> tuple[Problem, ...]:
-        """The problems of clips or rows that are left out."""
-        return tuple(problem for problem in self.reading.problems if problem.lost)
-
     def content(self, clip: RawClip) -> tuple[str, ...]:
         """SHA-256 of each file of a clip, in the order of its paths."""
         return tuple(self.digests[below(path, self.reading.root)] for path in clip.paths)
@@ -122,14 +117,13 @@ def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Chec
         first = clip if clip.kind == "pixels" else contents.setdefault(content, clip)
         if first is clip:
             overlap = overlaps.add(clip, inspection.digests)
-            problems.extend([overlap] if overlap else [])
-            if overlap is None or not overlap.lost:
-                kept.append(dataclasses.replace(clip, face=inspection.face))
-                kept_inspections.append(inspection)
         else:
-            found = f"those of {first.clip}, byte for byte"
-            remedy = "remove one of the two; the first is used"
-            problems.append(Problem(clip.clip, "images that no other clip has", found, remedy))
+            found, remedy = f"those of {first.clip}, byte for byte", "remove one of the two; the first is used"
+            overlap = Problem(clip.clip, "images that no other clip has", found, remedy)
+        problems.extend([overlap] if overlap else [])
+        if overlap is None or not overlap.lost:
+            kept.append(dataclasses.replace(clip, face=inspection.face))
+            kept_inspections.append(inspection)
     notes = (*reading.notes, *inspection_notes(kept, kept_inspections))
     checked = dataclasses.replace(reading, clips=tuple(kept), problems=tuple(problems), notes=notes)
     return Check(checked, space, tuple(_counts(checked, space)), digests)
@@ -145,24 +139,11 @@ def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:
         known = published(name, space) if pool == corpus.pools[0] else None
         of_class = dict(zip(space.classes, known.counts, strict=True)) if known and known.counts else None
         used = [clip for clip in clips if clip.label]
-        found = dict(class_counts(used, space))
-        subjects = len({clip.subject for clip in used})
-        published_subjects = known.subjects if known else None
+        found, subjects = dict(class_counts(used, space)), len({clip.subject for clip in used})
+        facts = (corpus.title, pool, found, of_class, subjects, known.subjects if known else None, corpus.unverified)
         left_out = sum(bool(problem.flag) and f"{name}/" in problem.where for problem in reading.problems)
-        counts.append(
-            CorpusCount(
-                name,
-                corpus.title,
-                pool,
-                found,
-                of_class,
-                subjects,
-                published_subjects,
-                corpus.unverified,
-                _labels(clips, space),
-                left_out if pool == corpus.pools[0] else 0,
-            )
-        )
+        left_out *= pool == corpus.pools[0]
+        counts.append(CorpusCount(name, *facts, labels=_labels(clips, space), left_out=left_out))
     return counts
 
 

@@ -17,6 +17,9 @@ from lightman_jax.data.vision.video_file import SharedFrames, ShortVideoError
 from lightman_jax.files import file_digest
 
 _MAX_NAMED = 3
+# Of 64 grey levels, the flow of 2 pixels is 1.2 pixels.
+_LEAST_CONTRAST = 1 / 4
+_LOW_CONTRAST = ", but fill less than a quarter of that range, so movements are measured too small; stretch it"
 
 
 class Inspection(NamedTuple):
@@ -59,35 +62,38 @@ def _inspect_images(clip: RawClip) -> Inspection:
     digests: dict[str, str] = {}
     onset: StoredImage | None = None
     white: defaultdict[np.dtype, float] = defaultdict(float)
+    contrast: defaultdict[np.dtype, float] = defaultdict(float)
     groups: dict[str, defaultdict[str, list[str]]] = {name: defaultdict(list) for name in ("size", "depth", "colour")}
     for path in clip.paths:
         where = f"{clip.clip}: {path.parent.name}/{path.name}"
+        expected, remedy = "a file that can be read", "check its permissions; the clip is left out"
         try:
             data = path.read_bytes()
-        except OSError as error:
-            remedy = "check its permissions; the clip is left out"
-            return Inspection(digests, (Problem(where, "a file that can be read", str(error), remedy),))
-        digests[str(path)] = hashlib.sha256(data).hexdigest()
-        try:
+            digests[str(path)] = hashlib.sha256(data).hexdigest()
+            expected, remedy = "an image", "unpack or save it again; the clip is left out"
             image = decode_image(data)
-        except ValueError as error:
-            remedy = "unpack or save it again; the clip is left out"
-            return Inspection(digests, (Problem(where, "an image", str(error), remedy),))
+        except (OSError, ValueError) as error:
+            return Inspection(digests, (Problem(where, expected, str(error), remedy),))
         onset = onset or image
         height, width = image.values.shape[:2]
-        white[image.values.dtype] = max(white[image.values.dtype], image.white)
+        dtype = image.values.dtype
+        white[dtype] = max(white[dtype], image.white)
+        if dtype != np.uint8:
+            contrast[dtype] = max(contrast[dtype], float(np.ptp(image.values)))
         groups["size"][f"{height}x{width} pixels"].append(path.name)
-        groups["depth"][_depth(image.values.dtype)].append(path.name)
+        groups["depth"][_depth(dtype)].append(path.name)
         groups["colour"]["coloured images" if _is_coloured(image) else "grey images"].append(path.name)
     problems = tuple(_unlike(clip, name, of_kind) for name, of_kind in groups.items() if len(of_kind) > 1)
     notes = tuple(
         f"images of {_depth(dtype)} are scaled so that {greatest:g} is white"
+        + _LOW_CONTRAST * (contrast[dtype] < _LEAST_CONTRAST * greatest)
         for dtype, greatest in white.items()
         if dtype != np.uint8
     )
+    inspection = Inspection(digests, problems, notes=notes)
     if onset is None or clip.kind != "frames" or any(problem.lost for problem in problems):
-        return Inspection(digests, problems, notes=notes)
-    return _with_face(clip, eight_bits(onset, white[onset.values.dtype]), Inspection(digests, problems, notes=notes))
+        return inspection
+    return _with_face(clip, eight_bits(onset, white[onset.values.dtype]), inspection)
 
 
 def _inspect_video(clip: RawClip, shared: SharedFrames) -> Inspection:
@@ -106,10 +112,9 @@ def _with_face(clip: RawClip, onset: NDArray[np.uint8], inspection: Inspection) 
         return inspection
     box = face_box(onset, cropped=False)
     assert box is not None
-    note = (
-        (f"the face is not upright, so the images are rotated by {90 * box.rotation} degrees",) if box.rotation else ()
-    )
-    return inspection._replace(face=(*box[:3], box.finder, box.rotation), notes=(*inspection.notes, *note))
+    rotated = f"the face is not upright, so the images are rotated by {90 * box.rotation} degrees"
+    notes = (*inspection.notes, *([rotated] if box.rotation else []))
+    return inspection._replace(face=(*box[:3], box.finder, box.rotation), notes=notes)
 
 
 def inspection_notes(clips: Sequence[RawClip], inspections: Sequence[Inspection]) -> tuple[str, ...]:

@@ -167,49 +167,44 @@ class _Calls(NamedTuple):
     def _pool(self, workers: int) -> Iterator[ProcessPoolExecutor]:
         # Spawned, not forked: a fork of a process that runs JAX's threads may hang.
         context = multiprocessing.get_context("spawn")
-        try:
+        with self._starting():
             # Semaphores need /dev/shm, which some containers lack.
             pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
-        except (OSError, ImportError, NotImplementedError) as error:
-            raise _NoProcessesError(f"no worker process can be started ({' '.join(str(error).split())})") from error
         try:
-            self._submitted(pool, int)
+            with self._starting():
+                pool.submit(int)
             yield pool
         finally:
             pool.shutdown(cancel_futures=True)
 
     def _submit(self, pool: ProcessPoolExecutor, index: int) -> Future[Any]:
-        return self._submitted(pool, guarded, self.function, self.clips[index], *self.more)
+        with self._starting():
+            return pool.submit(guarded, self.function, self.clips[index], *self.more)
 
-    def _submitted(self, pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """Context in which processes start; they do not import the main script, so that it needs no guard against that."""
+        main = sys.modules["__main__"]
+        if self.function.__module__ != "__main__":
+            sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            with _main_hidden() if self.function.__module__ != "__main__" else contextlib.nullcontext():
-                return pool.submit(function, *arguments)
+            yield
         except BrokenProcessPool:
             raise
-        except (OSError, RuntimeError) as error:
+        except (OSError, ImportError, RuntimeError) as error:
             raise _NoProcessesError(f"no worker process can be started ({' '.join(str(error).split())})") from error
+        finally:
+            sys.modules["__main__"] = main
 
     def _warn(self, interrupted: Sequence[int], workers: int) -> None:
         named = ", ".join(self.clips[index].clip for index in sorted(interrupted)[:_MAX_NAMED])
         more = f" or {len(interrupted) - _MAX_NAMED} more" if len(interrupted) > _MAX_NAMED else ""
-        text = (
+        warnings.warn(
             f"a worker process ended, probably because memory is short, while it computed {named}{more}. These are "
             f"computed again one at a time, the others by {workers} process{'es' * (workers > 1)}. If the command itself is "
-            "killed, repeat it after python -m experiments.prepare --workers=1 with the same data flags; finished clips are kept"
+            "killed, repeat it after python -m experiments.prepare --workers=1 with the same data flags; finished clips are kept",
+            stacklevel=5,
         )
-        warnings.warn(text, stacklevel=5)
-
-
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Context in which a new process does not import the main script again, so that scripts need no guard against that."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _end_with_parent() -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.data.corpora.base import no_shift
 from lightman_jax.data.corpora.corrections import Correction
 from lightman_jax.data.corpora.records import LostClipError, Movement
 from lightman_jax.data.corpora.registry import CORPORA
@@ -202,4 +201,4 @@ def test_a_folder_is_the_clip_where_no_column_gives_frames(tmp_path):
 
 
 def test_tables_and_images_count_alike_by_default():
-    assert no_shift(None, None, None) == 0
+    assert CORPORA["samm"].shift(None, None, None) == 0

@@ -36,6 +36,7 @@ NAMES = {
     "cp850": ("Jürgen", "Müller", "Renée", "fröhlich"),
     "iso8859_2": ("Łukasz", "Wałęsa", "wściekłość"),
     "cp1250": ("Łukasz", "Wałęsa", "wściekłość"),
+    "cp1254": ("Ayşe", "Çağlar", "öfke", "iğrenme"),
     "big5": ("張偉", "陳大文", "高興", "驚訝"),
     "cp949": ("김철수", "이영희", "기쁨", "놀람"),
     "cp1251": ("Иван", "Мария", "радость", "удивление"),
@@ -93,10 +94,62 @@ def test_unicode_text_is_read_with_and_without_a_byte_order_mark(encoding, names
 
 
 @pytest.mark.parametrize(
-    "names", [("anna", "Müller"), ("ÜBER", "Ärger"), ("“anna”", "Größe"), ("É", "ü"), ("20°", "5 \N{EN DASH} 6")]
+    "names",
+    [
+        *(
+            ("anna", "Müller"),
+            ("ÜBER", "Ärger"),
+            ("“anna”", "Größe"),
+            ("É", "ü"),
+            ("20°", "5 \N{EN DASH} 6"),
+            ("5 µm", "±3"),
+        ),
+        *(
+            ("Hélène", "Ángel", "María"),
+            ("Søren", "Ángel"),
+            ("Simões", "José"),
+            ("Guðrún", "gleði"),
+            ("«joie»", "Žižek"),
+        ),
+    ],
 )
 def test_few_western_letters_are_windows_1252(names):
     assert decode(text_of(names).encode("cp1252"))[1].startswith("Windows-1252")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("cp1250", ("Dvořák", "štěstí", "Růžena")),
+        ("iso8859_2", ("Dvořák", "štěstí", "Růžena")),
+        ("cp1250", ("Erdős", "meglepődés", "Szűcs")),
+        ("cp1254", ("anna", "neşe")),
+    ],
+)
+def test_letters_of_one_language_are_evidence_for_its_encoding(encoding, names):
+    assert decode(text_of(names).encode(encoding))[0] == text_of(names)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"clip" "subject" "emotion"\n"1" "k1" "anna b" "joy"\n"2" "k2" "anna b" "fear"\n',
+        "clip,subject,emotion\n1,k1,anna b,joy\n7,k2,anna b,fear\n",
+        "clip,subject,emotion\n\nk1,anna b,joy,\nk2,anna b,fear,\n",
+        '"clip", "subject", "emotion"\n"k1", "anna b", "joy"\n"k2", "anna b", "fear"\n',
+        'clip   subject   emotion\nk1   "anna b"  joy\nk2   "anna b"  fear\n',
+    ],
+)
+def test_row_numbers_and_blanks_of_other_programs_are_no_cells(tmp_path, text):
+    path = tmp_path / "clips.txt"
+    path.write_text(text)
+    table = read_table(path, ("clip", "subject", "emotion"))
+    assert [tuple(map(row.text, table.columns)) for row in table.rows] == [
+        ("k1", "anna b", "joy"),
+        ("k2", "anna b", "fear"),
+    ]
+    assert len(table.notes) == ("1,k1" in text.replace('"', "").replace(" ", ","))
+    assert not table.problems
 
 
 def test_damaged_text_is_refused_with_its_line():
