@@ -133,7 +133,7 @@ def _run(words: Sequence[str]) -> int:
     console = make_console()
     console.print(f"wrote {', '.join(video.name for video in VIDEOS)} and their movements (truth.csv) to {out}")
     console.print(
-        f"python -m experiments.predict {shlex.quote(str(out / VIDEOS[1].name))} --model=runs/smic_stand_in-lightman"
+        f"python -m experiments.predict {shlex.quote(str(out / VIDEOS[0].name))} --model=runs/smic_stand_in-lightman"
     )
     return 0
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.cli.commands import RUN_NEEDED, run_command
-from experiments.cli.flags import CommandParser
+from experiments.cli.flags import CommandParser, whole_number
 from experiments.cli.terminal import make_console
 from experiments.prediction.models import read_run_model
 from lightman_jax.model.export import export_ensemble
@@ -26,12 +26,12 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="output file [RUN.lightman]")
     parser.add_argument(
         "--seeds",
-        type=int,
+        type=whole_number(1),
         metavar="COUNT",
         help="number of seeds of the run to export; fewer seeds give a smaller file [all]",
     )
     parser.add_argument(
-        "--adapt_steps", type=int, metavar="STEPS", help="inner steps on labelled clips [as in the run]"
+        "--adapt_steps", type=whole_number(0), metavar="STEPS", help="inner steps on labelled clips [as in the run]"
     )
     options = parser.parse_args(words)
     named = options.run if options.run.name else options.run.resolve()

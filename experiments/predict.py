@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 from experiments.cli.commands import run_command
-from experiments.cli.flags import CommandParser, ConfigError
+from experiments.cli.flags import CommandParser, ConfigError, whole_number
 from experiments.cli.runtime import DEFAULT_DATA_CACHE, set_up_jax
 from experiments.cli.terminal import make_console
 from experiments.evaluation.run_record import stored_data_cache
@@ -169,6 +169,12 @@ def _fps_flag(text: str) -> float:
     return float(text)
 
 
+def _pixels_flag(text: str) -> float:
+    if not re.fullmatch(r"\d{1,4}(\.\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels, such as 0.25")
+    return float(text)
+
+
 def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", Path(name).name, flags=re.ASCII)[:60].strip(".") or "video"
 
@@ -208,7 +214,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder of the results [predictions]")
     parser.add_argument("--support", type=Path, metavar="TABLE", help="labelled clips of the same subject to adapt to")
     parser.add_argument(
-        "--adapt_steps", type=int, metavar="STEPS", help="inner steps on the labelled clips [as in the run]"
+        "--adapt_steps", type=whole_number(0), metavar="STEPS", help="inner steps on the labelled clips [as in the run]"
     )
     fps = "frames per second [as the video file states]"
     parser.add_argument("--fps", type=_fps_flag, default=0.0, metavar="FPS", help=fps)
@@ -218,7 +224,7 @@ def _parser() -> CommandParser:
         parser.add_argument(f"--{name}", type=int, metavar="N", help=f"number of the {name} frame, from 1 [detected]")
     least = SpotConfig.min_pixels
     text = f"smallest displacement of a movement, in pixels of a face 128 wide [{least}]"
-    parser.add_argument("--min_pixels", type=float, default=least, metavar="PIXELS", help=text)
+    parser.add_argument("--min_pixels", type=_pixels_flag, default=least, metavar="PIXELS", help=text)
     return parser
 
 

@@ -79,32 +79,51 @@ def as_labels(labels: Any, classes: int | None = None, *, where: Any = None, nam
     return labels if whole and hasattr(labels, "dtype") else judged.astype(np.int32)
 
 
-def check_mask(mask: Any, *shape: int, name: str = "where") -> None:
-    """Raise `ValueError` for a mask that is not bool or has another shape; None passes."""
+def as_mask(mask: Any, *shape: int, name: str = "where") -> Any:
+    """A mask as array, of its shape; lists become NumPy arrays, and None remains None.
+
+    Raises:
+      ValueError: a mask that is not bool or has another shape.
+    """
     if mask is None:
-        return
-    found = mask if hasattr(mask, "dtype") else np.asarray(mask)
+        return None
+    found = mask if hasattr(mask, "dtype") else np.asarray(mask, None if np.size(mask) else bool)
     if found.dtype != bool or found.shape != shape:
         raise ValueError(
             f"{name} is {found.dtype}{list(found.shape)}; give bool{list(shape)}, one truth value per clip"
         )
+    return found
 
 
-def as_images(images: Any, ranks: tuple[int, ...] = (4, 5), name: str = "images") -> Any:
+def as_floats(values: Any, name: str) -> jax.Array:
+    """Numbers as floating-point JAX array; whole numbers become float32.
+
+    Raises:
+      ValueError: values that are not real numbers.
+    """
+    values = values if hasattr(values, "dtype") else np.asarray(values)
+    if jnp.issubdtype(values.dtype, np.integer):
+        values = values.astype(np.float32)
+    if not jnp.issubdtype(values.dtype, np.floating):
+        raise ValueError(f"{name} have the dtype {values.dtype}; give floating-point numbers")
+    return values if isinstance(values, jax.Array) else jnp.asarray(values)
+
+
+def as_images(images: Any) -> Any:
     """Floating-point images with channels, checked by rank and dtype; lists become NumPy arrays.
 
     Raises:
       ValueError: another number of axes, or values that are not floating-point numbers.
     """
     images = images if hasattr(images, "dtype") else np.asarray(images)
-    if images.ndim not in ranks:
+    if images.ndim not in (4, 5):
         raise ValueError(
-            f"{name} have the shape {tuple(images.shape)}; give [n, H, W, C] or [n, frames, H, W, C], with an axis of channels "
+            f"images have the shape {tuple(images.shape)}; give [n, H, W, C] or [n, frames, H, W, C], with an axis of channels "
             "even for one channel"
         )
     if not jnp.issubdtype(images.dtype, np.floating):
         raise ValueError(
-            f"{name} have the dtype {images.dtype}; give floating-point flow, for example scale_flow(images.astype(np.float32))"
+            f"images have the dtype {images.dtype}; give floating-point flow, for example scale_flow(images.astype(np.float32))"
         )
     return images
 
@@ -148,6 +167,6 @@ def is_count(value: Any, least: int = 1) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 
-def is_number(value: Any, least: float = 0.0) -> bool:
-    """Whether a setting is a finite number of at least `least`."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and least <= float(value) < math.inf
+def is_number(value: Any) -> bool:
+    """Whether a setting is a finite number of 0 or more."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) < math.inf

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightman_jax.checks import is_count
+from lightman_jax.checks import as_labels, is_count
 
 Counts = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -27,7 +27,7 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
       `[N, N]` counts; entry `[i, j]` is the number of clips of class i predicted as class j.
 
     Raises:
-      ValueError: the lengths differ, or an index is not whole or outside `0..classes-1`.
+      ValueError: the lengths differ, or an index is not whole or outside `0..classes-1`; or rows of probabilities.
 
     >>> confusion_matrix([0, 0, 1], [0, 1, 1], classes=2)
     array([[1, 1],
@@ -35,26 +35,17 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
     """
     if not is_count(classes):
         raise ValueError(f"classes {classes!r} is no number of classes; give 2 or more")
-    truth, guess = (
-        _indices(name, values, classes) for name, values in (("label", labels), ("prediction", predictions))
-    )
+    truth, guess = _indices("labels", labels, classes), _indices("predictions", predictions, classes)
     if truth.shape != guess.shape:
         raise ValueError(f"{truth.size} labels but {guess.size} predictions; give one of each per clip")
     return np.bincount(truth * classes + guess, minlength=classes * classes).reshape(classes, classes)
 
 
 def _indices(name: str, values: ArrayLike, classes: int) -> NDArray[np.int64]:
-    found = np.asarray(values).ravel()
-    if found.size and found.dtype.kind not in "iuf":
-        raise ValueError(f"{name}s have the dtype {found.dtype}; give class indices, whole numbers in 0..{classes - 1}")
-    wrong = found[~((found >= 0) & (found < classes) & (found == np.floor(found)))]
-    if wrong.size:
-        listed = sorted(set(wrong.tolist()))
-        raise ValueError(
-            f"{name} {listed} is outside 0..{classes - 1} or not whole; map it to a class of the protocol first (of probabilities, "
-            "give argmax(axis=1))"
-        )
-    return found.astype(np.int64)
+    found = np.asarray(values)
+    if found.ndim > 1 and found.shape[1:] != (1,):
+        raise ValueError(f"{name} have the shape {found.shape}; give one class index per clip, such as argmax(axis=1)")
+    return np.asarray(as_labels(found.ravel(), classes, name=name)).astype(np.int64)
 
 
 def _counts(confusion: ArrayLike) -> Scores:
@@ -183,9 +174,9 @@ def bootstrap_interval(
     """
     _check_sampling(level, replicates)
     counts = np.asarray(confusions, dtype=np.float64)
-    if counts.ndim != 4 or counts.shape[1] == 0:
+    if counts.ndim != 4 or not counts.size:
         raise ValueError(
-            f"confusions have shape {counts.shape}; give [seeds, subjects, classes, classes] with subjects >= 1"
+            f"confusions have shape {counts.shape}; give [seeds, subjects, classes, classes] with a seed and a subject or more"
         )
     return _interval(np.nanmean(_resampled(counts, score, replicates, seed), axis=-1), level)
 
@@ -329,7 +320,7 @@ def _interval(values: Scores, level: float) -> tuple[float, float]:
 
 def _same_subjects(first: ArrayLike, second: ArrayLike) -> tuple[Scores, Scores]:
     one, two = (np.asarray(counts, dtype=np.float64) for counts in (first, second))
-    if one.shape != two.shape or one.ndim != 4 or one.shape[1] == 0:
+    if one.shape != two.shape or one.ndim != 4 or not one.size:
         raise ValueError(
             f"counts have shapes {one.shape} and {two.shape}; give both as [seeds, subjects, classes, classes]"
         )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lightman_jax.checks import as_images, check_mask, check_number, is_traced, transferring
+from lightman_jax.checks import as_floats, as_images, as_mask, check_number, is_traced, transferring
 
 Scaling = Literal["clip_rms", "fold_rms", "clip_minmax"]
 SCALINGS: tuple[Scaling, ...] = ("clip_rms", "fold_rms", "clip_minmax")
@@ -58,7 +58,7 @@ def scale_flow(
     """
     if scaling not in SCALINGS:
         raise ValueError(f"scaling {scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
-    images = _as_float(images)
+    images = as_images(as_floats(images, "images"))
     within = tuple(range(1, images.ndim - 1))
     if scaling == "clip_minmax":
         low, high = images.min(axis=within, keepdims=True), images.max(axis=within, keepdims=True)
@@ -71,6 +71,9 @@ def scale_flow(
         if train is None:
             raise ValueError("scaling 'fold_rms' needs train= (mask of the training clips) or mean_square=")
         mean_square = training_mean_square(images, train)
+    else:
+        mean_square = as_floats(mean_square, "mean_square")
+        check_number("mean_square", mean_square, least=0)
     return centred / jnp.maximum(jnp.sqrt(mean_square), _EPSILON)
 
 
@@ -88,8 +91,10 @@ def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
     Raises:
       ValueError: images of another rank, a mask that does not fit, or one without a training clip.
     """
-    images = _as_float(images)
-    check_mask(train, images.shape[0], name="train")
+    images = as_images(as_floats(images, "images"))
+    train = as_mask(train, images.shape[0], name="train")
+    if train is None:
+        raise ValueError("train is None; give a mask [n] of the training clips")
     if not is_traced(train) and not np.asarray(train).any():
         raise ValueError("train marks no clip; the mean square needs at least one training clip")
     train = jnp.asarray(train)
@@ -97,14 +102,6 @@ def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
     weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
     # jnp.where, because a non-finite test clip would enter a product as nan * 0.
     return jnp.sum(jnp.where(weight > 0, mean_square, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
-
-
-def _as_float(images: jax.Array) -> jax.Array:
-    """The images as floating-point JAX array; whole numbers, as in image files, become float32."""
-    values: Any = images if hasattr(images, "dtype") else np.asarray(images)
-    if jnp.issubdtype(values.dtype, np.integer):
-        values = values.astype(np.float32)
-    return jnp.asarray(as_images(values))
 
 
 def _centred(images: jax.Array) -> jax.Array:

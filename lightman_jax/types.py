@@ -6,6 +6,7 @@ Images are float32 flow, after `scale_flow` in units of their RMS; labels are in
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,8 @@ class ClipSet:
       classes: class names in the order of the indices.
 
     Raises:
-      ValueError: different numbers of images, labels, subjects and names, or labels that are no class indices.
+      ValueError: different numbers of images, labels, subjects and names, labels that are no class indices, or a name that is no
+        text or is that of two clips or classes.
     """
 
     image: NDArray[np.float32]
@@ -55,6 +57,15 @@ class ClipSet:
             raise ValueError(f"a set of clips needs one image, label, subject and name per clip, got {text}")
         if np.ndim(self.image) not in (4, 5):
             raise ValueError(f"images have the shape {np.shape(self.image)}; give [n, H, W, C] or [n, frames, H, W, C]")
+        names = (*self.subject, *self.clip, *self.classes)
+        if isinstance(self.classes, str) or not all(isinstance(name, str) for name in names):
+            raise ValueError("subjects, clips and classes are no lists of names; give one text each, such as 'smic/s1'")
+        for name, values in (("clip", self.clip), ("class", self.classes)):
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                raise ValueError(f"the {name} {twice[0]!r} is listed twice; give every {name} its own name")
+        if np.ndim(self.label) != 1:
+            raise ValueError(f"labels have the shape {np.shape(self.label)}; give one class index per clip")
         object.__setattr__(self, "label", as_labels(self.label, len(self.classes)))
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ def test_any_list_of_numbers_is_class_indices_or_refused(values, classes):
     else:
         with pytest.raises(ValueError, match=f"no class indices; give whole numbers in 0..{classes - 1}"):
             as_labels(values, classes)
-        with pytest.raises(ValueError, match=r"outside 0|dtype"):
+        with pytest.raises(ValueError, match="no class indices|dtype"):
             lj.confusion_matrix(values, values, classes)
 
 
@@ -52,7 +52,7 @@ def test_labels_that_are_no_class_indices_are_refused_by_every_function(labels):
             lambda: lj.alignment_loss(LOGITS, np.asarray([0, 1]), LOGITS, np.asarray(labels), form="l2"),
         ]
     for call in calls:
-        with pytest.raises(ValueError, match=r"class ind|outside 0|dtype"):
+        with pytest.raises(ValueError, match="class ind|dtype"):
             call()
 
 

@@ -91,7 +91,7 @@ def test_scores_of_empty_matrices_and_absent_classes():
 
 
 @pytest.mark.parametrize(
-    ("truth", "guess", "text"), [([0, 3], [0, 0], "outside 0..2"), ([0], [0, 1], "1 labels but 2")]
+    ("truth", "guess", "text"), [([0, 3], [0, 0], "whole numbers in 0..2"), ([0], [0, 1], "1 labels but 2")]
 )
 def test_errors_name_the_wrong_input(truth, guess, text):
     with pytest.raises(ValueError, match=text):

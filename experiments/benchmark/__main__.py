@@ -21,7 +21,7 @@ from experiments.benchmark.hosts import measure_hosts
 from experiments.benchmark.measure import fresh_process
 from experiments.benchmark.timings import LOOP, PRODUCT, Row
 from experiments.cli.commands import run_command
-from experiments.cli.flags import CommandParser
+from experiments.cli.flags import CommandParser, whole_number
 from experiments.cli.runtime import set_up_jax
 from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.run_record import describe_machine
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     parser = CommandParser("benchmark", __doc__)
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; can be repeated")
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds")
+    parser.add_argument("--rounds", type=whole_number(1), default=9, help="interleaved rounds")
     parser.add_argument("--workdir", type=Path, default=Path("runs/benchmark"), help="folder of the results")
     options = parser.parse_args(words)
     console = PlainConsole(width=110)

@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from experiments.cli.terminal import printable
@@ -105,6 +105,17 @@ class CommandParser(argparse.ArgumentParser):
         near = _nearest(chosen[1], re.findall(r"[\w.-]+", chosen[2])) if chosen else ""
         text = f"{message}{near}"
         raise ConfigError(f"{text}{'' if text.endswith('?') else '.'} {self.prog} --help lists all flags")
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Parser of a flag with a whole number from `least` on."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+        return int(text)
+
+    return parse
 
 
 def about_text(text: str) -> str:

@@ -60,7 +60,7 @@ def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Chec
         reading = dataclasses.replace(reading, stand_in=True)
     if config.macro:
         reading = _with_macro(reading, _read(config.macro, config.macro_dir, config, corrections, log))
-    aliases = read_aliases(user_path(config.subject_aliases)) if config.subject_aliases else ()
+    aliases = read_aliases(user_path(config.subject_aliases), log) if config.subject_aliases else ()
     reading = unify_subjects(reading, aliases, spellings=config.subjects == "unified")
     corpora = DATASETS[config.dataset].corpora
     reading = _without_movement(_without_stills(reading, config), config)

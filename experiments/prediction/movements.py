@@ -129,12 +129,13 @@ def read_support(table: Path, model: Model, settings: Settings) -> Support:
     if not model.adapts:
         raise ConfigError(f"networks of method {model.about['method']} do not adapt; leave out --support")
     try:
-        rows = read_rows(table, required=("path", "label")).complete().rows
+        read = read_rows(table, required=("path", "label")).complete()
     except DataError as error:
         raise ConfigError(f"--support needs a table with the columns path and label: {error}") from error
+    rows = read.rows
     if not rows:
         raise ConfigError(f"{table} has no rows; --support needs the columns path and label, and one row per clip")
-    lines = _subject_lines(rows)
+    lines = [*read.notes, *_subject_lines(rows)]
     space = LabelSpace(str(model.about.get("labels", "")), tuple(model.classes))
     images, labels = [], []
     for row in rows:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lightman_jax.checks import check_number, transferring
+from lightman_jax.checks import as_floats, check_number, transferring
 from lightman_jax.losses.pairs import Pairs, make_pairs, masked_mean, same_class, squared_distances
 from lightman_jax.losses.soft_dtw import soft_dtw
 
@@ -198,7 +198,8 @@ def mmd(
     pairs = _vector_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)
     both = pairs.positives[:, :, None] & pairs.positives[:, None, :]
     among_macro = masked_mean(jnp.broadcast_to(kernel(pairs.macro, pairs.macro)[None], both.shape), both, axis=(1, 2))
-    among_micro = masked_mean(kernel(pairs.micro, pairs.micro), same_class(micro_labels, micro_labels, where, where))
+    same_micro = same_class(pairs.micro_labels, pairs.micro_labels, pairs.micro_where, pairs.micro_where)
+    among_micro = masked_mean(kernel(pairs.micro, pairs.micro), same_micro)
     return pairs.result(among_micro - 2 * pairs.mean(kernel(pairs.micro, pairs.macro)) + among_macro)
 
 
@@ -219,6 +220,7 @@ def spatial(
     >>> print(spatial(jnp.ones((1, 2, 2, 1)), jnp.array([0]), jnp.ones((1, 2, 2, 1)), jnp.array([0])))
     [0.]
     """
+    micro, macro = as_floats(micro, "micro embeddings"), as_floats(macro, "macro embeddings")
     fits = micro.ndim >= 3 and micro.shape[1:] == macro.shape[1:]
     _require(fits, "[n, h, w, E] and [M, h, w, E] (Outputs.maps)", micro, micro_labels, macro, macro_labels)
     pairs = make_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)
@@ -249,6 +251,7 @@ def temporal(
     [1.]
     """
     check_number("temperature", temperature, above=0)
+    micro, macro = as_floats(micro, "micro embeddings"), as_floats(macro, "macro embeddings")
     fits = micro.ndim == macro.ndim == 3 and micro.shape[-1] == macro.shape[-1]
     _require(fits, "[n, frames, E] and [M, frames, E] (Outputs.frames)", micro, micro_labels, macro, macro_labels)
     pairs = make_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)
@@ -328,6 +331,7 @@ def _vector_pairs(
     where: jax.Array | None,
     macro_where: jax.Array | None,
 ) -> Pairs:
+    micro, macro = as_floats(micro, "micro embeddings"), as_floats(macro, "macro embeddings")
     fits = micro.ndim == macro.ndim == 2 and micro.shape[-1] == macro.shape[-1]
     _require(fits, "[n, E] and [M, E] (Outputs.embedding)", micro, micro_labels, macro, macro_labels)
     return make_pairs(micro, micro_labels, macro, macro_labels, where, macro_where)

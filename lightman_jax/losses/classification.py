@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lightman_jax.checks import as_labels, check_mask, check_number, check_rows_sum_to_one, transferring
+from lightman_jax.checks import as_floats, as_labels, as_mask, check_number, check_rows_sum_to_one, transferring
 
 PrimaryForm = Literal["cross_entropy", "balanced", "focal"]
 PRIMARY_FORMS: tuple[PrimaryForm, ...] = get_args(PrimaryForm)
@@ -27,9 +27,11 @@ def mean_where(values: jax.Array, where: jax.Array | None = None) -> jax.Array:
     >>> float(mean_where(jnp.array([1.0, 3.0, 9.0]), jnp.array([True, True, False])))
     2.0
     """
+    values = jnp.asarray(values)
+    values = values if jnp.issubdtype(values.dtype, np.floating) else values.astype(jnp.float32)
     if where is None:
         return jnp.mean(values)
-    check_mask(where, *values.shape)
+    where = as_mask(where, *values.shape)
     kept = jnp.where(where, values, jnp.zeros_like(values))
     return kept.sum() / jnp.maximum(where.sum(), 1).astype(values.dtype)
 
@@ -85,11 +87,13 @@ def primary_loss(
     >>> print(primary_loss(jnp.array([[0.0, 0.0]]), jnp.array([1])))
     [0.6931472]
     """
-    labels = _checked_labels(logits, labels, where)
-    if class_weights is not None and class_weights.shape != logits.shape[1:]:
-        raise ValueError(
-            f"class_weights have the shape {class_weights.shape}; give one weight for each of {logits.shape[1]} classes"
-        )
+    logits, labels, where = _checked(logits, labels, where)
+    if class_weights is not None:
+        class_weights = as_floats(class_weights, "class_weights")
+        if class_weights.shape != logits.shape[1:]:
+            found = f"class_weights have the shape {class_weights.shape}"
+            raise ValueError(f"{found}; give one weight for each of {logits.shape[1]} classes")
+        check_number("class_weights", class_weights, least=0)
     values = optax.softmax_cross_entropy_with_integer_labels(keep_where(logits, where), labels)
     if class_weights is not None:
         values = values * class_weights[labels].astype(values.dtype)
@@ -111,7 +115,7 @@ def balanced_weights(labels: jax.Array, classes: int, *, where: jax.Array | None
     >>> balanced_weights(jnp.array([0, 0, 0, 1]), 3).tolist()
     [0.6666666865348816, 2.0, 0.0]
     """
-    check_mask(where, *np.shape(labels))
+    where = as_mask(where, *np.shape(labels))
     labels = as_labels(labels, classes, where=where)
     counted = keep_where(jax.nn.one_hot(labels, classes, dtype=jnp.float32), where).sum(axis=0)
     present = counted > 0
@@ -146,15 +150,16 @@ def focal_loss(
     [0.1732868]
     """
     check_number("gamma", gamma, least=0)
-    if getattr(labels, "ndim", 1) == 2:
+    if np.ndim(labels) == 2:
+        logits, labels = as_floats(logits, "logits"), as_floats(labels, "soft labels")
         if labels.shape != logits.shape:
             raise ValueError(
                 f"soft labels {labels.shape} do not fit logits {logits.shape}; give one probability per logit"
             )
-        check_mask(where, logits.shape[0])
+        where = as_mask(where, logits.shape[0])
         check_rows_sum_to_one(labels, "labels", where)
     else:
-        labels = _checked_labels(logits, labels, where)
+        logits, labels, where = _checked(logits, labels, where)
     log_p = jax.nn.log_softmax(keep_where(logits, where), axis=1)
     # log p is bounded below 0: at p = 1, the gradient of log(1 - p) would be infinite.
     tiny = jnp.asarray(jnp.finfo(logits.dtype).eps, logits.dtype)
@@ -192,9 +197,10 @@ def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) ->
     >>> print(entropy_loss(jnp.array([[1.0, 0.0], [0.0, 1.0]])))
     [-0.6931472 -0.6931472]
     """
+    probabilities = as_floats(probabilities, "probabilities")
     if probabilities.ndim != 2:
         raise ValueError(f"probabilities have the shape {probabilities.shape}; give [n, A], one row per clip")
-    check_mask(where, probabilities.shape[0])
+    where = as_mask(where, probabilities.shape[0])
     check_rows_sum_to_one(probabilities, "probabilities", where)
     p = keep_where(probabilities, where).astype(at_least_single(probabilities.dtype))
     count = p.shape[0] if where is None else jnp.maximum(where.sum(), 1).astype(p.dtype)
@@ -202,12 +208,14 @@ def entropy_loss(probabilities: jax.Array, *, where: jax.Array | None = None) ->
     return (p @ jnp.log(mean + 1e-20)).astype(probabilities.dtype)
 
 
-def _checked_labels(logits: jax.Array, labels: jax.Array, where: jax.Array | None) -> jax.Array:
-    """`[n]` class indices that fit the logits `[n, N]`."""
-    shape = np.shape(labels)
+def _checked(
+    logits: jax.Array, labels: jax.Array, where: jax.Array | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Logits `[n, N]`, class indices `[n]` and mask `[n]`."""
+    logits, shape = as_floats(logits, "logits"), np.shape(labels)
     if logits.ndim != 2 or shape != logits.shape[:1]:
         raise ValueError(
             f"logits {logits.shape} and labels {shape} do not fit; give [n, N] logits and [n] class indices"
         )
-    check_mask(where, logits.shape[0])
-    return jnp.asarray(as_labels(labels, logits.shape[1], where=where))
+    where = as_mask(where, logits.shape[0])
+    return logits, jnp.asarray(as_labels(labels, logits.shape[1], where=where)), where

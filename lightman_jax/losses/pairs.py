@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lightman_jax.checks import as_labels, check_mask, transferring
+from lightman_jax.checks import as_labels, as_mask, transferring
 from lightman_jax.losses.classification import at_least_single, keep_where
 
 
@@ -35,7 +35,7 @@ def alignment_where(
     >>> alignment_where(jnp.array([0, 1]), jnp.array([1, 1])).tolist()
     [False, True]
     """
-    labels, macro_labels = checked_pair(labels, macro_labels, where, macro_where)
+    labels, macro_labels, where, macro_where = _checked_pair(labels, macro_labels, where, macro_where)
     return same_class(labels, macro_labels, where, macro_where).any(axis=1)
 
 
@@ -46,6 +46,8 @@ class Pairs(NamedTuple):
       micro: `[n, ...]`, zeros where padded.
       macro: `[M, ...]`, zeros where padded.
       positives: `[n, M]` bool, True for pairs of the same class without padding.
+      micro_labels: `[n]` class indices.
+      micro_where: `[n]` bool, False marks padding; None without padding.
       macro_labels: `[M]` class indices.
       macro_where: `[M]` bool, False marks padding.
       dtype: of the result.
@@ -54,6 +56,8 @@ class Pairs(NamedTuple):
     micro: jax.Array
     macro: jax.Array
     positives: jax.Array
+    micro_labels: jax.Array
+    micro_where: jax.Array | None
     macro_labels: jax.Array
     macro_where: jax.Array
     dtype: jnp.dtype
@@ -76,7 +80,7 @@ def make_pairs(
     macro_where: jax.Array | None,
 ) -> Pairs:
     """Mask the embeddings and pair the clips of the same class; without macro clips, one padded macro clip is added."""
-    micro_labels, macro_labels = checked_pair(micro_labels, macro_labels, where, macro_where)
+    micro_labels, macro_labels, where, macro_where = _checked_pair(micro_labels, macro_labels, where, macro_where)
     if not len(macro):
         macro, macro_labels = jnp.zeros((1, *macro.shape[1:]), macro.dtype), jnp.zeros(1, macro_labels.dtype)
         macro_where = jnp.zeros(1, bool)
@@ -86,23 +90,25 @@ def make_pairs(
         micro=keep_where(micro, where).astype(dtype),
         macro=keep_where(macro, macro_where).astype(dtype),
         positives=same_class(micro_labels, macro_labels, where, macro_where),
+        micro_labels=micro_labels,
+        micro_where=where,
         macro_labels=macro_labels,
         macro_where=jnp.ones(macro_labels.shape, bool) if macro_where is None else macro_where,
         dtype=result_dtype,
     )
 
 
-def checked_pair(
+def _checked_pair(
     labels: jax.Array, macro_labels: jax.Array, where: jax.Array | None, macro_where: jax.Array | None
-) -> tuple[jax.Array, jax.Array]:
-    """Labels `[n]` and `[M]` as class indices, with masks of their lengths; raises `ValueError` for others."""
-    found = []
+) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None]:
+    """Labels `[n]` and `[M]` as class indices, and masks of their lengths; raises `ValueError` for others."""
+    found, masks = [], []
     for name, values, mask in (("labels", labels, where), ("macro_labels", macro_labels, macro_where)):
         if np.ndim(values) != 1:
             raise ValueError(f"{name} have the shape {np.shape(values)}; give one class index per clip")
-        check_mask(mask, np.shape(values)[0], name=name.replace("labels", "where"))
-        found.append(jnp.asarray(as_labels(values, where=mask, name=name), jnp.int32))
-    return found[0], found[1]
+        masks.append(as_mask(mask, np.shape(values)[0], name=name.replace("labels", "where")))
+        found.append(jnp.asarray(as_labels(values, where=masks[-1], name=name), jnp.int32))
+    return found[0], found[1], masks[0], masks[1]
 
 
 def same_class(

@@ -63,6 +63,8 @@ class BilevelProblem:
         self, params: Params, tasks: Any, *, task_weights: jax.Array | None = None, mesh: Mesh | None = None
     ) -> tuple[Params, Metrics]:
         """Gradient of the mean outer objective, see `meta_gradient`."""
+        if task_weights is not None:
+            task_weights = jnp.asarray(task_weights)
         count = _task_count(tasks, task_weights)
         weights = jnp.ones(count) if task_weights is None else task_weights.astype(jnp.result_type(float))
         shares = weights / jnp.maximum(weights.sum(), jnp.finfo(weights.dtype).tiny)

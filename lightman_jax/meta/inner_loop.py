@@ -47,6 +47,8 @@ class BilevelConfig:
             raise ValueError(
                 f"inner_lr {self.inner_lr} is negative or not finite; choose 0.02 to 0.1, or 0 to disable adaptation"
             )
+        if not (isinstance(self.first_order, bool) and isinstance(self.remat, bool)):
+            raise ValueError(f"first_order {self.first_order!r} and remat {self.remat!r} must be True or False")
         if self.task_mapping not in TASK_MAPPINGS:
             raise ValueError(f"task_mapping {self.task_mapping!r} is unknown; choose one of {', '.join(TASK_MAPPINGS)}")
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lightman_jax.checks import as_labels
 from lightman_jax.meta.adaptation import adapt_and_predict
 from lightman_jax.meta.method_functions import make_method
 from lightman_jax.preprocessing import mirror_average, scale_flow
@@ -119,6 +120,8 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequen
         return maps.mean(axis=1) if images.ndim == _SEQUENCE else maps
 
     def adapt(ensemble: Ensemble, support: jax.Array, label: jax.Array, images: jax.Array) -> jax.Array:
+        label = jnp.asarray(as_labels(label, ensemble.params["primary"]["bias"].shape[-1]))
+
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
             clips = Clips(image=scaled(support, mean_square), label=label, where=jnp.ones(label.shape, bool))
             fn = _by_view(lambda x: adapted(params, clips, x), partners)

@@ -96,17 +96,13 @@ class Model:
             raise ValueError(f"method {self.about['method']!r} does not adapt to labelled clips; use predict")
         support, _ = self._checked(support)
         given = np.asarray(label)
-        label = (
-            given.astype(np.int32) if given.dtype.kind in "iu" or not given.size else np.full(given.shape, -1, np.int32)
-        )
-        if given.dtype.kind == "f":
-            label = np.where(given == np.floor(given), given, -1).astype(np.int32)
-        if label.shape != (len(support),) or not len(label) or not np.isin(label, np.arange(len(self.classes))).all():
+        known = given.dtype.kind in "iuf" and np.isin(given, np.arange(len(self.classes))).all()
+        if not known or given.shape != (len(support),) or not len(given):
             raise ValueError(
                 f"{len(support)} labelled images need one class index below {len(self.classes)} each, got {given.tolist()}"
             )
         images, padded = self._checked(images)
-        return self._run("adapt", support, label, padded)[:, : len(images)]
+        return self._run("adapt", support, given.astype(np.int32), padded)[:, : len(images)]
 
     def _run(self, name: str, *inputs: np.ndarray) -> np.ndarray:
         with jax.transfer_guard("allow"):

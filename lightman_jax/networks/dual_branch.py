@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax.errors import ScopeParamShapeError
 from jax.typing import DTypeLike
 
-from lightman_jax.checks import as_images, check_key, check_mask, is_count, transferring
+from lightman_jax.checks import as_images, as_mask, check_key, is_count, transferring
 from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, STATISTICS, Backbone, BackboneName, Normalisation
 from lightman_jax.networks.convolution import CONV_FORMS, PRECISIONS, ConvForm, Precision
 from lightman_jax.types import Outputs, Params
@@ -141,7 +141,7 @@ def extract_features(
 ) -> tuple[jax.Array, jax.Array]:
     """Backbone features `[n, frames, D]` and maps `[n, frames, h, w, D]` of each frame; an image is a single frame."""
     images = as_images(images)
-    check_mask(where, images.shape[0])
+    where = as_mask(where, images.shape[0])
     frames = images.shape[1] if images.ndim == 5 else 1
     variables = {"params": params["backbone"]}
     if STATISTICS in params:
@@ -154,7 +154,7 @@ def extract_features(
         ) from error
     features, maps = outputs
     count = images.shape[0]
-    return features.reshape(count, frames, -1), maps.reshape(count, frames, *maps.shape[1:])
+    return features.reshape(count, frames, features.shape[-1]), maps.reshape(count, frames, *maps.shape[1:])
 
 
 @transferring
@@ -172,7 +172,7 @@ def branch_statistics(
     Returns:
       A tree of `Moments`; empty for group and layer normalisation.
     """
-    check_mask(where, images.shape[0])
+    where = as_mask(where, images.shape[0])
     inputs = _as_images(as_images(images), where)
     _, stored = make_backbone(config).apply({"params": params["backbone"]}, *inputs, mutable=[STATISTICS])
     return stored.get(STATISTICS, {})

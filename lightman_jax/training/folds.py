@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.checks import check_mask
+from lightman_jax.checks import as_mask
 from lightman_jax.types import natural_order
 
 
@@ -28,8 +28,9 @@ class Fold:
 
     def __post_init__(self) -> None:
         test = np.asarray(self.test)
-        check_mask(self.train, *np.shape(self.train)[:1], name="train")
-        check_mask(self.macro_train, *np.shape(self.macro_train)[:1], name="macro_train")
+        for name in ("train", "macro_train"):
+            mask = getattr(self, name)
+            object.__setattr__(self, name, as_mask(mask, *np.shape(mask)[:1], name=name))
         if test.ndim != 1 or (
             test.size and (test.dtype.kind not in "iu" or test.min() < 0 or test.max() >= len(self.train))
         ):
@@ -37,6 +38,7 @@ class Fold:
                 f"fold {self.name}: test {test.tolist()} are no indices of the {len(self.train)} micro clips; give whole numbers "
                 f"in 0..{len(self.train) - 1}"
             )
+        object.__setattr__(self, "test", test.astype(np.int64))
 
 
 def leave_one_subject_out(subjects: Sequence[str], macro_subjects: Sequence[str] = ()) -> list[Fold]:
@@ -83,6 +85,12 @@ def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: 
     micro, macro = np.asarray(subjects, dtype=str), np.asarray(macro_subjects, dtype=str)
     tested: set[int] = set()
     for fold in folds:
+        # Without macro clips, `macro_train` may be empty.
+        if len(fold.train) != len(micro) or len(fold.macro_train) not in (0, len(macro)):
+            raise ValueError(
+                f"fold {fold.name} is of {len(fold.train)} micro and {len(fold.macro_train)} macro clips, not of these {len(micro)} and "
+                f"{len(macro)}; make the folds of these clips"
+            )
         held_out = set(micro[fold.test].tolist())
         for pool, mask, names in (("micro", fold.train, micro), ("macro", fold.macro_train, macro)):
             shared = held_out & set(names[mask].tolist())

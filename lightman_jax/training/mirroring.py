@@ -124,7 +124,7 @@ def mirror_text(mirror: str, classes: Sequence[str]) -> str:
 
 def check_mirror(mirror: str) -> None:
     """Raise `ValueError` for a text that is neither `auto`, `off` nor pairs, whatever the classes."""
-    if mirror not in ("auto", "off") and not re.fullmatch(r"(.+:.+)(,.+:.+)*", mirror):
+    if mirror not in ("auto", "off") and not re.fullmatch(".+:.+", str(mirror), re.DOTALL):
         raise ValueError(
             f"mirror {mirror!r} is neither auto, off nor pairs of classes; choose for example left:right,l_smirk:r_smirk"
         )

@@ -36,12 +36,15 @@ class NearCopy(NamedTuple):
 def near_copies(micro: ClipSet, macro: ClipSet | None) -> list[NearCopy]:
     """Every micro clip with its nearest clip of each other subject, as far as the two are near-copies, mirrored or not.
 
-    A clip that resembles clips of more than half of the other subjects has a movement that many share, and is left out; so is
-    a clip without a movement. Images other than flow (u, v, strain) are not compared: aligned faces are alike.
+    A clip that resembles clips of several subjects and more than half of them all has a movement that many share, and is left
+    out; so is a clip without a movement. Images other than flow (u, v, strain) are not compared: aligned faces are alike.
     """
     if micro.image.shape[-1] != _FLOW_CHANNELS:
         return []
-    forms = [_features(form) for form in _forms(micro.image)]
+    mirrored = micro.image[..., ::-1, :]
+    # In a mirror image of flow, the first channel changes its sign.
+    opposite = mirrored * np.array([-1, 1, 1], np.float32)
+    forms = [_features(form) for form in (micro.image, mirrored, opposite)]
     found = []
     for pool, clips in (("micro", micro), ("macro", macro)):
         if clips is not None and len(clips) and clips.image.shape[1:] == micro.image.shape[1:]:
@@ -62,18 +65,10 @@ def _search(
         similarity = np.maximum.reduce([form[begin : begin + _BLOCK] @ target.T for form in forms])
         is_copy = np.maximum.reduceat(similarity, starts[:-1], axis=1) >= SIMILARITY
         is_copy &= own_names[begin : begin + _BLOCK, None] != names
-        is_copy &= is_copy.sum(axis=1, keepdims=True) <= (len(names) - 1) // 2
+        is_copy &= is_copy.sum(axis=1, keepdims=True) <= max(1, (len(names) - 1) // 2)
         for row, name in np.argwhere(is_copy):
             other = starts[name] + similarity[row, starts[name] : starts[name + 1]].argmax()
             yield begin + int(row), int(order[other]), float(similarity[row, other])
-
-
-def _forms(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Images, their mirror images, and their mirror images as flow, whose first channel changes sign."""
-    mirrored = image[..., ::-1, :]
-    opposite = mirrored.copy()
-    opposite[..., 0] *= -1
-    return [image, mirrored, opposite]
 
 
 def _features(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
-"""Former spellings of flags and values still work and print the current one."""
+"""Former spellings of flags and values still work and print the current one; numbers out of range are refused."""
 
 import pytest
 
+from experiments import export
 from experiments.cli.config import parse_config, parse_prepare_config
 from experiments.cli.flags import RENAMED_FLAGS, RENAMED_VALUES, ConfigError
 
@@ -49,3 +50,9 @@ def test_current_spellings_print_no_note(capsys):
 def test_a_former_flag_of_another_command_is_unknown():
     with pytest.raises(ConfigError, match="unknown flag --members"):
         parse_prepare_config(["--members=3"])
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", ""])
+def test_a_number_that_a_flag_cannot_take_is_one_paragraph(text, tmp_path, capsys):
+    assert export.main([str(tmp_path), f"--seeds={text}"]) == 2
+    assert f"--seeds: {text!r} is not a whole number from 1 on" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """A stored job is reused if and only if the same job would be trained."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -13,12 +14,18 @@ from tests.inputs import make_clips
 from tests.training.test_leakage import make_config, same
 
 
-@pytest.fixture
-def trained(tmp_path, one_block):
+@functools.cache
+def train_one():
     clips, config = make_clips(subjects=3, each=1), make_config("meta_sgd", steps=1)
     folds = leave_one_subject_out(clips.subject)
-    store = FoldStore(tmp_path, clips, None, config)
     (job,) = train_folds(clips, None, folds, [4], config, skip=lambda fold, replica: fold is not folds[1])
+    return clips, config, folds, job
+
+
+@pytest.fixture
+def trained(tmp_path, one_block):
+    clips, config, folds, job = train_one()
+    store = FoldStore(tmp_path, clips, None, config)
     store.save(job)
     return store, clips, config, folds, job
 

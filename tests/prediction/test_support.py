@@ -122,7 +122,9 @@ def test_tables_of_other_dialects_are_read(folder, dialect):
         path.write_bytes(write(rows))
     support = read_support(path, StubModel(), SETTINGS)
     assert support.label.tolist() == [CLASSES.index("positive")]
-    assert support.lines == ("smile.avi as positive (written 'Positive'), frames 12-20-29",)
+    *notes, clip = support.lines
+    assert clip == "smile.avi as positive (written 'Positive'), frames 12-20-29"
+    assert all("read as" in note or "is a text table" in note for note in notes)
 
 
 def labels_of(folder, labels, model):

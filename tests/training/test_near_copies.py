@@ -65,6 +65,17 @@ def test_near_copies_under_two_subjects_are_named(change, pool):
     check_leaks(sets["micro"], sets["macro"], leave_one_subject_out(one, one), "clip_rms")
 
 
+def test_copies_of_one_of_two_subjects_are_named():
+    micro = clips(["ann", "ben"] * 3)
+    image = micro.image.copy()
+    image[1::2] = 1.2 * image[::2]
+    assert {(copy.row, copy.other) for copy in near_copies(dataclasses.replace(micro, image=image), None)} >= {
+        (0, 1),
+        (3, 2),
+    }
+    assert near_copies(micro, None) == []
+
+
 def test_clips_without_movement_shared_movements_and_faces_are_no_copies():
     still = clips(SUBJECTS, image=np.zeros((len(SUBJECTS), 28, 28, 3), np.float32))
     check_leaks(still, None, leave_one_subject_out(still.subject), "clip_rms")

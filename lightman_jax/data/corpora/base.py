@@ -168,9 +168,9 @@ def parse_pool(text: str) -> Pool | None:
     ('micro', 'macro', 'macro', 'micro')
     """
     letters = re.sub(r"[^a-z]", "", unicodedata.normalize("NFKC", text).lower())
-    if re.fullmatch(r"micro.*|mie?s?|mes?", letters):
+    if re.fullmatch(r"mi[ck]ro.*|mie?s?|mes?", letters):
         return "micro"
-    return "macro" if re.fullmatch(r"macro.*|maes?", letters) else None
+    return "macro" if re.fullmatch(r"ma[ck]ro.*|maes?", letters) else None
 
 
 def normal_emotion(text: str) -> str:

@@ -5,28 +5,8 @@ import re
 import unicodedata
 from typing import Any
 
-MISSING = frozenset(
-    [
-        "",
-        "/",
-        "\\",
-        "-",
-        "?",
-        ".",
-        "nan",
-        "none",
-        "null",
-        "nil",
-        "na",
-        "n/a",
-        "n.a.",
-        "nat",
-        "<na>",
-        "#n/a",
-        "#na",
-        "missing",
-    ]
-)
+_MARKS = r"/ \ - ? . nan none null nil na n/a n.a. nat <na> #n/a #na missing"
+MISSING = frozenset(["", *_MARKS.split()])
 """Cells that mean a missing value, in lower case; also several dashes."""
 
 MAX_CELL, MAX_PATH = 200, 1000

@@ -53,13 +53,11 @@ def _read(collector: Collector) -> None:
     for what, copies in (("table", tables), ("images", image_folders)):
         if len(copies) > 1:
             others = ", ".join(below(copy, collector.data_dir) for copy in copies[1:])
-            collector.note(
-                f"{what} of the flow release: {below(copies[0], collector.data_dir)}; other copies are not used: {others}"
-            )
-    if beside := [folder.name for folder in _copies(images)]:
-        collector.note(
-            f"flow images: {below(images, collector.data_dir)}; copies next to it are not used: {', '.join(beside)}"
-        )
+            used = below(copies[0], collector.data_dir)
+            collector.note(f"{what} of the flow release: {used}; other copies are not used: {others}")
+    if beside := [folder.name for folder in folders(images.parent) if folder.name.lower() in _COPIES]:
+        used = below(images, collector.data_dir)
+        collector.note(f"flow images: {used}; copies next to it are not used: {', '.join(beside)}")
     files = collector.by_key((p.stem.strip().lower(), p) for p in entries(images) if p.suffix.lower() == ".png")
     absent, found = [], False
     rows = read_table(table, tuple(_COLUMNS), **_COLUMNS)
@@ -83,8 +81,3 @@ def _read(collector: Collector) -> None:
     if absent and found:
         listed = f"{', '.join(absent[:3])}{', ...' if len(absent) > 3 else ''}"
         collector.note(f"{len(absent)} listed clips of {corpus.name} have no image: {listed}")
-
-
-def _copies(images: Path) -> list[Path]:
-    """Other folders of the release next to that of the images."""
-    return [folder for folder in folders(images.parent) if folder.name.lower() in _COPIES]

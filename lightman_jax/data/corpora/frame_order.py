@@ -7,7 +7,6 @@ refused with two of them as evidence.
 import bisect
 import filecmp
 import itertools
-import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -119,7 +118,9 @@ def _without_copies(names: list[_Name], choices: list[Choice]) -> list[_Name]:
 def _hexadecimal(names: list[_Name], choices: list[Choice]) -> _Stream | None:
     """Names that end in hexadecimal numbers without gaps, from digits to letters, such as `09` and `0a`; None if they do not."""
     stems = [name.path.stem.lower() for name in names]
-    ends = [stem[len(os.path.commonprefix(stems)) :] for stem in stems]
+    shared = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
+    start = sum(1 for _ in shared)
+    ends = [stem[start:] for stem in stems]
     lasts = "".join(end[-1:] for end in ends)
     if lasts.isdigit() or lasts.isalpha() or not all(re.fullmatch("[0-9a-f]+", end, re.ASCII) for end in ends):
         return None
@@ -268,20 +269,19 @@ def _ordered_by_several(
     rows = list(zip(*(values[index] for index in varying), strict=True))
     unique = len(set(rows))
     distinct = [index for index in varying if len(set(values[index])) == unique]
-    order = sorted(range(len(names)), key=rows.__getitem__)
+    order = sorted(range(len(names)), key=(keys or rows).__getitem__)
     rising = [index for index in distinct if sorted(order, key=values[index].__getitem__) == order]
     dense = [index for index in distinct if max(values[index]) - min(values[index]) == unique - 1]
     labelled = [index for index in distinct if _LABEL.fullmatch(names[0].texts[index])]
-    # A count has smaller steps than a time.
-    spans = {index: max(values[index]) - min(values[index]) for index in reversed(rising)}
-    smallest = min(spans, key=spans.__getitem__, default=0)
-    is_count = len(rising) > 1 if keys is None else len(varying) > 1 and spans.get(smallest, 2 * unique) < 2 * unique
+    # Parts of a second start again with each second; a count does not.
+    is_count = len(rising) > 1 or (keys is not None and len(varying) > 1 and rising == varying[-1:])
     if len(varying) > 1 and len(labelled) == 1 and (unique > _PAIR or labelled[0] in dense):
         counter = labelled[0]
     elif len(varying) > 1 and unique > _PAIR and set(rising) & set(dense):
         counter = max(set(rising) & set(dense))
     elif is_count and rising == distinct and unique > _PAIR:
-        counter = smallest
+        # A count has smaller steps than a time.
+        counter = min(reversed(rising), key=lambda index: max(values[index]) - min(values[index]))
     elif keys is not None:
         stream = _one_of_each(names, keys, choices)
         rule = "names that hold a time are ordered by it, and their frames are numbered from 1"

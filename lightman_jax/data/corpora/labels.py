@@ -157,7 +157,9 @@ def _spellings(clips: Iterable[RawClip]) -> tuple[tuple[str, ...], tuple[Problem
 def _alike(label: str) -> str:
     """The same text for labels that may be meant as one."""
     text = "".join(c for c in unicodedata.normalize("NFKC", label).casefold() if unicodedata.category(c) != "Cf")
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", "", text))
+    # Between digits a separator counts, as does a minus: `1_2` and `12`, `-1` and `1`.
+    text = re.sub(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])", "", text)
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
 
 
 def published(corpus: str, space: LabelSpace) -> Published:

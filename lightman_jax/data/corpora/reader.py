@@ -83,7 +83,7 @@ class Collector:
 
     def table_files(self, pattern: str) -> list[Path]:
         """Tables whose names match a pattern, in the given folder or near the images; a `DataError` if there are none."""
-        files = self._near_tables(pattern) or table_files(self.data_dir, self.tree, pattern)
+        files = table_files(self.data_dir, self.tree, pattern) or self._near_tables(pattern)
         if not files:
             raise DataError(
                 f"{self.data_dir} has no annotation table of {self.corpus.title}, nor have the folders above it; looked for "
@@ -123,11 +123,8 @@ class Collector:
         def key(row: Row) -> tuple[str, str, str] | None:
             clip = name_key(row.text("clip"))
             is_note = "onset" in row.cells and not any(row.text(field) for field in FRAME_FIELDS)
-            return (
-                None
-                if is_note or not clip
-                else (self.corpus.normal_subject(row.text("subject")), clip, row.text("onset"))
-            )
+            subject = self.corpus.normal_subject(row.text("subject"))
+            return None if is_note or not clip else (subject, clip, row.text("onset"))
 
         tables, choice = read_all(self.table_files(pattern), read, key)
         if choice:
@@ -135,15 +132,20 @@ class Collector:
         for table in tables:
             self.report_table(table)
         rows = [row for table in tables for row in table.rows]
-        if "type" in tables[0].columns and not any(parse_pool(row.text("type")) for row in rows):
-            self.note(f"the column {tables[0].columns['type']} names neither micro nor macro; it is not read")
-            rows = [Row(row.where, {field: row.cells[field] for field in row.cells if field != "type"}) for row in rows]
-        return dataclasses.replace(tables[0], rows=tuple(rows))
+        return self.with_pools(dataclasses.replace(tables[0], rows=tuple(rows)), "type")
+
+    def with_pools(self, table: Table, field: str) -> Table:
+        """The table, without the cells of `field` if none of them is a pool."""
+        if field not in table.columns or any(parse_pool(row.text(field)) for row in table.rows):
+            return table
+        self.note(f"the column {table.columns[field]} names neither micro nor macro; it is not read")
+        rows = (Row(row.where, {name: row.cells[name] for name in row.cells if name != field}) for row in table.rows)
+        return dataclasses.replace(table, rows=tuple(rows))
 
     def first_table(self, pattern: str, *, last: bool = False) -> Path:
-        """The first or last file that `table_files` finds, with a note if there are others."""
+        """The first file that `table_files` finds, or the last by name, with a note if there are others."""
         files = self.table_files(pattern)
-        chosen = files[-1 if last else 0]
+        chosen = max(files, key=lambda file: file.name) if last else files[0]
         if len(files) > 1:
             others = ", ".join(file.name for file in files if file != chosen)
             self.note(f"read the table {chosen.name}; not used: {others}")

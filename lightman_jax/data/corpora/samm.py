@@ -9,14 +9,19 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Published
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import find_folders, name_key, nested_folders
+from lightman_jax.data.corpora.trees import find_folders, first_image, name_key, nested_folders
 
 TABLE = r"samm.*micro.*(facs|code).*"
 _CLIPS = (r"\d{1,3}", r"\d+(_\d+)+")
 
 
 def _find(data_dir: Path) -> list[Path]:
-    return find_folders(data_dir, lambda folder: any(nested_folders(folder, *_CLIPS)))
+    def is_named_so(folder: Path) -> bool:
+        """Whether images begin with the subject: folders of other corpora may look like SAMM's."""
+        return any(first_image(clip).startswith(clip.name.split("_")[0]) for clip in nested_folders(folder, *_CLIPS))
+
+    found = find_folders(data_dir, lambda folder: any(nested_folders(folder, *_CLIPS)))
+    return sorted(found, key=is_named_so, reverse=True)
 
 
 def _read(collector: Collector) -> None:

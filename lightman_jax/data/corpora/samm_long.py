@@ -26,7 +26,10 @@ def _find(data_dir: Path) -> list[Path]:
     def matches(folder: Path) -> bool:
         return any(re.fullmatch(_VIDEO, video.name) and first_image(video) for video in folders(folder))
 
-    return find_folders(data_dir, matches)
+    def is_named_so(folder: Path) -> bool:
+        return any(first_image(video).startswith(f"{video.name}_") for video in folders(folder))
+
+    return sorted(find_folders(data_dir, matches), key=is_named_so, reverse=True)
 
 
 def _read(collector: Collector) -> None:

@@ -50,13 +50,20 @@ def subject_key(text: str) -> str:
     return _LEADING_ZEROS.sub("", _WHOLE_NUMBER.sub(r"\1", key)) or text
 
 
-def read_aliases(path: Path) -> tuple[Alias, ...]:
+def read_aliases(path: Path, report: Callable[[str], None] | None = None) -> tuple[Alias, ...]:
     """Read a table with the columns `subject, same_as`.
+
+    Args:
+      path: the table.
+      report: called with each choice made in reading it, such as its encoding.
 
     Raises:
       DataError: the table cannot be read, or a row lacks a name.
     """
     table = read_table(path, ("subject", "same_as"), subject=COLUMNS["subject"], same_as=("sameas",)).complete()
+    if report:
+        for note in table.notes:
+            report(note)
     aliases = [Alias(row.text("subject"), row.text("same_as"), row.where) for row in table.rows]
     for alias in aliases:
         if not (alias.subject and alias.same_as):

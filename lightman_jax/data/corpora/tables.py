@@ -27,7 +27,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "type": ("micro", "type", "expressiontype", "typeofexpression", "microormacro", "micromacro"),
     "total": ("total", "totalms"),
     "path": ("path", "folder"),
-    "pool": ("pool", "expressiontype"),
+    "pool": ("pool", "expressiontype", "typeofexpression", "microormacro", "micromacro", "type"),
     "box": ("box", "facebox"),
 }
 """Spellings of each column in the tables of all corpora, as `column_key`; the preferred one first."""
@@ -148,7 +148,7 @@ def read_table(
         parts += [part] if part else []
         best = max(best, header, key=len)
     if not parts:
-        asked = ", ".join(names[field][0] for field in needed)
+        asked = ", ".join(field if column_key(field) in names[field] else names[field][0] for field in needed)
         raise DataError(
             f"{path} has no row that names the columns {asked}; found {', '.join(best) or 'no header'}. "
             "Name the columns as in the release"
@@ -285,12 +285,14 @@ def _columns(row: Sequence[Any], names: Mapping[str, tuple[str, ...]]) -> dict[s
 
 
 def table_files(data_dir: Path, tree: Path, pattern: str) -> list[Path]:
-    """Tables whose names match a pattern: in the given folder, or else near the images, above them, or far below."""
-    for level, folder in enumerate((data_dir, *tree.absolute().parents[:_LEVELS])):
+    """Tables whose names match a pattern: in the given folder and near the images in it, or else above it, or far below."""
+    found = find_files(data_dir, pattern, depth=2)
+    for level, folder in enumerate(tree.absolute().parents[:_LEVELS]):
+        if found and not folder.is_relative_to(data_dir):
+            break
         # Far above the images, only the folder itself is searched.
-        if files := find_files(folder, pattern, depth=(2, 1, 1, 0, 0)[level]):
-            return files
-    return find_files(data_dir, pattern, depth=5)
+        found += [file for file in find_files(folder, pattern, depth=(1, 1, 0, 0)[level]) if file not in found]
+    return found or find_files(data_dir, pattern, depth=5)
 
 
 def read_all(

@@ -101,7 +101,8 @@ def list_frames(folder: Path) -> Frames:
     others = Counter() if images else Counter(path.suffix.lower() or "no suffix" for path in files if path.is_file())
     if others:
         found = f"no image, but {', '.join(f'{number} of {suffix}' for suffix, number in others.most_common(3))}"
-        expected, remedy = f"files of {', '.join(sorted(IMAGE_SUFFIXES))}", "convert them; the clip is left out"
+        way = "name the video itself, or extract its frames" if VIDEO_SUFFIXES & set(others) else "convert them"
+        expected, remedy = f"files of {', '.join(sorted(IMAGE_SUFFIXES))}", f"{way}; the clip is left out"
         return Frames((), (), (), (expected, found, remedy))
     return order_frames(images)
 

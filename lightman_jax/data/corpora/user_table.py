@@ -162,6 +162,9 @@ def _read_one(collector: Collector, table: Table) -> None:
             expected = f"columns of {', '.join(COLUMNS)}"
             remedy = f"{table.columns[field]} is read, this one is not" if field else "rename it; it is not read"
             collector.problem(path.name, expected, column, remedy, lost=False)
+    # A column of another name, such as `type`, may hold something else.
+    if column_key(table.columns.get("pool", "pool")) != "pool":
+        table = collector.with_pools(table, "pool")
     other_spelling: list[str] = []
     for row in table.rows:
         for date in filter(looks_like_date, (row.text(field) for field in ("clip", "subject", "label"))):
@@ -185,7 +188,9 @@ def _checked_path(row: Row, folder: Path, other_spelling: list[str]) -> Path:
         found = ", ".join(repr(cell_text(row.cells[field])) for field in ("clip", "subject", "label"))
         remedy = "fill the cells; empty ones and marks such as nan, NA or None are missing"
         raise LostClipError(row.where, "a clip, a subject and a label", found, remedy)
-    for name in names:
+    *ids, label = names
+    # A label is no part of a path, and a number no formula.
+    for name in (*ids, re.sub(r"^[+-](?=\d+([.,]\d+)?$)|/", "", label) or label):
         if fault := _name_fault(name):
             remedy = f"rename it without {fault}"
             raise LostClipError(

@@ -58,11 +58,7 @@ def in_this_process(clips: int, workers: int | None) -> bool:
 
 
 def each_clip(
-    function: Callable[..., Result],
-    clips: Sequence[Named],
-    *more: Any,
-    workers: int | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    function: Callable[..., Result], clips: Sequence[Named], *more: Any, workers: int | None = None
 ) -> Iterator[tuple[int, Result | Exception]]:
     """Compute `function(clip, *more)` for every clip on all cores; results come in order of completion.
 
@@ -75,18 +71,13 @@ def each_clip(
       clips: arguments of the calls.
       *more: further arguments, the same for all clips.
       workers: number of processes; None starts one per core. Fewer than 24 clips are processed in this process.
-      on_progress: called with the number of clips done and in all.
 
     Yields:
       Index of the clip, and the result or the error.
     """
     calls = _Calls(function, clips, more)
     here = in_this_process(len(clips), workers)
-    results = calls.here(range(len(clips))) if here else calls.in_processes(min(workers or cpu_cores(), len(clips)))
-    for done, result in enumerate(results, start=1):
-        yield result
-        if on_progress is not None:
-            on_progress(done, len(clips))
+    return calls.here(range(len(clips))) if here else calls.in_processes(min(workers or cpu_cores(), len(clips)))
 
 
 class _NoProcessesError(Exception):
@@ -120,7 +111,7 @@ class _Calls(NamedTuple):
                     del left[index]
                     yield index, result
         except _NoProcessesError as error:
-            warnings.warn(f"{error}: the clips are computed in this process, which takes longer", stacklevel=4)
+            warnings.warn(f"{error}: the clips are computed in this process, which takes longer", stacklevel=3)
             yield from self.here(left)
 
     def _until_broken(self, indices: Iterable[int], workers: int, interrupted: list[int]) -> Iterator[tuple[int, Any]]:
@@ -203,7 +194,7 @@ class _Calls(NamedTuple):
             f"a worker process ended, probably because memory is short, while it computed {named}{more}. These are "
             f"computed again one at a time, the others by {workers} process{'es' * (workers > 1)}. If the command itself is "
             "killed, repeat it after python -m experiments.prepare --workers=1 with the same data flags; finished clips are kept",
-            stacklevel=5,
+            stacklevel=4,
         )
 
 

@@ -130,19 +130,15 @@ def _annotated_apex(clip: RawClip, config: MotionConfig) -> tuple[int, str]:
     return middle_apex(len(clip.numbers)), "middle"
 
 
-def motion_of_faces(
-    faces: Sequence[NDArray[np.uint8]], apex: int, config: MotionConfig, numbers: Sequence[int] | None = None
-) -> NDArray[np.float32]:
+def motion_of_faces(faces: Sequence[NDArray[np.uint8]], apex: int, config: MotionConfig) -> NDArray[np.float32]:
     """Representation of a movement from cropped faces, in the shape of `MotionImage.image`.
 
     Args:
       faces: `[side, side, 3]` uint8 of every frame from onset to offset, at least two.
       apex: position of the apex, 1 or more.
       config: settings of the image.
-      numbers: frame number of each face; None numbers them from 0.
     """
-    grey = [grey_image(face) for face in faces]
-    return _from_faces(grey, tuple(numbers or range(len(faces))), apex, config)
+    return _from_faces([grey_image(face) for face in faces], tuple(range(len(faces))), apex, config)
 
 
 def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:

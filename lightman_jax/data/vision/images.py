@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
-from lightman_jax.data.vision.image_depth import white_value
 
 try:
     import cv2
@@ -18,7 +17,7 @@ except ImportError as error:  # The wheel needs the system's libGL, which server
         "or use the headless build: pip uninstall opencv-python && pip install opencv-python-headless"
     ) from error
 
-from lightman_jax.data.vision.deep_tiff import decode_page, deep_page, stated_white
+from lightman_jax.data.vision.image_depth import decode_page, deep_page, stated_white, white_value
 
 
 class StoredImage(NamedTuple):
@@ -54,7 +53,7 @@ def decode_image(data: bytes) -> StoredImage:
             image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if data else None
             if image is None:
                 raise ValueError(f"{len(data)} bytes that OpenCV cannot decode")
-            values, alpha = image[:, :, ::-1], _transparency(data)
+            values, alpha = cv2.cvtColor(image, cv2.COLOR_BGR2RGB), _transparency(data)
     except cv2.error as error:
         raise ValueError(f"more than {MAX_IMAGE_PIXELS} pixels, or damaged") from error
     if values.dtype != np.uint8 and not (np.isfinite(values).all() and values.min() >= 0):

@@ -137,6 +137,8 @@ def test_time_codes_are_ordered_or_refused(rate, start, count):
         [f"{0.25 * i}.png" for i in range(1, 9)],
         [f"{1_712_345_678_900 + 33 * i}.png" for i in range(9)],
         ["11-26-57-990.png", "11-26-58-010.png"],
+        [f"_Color_{1_705_142_817_123.45 + 33.33 * i:.2f}.png" for i in range(12)],
+        [f"clip_Color_{round(1_705_142_817_123.45 + 33.335 * i, 2)}.png" for i in range(12)],
     ],
     ids=lambda names: names[0],
 )
@@ -169,6 +171,31 @@ def test_two_numbers_without_an_order_are_never_one_sequence_in_silence(pattern,
 
 
 @pytest.mark.parametrize(
+    "pattern",
+    ["{time}-{count}", "{count:04d}-{time}", "20240113_{clock}_{count:04d}", "Basler__20240113_{clock}{ms:03d}_{count:04d}"],
+)
+def test_a_count_with_gaps_beside_a_time_is_the_frame_number(pattern):
+    counts = (25, 26, 28, 29, 31, 40, 61)
+    names = [
+        pattern.format(time=1_705_142_817_123 + 33 * n, clock=112_650 + n // 30, ms=33 * (n % 30), count=n) + ".png"
+        for n in counts
+    ]
+    frames, paths = ordered(names)
+    assert (frames.paths, frames.numbers) == (paths, counts)
+    assert frames.choices
+
+
+@pytest.mark.parametrize(
+    ("pattern", "numbers"),
+    [("frame_{:02x}", range(20)), ("{:04x}", range(160, 180)), ("f{:x}", range(40)), ("t{}", range(-3, 20))],
+)
+def test_hexadecimal_and_negative_numbers_are_an_order(pattern, numbers):
+    frames, paths = ordered([pattern.format(number) + ".png" for number in numbers])
+    assert (frames.paths, frames.numbers) == (paths, tuple(numbers))
+    assert frames.choices
+
+
+@pytest.mark.parametrize(
     ("used", "others", "word"),
     [
         ("{:04d}_rgb.png", "{:04d}_depth.png", "another kind"),
@@ -198,6 +225,7 @@ def test_images_of_another_kind_are_left_out_and_reported(used, others, word):
         ["3f2a9c.png", "b71e0d.png", "c90aa1.png"],
         ["v1.9.png", "v1.11.png"],
         ["1.png", "01.png", "2.png"],
+        ["onset1.png", "apex.png"],
     ],
     ids=lambda names: names[0],
 )
@@ -271,5 +299,7 @@ def test_a_folder_of_other_types_names_them(tmp_path):
     for name in ("1.psd", "2.psd", "notes.txt", ".hidden.png"):
         (tmp_path / name).write_bytes(b"x")
     assert list_frames(tmp_path).refusal[1] == "no image, but 2 of .psd, 1 of .txt"
+    (tmp_path / "1.avi").write_bytes(b"x")
+    assert "name the video" in list_frames(tmp_path).refusal[2]
     (tmp_path / "1.WEBP").write_bytes(b"x")
     assert [path.name for path in list_frames(tmp_path).paths] == ["1.WEBP"]

@@ -146,6 +146,23 @@ def test_own_labels_are_those_of_the_table_letter_by_letter():
     assert [problem.found for problem in reading.problems] == ["'Happiness' (2 clips), 'happiness' (1 clips)"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        ("joy Joy", True),
+        ("pos_1 pos01", True),
+        ("high-low highlow", True),
+        ("1_2 12", False),
+        ("-1 1", False),
+        ("1b 1", False),
+    ],
+)
+def test_own_labels_that_may_be_meant_as_one_are_named(labels, alike):
+    clips = [clip(f"table/a/{place}", label, written=label) for place, label in enumerate(labels.split())]
+    reading, _ = assign_labels(Reading("x", Path("x"), tuple(clips)), "own", ("table",))
+    assert bool(reading.problems) == alike
+
+
 def test_published_counts_of_own_labels_do_not_depend_on_their_case():
     facts = published("casme3", label_space("own", (), ("Others", "disgust")))
     assert facts.counts == (161, 250)

@@ -18,8 +18,9 @@ SPELLINGS = {
         "MiE",
         "micro-expressions",
         "Micro 1",
+        "mikro",
     ),
-    "macro": ("macro", "Macro-expression", "macro_expression", "MaE", "Macroexpression", "macro expressions"),
+    "macro": ("macro", "Macro-expression", "macro_expression", "MaE", "Macroexpression", "macro expressions", "Makro"),
 }
 
 
@@ -118,3 +119,22 @@ def test_own_tables_take_every_spelling(tmp_path, column):
     reading = read("table", tmp_path)
     assert all(clip.clip.startswith(f"table/p/{clip.pool}") for clip in reading.clips)
     assert len(reading.clips) == sum(map(len, SPELLINGS.values()))
+
+
+@pytest.mark.parametrize(
+    ("column", "texts", "pools"),
+    [
+        ("Type", ("micro", "Macro"), ["micro", "macro"]),
+        ("Type", ("posed", "spontaneous"), ["micro", "micro"]),
+        ("micro or macro", ("ME", "MaE"), ["micro", "macro"]),
+    ],
+)
+def test_an_own_table_with_a_column_of_pools_under_another_name(tmp_path, column, texts, pools):
+    rows = [["clip", "subject", "label", "path", column]]
+    for place, text in enumerate(texts):
+        images(tmp_path / f"c{place}", "{}.jpg", range(1, 4))
+        rows.append([f"c{place}", "anna", "joy", f"c{place}", text])
+    table(tmp_path / "clips.xlsx", rows)
+    reading = read("table", tmp_path)
+    assert [clip.pool for clip in reading.clips] == pools
+    assert any("names neither micro nor macro" in note for note in reading.notes) == ("posed" in texts)

@@ -175,7 +175,12 @@ def test_aliases_of_corpora_that_are_not_read_have_no_effect():
 def test_tables_of_aliases_are_read_in_any_dialect(tmp_path):
     path = tmp_path / "aliases.csv"
     path.write_bytes("Subject;Same as\nsmic/s3;casme2/sub07\n007;anna\n".encode("utf-16"))
-    assert [alias[:2] for alias in read_aliases(path)] == [("smic/s3", "casme2/sub07"), ("007", "anna")]
+    notes = []
+    assert [alias[:2] for alias in read_aliases(path, notes.append)] == [("smic/s3", "casme2/sub07"), ("007", "anna")]
+    assert "read as UTF-16" in notes[0]
+    path.write_text("subject,alias\nanna,ben\n")
+    with pytest.raises(DataError, match="names the columns subject, same_as; found subject, alias"):
+        read_aliases(path)
     path.write_text("subject,same_as\nsmic/s3,\n")
     with pytest.raises(DataError, match="line 2: a subject is missing"):
         read_aliases(path)
