@@ -153,6 +153,12 @@ def check_number(name: str, value: Any, *, above: float | None = None, least: fl
         raise ValueError(f"{name} {value} is refused; give {allowed}")
 
 
+def check_type(name: str, value: Any, kind: type) -> None:
+    """Raise `TypeError` for a value of another type."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r}; give a {kind.__name__}, for example {kind.__name__}()")
+
+
 def check_key(key: Any) -> None:
     """Raise `ValueError` for anything but a JAX random key."""
     dtype = getattr(key, "dtype", None)

@@ -5,7 +5,7 @@ Statistics are computed per clip or over the training clips of the fold, so test
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp

@@ -6,7 +6,6 @@ Images are float32 flow, after `scale_flow` in units of their RMS; labels are in
 
 import dataclasses
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +39,8 @@ class ClipSet:
       classes: class names in the order of the indices.
 
     Raises:
-      ValueError: different numbers of images, labels, subjects and names, labels that are no class indices, or a name that is no
-        text or is that of two clips or classes.
+      ValueError: different numbers of images, labels, subjects and names, labels that are no class indices, a name that is no
+        text, or two classes of one name.
     """
 
     image: NDArray[np.float32]
@@ -60,10 +59,8 @@ class ClipSet:
         names = (*self.subject, *self.clip, *self.classes)
         if isinstance(self.classes, str) or not all(isinstance(name, str) for name in names):
             raise ValueError("subjects, clips and classes are no lists of names; give one text each, such as 'smic/s1'")
-        for name, values in (("clip", self.clip), ("class", self.classes)):
-            twice = [value for value, count in Counter(values).items() if count > 1]
-            if twice:
-                raise ValueError(f"the {name} {twice[0]!r} is listed twice; give every {name} its own name")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"the classes {', '.join(self.classes)} have a name twice; give every class its own name")
         if np.ndim(self.label) != 1:
             raise ValueError(f"labels have the shape {np.shape(self.label)}; give one class index per clip")
         object.__setattr__(self, "label", as_labels(self.label, len(self.classes)))

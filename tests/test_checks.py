@@ -31,7 +31,7 @@ def test_any_list_of_numbers_is_class_indices_or_refused(values, classes):
     else:
         with pytest.raises(ValueError, match=f"no class indices; give whole numbers in 0..{classes - 1}"):
             as_labels(values, classes)
-        with pytest.raises(ValueError, match="no class indices|dtype"):
+        with pytest.raises(ValueError, match=r"no class indices|dtype"):
             lj.confusion_matrix(values, values, classes)
 
 
@@ -52,7 +52,7 @@ def test_labels_that_are_no_class_indices_are_refused_by_every_function(labels):
             lambda: lj.alignment_loss(LOGITS, np.asarray([0, 1]), LOGITS, np.asarray(labels), form="l2"),
         ]
     for call in calls:
-        with pytest.raises(ValueError, match="class ind|dtype"):
+        with pytest.raises(ValueError, match=r"class ind|dtype"):
             call()
 
 
@@ -141,6 +141,20 @@ def test_flow_is_scaled_from_whole_numbers_and_mirrored_only_with_a_sign():
         (lambda: lj.uf1([[1, -2], [1, 2]]), "negative"),
         (lambda: lj.bootstrap_interval(np.ones((1, 2, 2, 2)), level=95), "level 95"),
         (lambda: holm([0.1, 1.2]), "in 0..1"),
+        (lambda: lj.confusion_matrix([0, 1], np.eye(2), 2), "one class index per clip"),
+        (lambda: lj.bootstrap_interval(np.ones((0, 2, 2, 2))), "a seed and a subject"),
+        (lambda: lj.primary_loss(LOGITS, [0, 1], class_weights=[1.0, -1.0, 1.0]), "class_weights"),
+        (
+            lambda: lj.scale_flow(np.ones((1, 2, 2, 3)), scaling="fold_rms", mean_square=-np.ones((1, 1, 1, 3))),
+            "mean_square",
+        ),
+        (lambda: lj.training_mean_square(np.ones((1, 2, 2, 3)), None), "train is None"),
+        (lambda: lj.BilevelConfig(first_order="no"), "first_order 'no'"),
+        (lambda: lj.TrainConfig(mirror=None), "mirror None"),
+        (lambda: dataclasses.replace(make_clips(1, 1), classes=("a", "a", "b")), "a, a, b have a name twice"),
+        (lambda: dataclasses.replace(make_clips(1, 1), subject=("a", None, "b")), "no lists of names"),
+        (lambda: dataclasses.replace(make_clips(1, 1), label=np.zeros((3, 1), int)), r"shape \(3, 1\)"),
+        (lambda: lj.alignment_where([2**31], [2**31]), "no class indices"),
         (lambda: lj.learn_inner_lr({}, 0.1), "no array"),
         (lambda: lj.learn_inner_lr({"w": jnp.ones(1)}, -0.1), "0 or more"),
     ],
@@ -148,6 +162,33 @@ def test_flow_is_scaled_from_whole_numbers_and_mirrored_only_with_a_sign():
 def test_other_arguments_are_refused(make, text):
     with pytest.raises(ValueError, match=text):
         make()
+
+
+def test_settings_of_another_type_are_refused():
+    for config, network in (("lightman", lj.NetworkConfig()), (lj.MethodConfig(), "mlp")):
+        for build in (lj.make_adapter, lambda *settings: lj.make_method(*settings, None)):
+            with pytest.raises(TypeError, match=r"give a \w+Config, for example"):
+                build(config, network)
+
+
+def test_lists_and_whole_numbers_are_arguments_of_every_loss():
+    where, embeddings = [True, False], np.eye(2, dtype=np.float32)
+    expected = lj.primary_loss(jnp.asarray(LOGITS), jnp.array([0, 2]), where=jnp.array(where))
+    for logits in (LOGITS.tolist(), LOGITS.astype(int), LOGITS.astype(float)):
+        found = lj.primary_loss(logits, [0, 2], where=where, class_weights=[1.0, 1.0, 1.0])
+        np.testing.assert_array_equal(found, expected)
+    assert lj.primary_loss(np.zeros((0, 3)), [], where=[]).shape == (0,)
+    soft = [[1, 0, 0], [0, 0, 1]]
+    np.testing.assert_allclose(lj.focal_loss(LOGITS, soft), lj.focal_loss(LOGITS, [0, 2]), rtol=1e-6)
+    assert float(lj.entropy_loss([[0.5, 0.5]])[0]) == pytest.approx(np.log(0.5))
+    assert float(lj.mean_where([1, 3, 9], [True, True, False])) == 2.0
+    assert float(lj.mean_where(np.array([True, False]), np.array([True, True]))) == 0.5
+    for form in ("l2", "mmd"):
+        arrays = lj.alignment_loss(embeddings, np.array([0, 1]), embeddings, np.array([1, 0]), form=form)
+        lists = lj.alignment_loss(
+            embeddings.tolist(), [0, 1], embeddings.astype(int), [1, 0], form=form, where=[True] * 2
+        )
+        np.testing.assert_array_equal(lists, arrays)
 
 
 def test_losses_and_scaling_work_under_a_transfer_guard_and_strict_promotion():

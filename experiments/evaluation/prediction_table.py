@@ -159,7 +159,8 @@ def _check_line(line: _Line, width: int) -> None:
     if any(map(cell_text, line.cells[width:])):
         fault = "more cells than the table has columns"
     elif empty:
-        fault = f"no {empty[0]}; fill it in, or remove the line"
+        text = line.texts[empty[0]]
+        fault = f"no {empty[0]}{text and f' ({text} marks a missing one)'}; fill it in, or remove the line"
     elif any(isinstance(cell, Unread) for cell in line.cells):
         fault = "a formula without a value; save the file in a spreadsheet program, or as CSV"
     elif version != str(FORMAT_VERSION):

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from experiments.cli.flags import ConfigError, refuse_unknown
 from lightman_jax.data.corpora.labels import LabelSpace, class_of_label
-from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.corpora.records import DataError, LostClipError, Problem
 from lightman_jax.data.corpora.subjects import subject_key
 from lightman_jax.data.corpora.tables import Row
 from lightman_jax.data.corpora.trees import list_frames
-from lightman_jax.data.corpora.user_table import read_rows, row_box, row_fps, row_path
+from lightman_jax.data.corpora.user_table import located, read_rows, row_box, row_fps, row_path
 from lightman_jax.data.preparation.representation import MotionConfig, is_movement, motion_of_faces
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.faces import FaceBox, Whole
@@ -145,9 +145,12 @@ def read_support(table: Path, model: Model, settings: Settings) -> Support:
         try:
             if not path:
                 raise ValueError("the path is missing")
-            movement = _row_movement(row, table.parent / path, settings, MotionConfig(**model.about["motion"]))
+            place = located(table.parent, path, row.where)
+            movement = _row_movement(row, place, settings, MotionConfig(**model.about["motion"]))
         except ValueError as error:
             raise ConfigError(f"{row.where}: {path}: {error}. Correct or remove that row") from error
+        except LostClipError as lost:
+            raise ConfigError(f"{row.where}: {path}: {Problem(*lost.args).reason}") from lost
         images.append(model_image(model, movement))
         labels.append(model.classes.index(label))
         given = "" if label == written else f" (written {written!r})"

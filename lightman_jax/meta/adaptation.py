@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightman_jax.checks import as_images, as_labels, transferring
+from lightman_jax.checks import as_images, as_labels, check_type, transferring
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
@@ -80,6 +80,9 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
       one each per task. It returns one `[q, N]` array per task. It raises `ValueError` for labels that are no class indices, and
       for images that do not fit the parameters, are not scaled (whole numbers) or not finite.
 
+    Raises:
+      TypeError: `config` or `network` is of another type.
+
     >>> from lightman_jax import init_params
     >>> network = NetworkConfig(width=8, embedding=4)
     >>> params = init_params(jax.random.key(0), config=network, image_shape=(8, 8, 3), classes=3)
@@ -88,6 +91,8 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
     >>> [p.shape for p in adapter(params, two_subjects, [np.ones((5, 8, 8, 3)), np.ones((2, 8, 8, 3))])]
     [(5, 3), (2, 3)]
     """
+    check_type("config", config, MethodConfig)
+    check_type("network", network, NetworkConfig)
     one = functools.partial(adapt_and_predict, config=config, network=network)
 
     @jax.jit

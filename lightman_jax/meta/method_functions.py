@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
+from lightman_jax.checks import check_type
 from lightman_jax.meta.inner_loop import LearnedLRParams, initial_params, learn_inner_lr
 from lightman_jax.meta.label_generator import (
     generated_logits,
@@ -58,7 +59,12 @@ def make_method(
 
     Returns:
       A `Method`.
+
+    Raises:
+      TypeError: `config` or `network` is of another type.
     """
+    check_type("config", config, MethodConfig)
+    check_type("network", network, NetworkConfig)
     if config.spec.generates_labels:
         return _label_generator_method(config, network, outer_optimizer, steps)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lightman_jax.checks import as_labels
+from lightman_jax.checks import as_labels, transferring
 from lightman_jax.meta.adaptation import adapt_and_predict
 from lightman_jax.meta.method_functions import make_method
 from lightman_jax.preprocessing import mirror_average, scale_flow
@@ -119,6 +119,7 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequen
         maps = each(ensemble, one).mean(axis=0)
         return maps.mean(axis=1) if images.ndim == _SEQUENCE else maps
 
+    @transferring
     def adapt(ensemble: Ensemble, support: jax.Array, label: jax.Array, images: jax.Array) -> jax.Array:
         label = jnp.asarray(as_labels(label, ensemble.params["primary"]["bias"].shape[-1]))
 

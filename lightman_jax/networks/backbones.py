@@ -115,7 +115,7 @@ class MLP(Backbone):
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Features and maps; see `Backbone`."""
         pixels = mean_pool(x)
-        pixels = pixels.reshape(x.shape[0], 1, 1, -1)
+        pixels = pixels.reshape(x.shape[0], 1, 1, math.prod(pixels.shape[1:]))
         y = self.conv("1", pixels, 4 * self.width, size=1)
         bias = self.param("bias_1", nn.initializers.zeros_init(), (4 * self.width,), x.dtype)
         maps = nn.relu(self.norm("1", y, where, bias=bias).values)

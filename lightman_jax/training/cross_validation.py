@@ -285,7 +285,8 @@ def predict_folds(
       One `[t, N]` array per fold, rows in the order of `fold.test`.
 
     Raises:
-      ValueError: images of another rank, of whole numbers or of another number than the folds have clips; or `config.mirror` has a pair of classes that are not among the names.
+      ValueError: images of another rank, of whole numbers or of another number than the folds have clips; or `config.mirror` has
+        a pair of classes that are not among the names.
     """
     images = as_images(images)
     program = prediction_program(config, mirror_partners(config.mirror, classes))
@@ -293,7 +294,9 @@ def predict_folds(
     results = []
     for fold, params in trained:
         if len(fold.train) != len(images):
-            raise ValueError(f"fold {fold.name} is of {len(fold.train)} clips; give the images of all, not {len(images)}")
+            raise ValueError(
+                f"fold {fold.name} is of {len(fold.train)} clips; give the images of all, not {len(images)}"
+            )
         # Padded by the fold's own number of clips, so that its bits do not depend on which other folds are predicted.
         rows = np.zeros(max(_FEWEST_PREDICTED, 1 << (len(fold.test) - 1).bit_length()), np.int64)
         rows[: len(fold.test)] = fold.test

@@ -88,8 +88,8 @@ def check_folds(folds: Sequence[Fold], subjects: Sequence[str], macro_subjects: 
         # Without macro clips, `macro_train` may be empty.
         if len(fold.train) != len(micro) or len(fold.macro_train) not in (0, len(macro)):
             raise ValueError(
-                f"fold {fold.name} is of {len(fold.train)} micro and {len(fold.macro_train)} macro clips, not of these {len(micro)} and "
-                f"{len(macro)}; make the folds of these clips"
+                f"fold {fold.name} is of {len(fold.train)} micro and {len(fold.macro_train)} macro clips, not of these "
+                f"{len(micro)} and {len(macro)}; make the folds of these clips"
             )
         held_out = set(micro[fold.test].tolist())
         for pool, mask, names in (("micro", fold.train, micro), ("macro", fold.macro_train, macro)):

@@ -141,7 +141,7 @@ def test_a_class_without_a_column_leaves_the_probabilities_out(tmp_path):
         (",".join(NEEDED) + "\na,b,,d\n", "line 2 has no label"),
         (",".join(NEEDED) + "\na,b,c,d,e\n", "line 2 has more cells"),
         (",".join([*NEEDED, "seed"]) + "\na,b,c,d,x\n", "line 2 has the seed x"),
-        (",".join(NEEDED) + "\na,b,c,nan\n", "line 2 has no prediction"),
+        (",".join(NEEDED) + "\na,b,c,nan\n", r"line 2 has no prediction \(nan marks a missing one\); fill"),
         (",".join([*NEEDED, "p_c", "format_version"]) + "\na,b,c,c,nan,1\n", "line 2 has a non-finite probability"),
         (",".join([*NEEDED, "Label"]) + "\na,b,c,d,e\n", "has the columns label and Label"),
         (",".join([*NEEDED, "format_version"]) + "\na,b,c,d,9\n", "has format version 9"),

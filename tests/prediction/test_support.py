@@ -70,6 +70,11 @@ def test_the_columns_of_a_user_table_are_read_under_all_their_spellings(folder):
     assert [clip.numbers[clip.apex] for clip in reading.clips] == [20, 20]
 
 
+def test_a_path_in_another_spelling_is_found(folder):
+    support = read(folder, "path,label,onset,apex,offset\nSmile.AVI,positive,12,20,29\n")
+    assert support.lines == ("Smile.AVI as positive, frames 12-20-29",)
+
+
 @pytest.mark.parametrize(("policy", "apex"), [("given", 20), ("spot", 20)])
 def test_a_missing_apex_follows_the_policy_of_the_model(folder, policy, apex):
     support = read(folder, "path,label,onset,offset,box\nsmile.avi,positive,12,29,104 218 194\n", StubModel(policy))
@@ -86,12 +91,15 @@ def test_a_missing_apex_follows_the_policy_of_the_model(folder, policy, apex):
             "path,label,onset\nsmile.avi,positive,3\n",
             "give the onset and the apex or offset, or leave all three cells empty",
         ),
+        ("path,label\nTWO,positive\n", "found 'Two' and 'two'|found 'two' and 'Two'"),
         ("path,label,onset,apex\nimages,positive,3,20\n", "the images are numbered 8 to 40"),
         ("path,label\n,positive\n", "line 2: : the path is missing"),
         ("path,label\n", "has no rows; --support needs the columns path and label"),
     ],
 )
 def test_rows_that_cannot_be_used_are_refused(folder, row, message):
+    for name in ("two", "Two"):
+        (folder / name).mkdir(exist_ok=True)
     with pytest.raises(ConfigError, match=message):
         read(folder, row)
 

@@ -46,13 +46,13 @@ def read_corpus(
         found = [_read_first(corpus, data_dir, tuple(corrections), incomplete == "keep") for corpus in candidates]
         readings = [reading for reading in found if reading is not None and (reading.clips or reading.problems)]
         if readings:
-            notes = [f"no clip of {c.title} was found" for c, one in zip(corpora, found, strict=True) if one not in readings]
+            notes = [
+                f"no clip of {c.title} was found" for c, one in zip(corpora, found, strict=True) if one not in readings
+            ]
             if candidates is corpora and any(corpus.find(data_dir) for corpus in released):
                 notes.append("the public flow release in the folder is not used: images are read")
             reading = _joined(readings)
-            return dataclasses.replace(
-                reading, notes=(*reading.notes, *notes), stand_in=_is_marked(data_dir, readings)
-            )
+            return dataclasses.replace(reading, notes=(*reading.notes, *notes), stand_in=_is_marked(data_dir, readings))
     looked_for = " or ".join(dict.fromkeys(corpus.looked_for for corpus in (*corpora, *released)))
     entries = sorted(path.name for path in data_dir.iterdir())
     listed = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")
@@ -81,7 +81,8 @@ def _joined(readings: Sequence[Reading]) -> Reading:
     layout = "+".join(dict.fromkeys(reading.layout for reading in readings))
     fields = ("clips", "problems", "notes", "corrections")
     joined: dict[str, Any] = {
-        name: tuple(dict.fromkeys(itertools.chain(*(getattr(reading, name) for reading in readings)))) for name in fields
+        name: tuple(dict.fromkeys(itertools.chain(*(getattr(reading, name) for reading in readings))))
+        for name in fields
     }
     return dataclasses.replace(readings[0], layout=layout, **joined)
 

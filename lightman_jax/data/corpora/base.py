@@ -77,6 +77,7 @@ class Corpus:
       subject_numbers: numbers of its subjects, if known; any other number is reported.
       unverified: the published numbers were not checked against the release or its paper.
       subject_format: format of a subject id from its number; empty if ids are used as written.
+      subject_in_clip: names of clips begin with the number of the subject.
       normal_clip: maps the spellings of a clip name to one.
       counts_from: number of the first frame, 0 or 1; where frames count from 1, an onset of 0 is missing.
       ends_at_apex: an offset of 0 means that the clip ends at its apex.
@@ -104,6 +105,7 @@ class Corpus:
     subject_numbers: tuple[int, ...] = ()
     unverified: bool = False
     subject_format: str = ""
+    subject_in_clip: bool = False
     normal_clip: Callable[[str], str] = str.strip
     counts_from: int = 1
     ends_at_apex: bool = False
@@ -137,6 +139,14 @@ class Corpus:
         if movement.labelled and known and not set(normal_emotion(movement.emotion).split("+")) <= known:
             expected, remedy = f"an emotion of {', '.join(sorted(known))}", "correct the label; the clip is left out"
             raise LostClipError(movement.where, expected, repr(movement.emotion), remedy)
+
+    def check_clip_name(self, movement: Movement, subject: str) -> None:
+        """Raise a `LostClipError` if the name of a clip begins with the number of another subject."""
+        named = re.match(r"[a-z]*(\d+)[_-]", movement.name, re.IGNORECASE) if self.subject_in_clip else None
+        if named and self.normal_subject(named[1]) != subject:
+            expected = f"the subject in the name of the clip {movement.name}"
+            remedy = "correct one of the two; the clip is left out"
+            raise LostClipError(movement.where, expected, subject, remedy)
 
     def check_subject(self, movement: Movement, subject: str, report: Report) -> bool:
         """Report a subject that the corpus does not have; whether it has."""

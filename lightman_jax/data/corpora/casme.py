@@ -43,9 +43,6 @@ def read_rows(collector: Collector, table: Table, objective: Mapping[tuple[str, 
     trees = collector.clip_folders()
     for row in table.rows:
         key = collector.clip_key(row.text("subject"), row.text("clip"))
-        if not key[1] or not re.search(r"\d", key[0]):
-            collector.pass_over(row)
-            continue
         collector.add_row(
             row,
             trees.get(key),

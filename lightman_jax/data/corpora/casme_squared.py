@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lightman_jax.data.corpora.base import ASK_CAS, Corpus
+from lightman_jax.data.corpora.base import ASK_CAS, Corpus, parse_pool
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.spans import numbered
 from lightman_jax.data.corpora.tables import cell_text, read_bare_table, read_sheets
@@ -27,9 +27,9 @@ def _find(data_dir: Path) -> list[Path]:
 
 def _read(collector: Collector) -> None:
     file = collector.first_table(r".*code_?final.*")
-    table = read_bare_table(file, _COLUMNS, numeric="onset")
+    table = read_bare_table(file, _COLUMNS, numeric="onset", anchor="type", is_anchor=parse_pool)
     collector.report_table(table)
-    subjects, codes = _keys(list(read_sheets(file).values())[1:])
+    subjects, codes = _keys(list(read_sheets(file).values()))
     trees = collector.by_key(
         ((name_key(video.parent.name), video.name.split("_")[1][:4]), video)
         for video in nested_folders(collector.tree, ".*", _VIDEO)
@@ -42,9 +42,8 @@ def _read(collector: Collector) -> None:
         with collector.reporting():
             numbers, pool = collector.numbers(row), collector.pool(row)
             movement = {"subject": subject or participant, "name": numbered(clip, numbers), "pool": pool, **numbers}
-            collector.add_row(
-                row, trees.get((name_key(subject), code)), expected_folder=expected, long_video=True, **movement
-            )
+            fields = {"cropped": "crop" in collector.tree.name.lower(), "long_video": True, "expected_folder": expected}
+            collector.add_row(row, trees.get((name_key(subject), code)), **fields, **movement)
 
 
 def _keys(sheets: list[list[list[Any]]]) -> tuple[dict[str, str], dict[str, str]]:
@@ -53,6 +52,8 @@ def _keys(sheets: list[list[list[Any]]]) -> tuple[dict[str, str], dict[str, str]
     codes: dict[str, str] = {}
     for row in (cells for sheet in sheets for cells in sheet):
         texts = [text for text in (cell_text(cell) for cell in row) if text]
+        if any(map(parse_pool, texts)):
+            continue
         folder = next((text for text in texts if re.fullmatch(r"s\d+", text, re.IGNORECASE)), None)
         number = [text for text in texts if re.fullmatch(r"\d{1,3}", text)]
         code = next((text.zfill(4) for text in reversed(texts) if re.fullmatch(r"\d{3,4}", text)), None)

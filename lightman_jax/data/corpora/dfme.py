@@ -18,7 +18,7 @@ def _splits(top: Path) -> list[Path]:
 
 
 def _read(collector: Collector) -> None:
-    """Read every row of every split's table that gives an emotion; the labels of test splits may be withheld."""
+    """Read every row of every split's table; the tables of test splits may be without a column for the emotion."""
     trees = collector.by_key_in(
         _splits(collector.tree), lambda split: ((name_key(clip.name), clip) for clip in _clips(split))
     )
@@ -51,6 +51,7 @@ DFME = Corpus(
     find=_find,
     read=_read,
     subject_format="sub{:04d}",
+    subject_in_clip=True,
     counts_from=0,
     emotions=dict(zip(BASIC_EMOTIONS, (161, 100, 548, 265, 206, 278, 298), strict=True)),
     subjects=176,

@@ -29,9 +29,8 @@ def _read(collector: Collector) -> None:
             where = f"{collector.tree.name} line {line}"
             if emotion not in map(str, range(len(_EMOTIONS))):
                 collector.problem(where, "an emotion from 0 to 6", repr(emotion), "correct or remove the row")
-            elif pixels.count(" ") != SIDE * SIDE - 1:
-                found = str(len(pixels.split()))
-                collector.problem(where, f"{SIDE * SIDE} pixels", found, "take the table from the release again")
+            elif (count := len(pixels.split())) != SIDE * SIDE:
+                collector.problem(where, f"{SIDE * SIDE} pixels", str(count), "take the table from the release again")
             else:
                 # Numbered by line, as blank lines are passed over.
                 number, label = line - 2, _EMOTIONS[int(emotion)]

@@ -21,11 +21,8 @@ def _read(collector: Collector) -> None:
     trees = collector.clip_folders()
     for row in table.rows:
         key = collector.clip_key(row.text("subject"), row.text("clip"))
-        if key[1]:
-            cropped, expected = "crop" in collector.tree.name.lower(), f"{row.text('subject')}/{row.text('clip')}"
-            collector.add_row(row, trees.get(key), cropped=cropped, expected_folder=expected)
-        else:
-            collector.pass_over(row)
+        cropped, expected = "crop" in collector.tree.name.lower(), f"{row.text('subject')}/{row.text('clip')}"
+        collector.add_row(row, trees.get(key), cropped=cropped, expected_folder=expected)
     collector.unused(trees.values())
 
 

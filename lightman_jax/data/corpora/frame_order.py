@@ -24,7 +24,7 @@ _DERIVED = re.compile(
     "normals|overlay|pose|preview|seg|segmentation|skeleton|strain|thumb|thumbnail"
 )
 _LABEL = re.compile(r"(.*[^a-z])?(f|fr|frame|frm|idx|image|img|index|nr|number)[\W_]*")
-_MAJORITY, _PAIR, _SHOWN = 2, 2, 3
+_MAJORITY, _PAIR, _SHOWN = 3, 2, 3
 
 
 class Choice(NamedTuple):
@@ -101,34 +101,32 @@ def _without_copies(names: list[_Name], choices: list[Choice]) -> list[_Name]:
     if len({name.texts for name in names}) < 2:
         return names
     by_stem = {(name.path.stem.lower(), name.path.suffix.lower()): name for name in names}
+    lengths = {len(stem) for stem, _ in by_stem}
 
     def is_copy(name: _Name) -> bool:
         stem, suffix = name.path.stem.lower(), name.path.suffix.lower()
-        parts = [part for cut in range(1, len(stem)) for part in (stem[:cut], stem[cut:])]
+        parts = [part for length in lengths if length < len(stem) for part in (stem[:length], stem[-length:])]
         others = (by_stem[part, suffix] for part in parts if (part, suffix) in by_stem)
         return any(o.texts != name.texts and _same_content(name, o) for o in others)
 
-    copies = [name for name in names if is_copy(name)]
+    copies = dict.fromkeys(name for name in names if is_copy(name))
     if copies:
-        choices.append(Choice("copies of other images, byte for byte, are left out", _listed(copies)))
-    left_out = set(copies)
-    return [name for name in names if name not in left_out]
+        choices.append(Choice("copies of other images, byte for byte, are left out", _listed(list(copies))))
+    return [name for name in names if name not in copies]
 
 
 def _hexadecimal(names: list[_Name], choices: list[Choice]) -> _Stream | None:
     """Names that end in hexadecimal numbers without gaps, from digits to letters, such as `09` and `0a`; None if they do not."""
     stems = [name.path.stem.lower() for name in names]
-    shared = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
-    start = sum(1 for _ in shared)
+    start = sum(1 for _ in itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False)))
     ends = [stem[start:] for stem in stems]
     lasts = "".join(end[-1:] for end in ends)
     if lasts.isdigit() or lasts.isalpha() or not all(re.fullmatch("[0-9a-f]+", end, re.ASCII) for end in ends):
         return None
     pairs = sorted((int(end, 16), name) for end, name in zip(ends, names, strict=True))
-    numbers = [number for number, _ in pairs]
-    if len(names) <= _PAIR or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+    stream = _Stream([name for _, name in pairs], [number for number, _ in pairs])
+    if len(names) <= _PAIR or stream.numbers != list(range(pairs[0][0], pairs[0][0] + len(pairs))):
         return None
-    stream = _Stream([name for _, name in pairs], numbers)
     choices.append(Choice("names that end in hexadecimal numbers are ordered by them", _listed(stream.names)))
     return stream
 
@@ -145,16 +143,15 @@ def _stream_of_folder(names: list[_Name], choices: list[Choice]) -> _Stream:
     numbered = _without_derived(numbered, choices)
     streams = [_ordered(group, choices) for group in numbered]
     stream = streams[0] if len(streams) == 1 else _joined(streams, choices)
-    prefix = _letters(stream.names[0].texts)
+    prefix = _letters(stream.names[0])
     for group in wordy:
-        if _letters(group[0].texts) == prefix and len(group) == 1:
+        if _letters(group[0]) == prefix and len(group) == 1:
             # `img.png` before `img (1).png`, as file managers number names.
             choices.append(Choice("the image without a number is the first", _listed([*group, stream.names[0]])))
             stream = _Stream([*group, *stream.names], [stream.numbers[0] - 1, *stream.numbers])
         else:
             if len(stream.names) <= _PAIR:
-                pair = _listed([stream.names[0], group[0]])
-                raise UnorderedError(f"names with and without a number, such as {pair}")
+                raise UnorderedError(f"names with and without a number, such as {_listed([stream.names[0], group[0]])}")
             choices.append(Choice("images without a number are left out next to numbered ones", _listed(group)))
     return stream
 
@@ -208,11 +205,12 @@ def _joined(streams: list[_Stream], choices: list[Choice]) -> _Stream:
     if len(set(numbers)) == 1 and sorted(places) == sorted(set(places) - {-1}):
         return _by_words([name for _, name in pairs], places, choices)
     follows = len(set(numbers)) == len(numbers) and not any(_extends(stream, main) for stream in rest)
-    if follows and (numbers[-1] - numbers[0] == len(numbers) - 1 or places == sorted(set(places) - {-1})):
+    is_dense = numbers[-1] - numbers[0] == len(numbers) - 1
+    if follows and (is_dense or (numbers[0] < 0 and 0 in numbers) or places == sorted(set(places) - {-1})):
         choices.append(Choice("differently spelled names are ordered by their numbers", _listed([n for _, n in pairs])))
         return _Stream([name for _, name in pairs], numbers)
     others = [name for stream in rest for name in stream.names]
-    if len(main.names) >= max(3, _MAJORITY * len(others)):
+    if len(main.names) >= _MAJORITY * len(others) and numbers[0] >= 0:
         rule = "names that differ from those of most images are left out"
         choices.append(Choice(rule, f"{_listed(others)}; used: {main.names[0].path.name}"))
         return main
@@ -228,8 +226,8 @@ def _signed(streams: list[_Stream]) -> list[_Stream]:
         plain, minus = sorted(streams, key=lambda stream: "".join(stream.names[0].texts).count("-"))
         texts = minus.names[0].texts
         without = [(*texts[:at], text[:-1], *texts[at + 1 :]) for at, text in enumerate(texts[:-1]) if text[-1:] == "-"]
-        if plain.names[0].texts in without:
-            return [plain, minus._replace(numbers=[-number for number in minus.numbers])]
+        if tuple(text.removesuffix("+") for text in plain.names[0].texts) in without:
+            return [plain, minus._replace(numbers=[-abs(number) for number in minus.numbers])]
     return streams
 
 
@@ -251,9 +249,11 @@ def _ordered(names: list[_Name], choices: list[Choice]) -> _Stream:
         return _one_of_each(names, values[last], choices)
     keys = time_keys(texts, columns, varying)
     if len(varying) == 1 and keys is None:
-        stream = _one_of_each(names, values[varying[0]], choices)
-        if varying[0] < len(columns) - 1:
-            choices.append(Choice("the number that varies is the frame number", _listed(stream.names)))
+        sign = -1 if texts[varying[0]].endswith("_-") else 1
+        stream = _one_of_each(names, [sign * value for value in values[varying[0]]], choices)
+        if sign < 0 or varying[0] < len(columns) - 1:
+            rule = "numbers after _- are negative" if sign < 0 else "the number that varies is the frame number"
+            choices.append(Choice(rule, _listed(stream.names)))
         return stream
     return _ordered_by_several(names, values, varying, keys, choices)
 
@@ -277,8 +277,8 @@ def _ordered_by_several(
     is_count = len(rising) > 1 or (keys is not None and len(varying) > 1 and rising == varying[-1:])
     if len(varying) > 1 and len(labelled) == 1 and (unique > _PAIR or labelled[0] in dense):
         counter = labelled[0]
-    elif len(varying) > 1 and unique > _PAIR and set(rising) & set(dense):
-        counter = max(set(rising) & set(dense))
+    elif len(varying) > 1 and unique > _PAIR and dense and set(dense) <= set(rising):
+        counter = dense[-1]
     elif is_count and rising == distinct and unique > _PAIR:
         # A count has smaller steps than a time.
         counter = min(reversed(rising), key=lambda index: max(values[index]) - min(values[index]))
@@ -289,6 +289,10 @@ def _ordered_by_several(
         return stream._replace(numbers=list(range(1, len(stream.names) + 1)))
     elif len(dense) == 1:
         counter = dense[0]
+    elif ends := [
+        index for index in (varying[-1], varying[0]) if index in distinct and _agrees(index, varying, values)
+    ]:
+        counter = ends[0]
     else:
         # Two of one last number, if there are any.
         by_last = sorted(order, key=values[varying[-1]].__getitem__)
@@ -301,6 +305,13 @@ def _ordered_by_several(
     rule = f"of {len(varying)} numbers that vary, number {varying.index(counter) + 1} is the frame number"
     choices.append(Choice(rule, _listed(stream.names)))
     return stream
+
+
+def _agrees(counter: int, varying: list[int], values: list[list[int]]) -> bool:
+    """Whether several other numbers that vary, such as a time, rise with one."""
+    others = [values[index] for index in varying if index != counter]
+    rows = [row for _, *row in sorted(zip(values[counter], *others, strict=True))]
+    return len(others) > 1 and rows == sorted(rows)
 
 
 def _one_of_each(names: list[_Name], keys: Sequence[int | Fraction], choices: list[Choice]) -> _Stream:
@@ -330,8 +341,8 @@ def _same_content(one: _Name, other: _Name) -> bool:
         return False
 
 
-def _letters(texts: Sequence[str]) -> str:
-    return re.sub(r"[\W_]+", "", "".join(texts))
+def _letters(name: _Name) -> str:
+    return re.sub(r"[\W_]+", "", "".join(name.texts))
 
 
 def _listed(names: Sequence[_Name]) -> str:

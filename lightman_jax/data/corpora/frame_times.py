@@ -50,10 +50,10 @@ def time_keys(
     if len(varying) == 1:
         return _keys([0] * len(chain[-1]), chain[-1], trusted=True)
     seconds = _seconds(chain[:-1])
-    if seconds is None or not _may_carry(texts[start], chain):
+    if seconds is None:
         return None
-    if texts[last] == "." and min(seconds) >= _UNIX and not any(one.endswith("0") for one in chain[-1] if len(one) > 1):
-        return _decimal_times(seconds, chain[-1])
+    if not _may_carry(texts[start], chain):
+        return _decimal_keys(seconds, chain[-1]) if texts[last] == "." else None
     return _keys(seconds, chain[-1], trusted=_is_clock(chain) or min(seconds) >= _UNIX)
 
 
@@ -135,9 +135,10 @@ def _keys(seconds: list[int], digits: Sequence[str], *, trusted: bool) -> list[i
 
 
 def _are_decimals(seconds: list[int], digits: Sequence[str]) -> bool:
-    """Whether digits are decimals of a second, not a count; False if of equal length, because the order is the same."""
+    """Whether digits are decimals of a second, not a count; False if the order is the same."""
     longer = [one for one in digits if len(one) > 1]
-    if len(set(map(len, digits))) == 1 or any(one.endswith("0") for one in longer):
+    is_ordered = len(set(seconds)) == len(set(zip(seconds, digits, strict=True)))
+    if is_ordered or len(set(map(len, digits))) == 1 or any(one.endswith("0") for one in longer):
         return False
     if any(one.startswith("0") for one in longer):
         return True
@@ -152,6 +153,16 @@ def _are_decimals(seconds: list[int], digits: Sequence[str]) -> bool:
 
 def _decimal_times(seconds: list[int], digits: Sequence[str]) -> list[int | Fraction]:
     return [second + Fraction(int(one), 10 ** len(one)) for second, one in zip(seconds, digits, strict=True)]
+
+
+def _decimal_keys(seconds: list[int], digits: Sequence[str]) -> list[int | Fraction] | None:
+    """Times with decimals of one length; None if they have others, their steps are uneven, or 1 as those of a count."""
+    lengths = set(map(len, digits))
+    if len(lengths) > 1 or lengths == {1}:
+        return None
+    times = _decimal_times(seconds, digits)
+    step = min((later - sooner for sooner, later in itertools.pairwise(sorted(set(times)))), default=0)
+    return times if step > Fraction(1, 10 ** min(lengths)) and _is_even(seconds, times) else None
 
 
 def _count_times(seconds: list[int], digits: Sequence[str]) -> Iterator[list[int | Fraction]]:

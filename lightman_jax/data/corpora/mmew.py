@@ -58,6 +58,10 @@ def _add_row(collector: Collector, row: Row, micro: Mapping[str, Path]) -> None:
         return collector.count("macro rows of the table are not needed: macro-expressions are read by their folders")
     subject, expected = clip.split("-")[0], f"Micro_Expression/{row.text('emotion')}/{clip}"
     fields = {"subject": subject, "expected_folder": expected, "cropped": True}
+    emotion, other = normal_emotion(row.text("emotion")), _folder_emotion(folder.parent) if folder else ""
+    if emotion and other in set(collector.corpus.emotions) - {emotion}:
+        remedy = f"correct one of the two; {emotion}, that of the table, is used"
+        collector.problem(row.where, f"the emotion of the folder {other}", emotion, remedy, lost=False)
     return collector.add_row(row, folder, **fields)
 
 
@@ -76,7 +80,9 @@ def _shift(collector: Collector, movement: Movement, frames: Frames) -> int:
             )
         return 0
     if fits:
-        collector.count("rows count from the start of the video, by their number of images; the onset is the first image")
+        collector.count(
+            "rows count from the start of the video, by their number of images; the onset is the first image"
+        )
     else:
         found = (
             f"onset {onset}, offset {'-' if offset is None else offset} and {count} images numbered {first} to {last}"
@@ -107,6 +113,7 @@ MMEW = Corpus(
     find=_find,
     read=_read,
     subject_format="S{:02d}",
+    subject_in_clip=True,
     pools=("micro", "macro"),
     fps=90,
     shift=_shift,

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
+from lightman_jax.data.corpora.coding_tables import read_all, table_files, with_pools
 from lightman_jax.data.corpora.corrections import FRAME_FIELDS, Correction, corrected, is_of
 from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.spans import KEEP_INCOMPLETE, completed, shifted, span, without_zeros
-from lightman_jax.data.corpora.tables import Row, Table, read_all, read_table, table_files
+from lightman_jax.data.corpora.tables import Row, Table, read_table
 from lightman_jax.data.corpora.trees import below, find_files, folders, list_frames, name_key
 
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
@@ -50,7 +52,8 @@ class Collector:
         self._notes: list[str] = []
         self._corrected: list[str] = []
         self._uncorrected = [one for one in corrections if one.clip.split("/")[0] == corpus.name]
-        self._used: set[Path] = set()
+        # Folders of rows, and clips of rows that were reported before their folder was known.
+        self._used, self._left_out = set[Path](), set[str]()
         self._counted = Counter[str]()
         self._table_folder = tree.parent
         # Example names by folder, for each rule that ordered images.
@@ -74,7 +77,7 @@ class Collector:
 
     def note(self, text: str) -> None:
         """Add a remark that concerns the results."""
-        if text not in self._notes:
+        if text and text not in self._notes:
             self._notes.append(text)
 
     def count(self, what: str) -> None:
@@ -83,7 +86,7 @@ class Collector:
 
     def table_files(self, pattern: str) -> list[Path]:
         """Tables whose names match a pattern, in the given folder or near the images; a `DataError` if there are none."""
-        files = table_files(self.data_dir, self.tree, pattern) or self._near_tables(pattern)
+        files = table_files(self.data_dir, self.tree, pattern)
         if not files:
             raise DataError(
                 f"{self.data_dir} has no annotation table of {self.corpus.title}, nor have the folders above it; looked for "
@@ -96,10 +99,7 @@ class Collector:
 
     def has_table(self, pattern: str) -> bool:
         """Whether there is a table whose name matches a pattern, in the given folder or next to a table found before."""
-        return bool(self._near_tables(pattern))
-
-    def _near_tables(self, pattern: str) -> list[Path]:
-        return find_files(self.data_dir, pattern) or find_files(self._table_folder, pattern, depth=0)
+        return bool(find_files(self.data_dir, pattern) or find_files(self._table_folder, pattern, depth=0))
 
     def coding_table(
         self,
@@ -127,20 +127,11 @@ class Collector:
             return None if is_note or not clip else (subject, clip, row.text("onset"))
 
         tables, choice = read_all(self.table_files(pattern), read, key)
-        if choice:
-            self.note(choice)
+        self.note(choice)
         for table in tables:
             self.report_table(table)
         rows = [row for table in tables for row in table.rows]
-        return self.with_pools(dataclasses.replace(tables[0], rows=tuple(rows)), "type")
-
-    def with_pools(self, table: Table, field: str) -> Table:
-        """The table, without the cells of `field` if none of them is a pool."""
-        if field not in table.columns or any(parse_pool(row.text(field)) for row in table.rows):
-            return table
-        self.note(f"the column {table.columns[field]} names neither micro nor macro; it is not read")
-        rows = (Row(row.where, {name: row.cells[name] for name in row.cells if name != field}) for row in table.rows)
-        return dataclasses.replace(table, rows=tuple(rows))
+        return with_pools(dataclasses.replace(tables[0], rows=tuple(rows)), "type", self.note)
 
     def first_table(self, pattern: str, *, last: bool = False) -> Path:
         """The first file that `table_files` finds, or the last by name, with a note if there are others."""
@@ -156,6 +147,7 @@ class Collector:
         for note in table.notes:
             self.note(note)
         self._problems.extend(table.problems)
+        self._left_out.update(map(name_key, table.left_out))
         for field in table.absent:
             expected, found = f"a column for {field.replace('_', ' ')}", f"the columns {', '.join(table.header)}"
             remedy = "name it as in the release; until then it counts as missing in every row"
@@ -181,22 +173,32 @@ class Collector:
 
     def add_row(self, row: Row, folder: Path | None, **fields: Any) -> None:
         """Add the movement of a table row; `fields` are those of `Movement` that differ from the cells."""
-        self._used |= {folder} - {None}
+        subject = fields.get("subject", row.text("subject"))
+        if self.corpus.subject_format and not (re.search(r"\d", subject) and row.text("clip")):
+            return self.pass_over(row)
+        if folder is not None:
+            self._used.add(folder)
         with self.reporting():
             numbers = {} if "onset" in fields else self.numbers(row, "first")
             texts = {field: row.text(field) for field in ("subject", "emotion", "action_units", "objective")}
             read: dict[str, Any] = {"where": row.where, "name": row.text("clip"), "folder": folder, **texts, **numbers}
+            read |= {"labelled": "emotion" in row.cells or "emotion" in fields}
             read |= {"has_apex": "apex" in row.cells, "has_span": bool({"onset", "offset"} & set(row.cells)), **fields}
             if "pool" not in fields:
                 read["pool"] = self.pool(row, "micro")
             self.add_movement(Movement(**read))
 
     def pass_over(self, row: Row) -> None:
-        """Report a row without a clip name of the corpus, unless it is a note: a row without an onset."""
+        """Report a row without a subject and a clip name of the corpus, unless it is a note: a row without an onset."""
+        self._left_out.add(name_key(row.text("clip")))
         with contextlib.suppress(ValueError):
             if row.number("onset") is not None:
-                remedy = "correct the cell; the row is left out"
-                self.problem(row.where, f"the name of a clip of {self.corpus.title}", repr(row.text("clip")), remedy)
+                expected = f"a subject and the name of a clip of {self.corpus.title}"
+                found, remedy = (
+                    f"{row.text('subject')!r} and {row.text('clip')!r}",
+                    "correct the cell; the row is left out",
+                )
+                self.problem(row.where, expected, found, remedy)
 
     def clip_key(self, subject: str, clip: str) -> tuple[str, str]:
         """Subject id and `name_key` of the clip, equal for all spellings of a clip in folders and tables."""
@@ -255,6 +257,7 @@ class Collector:
         if subject not in self._unknown_subjects and not self.corpus.check_subject(movement, subject, self.problem):
             self._unknown_subjects.add(subject)
         with self.reporting():
+            self.corpus.check_clip_name(movement, subject)
             self._add_movement(movement, clip, f"{self.corpus.subject_pool}/{subject}")
 
     def correct(self, clip: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +273,6 @@ class Collector:
         if movement.folder is None:
             expected, remedy = f"a folder {movement.expected_folder or clip}", "rename the folder or unpack it again"
             raise LostClipError(movement.where, expected, "none of that name", f"{remedy}; the clip is left out")
-        self._used.add(movement.folder)
         place, frames = below(movement.folder, self.data_dir), self.frames(movement.folder)
         self.corpus.check_emotion(movement)
         if not frames.paths:
@@ -283,7 +285,10 @@ class Collector:
         movement = completed(movement, frames, keep=self.keep_incomplete, report=self.problem)
         onset, apex, offset = span(movement, frames, place, self.problem)
         numbers = frames.numbers[onset : offset + 1]
-        self._check_frames(movement, numbers, place)
+        self._apex_column |= movement.has_apex
+        if movement.has_apex and movement.apex is None:
+            remedy = "give one with --corrections, or choose --apex=spot; until then the middle frame is used"
+            self.problem(movement.where, "an apex frame", "none", remedy, lost=False)
         self.corpus.check_duration(movement, len(numbers), self.problem)
         record = RawClip(
             clip=clip,
@@ -306,7 +311,7 @@ class Collector:
     def unused(self, trees: Iterable[Path]) -> None:
         """Report folders of images without a table row."""
         for folder in trees:
-            if folder not in self._used:
+            if folder not in self._used and name_key(folder.name) not in self._left_out:
                 remedy = "add the row, or rename or remove the folder; it is not used"
                 expected = "a row in the table for every folder of images"
                 self.problem(below(folder, self.data_dir), expected, "a folder without a row", remedy)
@@ -332,17 +337,6 @@ class Collector:
         return Reading(
             self.layout, self.data_dir, clips, tuple(self._problems), tuple(self._notes), tuple(self._corrected)
         )
-
-    def _check_frames(self, movement: Movement, numbers: tuple[int, ...], place: str) -> None:
-        full = numbers[-1] - numbers[0] + 1
-        if len(numbers) < full:
-            remedy = "unpack the folder again if the release has them; the previous image replaces a dropped one"
-            expected = f"{full} images numbered {numbers[0]} to {numbers[-1]}"
-            self.problem(place, expected, str(len(numbers)), remedy, lost=False)
-        self._apex_column |= movement.has_apex
-        if movement.has_apex and movement.apex is None:
-            remedy = "give one with --corrections, or choose --apex=spot; until then the middle frame is used"
-            self.problem(movement.where, "an apex frame", "none", remedy, lost=False)
 
 
 def _table(where: str) -> str:

@@ -46,6 +46,7 @@ SAMM = Corpus(
     find=_find,
     read=_read,
     subject_format="{:03d}",
+    subject_in_clip=True,
     fps=200,
     emotions=dict(zip((*BASIC_EMOTIONS, "others"), (57, 12, 9, 8, 26, 6, 15, 26), strict=True)),
     subjects=29,

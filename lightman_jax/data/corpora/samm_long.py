@@ -10,7 +10,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import BASIC_EMOTIONS
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, parse_pool
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.samm import SAMM
 from lightman_jax.data.corpora.samm import TABLE as SAMM_TABLE
@@ -34,7 +34,13 @@ def _find(data_dir: Path) -> list[Path]:
 
 def _read(collector: Collector) -> None:
     # All versions have the same columns in the same places.
-    table = read_bare_table(collector.first_table(r"samm.*long.*", last=True), _COLUMNS, numeric="onset")
+    table = read_bare_table(
+        collector.first_table(r"samm.*long.*", last=True),
+        _COLUMNS,
+        numeric="onset",
+        anchor="type",
+        is_anchor=parse_pool,
+    )
     collector.report_table(table)
     emotions = _emotions(collector)
     videos = collector.by_key((name_key(folder.name), folder) for folder in folders(collector.tree))

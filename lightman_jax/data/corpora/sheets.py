@@ -7,7 +7,8 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,18 @@ def read_file(path: Path) -> tuple[dict[str, Cells], tuple[str, ...]]:
         locked = type(error).__name__ == "PasswordError" or "ncrypted" in str(error)
         remedy = "open it and save it without its password" if locked else "take it from the release again"
         raise DataError(f"{path} is not a readable table ({error}); {remedy}") from error
+
+
+def fullest_column(sheets: Mapping[str, Cells], matches: Callable[[Any], bool]) -> tuple[str, int]:
+    """Sheet and number of the column with the most matching cells; `("", -1)` if none matches."""
+    counts = Counter(
+        (name, column)
+        for name, cells in sheets.items()
+        for row in cells
+        for column, cell in enumerate(row)
+        if matches(cell)
+    )
+    return max(counts, key=counts.__getitem__, default=("", -1))
 
 
 def _read_content(path: Path, content: bytes) -> tuple[dict[str, Cells], tuple[str, ...]]:

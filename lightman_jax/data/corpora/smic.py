@@ -10,12 +10,13 @@ import functools
 import re
 from pathlib import Path
 
-from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Published
+from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Published, normal_emotion
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import POOLS
-from lightman_jax.data.corpora.trees import child, find_folders, folders
+from lightman_jax.data.corpora.trees import below, child, find_folders, folders
 
 CAMERAS = ("hs", "vis", "nir")
+CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}
 
 
 def normal_clip(text: str) -> str:
@@ -26,6 +27,14 @@ def normal_clip(text: str) -> str:
     """
     parts = re.fullmatch(r"s0*(\d+)_(ne|po|sur)_0*(\d+)", text.strip(), flags=re.IGNORECASE)
     return f"s{int(parts[1])}_{parts[2].lower()}_{int(parts[3]):02d}" if parts else text.strip()
+
+
+def check_code(collector: Collector, where: str, name: str, emotion: str) -> None:
+    """Report an emotion that contradicts the code in the normal name of a clip."""
+    code = re.fullmatch(r"s\d+_(ne|po|sur)_\d+", name)
+    if code and normal_emotion(emotion) in set(CODES.values()) - {CODES[code[1]]}:
+        expected, remedy = f"{CODES[code[1]]}, as in the name {name}", f"correct one of the two; {emotion} is used"
+        collector.problem(where, expected, repr(emotion), remedy, lost=False)
 
 
 def _find(data_dir: Path, camera: str) -> list[Path]:
@@ -48,7 +57,9 @@ def _read(collector: Collector) -> None:
             for label in folders(pool_folder) if pool_folder else ():
                 for clip in folders(label):
                     fields = {"pool": pool, "emotion": label.name, "cropped": cropped}
-                    collector.add_folder(clip, subject.name, name=normal_clip(clip.name), **fields)
+                    name = normal_clip(clip.name)
+                    check_code(collector, below(clip, collector.data_dir), name, label.name)
+                    collector.add_folder(clip, subject.name, name=name, **fields)
 
 
 def _is_cropped(tree: Path) -> bool:
@@ -57,7 +68,9 @@ def _is_cropped(tree: Path) -> bool:
 
 def _subjects(folder: Path) -> list[Path]:
     return [
-        path for path in folders(folder) if re.fullmatch(r"s\d+", path.name.strip(), re.IGNORECASE) and child(path, "micro")
+        path
+        for path in folders(folder)
+        if re.fullmatch(r"s\d+", path.name.strip(), re.IGNORECASE) and child(path, "micro")
     ]
 
 
@@ -69,6 +82,7 @@ SMIC = Corpus(
     find=functools.partial(_find, camera="hs"),
     read=_read,
     subject_format="s{}",
+    subject_in_clip=True,
     normal_clip=normal_clip,
     fps=100,
     emotions={"negative": 70, "positive": 51, "surprise": 43},

@@ -13,7 +13,7 @@ from pathlib import Path
 from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import Movement
-from lightman_jax.data.corpora.smic import CAMERAS, SMIC, SMIC_VIS, normal_clip
+from lightman_jax.data.corpora.smic import CAMERAS, CODES, SMIC, SMIC_VIS, check_code, normal_clip
 from lightman_jax.data.corpora.trees import Frames, find_folders, nested_folders
 
 _CLIP = r"s\d+_(ne|po|sur)_\d+"
@@ -33,7 +33,7 @@ def _read(collector: Collector, camera: str) -> None:
         rf"smic[-_ ]?{camera}[-_ ]?e.*",
         ("clip", "onset"),
         ("offset", "emotion"),
-        ("apex", "first"),
+        ("apex", "first", "subject"),
         onset=("onsetf", "onset", "onsetframe", f"onsetf{camera}", f"onset{camera}", f"{camera}onset"),
         offset=("offsetf", "offset", "offsetframe", f"offsetf{camera}", f"offset{camera}", f"{camera}offset"),
         first=("firstf", "firstframe", "first"),
@@ -45,8 +45,14 @@ def _read(collector: Collector, camera: str) -> None:
             collector.pass_over(row)
             continue
         subject, code, _ = name.split("_")
-        emotion = row.text("emotion") or {"ne": "negative", "po": "positive", "sur": "surprise"}[code]
-        movement = {"subject": subject, "name": name, "emotion": emotion, "expected_folder": f"{subject}/{name}"}
+        emotion = row.text("emotion") or CODES[code]
+        check_code(collector, row.where, name, emotion)
+        movement = {
+            "subject": row.text("subject") or subject,
+            "name": name,
+            "emotion": emotion,
+            "expected_folder": f"{subject}/{name}",
+        }
         collector.add_row(row, trees.get(name), **movement)
     collector.unused(trees.values())
 

@@ -110,4 +110,8 @@ def span(movement: Movement, frames: Frames, place: str, report: Report) -> tupl
     start, end = frames.at(onset), frames.at(min(offset, last))
     if start == end:
         raise LostClipError(place, "two images or more", f"one ({named})", "unpack the folder again")
+    count, first, last = end - start + 1, frames.numbers[start], frames.numbers[end]
+    if count < last - first + 1:
+        remedy = "unpack the folder again if the release has them; the previous image replaces a dropped one"
+        report(place, f"{last - first + 1} images numbered {first} to {last}", str(count), remedy, lost=False)
     return start, None if apex is None else frames.at(apex), end

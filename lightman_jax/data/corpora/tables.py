@@ -1,17 +1,15 @@
 """Annotation tables: columns by name below any notes, ids as text, and the marks in use for missing values."""
 
-import contextlib
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightman_jax.data.corpora.cells import MAX_CELL, MAX_PATH, cell_fault, cell_text, is_missing, whole_number
 from lightman_jax.data.corpora.records import DataError, Problem
-from lightman_jax.data.corpora.sheets import Cells, read_file
-from lightman_jax.data.corpora.trees import find_files
+from lightman_jax.data.corpora.sheets import Cells, fullest_column, read_file
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "sub", "subid", "participant", "subjectid"),
@@ -32,7 +30,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Spellings of each column in the tables of all corpora, as `column_key`; the preferred one first."""
 
-_HEADER_ROWS, _LEVELS = 60, 4
+_HEADER_ROWS = 60
 # Fields without which a clip can still be used.
 _SPARE = frozenset(["action_units", "objective", "fps", "box", "total", "source"])
 
@@ -73,6 +71,7 @@ class Table:
       columns: name of the column of each field.
       notes: one sentence for each choice that was made in reading it.
       problems: rows that are left out, and cells that count as missing.
+      left_out: names of the clips of rows that are left out.
     """
 
     path: Path
@@ -82,6 +81,7 @@ class Table:
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def complete(self) -> "Table":
         """The table, for uses that need all its rows.
@@ -170,27 +170,34 @@ def read_table(
     notes = (*(f"{path.name}: {remark}" for remark in remarks), *_sheet_notes(path, first, same, others, repeated))
     columns = {field: cell_text(sheets[first.sheet][first.line][column]) for field, column in first.columns.items()}
     absent = tuple(field for field in wanted if field not in first.columns)
-    return Table(path, first.header, usable, absent, columns, notes, (*problems, *faults))
+    return Table(path, first.header, usable, absent, columns, notes, (*problems, *faults), _left_out(rows, usable))
 
 
-def read_bare_table(path: Path, fields: Sequence[str], *, numeric: str) -> Table:
-    """Read the first sheet, which has no header, by its `fields` from the left; rows without a `numeric` one are notes.
+def read_bare_table(
+    path: Path, fields: Sequence[str], *, numeric: str, anchor: str, is_anchor: Callable[[str], object]
+) -> Table:
+    """Read a table without a header by its `fields` from the left.
+
+    The column `anchor`, whose cells `is_anchor` recognises, shows the sheet and the place of the other columns: a copy may have its
+    sheets in another order, or an index as first column. Rows with neither a `numeric` field nor an anchor are notes.
 
     Raises:
-      DataError: the file cannot be read, or no row has a number in that column.
+      DataError: the file cannot be read, or has no such column.
     """
-    columns = {field: index for index, field in enumerate(fields)}
     sheets, remarks = read_file(path)
-    rows = []
-    for name, cells in list(sheets.items())[:1]:
-        for row in _rows(path, name, cells, 0, columns):
-            with contextlib.suppress(ValueError):
-                rows += [row] if row.number(numeric) is not None else []
-    if not rows:
-        raise DataError(f"{path} has no row with a number as {numeric} in column {columns[numeric] + 1}")
+    sheet, column = fullest_column(sheets, lambda cell: bool(is_anchor(cell_text(cell))))
+    first = column - fields.index(anchor)
+    if first < 0:
+        raise DataError(
+            f"{path} has no sheet with {anchor} in column {fields.index(anchor) + 1}; take it from the release again"
+        )
+    found = _rows(path, sheet, sheets[sheet], 0, {field: first + index for index, field in enumerate(fields)})
+    rows = [row for row in found if is_anchor(row.text(anchor)) or re.fullmatch(r"[\d.]+", row.text(numeric))]
     usable, problems = _usable(rows)
+    if sheet != next(iter(sheets)) or first:
+        remarks = (*remarks, f"read the sheet {sheet} from column {first + 1}")
     notes = tuple(f"{path.name}: {remark}" for remark in remarks)
-    return Table(path, tuple(fields), usable, (), notes=notes, problems=problems)
+    return Table(path, tuple(fields), usable, (), notes=notes, problems=problems, left_out=_left_out(rows, usable))
 
 
 def _find_header(
@@ -267,6 +274,11 @@ def _usable(rows: Sequence[Row]) -> tuple[tuple[Row, ...], tuple[Problem, ...]]:
     return tuple(usable), tuple(problems)
 
 
+def _left_out(rows: Sequence[Row], usable: Sequence[Row]) -> tuple[str, ...]:
+    kept = {row.where for row in usable}
+    return tuple(cell_text(row.cells.get("clip")) for row in rows if row.where not in kept)
+
+
 def _place(path: Path, sheet: str) -> str:
     return f"{path.name}, sheet {sheet}," if sheet else path.name
 
@@ -282,55 +294,3 @@ def _columns(row: Sequence[Any], names: Mapping[str, tuple[str, ...]]) -> dict[s
     keys = [column_key(cell_text(cell)) for cell in row]
     found = {field: [keys.index(spelling) for spelling in names[field] if spelling in keys] for field in names}
     return {field: places[0] for field, places in found.items() if places}
-
-
-def table_files(data_dir: Path, tree: Path, pattern: str) -> list[Path]:
-    """Tables whose names match a pattern: in the given folder and near the images in it, or else above it, or far below."""
-    found = find_files(data_dir, pattern, depth=2)
-    for level, folder in enumerate(tree.absolute().parents[:_LEVELS]):
-        if found and not folder.is_relative_to(data_dir):
-            break
-        # Far above the images, only the folder itself is searched.
-        found += [file for file in find_files(folder, pattern, depth=(1, 1, 0, 0)[level]) if file not in found]
-    return found or find_files(data_dir, pattern, depth=5)
-
-
-def read_all(
-    files: Sequence[Path], read: Callable[[Path], Table], key: Callable[[Row], Hashable | None]
-) -> tuple[list[Table], str]:
-    """The tables to read, and a sentence on the choice; empty without a choice.
-
-    Tables without a common row are parts of one table. Of tables that list the same clips, the most complete one is read: the one
-    with the most columns, then with the most clips.
-
-    Args:
-      files: the candidates.
-      read: raises a `DataError` for a file without the needed columns.
-      key: the movement of a row; None in rows of notes.
-
-    Raises:
-      DataError: none of the files can be read.
-    """
-    tables: list[tuple[Table, set[Hashable]]] = []
-    passed = []
-    for file in files:
-        try:
-            table = read(file)
-        except DataError as error:
-            passed.append(f"not read: {error}")
-        else:
-            tables.append((table, {key(row) for row in table.rows} - {None}))
-    if not tables:
-        raise DataError("; ".join(passed).replace("not read: ", ""))
-    parts: list[Table] = []
-    known: set[Hashable] = set()
-    for table, keys in sorted(tables, key=lambda pair: (len(pair[0].absent), -len(pair[1]))):
-        if parts and known & keys:
-            more = len(keys - known)
-            passed.append(f"{table.path.name} lists the same clips" + (f" and {more} more" if more else ""))
-        else:
-            parts.append(table)
-            known |= keys
-    names = ", ".join(table.path.name for table in parts)
-    choice = f"read the table {names}; {'; '.join(passed) or 'no two list the same clip'}"
-    return parts, choice if len(files) > 1 else ""

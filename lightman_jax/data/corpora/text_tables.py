@@ -78,12 +78,12 @@ _MISPLACED = re.compile(
     "\N{HEBREW LETTER FINAL TSADI}\N{GREEK SMALL LETTER FINAL SIGMA}].|\N{GREEK SMALL LETTER SIGMA}$|\N{ARABIC LETTER HEH GOAL}"
 )
 _ACUTE = "\N{COMBINING ACUTE ACCENT}"
-# Letters of one language each: German, French, Spanish, Portuguese, Italian, Danish, Swedish, Finnish; Polish, Czech, Slovak,
-# Hungarian, Croatian, Romanian; Turkish.
-_WESTERN = "äöüß àâæçéèêëîïôœùûüÿ áéíñóúü ãáâàçéêíóôú àèéìíîòóùú æøåé åäöéü äöšžå"
+# Letters of one language each: German, French, Spanish, Portuguese, Italian, Danish, Swedish, Finnish, and those of Czech in
+# Windows-1252; Polish, Czech, Slovak, Hungarian, Croatian, Romanian; Turkish.
+_WESTERN = "äöüß àâæçéèêëîïôœùûüÿ áéíñóúü ãáâàçéêíóôú àèéìíîòóùú æøåé åäöéü äöšžå áéíóúýšž"
 _CENTRAL = "ąćęłńóśźż áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž áéíóöőúüű čćđšž ăâîşţ"
 _ALPHABETS = {
-    **dict.fromkeys(("cp1252", "mac_roman", "cp850"), _WESTERN),
+    **dict.fromkeys(("cp1252", "mac_roman"), _WESTERN),
     **dict.fromkeys(("cp1250", "iso8859_2"), _CENTRAL),
     "cp1254": "çğıöşüâîû",
 }

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from lightman_jax.data.corpora.action_units import parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
 from lightman_jax.data.corpora.cells import MAX_PATH, cell_text, is_missing, looks_like_date
+from lightman_jax.data.corpora.coding_tables import with_pools
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, RawClip
 from lightman_jax.data.corpora.sheets import TEXT_SUFFIXES
@@ -164,7 +165,7 @@ def _read_one(collector: Collector, table: Table) -> None:
             collector.problem(path.name, expected, column, remedy, lost=False)
     # A column of another name, such as `type`, may hold something else.
     if column_key(table.columns.get("pool", "pool")) != "pool":
-        table = collector.with_pools(table, "pool")
+        table = with_pools(table, "pool", collector.note)
     other_spelling: list[str] = []
     for row in table.rows:
         for date in filter(looks_like_date, (row.text(field) for field in ("clip", "subject", "label"))):
@@ -199,7 +200,7 @@ def _checked_path(row: Row, folder: Path, other_spelling: list[str]) -> Path:
     is_short = all(len(part.encode("utf-8", "replace")) <= _MAX_PATH_PART for part in place.split("/"))
     if not place or not is_short or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in place):
         raise LostClipError(row.where, "a path", repr(place[:60]), "correct the cell")
-    path = _located(folder, place, row.where)
+    path = located(folder, place, row.where)
     if path != (exact := _real(folder / place)):
         is_form = unicodedata.normalize("NFC", str(exact)) == unicodedata.normalize("NFC", str(path))
         texts = [(ascii if is_form else repr)(below(one, folder)) for one in (exact, path)]
@@ -224,8 +225,12 @@ def _name_fault(name: str) -> str:
     return "" if name.strip(".") else "dots alone"
 
 
-def _located(folder: Path, place: str, where: str) -> Path:
-    """The real path; parts that do not exist are searched for in another case and another form of Unicode."""
+def located(folder: Path, place: str, where: str) -> Path:
+    """The real path; parts that do not exist are searched for in another case and another form of Unicode.
+
+    Raises:
+      LostClipError: several files or folders differ in these alone.
+    """
     path = folder
     for part in Path(place).parts:
         here = (path / part).exists()

@@ -138,6 +138,8 @@ def test_time_codes_are_ordered_or_refused(rate, start, count):
         [f"{1_712_345_678_900 + 33 * i}.png" for i in range(9)],
         ["11-26-57-990.png", "11-26-58-010.png"],
         [f"_Color_{1_705_142_817_123.45 + 33.33 * i:.2f}.png" for i in range(12)],
+        [f"frame_{0.033 * i:.3f}.png" for i in range(60)],
+        [f"{1_705_176_249 + (u := 83_333 * n) // 10**6}.{u % 10**6}.png" for n in range(1, 60)],
         [f"clip_Color_{round(1_705_142_817_123.45 + 33.335 * i, 2)}.png" for i in range(12)],
     ],
     ids=lambda names: names[0],
@@ -172,7 +174,12 @@ def test_two_numbers_without_an_order_are_never_one_sequence_in_silence(pattern,
 
 @pytest.mark.parametrize(
     "pattern",
-    ["{time}-{count}", "{count:04d}-{time}", "20240113_{clock}_{count:04d}", "Basler__20240113_{clock}{ms:03d}_{count:04d}"],
+    [
+        "{time}-{count}",
+        "{count:04d}-{time}",
+        "20240113_{clock}_{count:04d}",
+        "Basler__20240113_{clock}{ms:03d}_{count:04d}",
+    ],
 )
 def test_a_count_with_gaps_beside_a_time_is_the_frame_number(pattern):
     counts = (25, 26, 28, 29, 31, 40, 61)
@@ -187,7 +194,14 @@ def test_a_count_with_gaps_beside_a_time_is_the_frame_number(pattern):
 
 @pytest.mark.parametrize(
     ("pattern", "numbers"),
-    [("frame_{:02x}", range(20)), ("{:04x}", range(160, 180)), ("f{:x}", range(40)), ("t{}", range(-3, 20))],
+    [
+        ("frame_{:02x}", range(20)),
+        ("{:04x}", range(160, 180)),
+        ("f{:x}", range(40)),
+        ("t{}", range(-3, 20)),
+        ("c_{:+05d}", range(-9, 3)),
+        ("f_{}", range(-9, 0)),
+    ],
 )
 def test_hexadecimal_and_negative_numbers_are_an_order(pattern, numbers):
     frames, paths = ordered([pattern.format(number) + ".png" for number in numbers])
@@ -224,8 +238,10 @@ def test_images_of_another_kind_are_left_out_and_reported(used, others, word):
         [f"frame{number}_face{face}.png" for number in range(9) for face in (1, 2)],
         ["3f2a9c.png", "b71e0d.png", "c90aa1.png"],
         ["v1.9.png", "v1.11.png"],
+        [f"cam{k}.{n:02d}.png" for k in (1, 2) for n in range(100 if k == 1 else 80)],
         ["1.png", "01.png", "2.png"],
         ["onset1.png", "apex.png"],
+        [f"{n:04x}.png" for n in range(40) if n % 7 != 3],
     ],
     ids=lambda names: names[0],
 )

@@ -245,4 +245,4 @@ def test_a_data_row_without_a_clip_name_is_reported(tmp_path):
     rows = [SMIC_E, [9, "s09_po_02", 130, "142", 100, "positive"], [9, "s09po03", 130, 142, 100, "positive"]]
     table(tmp_path / "SMIC-HS-E_annotation.xlsx", [*rows, ["157 clips in all"], ["", "see the paper"]])
     reading = read_corpus("smic_e", tmp_path)
-    assert [problem.found for problem in reading.problems] == ["'s09po03'"]
+    assert [problem.found for problem in reading.problems] == ["'9' and 's09po03'"]

@@ -110,7 +110,24 @@ def test_a_mark_of_a_missing_value_is_no_name(folder, mark, column, upper):
 @QUICK
 @given(
     labels=st.lists(
-        st.sampled_from(["joy", "amusement", "happy", "Happy", "other", "b+a", "a+b", "tension", "sad", "10", "2"]),
+        st.sampled_from(
+            [
+                "joy",
+                "amusement",
+                "happy",
+                "Happy",
+                "other",
+                "b+a",
+                "a+b",
+                "tension",
+                "sad",
+                "10",
+                "2",
+                "-1",
+                "-0.5",
+                "+1",
+            ]
+        ),
         min_size=1,
     )
 )

@@ -106,6 +106,25 @@ def test_one_command_lists_twelve_different_faults(dfme, tmp_path, capsys):
     assert clean, "the other clips are checked"
 
 
+def test_the_exit_status_is_0_if_default_settings_alone_leave_clips_out(tmp_path, capsys):
+    rows = ["clip,subject,label,onset,offset,path,box"]
+    for number, onset in enumerate(("1", "1", "")):
+        folder = tmp_path / "data" / f"{number}"
+        folder.mkdir(parents=True)
+        for frame in (1, 2):
+            write_image(folder / f"{frame}.png", np.full((16, 16, 3), 40 * number + frame, np.uint8))
+        rows.append(f"{number},{number},{'ab'[number % 2]},{onset},2,{number},0 0 16")
+    (tmp_path / "data" / "clips.csv").write_text("\n".join(rows))
+    status, found = check(tmp_path / "data", tmp_path, "table", "--no_movement=keep")
+    assert status == 0
+    assert [problem["flag"] for problem in found["problems"]] == ["--incomplete=keep"]
+    assert "2 clips can be used; 1 are left out by default" in capsys.readouterr().out
+    (tmp_path / "data" / "clips.csv").write_text("\n".join([*rows, "3,3,a,1,2,nothing,"]))
+    status, _ = check(tmp_path / "data", tmp_path, "table", "--no_movement=keep")
+    assert status == 1
+    assert "2 clips can be used; 1 clips or rows cannot; 1 are left out by default" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_other_clips_are_prepared_and_the_exit_status_is_1(dfme, tmp_path):
     (clip(dfme, (1, 1)) / "00003.png").write_bytes(b"")

@@ -77,6 +77,10 @@ def test_the_scale_of_deep_images_is_noted_and_other_depths_are_reported(tmp_pat
     frames = [np.rint(frame * 16).astype(np.uint16) for frame in moving()]
     clip = stored(tmp_path / "clip", frames, ".png")
     assert inspect_clip(clip).notes == ("images of 16-bit integers are scaled so that 4095 is white",)
+    faint = stored(tmp_path / "faint", [frame // 16 + 7000 for frame in frames], ".png")
+    assert "less than a quarter" in inspect_clip(faint).notes[0]
+    black = stored(tmp_path / "black", [frames[0], 0 * frames[1]], ".png")
+    assert inspect_clip(black).problems == ()
     mixed = stored(tmp_path / "mixed", [frames[0], frames[1], (frames[2] // 16).astype(np.uint8)], ".png")
     (problem,) = inspect_clip(mixed).problems
     assert not problem.lost

@@ -105,7 +105,7 @@ def write_samm(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
 
 
 def _casme3_c(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
-    """`part_C/RGB_Depth/part_C/part_C/01/a/color/{N}.jpg`, a table of onset, offset and action units, one with a fullwidth comma."""
+    """`part_C/RGB_Depth/part_C/part_C/01/a/color/{N}.jpg`, a table of onset, offset and units, one with a fullwidth comma."""
     rows: list[list[Any]] = [["sub", "count", "onset", "offset", "au"]]
     for subject in subjects:
         frames, placed = joined(subject.of_pool("micro"))
