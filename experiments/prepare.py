@@ -20,9 +20,9 @@ from experiments.cli.terminal import make_console
 from experiments.evaluation.data import check_data, prepare_checked
 from experiments.reporting.contact_sheet import save_contact_sheet
 from experiments.reporting.data_check import print_check
-from lightman_jax.data.corpora.records import faults
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.manifest import read_manifest
+from lightman_jax.data.records import faults
 from lightman_jax.files import user_path, write_atomic
 
 FORMAT_VERSION = 2

@@ -17,8 +17,8 @@ from sklearn.svm import SVC
 from experiments.claims.contenders import Contender, count_by_subject
 from experiments.claims.subjects import MOTION, ROUNDS, Images, StudyData, clip_set, read_flow_release
 from experiments.claims.sweep import Row, Study, make_row
-from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import motion_image
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic import simulated_au
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, Variation
 from lightman_jax.data.vision.optical_flow import optical_strain

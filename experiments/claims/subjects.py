@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from experiments.evaluation.groups import GROUPS, group_of_subjects
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import EMOTIONS_3
-from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.preparation.representation import MotionConfig, motion_image, motion_of_faces
+from lightman_jax.data.records import DataError
 from lightman_jax.data.synthetic.faces import SimulatorConfig, SyntheticClip, subject_clips
 from lightman_jax.training.folds import Fold
 from lightman_jax.types import ClipSet

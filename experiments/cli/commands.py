@@ -12,7 +12,7 @@ from types import FrameType
 
 from experiments.cli.flags import ConfigError
 from experiments.cli.terminal import lossy_output, printable
-from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.records import DataError
 from lightman_jax.training.numerics import PrecisionError
 
 WRITABLE = "Choose writable folders by --workdir and --data_cache"

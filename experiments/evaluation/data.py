@@ -9,7 +9,6 @@ from experiments.cli.config import DataConfig
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
 from lightman_jax.data.corpora.labels import assign_labels
-from lightman_jax.data.corpora.records import DataError, Problem, Reading, faults
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.corpora.subjects import read_aliases, unify_subjects
 from lightman_jax.data.preparation.check import Check, check_reading
@@ -18,6 +17,7 @@ from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX, Manifest, read_manifest
 from lightman_jax.data.preparation.prepare import KEEP_UNMOVED, prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import is_still
+from lightman_jax.data.records import DataError, Problem, Reading, faults
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
 from lightman_jax.data.synthetic.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in

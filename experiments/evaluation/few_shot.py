@@ -28,7 +28,7 @@ from experiments.cli.config import RunConfig
 from experiments.evaluation.cross_validation import Work, train_jobs
 from experiments.evaluation.plan import PlannedRun
 from experiments.evaluation.run_result import EpisodeScores, RunResult, WayScore
-from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.records import DataError
 from lightman_jax.files import write_atomic
 from lightman_jax.meta.adaptation import make_adapter
 from lightman_jax.meta.methods import method_config

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightman_jax.data.corpora.cells import Unread, cell_text, is_missing
-from lightman_jax.data.corpora.sheets import read_file
-from lightman_jax.data.corpora.tables import column_key
+from lightman_jax.data.tables.cells import Unread, cell_text, is_missing
+from lightman_jax.data.tables.sheets import read_file
+from lightman_jax.data.tables.table import column_key
 from lightman_jax.files import write_csv
 from lightman_jax.types import natural_order
 

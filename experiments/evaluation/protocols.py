@@ -20,9 +20,9 @@ from experiments.evaluation.few_shot import FEW_SHOT, SUBJECT_CALIBRATION, Desig
 from experiments.evaluation.groups import fold_without, group_of_subjects
 from experiments.evaluation.held_out import Evaluated, evaluate_held_out
 from experiments.evaluation.plan import Plan, PlannedRun
-from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.preparation.load import Prepared
+from lightman_jax.data.records import DataError
 from lightman_jax.meta.methods import METHODS
 from lightman_jax.training.folds import Fold, leave_one_subject_out
 from lightman_jax.training.leakage import LeakWarning, check_leaks

@@ -11,7 +11,7 @@ from rich.console import Console
 from experiments.evaluation.cross_validation import Work, predict_jobs, train_jobs
 from experiments.evaluation.groups import GROUPS, fold_without, group_of_subjects, groups_of_clips
 from experiments.evaluation.prediction_table import Prediction
-from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.records import DataError
 from lightman_jax.metrics import confusion_matrix, uf1
 from lightman_jax.training.config import TrainConfig
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from experiments.cli.flags import ConfigError, refuse_unknown
 from lightman_jax.data.corpora.labels import LabelSpace, class_of_label
-from lightman_jax.data.corpora.records import DataError, LostClipError, Problem
 from lightman_jax.data.corpora.subjects import subject_key
-from lightman_jax.data.corpora.tables import Row
-from lightman_jax.data.corpora.trees import list_frames
 from lightman_jax.data.corpora.user_table import located, read_rows, row_box, row_fps, row_path
+from lightman_jax.data.folders.trees import list_frames
 from lightman_jax.data.preparation.representation import MotionConfig, is_movement, motion_of_faces
+from lightman_jax.data.records import DataError, LostClipError, Problem
+from lightman_jax.data.tables.table import Row
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.faces import FaceBox, Whole
 from lightman_jax.data.vision.images import grey_image

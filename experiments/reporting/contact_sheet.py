@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from experiments.reporting.figures import save_figure
-from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import MotionConfig, Representation, is_still, motion_image
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.video import read_clip_images
 

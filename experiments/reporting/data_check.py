@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from experiments.cli.terminal import text_table
-from lightman_jax.data.corpora.records import faults
 from lightman_jax.data.preparation.check import Check
+from lightman_jax.data.records import faults
 
 _MAX_LISTED, _MAX_LABELS = 40, 12
 

@@ -2,7 +2,7 @@
 
 import os
 
-from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
+from lightman_jax.data.folders.trees import MAX_IMAGE_PIXELS
 
 # OpenCV reads these when it is loaded. Damaged files are reported by exceptions, not by its log.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_IMAGE_PIXELS))

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.cli.config import DataConfig
 from experiments.evaluation.data import data_notes, refuse_single_class
-from lightman_jax.data.corpora.records import DataError, Problem
+from lightman_jax.data.records import DataError, Problem
 from tests.inputs import CLASSES, make_clips
 
 

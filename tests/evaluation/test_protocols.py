@@ -8,7 +8,7 @@ import pytest
 
 from experiments.cli.config import ProtocolName
 from experiments.evaluation.protocols import PROTOCOLS
-from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.records import DataError
 from tests.inputs import make_clips
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from experiments import compare, export, html_report, prepare, run
 from experiments.demo import DemoVideo, write_video
 from experiments.evaluation.run_record import read_run
-from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.preparation.load import Prepared, load_clips
+from lightman_jax.data.records import DataError
 from lightman_jax.data.synthetic.stand_in import write_stand_in
 from lightman_jax.data.vision.faces import WHOLE
 from lightman_jax.data.vision.spotting import SpotConfig, search_movements

@@ -18,9 +18,9 @@ from experiments.evaluation.prediction_table import read_predictions
 from experiments.evaluation.records import from_json
 from experiments.evaluation.scores import score_predictions
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.records import DataError, Reading
-from lightman_jax.data.corpora.tables import read_sheets
+from lightman_jax.data.records import DataError, Reading
 from lightman_jax.data.synthetic.stand_in_layouts.files import write_xls, write_xlsx
+from lightman_jax.data.tables.table import read_sheets
 from lightman_jax.data.vision.images import read_image
 from lightman_jax.files import read_checksummed, read_checksummed_json, write_checksummed, write_checksummed_json
 from lightman_jax.model.checkpoint import load_params, save_params

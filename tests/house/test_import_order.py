@@ -12,6 +12,8 @@ FOLDERS = [
     ("lightman_jax.checks",),
     ("lightman_jax.types", "lightman_jax.files", "lightman_jax.metrics"),
     ("lightman_jax.preprocessing",),
+    ("lightman_jax.data.records",),
+    ("lightman_jax.data.folders", "lightman_jax.data.tables"),
     ("lightman_jax.data.corpora",),
     ("lightman_jax.data.vision",),
     ("lightman_jax.data.synthetic",),

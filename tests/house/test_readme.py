@@ -12,8 +12,9 @@ import pytest
 import lightman_jax as lj
 from experiments.__main__ import COMMANDS
 from experiments.cli.config import parse_config
-from lightman_jax.data.corpora import trees, user_table
+from lightman_jax.data.corpora import user_table
 from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
+from lightman_jax.data.folders import trees
 from lightman_jax.losses.alignment import ALIGNMENT_LOSSES
 from lightman_jax.meta.methods import METHODS
 

@@ -20,8 +20,8 @@ from experiments.prediction.table import Row, print_table
 from experiments.reporting.console import print_baselines, print_comparison, print_episodes, print_results
 from experiments.reporting.data_check import print_check
 from lightman_jax.data.corpora.labels import LabelSpace
-from lightman_jax.data.corpora.records import Problem, Reading
 from lightman_jax.data.preparation.check import Check, CorpusCount
+from lightman_jax.data.records import Problem, Reading
 from lightman_jax.training.cross_validation import Progress
 from tests.inputs import NAMES
 

@@ -16,7 +16,7 @@ from experiments.evaluation.run_result import DataSource, RunResult
 from experiments.evaluation.scores import score_predictions
 from experiments.evaluation.workdir import refuse_changed
 from experiments.reporting.html import clips_by_probability, write_report
-from lightman_jax.data.corpora.cells import cell_text
+from lightman_jax.data.tables.cells import cell_text
 from tests.inputs import NAMES
 
 

@@ -11,8 +11,8 @@ from lightman_jax.data.corpora import flow_release
 from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.corrections import Correction
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import MARKER, DataError, Reading
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
+from lightman_jax.data.records import MARKER, DataError, Reading
 
 
 def read_corpus(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightman_jax.data.corpora.records import LostClipError, Movement, Pool
-from lightman_jax.data.corpora.trees import Frames
+from lightman_jax.data.folders.trees import Frames
+from lightman_jax.data.records import LostClipError, Movement, Pool
 
 BASIC_EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_CAS, BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.tables import Table
-from lightman_jax.data.corpora.trees import find_folders, list_frames, nested_folders
+from lightman_jax.data.folders.trees import find_folders, list_frames, nested_folders
+from lightman_jax.data.tables.table import Table
 
 WANTED = ("onset", "apex", "offset", "action_units", "emotion")
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Pool
 from lightman_jax.data.corpora.spans import numbered
-from lightman_jax.data.corpora.tables import Table
-from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
+from lightman_jax.data.folders.trees import find_folders, first_image, folders, name_key
+from lightman_jax.data.records import Pool
+from lightman_jax.data.tables.table import Table
 
 _MACRO = r"cas\(?me\)?\^?3_part_a_mae.*"
 _CLIP_FOLDER = re.compile(r"(spno\.\d+)_([a-z]+)_(\d+)", re.IGNORECASE)

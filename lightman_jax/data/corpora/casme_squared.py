@@ -12,8 +12,8 @@ from typing import Any
 from lightman_jax.data.corpora.base import ASK_CAS, Corpus, parse_pool
 from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.spans import numbered
-from lightman_jax.data.corpora.tables import cell_text, read_bare_table, read_sheets
-from lightman_jax.data.corpora.trees import find_folders, first_image, name_key, nested_folders
+from lightman_jax.data.folders.trees import find_folders, first_image, name_key, nested_folders
+from lightman_jax.data.tables.table import cell_text, read_bare_table, read_sheets
 
 _COLUMNS = ("subject", "clip", "onset", "apex", "offset", "action_units", "emotion", "type")
 _VIDEO = r"\d+_\d{4}\D*.*"

@@ -11,7 +11,7 @@ import numpy as np
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import below, child, entries, find_folders, first_image, folders, nested_folders
+from lightman_jax.data.folders.trees import below, child, entries, find_folders, first_image, folders, nested_folders
 
 
 def _find(data_dir: Path) -> list[Path]:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from lightman_jax.data.corpora.base import parse_pool
-from lightman_jax.data.corpora.records import DataError
-from lightman_jax.data.corpora.tables import Row, Table
-from lightman_jax.data.corpora.trees import find_files
+from lightman_jax.data.folders.trees import find_files
+from lightman_jax.data.records import DataError
+from lightman_jax.data.tables.table import Row, Table
 
 _LEVELS = 4
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightman_jax.data.corpora.records import DataError
-from lightman_jax.data.corpora.tables import Row, read_table
+from lightman_jax.data.records import DataError
+from lightman_jax.data.tables.table import Row, read_table
 
 FRAME_FIELDS = ("onset", "apex", "offset")
 FIELDS = (*FRAME_FIELDS, "emotion", "action_units", "objective")

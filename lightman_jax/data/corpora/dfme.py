@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import folders, name_key, walk
+from lightman_jax.data.folders.trees import folders, name_key, walk
 
 
 def _find(data_dir: Path) -> list[Path]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import DataError, RawClip
-from lightman_jax.data.corpora.trees import find_files
+from lightman_jax.data.folders.trees import find_files
+from lightman_jax.data.records import DataError, RawClip
 
 SIDE = 48
 _EMOTIONS = (*(name for name in BASIC_EMOTIONS if name != "contempt"), "neutral")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import DataError, RawClip
-from lightman_jax.data.corpora.tables import read_table
-from lightman_jax.data.corpora.trees import below, entries, find_files, folders, walk
+from lightman_jax.data.folders.trees import below, entries, find_files, folders, walk
+from lightman_jax.data.records import DataError, RawClip
+from lightman_jax.data.tables.table import read_table
 
 CORPORA = ("smic", "casme2", "samm")
 """The corpora of which the release has flow images."""

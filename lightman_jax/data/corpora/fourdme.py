@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_OULU, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import find_folders
+from lightman_jax.data.folders.trees import find_folders
 
 
 def _find(data_dir: Path) -> list[Path]:

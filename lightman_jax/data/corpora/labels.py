@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, objective_class
 from lightman_jax.data.corpora.base import Published, normal_emotion, own_label
-from lightman_jax.data.corpora.records import DataError, Problem, RawClip, Reading
 from lightman_jax.data.corpora.registry import CORPORA
+from lightman_jax.data.records import DataError, Problem, RawClip, Reading
 
 EMOTIONS_3 = ("negative", "positive", "surprise")
 """Label space of MEGC2019."""

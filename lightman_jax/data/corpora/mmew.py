@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import Corpus, normal_emotion
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Movement, RawClip
-from lightman_jax.data.corpora.tables import Row
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, Frames, below, entries, find_folders, name_key, walk
+from lightman_jax.data.folders.trees import IMAGE_SUFFIXES, Frames, below, entries, find_folders, name_key, walk
+from lightman_jax.data.records import Movement, RawClip
+from lightman_jax.data.tables.table import Row
 
 _DEPTH = 7
 _CLIP = re.compile(r"(S\d+)-(\d+)-(\d+)", re.IGNORECASE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_OULU, BASIC_EMOTIONS, Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import below, child, find_folders, first_image, folders
+from lightman_jax.data.folders.trees import below, child, find_folders, first_image, folders
 
 _CAMERAS, _LIGHTS = ("VL", "NI"), ("Strong", "Weak", "Dark")
 

@@ -13,10 +13,10 @@ from lightman_jax.data.corpora.action_units import OBJECTIVE_CLASSES, parse_acti
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
 from lightman_jax.data.corpora.coding_tables import read_all, table_files, with_pools
 from lightman_jax.data.corpora.corrections import FRAME_FIELDS, Correction, corrected, is_of
-from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
 from lightman_jax.data.corpora.spans import KEEP_INCOMPLETE, completed, shifted, span, without_zeros
-from lightman_jax.data.corpora.tables import Row, Table, read_table
-from lightman_jax.data.corpora.trees import below, find_files, folders, list_frames, name_key
+from lightman_jax.data.folders.trees import below, find_files, folders, list_frames, name_key
+from lightman_jax.data.records import DataError, LostClipError, Movement, Pool, Problem, RawClip, Reading
+from lightman_jax.data.tables.table import Row, Table, read_table
 
 _OBJECTIVE = {str(number): name for number, name in enumerate(OBJECTIVE_CLASSES, start=1)}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus, Published
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.trees import find_folders, first_image, name_key, nested_folders
+from lightman_jax.data.folders.trees import find_folders, first_image, name_key, nested_folders
 
 TABLE = r"samm.*micro.*(facs|code).*"
 _CLIPS = (r"\d{1,3}", r"\d+(_\d+)+")

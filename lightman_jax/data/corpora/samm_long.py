@@ -15,8 +15,8 @@ from lightman_jax.data.corpora.reader import Collector
 from lightman_jax.data.corpora.samm import SAMM
 from lightman_jax.data.corpora.samm import TABLE as SAMM_TABLE
 from lightman_jax.data.corpora.spans import numbered
-from lightman_jax.data.corpora.tables import read_bare_table
-from lightman_jax.data.corpora.trees import find_folders, first_image, folders, name_key
+from lightman_jax.data.folders.trees import find_folders, first_image, folders, name_key
+from lightman_jax.data.tables.table import read_bare_table
 
 _VIDEO = r"\d{1,3}_\d+"
 _COLUMNS = ("subject", "clip", "path", "onset", "apex", "offset", "total", "type", "action_units")

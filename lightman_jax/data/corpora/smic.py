@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import ASK_OULU, Corpus, Published, normal_emotion
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import POOLS
-from lightman_jax.data.corpora.trees import below, child, find_folders, folders
+from lightman_jax.data.folders.trees import below, child, find_folders, folders
+from lightman_jax.data.records import POOLS
 
 CAMERAS = ("hs", "vis", "nir")
 CODES = {"ne": "negative", "po": "positive", "sur": "surprise"}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lightman_jax.data.corpora.base import Corpus
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import Movement
 from lightman_jax.data.corpora.smic import CAMERAS, CODES, SMIC, SMIC_VIS, check_code, normal_clip
-from lightman_jax.data.corpora.trees import Frames, find_folders, nested_folders
+from lightman_jax.data.folders.trees import Frames, find_folders, nested_folders
+from lightman_jax.data.records import Movement
 
 _CLIP = r"s\d+_(ne|po|sur)_\d+"
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightman_jax.data.corpora.base import Corpus, Report
-from lightman_jax.data.corpora.records import LostClipError, Movement
-from lightman_jax.data.corpora.trees import Frames
+from lightman_jax.data.folders.trees import Frames
+from lightman_jax.data.records import LostClipError, Movement
 
 KEEP_INCOMPLETE = "--incomplete=keep"
 """The flag that takes in clips without an onset or an offset."""

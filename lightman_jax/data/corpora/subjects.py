@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lightman_jax.data.corpora.records import DataError, Reading
 from lightman_jax.data.corpora.registry import CORPORA
-from lightman_jax.data.corpora.tables import COLUMNS, read_table
+from lightman_jax.data.records import DataError, Reading
+from lightman_jax.data.tables.table import COLUMNS, read_table
 
 # Spreadsheet programs replace typed hyphens and apostrophes by these.
 _TYPED = str.maketrans(

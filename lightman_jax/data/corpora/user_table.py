@@ -15,15 +15,10 @@ from typing import Any, TypeVar
 
 from lightman_jax.data.corpora.action_units import parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
-from lightman_jax.data.corpora.cells import MAX_PATH, cell_text, is_missing, looks_like_date
 from lightman_jax.data.corpora.coding_tables import with_pools
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import DataError, LostClipError, Movement, Pool, RawClip
-from lightman_jax.data.corpora.sheets import TEXT_SUFFIXES
 from lightman_jax.data.corpora.spans import completed
-from lightman_jax.data.corpora.tables import COLUMNS as ALL_COLUMNS
-from lightman_jax.data.corpora.tables import Row, Table, column_key, read_table
-from lightman_jax.data.corpora.trees import (
+from lightman_jax.data.folders.trees import (
     IMAGE_SUFFIXES,
     TABLE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -32,6 +27,11 @@ from lightman_jax.data.corpora.trees import (
     plain_name,
     walk,
 )
+from lightman_jax.data.records import DataError, LostClipError, Movement, Pool, RawClip
+from lightman_jax.data.tables.cells import MAX_PATH, cell_text, is_missing, looks_like_date
+from lightman_jax.data.tables.sheets import TEXT_SUFFIXES
+from lightman_jax.data.tables.table import COLUMNS as ALL_COLUMNS
+from lightman_jax.data.tables.table import Row, Table, column_key, read_table
 
 T = TypeVar("T")
 

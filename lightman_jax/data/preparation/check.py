@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from lightman_jax.data.corpora.labels import LabelSpace, class_counts, published, written_label
-from lightman_jax.data.corpora.records import Problem, RawClip, Reading
 from lightman_jax.data.corpora.registry import CORPORA
-from lightman_jax.data.corpora.trees import below
+from lightman_jax.data.folders.trees import below
 from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.inspect_clip import Inspection, inspection_notes
 from lightman_jax.data.preparation.overlap import Overlaps
+from lightman_jax.data.records import Problem, RawClip, Reading
 
 
 @dataclasses.dataclass(frozen=True)

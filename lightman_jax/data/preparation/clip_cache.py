@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from lightman_jax.data.corpora.records import Problem, RawClip
 from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip, inspected_positions
 from lightman_jax.data.preparation.representation import MotionConfig, MotionImage, motion_image, needed_positions
 from lightman_jax.data.preparation.video_jobs import each_result
+from lightman_jax.data.records import Problem, RawClip
 from lightman_jax.files import read_checksummed, write_checksummed
 
 CLIP_VERSION = 7

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.corpora.records import Problem, RawClip
+from lightman_jax.data.records import Problem, RawClip
 from lightman_jax.data.vision.faces import face_box
 from lightman_jax.data.vision.images import StoredImage, decode_image, eight_bits
 from lightman_jax.data.vision.video_file import SharedFrames, ShortVideoError

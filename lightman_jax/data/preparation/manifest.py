@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Self
 
-from lightman_jax.data.corpora.records import DataError, Problem
 from lightman_jax.data.preparation.check import CorpusCount, LabelCount
 from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.data.records import DataError, Problem
 from lightman_jax.files import file_digest, read_checksummed_json, write_checksummed_json
 
 FORMAT_VERSION = 6

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 
-from lightman_jax.data.corpora.records import Problem, RawClip
+from lightman_jax.data.records import Problem, RawClip
 
 _SHARED, _TWICE = 0.5, 0.9
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightman_jax.data.corpora.records import DataError, Problem, RawClip, Reading
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.clip_cache import ClipCache, motion_key, text_digest
 from lightman_jax.data.preparation.manifest import FORMAT_VERSION, STAND_IN_SUFFIX, Manifest, read_manifest
 from lightman_jax.data.preparation.representation import MotionConfig, MotionImage
+from lightman_jax.data.records import DataError, Problem, RawClip, Reading
 from lightman_jax.files import file_digest, remove_leftovers, reporting_disk_full, require_space, temporary_path
 
 KEEP_UNMOVED = "--no_movement=keep"

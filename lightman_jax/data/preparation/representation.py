@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_field
 from lightman_jax.data.vision.apex import APEX_POLICIES, ApexPolicy, middle_apex, spot_apex
 from lightman_jax.data.vision.faces import clip_box, crop_face

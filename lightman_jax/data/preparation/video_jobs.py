@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.parallel import each_clip, guarded, in_this_process
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.vision.video_file import SharedFrames
 
 Positions = Callable[..., Sequence[int]]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.labels import EMOTIONS_3
-from lightman_jax.data.corpora.records import POOLS, Pool
+from lightman_jax.data.records import POOLS, Pool
 from lightman_jax.data.synthetic.action_unit_fields import FACE_UNITS, action_unit_field, spectral_noise
 from lightman_jax.data.vision.optical_flow import warp_image
 

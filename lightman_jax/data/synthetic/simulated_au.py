@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.labels import EMOTIONS_3
-from lightman_jax.data.corpora.records import POOLS, Pool, RawClip, Reading
+from lightman_jax.data.records import POOLS, Pool, RawClip, Reading
 from lightman_jax.data.synthetic.action_unit_fields import SIMULATED_UNITS, blurred_noise, gaussian_pull
 from lightman_jax.data.synthetic.faces import draw_face
 from lightman_jax.data.vision.optical_flow import warp_image

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lightman_jax.data.corpora.labels import EMOTIONS_3
-from lightman_jax.data.corpora.records import MARKER
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
+from lightman_jax.data.records import MARKER
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
 from lightman_jax.data.synthetic.stand_in_layouts import WRITERS
 from lightman_jax.data.synthetic.stand_in_layouts.files import SyntheticSubject

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.vision.images import grey_image, resize_image
 
 Finder = Literal["given", "cascade", "centre"]

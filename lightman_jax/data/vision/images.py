@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
+from lightman_jax.data.folders.trees import MAX_IMAGE_PIXELS
 
 try:
     import cv2

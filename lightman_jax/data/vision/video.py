@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.corpora.frame_order import order_frames
-from lightman_jax.data.corpora.records import RawClip
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES, entries, list_frames
+from lightman_jax.data.folders.frame_order import order_frames
+from lightman_jax.data.folders.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES, entries, list_frames
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.vision.images import StoredImage, eight_bits, load_image
 from lightman_jax.data.vision.video_file import SharedFrames, VideoFile
 from lightman_jax.types import natural_order

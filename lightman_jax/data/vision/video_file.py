@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.corpora.trees import MAX_IMAGE_PIXELS
+from lightman_jax.data.folders.trees import MAX_IMAGE_PIXELS
 from lightman_jax.data.vision.images import resize_image
 
 _MAX_FPS = 5000.0

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightman_jax.data.corpora.corrections import Correction
-from lightman_jax.data.corpora.records import LostClipError, Movement
 from lightman_jax.data.corpora.registry import CORPORA
 from lightman_jax.data.corpora.spans import completed, without_zeros
-from lightman_jax.data.corpora.tables import Row
-from lightman_jax.data.corpora.trees import list_frames
+from lightman_jax.data.folders.trees import list_frames
 from lightman_jax.data.preparation.check import CorpusCount
+from lightman_jax.data.records import LostClipError, Movement
+from lightman_jax.data.tables.table import Row
 from tests.data.corpora.by_hand import CASME2, CASME3, DFME, MMEW, SMIC_E, images, read, spans, table
 
 

@@ -9,8 +9,8 @@ from experiments.cli.config import parse_config
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.action_units import objective_class, parse_action_units
 from lightman_jax.data.corpora.labels import assign_labels, label_space, published
-from lightman_jax.data.corpora.records import DataError, RawClip, Reading
 from lightman_jax.data.corpora.registry import DATASETS
+from lightman_jax.data.records import DataError, RawClip, Reading
 from lightman_jax.data.synthetic.faces import SimulatorConfig
 from lightman_jax.data.synthetic.stand_in import write_stand_in
 

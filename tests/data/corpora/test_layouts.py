@@ -8,8 +8,8 @@ import pytest
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import label_space, published
-from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
+from lightman_jax.data.records import DataError
 from lightman_jax.data.vision.images import write_image
 from tests.inputs import write_flow_release
 

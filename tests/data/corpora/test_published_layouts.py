@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.mmew import MMEW as MMEW_CORPUS
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.records import DataError, Movement
-from lightman_jax.data.corpora.trees import Frames
+from lightman_jax.data.folders.trees import Frames
+from lightman_jax.data.records import DataError, Movement
 from tests.data.corpora.by_hand import CASME2, CASME3, DFME, MMEW, SMIC_E, images, read, spans, table
 
 FLOW_TABLE = "combined_3_class2_for_optical_flow.csv"

@@ -6,10 +6,10 @@ import pytest
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.base import Corpus, Exclusion, Published
 from lightman_jax.data.corpora.labels import assign_labels, label_space, published
-from lightman_jax.data.corpora.records import DataError
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS, MACRO_CORPORA
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES, folders, list_frames
 from lightman_jax.data.corpora.user_table import read_rows, row_box, row_fps, row_path
+from lightman_jax.data.folders.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES, folders, list_frames
+from lightman_jax.data.records import DataError
 from lightman_jax.data.vision.images import write_image
 from lightman_jax.data.vision.video import find_videos
 

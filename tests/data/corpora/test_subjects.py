@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from experiments.cli.config import DataConfig
 from experiments.evaluation.data import check_data
-from lightman_jax.data.corpora.records import DataError, RawClip, Reading
 from lightman_jax.data.corpora.subjects import Alias, read_aliases, subject_key, unify_subjects
+from lightman_jax.data.records import DataError, RawClip, Reading
 from lightman_jax.data.vision.images import write_image
 
 ONE_SUBJECT = [

@@ -13,10 +13,10 @@ import pytest
 
 from experiments import prepare
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.records import DataError
-from lightman_jax.data.corpora.tables import read_sheets
 from lightman_jax.data.preparation.load import load_clips
+from lightman_jax.data.records import DataError
 from lightman_jax.data.synthetic.stand_in_layouts.files import write_xls
+from lightman_jax.data.tables.table import read_sheets
 from lightman_jax.data.vision.images import read_image, write_image
 from tests.inputs import write_flow_release
 

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.cells import MISSING
 from lightman_jax.data.corpora.corrections import Correction
 from lightman_jax.data.corpora.labels import assign_labels
 from lightman_jax.data.corpora.user_table import read_rows, row_fps
+from lightman_jax.data.tables.cells import MISSING
 from lightman_jax.data.vision.images import write_image
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

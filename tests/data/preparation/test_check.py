@@ -12,9 +12,9 @@ import pytest
 from experiments import prepare
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
-from lightman_jax.data.corpora.records import DataError
-from lightman_jax.data.corpora.tables import read_table
+from lightman_jax.data.records import DataError
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
+from lightman_jax.data.tables.table import read_table
 from lightman_jax.data.vision.images import read_image, write_image
 
 

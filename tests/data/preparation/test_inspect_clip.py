@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip, inspection_notes
 from lightman_jax.data.preparation.representation import MotionConfig, motion_image
 from lightman_jax.data.preparation.video_jobs import each_result
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.vision.images import resize_image, write_image
 
 SIDE = 128

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.overlap import Overlaps
+from lightman_jax.data.records import RawClip
 
 
 def clip(subject, span, kind="video", file="a.avi", pool="micro", box=None, name="c"):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from lightman_jax import files
-from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation import parallel
 from lightman_jax.data.preparation.parallel import cpu_cores, each_clip
+from lightman_jax.data.records import RawClip
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
@@ -121,7 +121,7 @@ def test_without_processes_the_clips_are_computed_here(error, monkeypatch):
 
 NO_GUARD = """
 from pathlib import Path
-from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.preparation.parallel import each_clip
 from tests.data.preparation.test_parallel import name_length
 
@@ -150,7 +150,7 @@ def test_a_script_needs_no_guard_of_its_main_module(tmp_path):
 ABANDONED = """
 import os, signal, sys, time
 from pathlib import Path
-from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.preparation.parallel import each_clip
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import LabelSpace, assign_labels
-from lightman_jax.data.corpora.records import DataError, Problem, RawClip, Reading
 from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.load import load_clips
 from lightman_jax.data.preparation.manifest import MANIFEST, Manifest, read_manifest
 from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.data.records import DataError, Problem, RawClip, Reading
 from lightman_jax.files import read_checksummed_json, write_checksummed_json
 from tests.inputs import write_flow_release
 

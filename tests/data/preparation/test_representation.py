@@ -7,8 +7,8 @@ import pytest
 import skimage.data
 
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.records import RawClip
 from lightman_jax.data.preparation.representation import MotionConfig, motion_image
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
 from lightman_jax.data.vision.apex import middle_apex, spot_apex

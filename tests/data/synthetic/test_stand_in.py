@@ -6,12 +6,12 @@ import tensorflow_datasets as tfds
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import assign_labels
-from lightman_jax.data.corpora.records import MARKER
 from lightman_jax.data.preparation.check import check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.load import load_clips
 from lightman_jax.data.preparation.prepare import prepare_clips
 from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.data.records import MARKER
 from lightman_jax.data.synthetic.faces import SimulatorConfig
 from lightman_jax.data.synthetic.stand_in import write_stand_in
 

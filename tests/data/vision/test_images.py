@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from lightman_jax.data.corpora.records import RawClip
+from lightman_jax.data.records import RawClip
 from lightman_jax.data.vision.images import decode_image, eight_bits, read_image
 from lightman_jax.data.vision.video import Video, read_clip_images, read_frames
 

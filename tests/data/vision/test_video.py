@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lightman_jax.data.corpora import read_corpus
-from lightman_jax.data.corpora.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from lightman_jax.data.folders.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from lightman_jax.data.vision.images import write_image
 from lightman_jax.data.vision.video import Unreadable, find_videos, read_clip_images, read_frames
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from lightman_jax.data.corpora.records import DataError
+from lightman_jax.data.records import DataError
 
 _TITLES = {
     "cp1252": "Windows-1252 (Western European)",

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.data.corpora.frame_order import order_frames
-from lightman_jax.data.corpora.trees import list_frames
+from lightman_jax.data.folders.frame_order import order_frames
+from lightman_jax.data.folders.trees import list_frames
 
 WORDS = st.sampled_from(
     ["", "frame", "img", "Image", "clip", "cam", "EP", "S", "sub", "happy face", "übung", "P1E", "rgb"]

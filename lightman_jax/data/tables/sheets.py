@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightman_jax.data.corpora.cells import Unread
-from lightman_jax.data.corpora.records import DataError
-from lightman_jax.data.corpora.text_tables import read_text_table
+from lightman_jax.data.records import DataError
+from lightman_jax.data.tables.cells import Unread
+from lightman_jax.data.tables.text_tables import read_text_table
 
 Cells = list[list[Any]]
 

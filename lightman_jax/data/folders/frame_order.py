@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from lightman_jax.data.corpora.frame_times import UnorderedError, time_keys
+from lightman_jax.data.folders.frame_times import UnorderedError, time_keys
 
 _WORDS = ("onset", "apex", "offset")
 _COLOUR = frozenset({"color", "colour", "rgb"})

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from lightman_jax.data.corpora.frame_order import Frames, order_frames
+from lightman_jax.data.folders.frame_order import Frames, order_frames
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 """Image files that are read, in corpora and in prediction."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightman_jax.data.corpora.cells import MAX_CELL, MAX_PATH, cell_fault, cell_text, is_missing, whole_number
-from lightman_jax.data.corpora.records import DataError, Problem
-from lightman_jax.data.corpora.sheets import Cells, fullest_column, read_file
+from lightman_jax.data.records import DataError, Problem
+from lightman_jax.data.tables.cells import MAX_CELL, MAX_PATH, cell_fault, cell_text, is_missing, whole_number
+from lightman_jax.data.tables.sheets import Cells, fullest_column, read_file
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "sub", "subid", "participant", "subjectid"),

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.data.corpora.cells import MISSING, cell_text, is_missing, whole_number
 from lightman_jax.data.corpora.corrections import read_corrections
-from lightman_jax.data.corpora.records import DataError
-from lightman_jax.data.corpora.tables import Row, column_key, read_table
-from lightman_jax.data.corpora.text_tables import decode, read_text_table
+from lightman_jax.data.records import DataError
+from lightman_jax.data.tables.cells import MISSING, cell_text, is_missing, whole_number
+from lightman_jax.data.tables.table import Row, column_key, read_table
+from lightman_jax.data.tables.text_tables import decode, read_text_table
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HEADER = ["clip", "subject", "emotion", "onset", "path"]

@@ -1,0 +1,1 @@
+"""Folders of a download, and the order of the images in them."""

@@ -1,0 +1,1 @@
+"""Tables as other programs write them: text files and workbooks, their cells, and rows by column names."""
