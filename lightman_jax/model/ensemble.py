@@ -92,9 +92,8 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequen
     logits = make_method(config.method, config.network, optax.sgd(0.0)).logits
     partners = mirror_partners(config.mirror, classes)
     bilevel = dataclasses.replace(config.method.bilevel, inner_steps=adapt_steps)
-    adapted = functools.partial(
-        adapt_and_predict, config=dataclasses.replace(config.method, bilevel=bilevel), network=config.network
-    )
+    method = dataclasses.replace(config.method, bilevel=bilevel)
+    adapted = functools.partial(adapt_and_predict, config=method, network=config.network)
 
     def scaled(images: jax.Array, mean_square: jax.Array) -> jax.Array:
         return scale_flow(images, scaling=config.scaling, mean_square=mean_square)

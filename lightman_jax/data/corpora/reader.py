@@ -194,11 +194,8 @@ class Collector:
         with contextlib.suppress(ValueError):
             if row.number("onset") is not None:
                 expected = f"a subject and the name of a clip of {self.corpus.title}"
-                found, remedy = (
-                    f"{row.text('subject')!r} and {row.text('clip')!r}",
-                    "correct the cell; the row is left out",
-                )
-                self.problem(row.where, expected, found, remedy)
+                found = f"{row.text('subject')!r} and {row.text('clip')!r}"
+                self.problem(row.where, expected, found, "correct the cell; the row is left out")
 
     def clip_key(self, subject: str, clip: str) -> tuple[str, str]:
         """Subject id and `name_key` of the clip, equal for all spellings of a clip in folders and tables."""

@@ -6,17 +6,23 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
 from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip, inspected_positions
-from lightman_jax.data.preparation.representation import MotionConfig, MotionImage, motion_image, needed_positions
+from lightman_jax.data.preparation.representation import (
+    MotionConfig,
+    MotionImage,
+    Moves,
+    motion_image,
+    needed_positions,
+)
 from lightman_jax.data.preparation.video_jobs import each_result
 from lightman_jax.data.records import Problem, RawClip
 from lightman_jax.files import read_checksummed, write_checksummed
 
-CLIP_VERSION = 7
+CLIP_VERSION = 8
 """Part of every key. Raise it whenever the same clip and settings give another image or inspection, or are stored differently."""
 
 Result = TypeVar("Result", Inspection, MotionImage)
@@ -137,4 +143,4 @@ def _encode_motion(motion: MotionImage) -> bytes:
 def _decode_motion(content: bytes) -> MotionImage:
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         texts = str(stored["apex_from"]), str(stored["face"])
-        return MotionImage(stored["image"], int(stored["apex"]), *texts, bool(stored["moves"]))
+        return MotionImage(stored["image"], int(stored["apex"]), *texts, cast(Moves, str(stored["moves"])))

@@ -86,7 +86,11 @@ def prepare_clips(
         if isinstance(result, Exception):
             remedy = "correct the clip or choose other settings; it is left out"
             problems.append(Problem(clip.clip, f"a clip that gives {config.representation}", str(result), remedy))
-        elif result.moves or keep_unmoved:
+            continue
+        if result.moves == "outside":
+            expected, remedy = "a movement of the face", "correct the box, or leave the clip out; its motion is zero"
+            problems.append(Problem(clip.clip, expected, "frames that differ outside of the face", remedy, lost=False))
+        if result.moves != "nowhere" or keep_unmoved:
             images.append((clip, result))
         else:
             expected = "frames that differ from the onset"

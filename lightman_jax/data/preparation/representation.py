@@ -19,6 +19,7 @@ from lightman_jax.data.vision.video_file import SharedFrames
 _SIMULATED_FRAMES, _ROUNDING = 9, 1
 
 Representation = Literal["flow", "difference", "apex", "dynamic", "frames"]
+Moves = Literal["face", "outside", "nowhere"]
 _CHANGES = ("flow", "difference", "dynamic")
 
 
@@ -70,14 +71,15 @@ class MotionImage(NamedTuple):
       apex: position of the apex.
       apex_from: source of the apex: `given`, `middle` or `spot`.
       face: source of the face box: see `FaceBox.finder`.
-      moves: whether the frames of the image differ; always True for a single image and a simulated clip.
+      moves: where the frames of the image differ: `face`, `outside` (of the face box alone) or `nowhere`; always `face` for a
+        single image and a simulated clip.
     """
 
     image: NDArray[np.float32]
     apex: int
     apex_from: str
     face: str
-    moves: bool = True
+    moves: Moves = "face"
 
 
 def needed_positions(clip: RawClip, config: MotionConfig) -> Sequence[int]:
@@ -111,15 +113,16 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
         return _simulated(clip, config)
     if len(clip.numbers) < 2 and config.representation != "apex":
         raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
-    faces, face = _faces(clip, needed_positions(clip, config), config, shared)
+    images = read_clip_images(clip, needed_positions(clip, config), shared)
+    faces, face = _faces(clip, images, config)
     if len(clip.numbers) < 2:
         return MotionImage(_from_faces(faces, (0,), 0, config), 0, "given", face)
     apex, apex_from = _annotated_apex(clip, config)
     if not _needs_all_frames(config):
-        return MotionImage(_from_faces(faces, (0, 1), 1, config), apex, apex_from, face, is_movement(faces))
+        return MotionImage(_from_faces(faces, (0, 1), 1, config), apex, apex_from, face, _moves(faces, images))
     if config.apex_policy == "spot":
         apex, apex_from = spot_apex(faces), "spot"
-    moves = is_movement(_frames_used(faces, apex, config.representation))
+    moves = _moves(*(_frames_used(frames, apex, config.representation) for frames in (faces, images)))
     return MotionImage(_from_faces(faces, clip.numbers, apex, config), apex, apex_from, face, moves)
 
 
@@ -142,7 +145,7 @@ def motion_of_faces(faces: Sequence[NDArray[np.uint8]], apex: int, config: Motio
 
 
 def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:
-    """Whether grey faces `[side, side]` differ from the first by more than one grey level.
+    """Whether images of one shape differ from the first by more than one grey level.
 
     Choice: one level is rounding; a movement whose peak is 0.15 pixels changes a face of 128 pixels by 4 levels or more. Noise and
     movement are not separated here: the RMS flow of a still face with sensor noise of 2 levels is 0.04 to 0.06 pixels, with such a
@@ -150,6 +153,10 @@ def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:
     """
     first = faces[0].astype(np.int16)
     return any(int(np.abs(face - first).max()) > _ROUNDING for face in faces[1:])
+
+
+def _moves(faces: Sequence[NDArray[np.uint8]], images: Sequence[NDArray[np.uint8]]) -> Moves:
+    return "face" if is_movement(faces) else "outside" if is_movement(images) else "nowhere"
 
 
 def _frames_used(faces: list[NDArray[np.uint8]], apex: int, representation: Representation) -> list[NDArray[np.uint8]]:
@@ -160,9 +167,9 @@ def _frames_used(faces: list[NDArray[np.uint8]], apex: int, representation: Repr
 
 
 def _faces(
-    clip: RawClip, positions: Sequence[int], config: MotionConfig, shared: SharedFrames | None
+    clip: RawClip, images: Sequence[NDArray[np.uint8]], config: MotionConfig
 ) -> tuple[list[NDArray[np.uint8]], str]:
-    images = read_clip_images(clip, positions, shared)
+    """Grey faces of the frames, and the source of the face box."""
     box = clip_box(clip, images[0])
     faces = [grey_image(crop_face(image, box, config.face_side)) for image in images]
     return faces, box.finder if box else "given"
@@ -227,7 +234,7 @@ def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
     if config.representation != "flow" or config.magnify != 1:
         raise ValueError(f"the release holds flow only; it has no {config.representation} and cannot be magnified")
     image = read_image(clip.paths[0])
-    moves = bool(np.ptp(image, axis=(0, 1)).any())
+    moves: Moves = "face" if np.ptp(image, axis=(0, 1)).any() else "nowhere"
     (height, width), side = image.shape[:2], config.image_side
     if (height, width) != (side, side):
         raise ValueError(f"{clip.paths[0].name} is {height}x{width} pixels; the release has {side}x{side}")

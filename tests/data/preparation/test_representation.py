@@ -179,7 +179,7 @@ def test_clips_without_a_movement_are_marked_and_their_change_is_zero(tmp_path, 
     moving = motion_image(write_clip(tmp_path / "moving", [base, moved, moved, base], apex=1), config)
     at_onset = motion_image(write_clip(tmp_path / "onset", [base, moved, moved, base], apex=0), config)
     # The apex does not enter frames.
-    assert [result.moves for result in (still, moving, at_onset)] == [False, True, name == "frames"]
+    assert [result.moves == "face" for result in (still, moving, at_onset)] == [False, True, name == "frames"]
     for result in (still, moving, at_onset):
         assert np.isfinite(result.image).all()
     if name in ("flow", "difference", "dynamic"):
@@ -189,14 +189,14 @@ def test_clips_without_a_movement_are_marked_and_their_change_is_zero(tmp_path, 
     if name != "frames":
         clip = write_clip(tmp_path / "given", [base, moved, moved, base], apex=0)
         for policy in ("middle", "spot"):
-            assert motion_image(clip, dataclasses.replace(config, apex_policy=policy)).moves
+            assert motion_image(clip, dataclasses.replace(config, apex_policy=policy)).moves == "face"
 
 
 def test_two_frames_are_onset_and_apex(tmp_path):
     base = texture()
     moved = np.clip(base.astype(int) + 20, 0, 255).astype(np.uint8)
     result = motion_image(write_clip(tmp_path / "pair", [base, moved]), MotionConfig(representation="difference"))
-    assert (result.apex, result.moves, middle_apex(2), middle_apex(9)) == (1, True, 1, 4)
+    assert (result.apex, result.moves, middle_apex(2), middle_apex(9)) == (1, "face", 1, 4)
     np.testing.assert_allclose(np.median(result.image), 20 / 255, atol=0.01)
 
 
@@ -205,15 +205,26 @@ def test_rounding_is_no_movement_and_a_subtle_movement_is_one(tmp_path):
     rounded = np.clip(face.astype(int) + np.random.default_rng(0).integers(0, 2, face.shape[:2])[..., None], 0, 255)
     field = action_unit_field({12: (1.0, 1.0)}, 128)
     for name, first, second, moves in (
-        ("rounded", face, rounded.astype(np.uint8), False),
-        ("subtle", face, warp_image(face, 0.15 * field / np.hypot(*np.moveaxis(field, -1, 0)).max()), True),
+        ("rounded", face, rounded.astype(np.uint8), "nowhere"),
+        ("subtle", face, warp_image(face, 0.15 * field / np.hypot(*np.moveaxis(field, -1, 0)).max()), "face"),
     ):
         assert motion_image(write_clip(tmp_path / name, [first, second]), MotionConfig()).moves == moves
 
 
 def test_a_constant_image_of_the_release_is_no_movement(tmp_path):
     write_image(tmp_path / "a.png", np.full((28, 28, 3), 128, np.uint8))
-    assert not motion_image(RawClip("c", "s", "micro", "flow", (tmp_path / "a.png",)), MotionConfig()).moves
+    still = motion_image(RawClip("c", "s", "micro", "flow", (tmp_path / "a.png",)), MotionConfig())
+    assert still.moves == "nowhere"
+
+
+def test_a_movement_outside_of_the_face_box_is_distinguished(tmp_path):
+    base = texture()
+    moved = base.copy()
+    moved[-8:] = 255 - moved[-8:]
+    clip = dataclasses.replace(write_clip(tmp_path / "outside", [base, moved]), cropped=False, box=(0, 0, 24))
+    result = motion_image(clip, MotionConfig())
+    assert result.moves == "outside"
+    assert not result.image.any()
 
 
 def test_stills_in_a_table_are_found_by_their_line(tmp_path):
