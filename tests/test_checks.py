@@ -207,6 +207,6 @@ def test_tasks_and_weights_of_a_meta_gradient_are_checked():
     for tasks in ({}, jnp.ones((0, 1)), (jnp.ones((2, 1)), jnp.ones((3, 1))), jnp.ones(())):
         with pytest.raises(ValueError, match="leading axes"):
             lj.meta_gradient(theta, tasks, **problem)
-    for weights in (jnp.ones(3), -jnp.ones(2), jnp.zeros(2), jnp.array([jnp.nan, 1.0])):
+    for weights in (jnp.ones(3), -jnp.ones(2), jnp.array([jnp.nan, 1.0])):
         with pytest.raises(ValueError, match="task_weights"):
             lj.meta_gradient(theta, jnp.ones((2, 1)), task_weights=weights, **problem)

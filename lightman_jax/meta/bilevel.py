@@ -227,10 +227,8 @@ def _task_count(tasks: Any, weights: jax.Array | None) -> int:
             raise ValueError(f"task_weights have the shape {weights.shape}; give one weight for each of {count} tasks")
         if not is_traced(weights):
             values = np.asarray(weights)
-            if not np.isfinite(values).all() or (values < 0).any() or not (values > 0).any():
-                raise ValueError(
-                    f"task_weights {values.tolist()} must be 0 or more and finite, and one of them above 0"
-                )
+            if not np.isfinite(values).all() or (values < 0).any():
+                raise ValueError(f"task_weights {values.tolist()} must be 0 or more and finite")
     return count
 
 

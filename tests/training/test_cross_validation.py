@@ -128,7 +128,7 @@ def test_training_compiles_its_update_once_and_reports_progress(clips):
     jobs = list(train_folds(clips, None, folds, [0, 1], config, on_progress=seen.append))
     program = cross_validation.training_program
     assert program.cache_info().misses == 1
-    start, advance, _ = program(config, 3, True, 6, job_mesh(6, 1))
+    start, advance, _ = program(config, clips.classes, True, 6, job_mesh(6, 1))
     assert program.cache_info().misses == 1, "the program requested here must be the one that ran"
     assert (start._cache_size(), advance._cache_size()) == (1, 1)
     assert all(job.history["loss"].shape == (6,) for job in jobs)
