@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.data.corpora.corrections import read_corrections
 from lightman_jax.data.records import DataError
 from lightman_jax.data.tables.cells import MISSING, cell_text, is_missing, whole_number
 from lightman_jax.data.tables.table import Row, column_key, read_table
@@ -333,19 +332,3 @@ def test_a_file_is_read_by_its_content(tmp_path):
     table = read_table(text, HEADER)
     assert len(table.rows) == 1
     assert table.notes == ("text.xls: is a text table, not .xls",)
-
-
-def test_corrections_are_read_like_other_tables(tmp_path):
-    header = ["clip", "field", "old", "new", "source"]
-    path = tmp_path / "corrections.csv"
-    lines = [";".join(header), "table/Jürgen/c;onset;5,0;NA;Müller", "table/Jürgen/c;emotion;n/a;Fröhlich;"]
-    path.write_bytes("\r\n".join(lines).encode("cp1252"))
-    notes = []
-    assert [one[:4] for one in read_corrections(path, notes.append)] == [
-        ("table/Jürgen/c", "onset", "5", ""),
-        ("table/Jürgen/c", "emotion", "", "Fröhlich"),
-    ]
-    assert "Windows-1252" in notes[0]
-    write(path, ["table/a/c", "onset", "5", "1,000", ""], header=header)
-    with pytest.raises(DataError, match=r"line 2: new is '1,000', which may count thousands"):
-        read_corrections(path)
