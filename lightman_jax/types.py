@@ -1,6 +1,7 @@
 """Array containers and callable types.
 
-Shape letters: `n` clips, `T` tasks, `S` support, `M` macro, `Q` query clips, `N` classes, `H W C` image, `E` embedding, `F` frames.
+Shape letters: `n` clips, `T` tasks, `S` support, `M` macro, `Q` query clips, `N` classes, `V` views, `H W C` image,
+`E` embedding, `F` frames.
 Images are float32 flow, after `scale_flow` in units of their RMS; labels are int32 class indices.
 """
 
@@ -32,15 +33,16 @@ class ClipSet:
     """Labelled clips in host memory.
 
     Attributes:
-      image: `[n, (frames,) H, W, C]` float32, unscaled flow.
+      image: `[n, (frames,) H, W, C]` float32, unscaled flow; `[n, V, H, W, C]` with views, NaN where a clip lacks a view.
       label: `[n]` int32 class indices.
       subject: `corpus/subject` of each clip; one name per subject in the micro and the macro clips.
       clip: `corpus/subject/clip` of each clip, unique.
       classes: class names in the order of the indices.
+      views: `[V]` names of the views of a movement, such as `farneback_rise`, at least two; empty for images without a view axis.
 
     Raises:
       ValueError: different numbers of images, labels, subjects and names, labels that are no class indices, a name that is no
-        text, or two classes of one name.
+        text, two classes of one name, or views that do not fit the images.
     """
 
     image: NDArray[np.float32]
@@ -48,6 +50,7 @@ class ClipSet:
     subject: tuple[str, ...]
     clip: tuple[str, ...]
     classes: tuple[str, ...]
+    views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = {name: len(getattr(self, name)) for name in ("image", "label", "subject", "clip")}
@@ -64,6 +67,42 @@ class ClipSet:
         if np.ndim(self.label) != 1:
             raise ValueError(f"labels have the shape {np.shape(self.label)}; give one class index per clip")
         object.__setattr__(self, "label", as_labels(self.label, len(self.classes)))
+        if self.views:
+            self._check_views()
+
+    def _check_views(self) -> None:
+        if len(set(self.views)) != len(self.views) or len(self.views) < 2:
+            raise ValueError(f"views {', '.join(self.views)} are no list of at least two different names")
+        if np.ndim(self.image) != 5 or np.shape(self.image)[1] != len(self.views):
+            raise ValueError(
+                f"images of {len(self.views)} views have the shape {np.shape(self.image)}; give [n, {len(self.views)}, H, W, C]"
+            )
+        if not self.has_view.any(axis=1).all():
+            raise ValueError(f"{self.clip[int(self.has_view.any(axis=1).argmin())]} has no view at all; leave it out")
+
+    @property
+    def has_view(self) -> NDArray[np.bool_]:
+        """`[n, V]` bool: the views that each clip has."""
+        return ~np.isnan(self.image).all(axis=(2, 3, 4))
+
+    def view(self, name: str) -> "ClipSet":
+        """The clips that have a view, with the images of that view alone.
+
+        Raises:
+          ValueError: there is no view of that name.
+        """
+        if name not in self.views:
+            raise ValueError(f"view {name!r} is unknown; choose one of {', '.join(self.views) or 'none'}")
+        place = self.views.index(name)
+        kept = np.flatnonzero(self.has_view[:, place])
+        return dataclasses.replace(
+            self,
+            image=np.ascontiguousarray(self.image[kept, place]),
+            label=self.label[kept],
+            subject=tuple(self.subject[row] for row in kept),
+            clip=tuple(self.clip[row] for row in kept),
+            views=(),
+        )
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -72,10 +111,13 @@ class ClipSet:
         """The clips of this set followed by those of another set with the same classes.
 
         Raises:
-          ValueError: the classes differ.
+          ValueError: the classes or the views differ.
         """
-        if self.classes != other.classes:
-            raise ValueError(f"clips of the classes {self.classes} cannot be joined with clips of {other.classes}")
+        for name in ("classes", "views"):
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(
+                    f"clips of the {name} {getattr(self, name)} cannot be joined with clips of {getattr(other, name)}"
+                )
         return dataclasses.replace(
             self,
             image=np.concatenate([self.image, other.image]),
@@ -92,11 +134,20 @@ class ClipSet:
 
 @struct.dataclass
 class Clips:
-    """Padded clips: `image [n,(F,)H,W,C]` scaled flow, `label [n]`, `where [n]` (False marks padding)."""
+    """Padded clips.
+
+    Attributes:
+      image: `[n, (F,) H, W, C]` scaled flow; `[n, V, H, W, C]` with views.
+      label: `[n]` class indices.
+      where: `[n]` bool, False marks padding.
+      movement: `[n]` numbers that two views of one movement share, where the alignment compares views; None where it compares
+        classes.
+    """
 
     image: jax.Array
     label: jax.Array
     where: jax.Array
+    movement: jax.Array | None = None
 
 
 @struct.dataclass

@@ -78,6 +78,7 @@ class RawClip:
       face: face found in the onset frame by the check of the files, the fields of a `FaceBox`; None before that.
       written: label of the corpus letter by letter, without outer blanks; empty if it gives none.
       action_units: numbers of the Facial Action Coding System.
+      views: name of the view that each of `paths` shows, for flow images of several views; empty otherwise.
       objective: objective class given by the corpus; empty if it gives none.
       label: class name in the label space; empty until `assign_labels`.
       cropped: whether the images show the face only.
@@ -99,6 +100,7 @@ class RawClip:
     cropped: bool = False
     box: tuple[int, int, int] | None = None
     written: str = ""
+    views: tuple[str, ...] = ()
     face: tuple[int, int, int, str, int] | None = None
 
     @property

@@ -1,7 +1,7 @@
 """The dual branch: a backbone, a primary head for classification, and an auxiliary head for alignment embeddings."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,10 @@ from lightman_jax.networks.convolution import CONV_FORMS, PRECISIONS, ConvForm, 
 from lightman_jax.types import Outputs, Params
 
 
+ViewNetwork = Literal["separate", "shared", "joined"]
+VIEW_NETWORKS: tuple[ViewNetwork, ...] = get_args(ViewNetwork)
+
+
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
     """Architecture of the dual branch.
@@ -25,6 +29,9 @@ class NetworkConfig:
       normalisation: group, layer or batch (moments of the current batch in training, of the training clips in prediction).
       embedding: E, length of the embedding.
       conv_form: auto, tiled, closed or plain; see `convolution.conv3x3`.
+      view_network: of clips with several views: separate (a network per view; probabilities are averaged), shared (one network
+        with the view as constant channels; probabilities are averaged) or joined (the views are channels of one network).
+      views: V, number of views of a clip; 1 for images without a view axis. Set from the data, not by a flag.
       precision: of the products in the backbone, float32 or bfloat16 (for a GPU or TPU). Parameters, statistics, heads and losses
         are float32.
     """
@@ -34,13 +41,18 @@ class NetworkConfig:
     normalisation: Normalisation = "layer"
     embedding: int = 32
     conv_form: ConvForm = "auto"
+    view_network: ViewNetwork = "separate"
+    views: int = dataclasses.field(default=1, metadata={"flag": False})
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        if not is_count(self.views):
+            raise ValueError(f"views {self.views!r} is no number of views; give 1 or more")
         for name, value, known in (
             ("backbone", self.backbone, BACKBONES),
             ("normalisation", self.normalisation, NORMALISATIONS),
             ("conv_form", self.conv_form, CONV_FORMS),
+            ("view_network", self.view_network, VIEW_NETWORKS),
             ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:

@@ -10,6 +10,7 @@ from lightman_jax.preprocessing import SCALINGS, Scaling
 from lightman_jax.training.mirroring import check_mirror
 
 MacroLabels = Literal["true", "shuffled"]
+Auxiliary = Literal["auto", "macro", "views", "magnified"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,9 @@ class TrainConfig:
       mirror: auto (training clips are mirrored at random and predictions averaged over mirror images, unless a class name holds a
         side of the face, such as left, l_smirk or AU12L), off, or pairs of classes that are each other's mirror image, such as
         left:right.
+      auxiliary: what the auxiliary branch aligns micro clips with: macro (clips of a macro corpus), views (other views of the same
+        movements), magnified (pseudo-macro clips, magnified micro clips), or auto: macro if the data have macro clips, else
+        magnified.
       macro_gain: gain of the pseudo-macro clips that replace a missing macro corpus.
       macro_labels: true, or shuffled over the fold's macro training clips, a control for the effect of the labels.
       skip_nonfinite: skip an update that is not finite instead of stopping.
@@ -60,6 +64,7 @@ class TrainConfig:
     weight_decay: float = 1e-2
     scaling: Scaling = "clip_rms"
     mirror: str = "auto"
+    auxiliary: Auxiliary = "auto"
     macro_gain: float = 3.0
     macro_labels: MacroLabels = "true"
     skip_nonfinite: bool = False
@@ -73,6 +78,8 @@ class TrainConfig:
             )
         if not is_number(self.weight_decay):
             raise ValueError(f"weight_decay {self.weight_decay} is negative or not finite; choose 0 or more")
+        if self.auxiliary not in get_args(Auxiliary):
+            raise ValueError(f"auxiliary {self.auxiliary!r} is unknown; choose one of {', '.join(get_args(Auxiliary))}")
         if self.macro_labels not in get_args(MacroLabels):
             raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
         if self.scaling not in SCALINGS:
