@@ -1,5 +1,6 @@
 """Scaling, mirroring and magnification of clip images `[n, (frames,) H, W, C]`.
 
+With views, images are `[n, V, H, W, C]`, and a view that a clip lacks is nan in all pixels and remains nan.
 Three channels are optical flow (u to the right, v down, strain); one channel is a grey image, or a sum or difference of such.
 Statistics are computed per clip or over the training clips of the fold, so test subjects never affect them.
 """
@@ -27,6 +28,7 @@ def scale_flow(
     scaling: Scaling = "clip_rms",
     train: jax.Array | None = None,
     mean_square: jax.Array | None = None,
+    views: bool = False,
 ) -> jax.Array:
     """Subtract the median of each clip and divide each channel by its root mean square (RMS).
 
@@ -42,6 +44,7 @@ def scale_flow(
       scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
       train: `[n]` bool, marks the training clips; `fold_rms` needs this or `mean_square`.
       mean_square: `[1, (1,) 1, 1, C]` from `training_mean_square`, for images that do not contain the training clips.
+      views: whether the second axis holds views, each of which is scaled by its own statistics, instead of frames.
 
     Returns:
       Array of the shape of `images`, in units of the RMS, or in -1..1.
@@ -59,18 +62,20 @@ def scale_flow(
     if scaling not in SCALINGS:
         raise ValueError(f"scaling {scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
     images = as_images(as_floats(images, "images"))
-    within = tuple(range(1, images.ndim - 1))
+    within = _within(images, views)
     if scaling == "clip_minmax":
         low, high = images.min(axis=within, keepdims=True), images.max(axis=within, keepdims=True)
         span = high - low
-        return jnp.where(span > _EPSILON, 2 * (images - low) / jnp.maximum(span, _EPSILON) - 1, 0)
-    centred = _centred(images)
+        # A missing view has a span of nan.
+        constant = jnp.where(jnp.isnan(span), span, 0) if views else 0
+        return jnp.where(span > _EPSILON, 2 * (images - low) / jnp.maximum(span, _EPSILON) - 1, constant)
+    centred = _centred(images, within)
     if scaling == "clip_rms":
         mean_square = jnp.mean(jnp.square(centred), axis=within, keepdims=True)
     elif mean_square is None:
         if train is None:
             raise ValueError("scaling 'fold_rms' needs train= (mask of the training clips) or mean_square=")
-        mean_square = training_mean_square(images, train)
+        mean_square = training_mean_square(images, train, views=views)
     else:
         mean_square = as_floats(mean_square, "mean_square")
         check_number("mean_square", mean_square, least=0)
@@ -78,15 +83,16 @@ def scale_flow(
 
 
 @transferring
-def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
+def training_mean_square(images: jax.Array, train: jax.Array, *, views: bool = False) -> jax.Array:
     """Mean square of each channel over the training clips, centred as in `scale_flow`; `fold_rms` divides by its root.
 
     Args:
       images: `[n, (frames,) H, W, C]`.
       train: `[n]` bool.
+      views: as in `scale_flow`; a view that a training clip lacks is left out.
 
     Returns:
-      `[1, (1,) 1, 1, C]`.
+      `[1, (1,) 1, 1, C]`, `[1, V, 1, 1, C]` with views; 1 for a view that no training clip has.
 
     Raises:
       ValueError: images of another rank, a mask that does not fit, or one without a training clip.
@@ -98,15 +104,28 @@ def training_mean_square(images: jax.Array, train: jax.Array) -> jax.Array:
     if not is_traced(train) and not np.asarray(train).any():
         raise ValueError("train marks no clip; the mean square needs at least one training clip")
     train = jnp.asarray(train)
-    mean_square = jnp.mean(jnp.square(_centred(images)), axis=tuple(range(1, images.ndim - 1)), keepdims=True)
+    within = _within(images, views)
+    mean_square = jnp.mean(jnp.square(_centred(images, within)), axis=within, keepdims=True)
     weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
+    if views:
+        weight = weight * ~jnp.isnan(mean_square)
+        count = weight.sum(axis=0, keepdims=True)
+        total = jnp.sum(jnp.where(weight > 0, mean_square, 0), axis=0, keepdims=True)
+        return jnp.where(count > 0, total / jnp.maximum(count, 1), 1)
     # jnp.where, because a non-finite test clip would enter a product as nan * 0.
     return jnp.sum(jnp.where(weight > 0, mean_square, 0), axis=0, keepdims=True) / jnp.maximum(weight.sum(), 1)
 
 
-def _centred(images: jax.Array) -> jax.Array:
+def _within(images: jax.Array, views: bool) -> tuple[int, ...]:
+    """Axes of the pixels that have common statistics."""
+    if views and images.ndim != 5:
+        raise ValueError(f"images have the shape {images.shape}; give [n, V, H, W, C] with views")
+    return tuple(range(2 if views else 1, images.ndim - 1))
+
+
+def _centred(images: jax.Array, within: tuple[int, ...]) -> jax.Array:
     signed = images[..., :2] if images.shape[-1] == _FLOW_CHANNELS else images
-    centred = signed - jnp.median(signed, axis=tuple(range(1, images.ndim - 1)), keepdims=True)
+    centred = signed - jnp.median(signed, axis=within, keepdims=True)
     return jnp.concatenate([centred, images[..., signed.shape[-1] :]], axis=-1)
 
 

@@ -8,7 +8,7 @@ Images are float32 flow, after `scale_flow` in units of their RMS; labels are in
 import dataclasses
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -176,6 +176,22 @@ class TrainState:
     params: Params
     opt_state: optax.OptState
     step: jax.Array
+
+
+class Method(NamedTuple):
+    """Functions of a method.
+
+    Attributes:
+      init: `(key, image_shape, classes, dtype=float32) -> TrainState`.
+      update: `(state, tasks) -> (state, metrics)`, one outer step.
+      finish: `(state, clips) -> params`, fits what is fitted once on all training clips (prototypes, batch moments).
+      logits: `(params, images) -> [n, N]`.
+    """
+
+    init: Callable[..., TrainState]
+    update: Callable[[TrainState, Task], tuple[TrainState, Metrics]]
+    finish: Callable[[TrainState, Clips], Params]
+    logits: Callable[[Params, jax.Array], jax.Array]
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

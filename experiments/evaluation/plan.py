@@ -37,10 +37,14 @@ class PlannedRun(NamedTuple):
 
     @property
     def macro_text(self) -> str:
-        """Number and origin of the macro clips, in words."""
+        """What the auxiliary branch aligns with, in words: number and origin of the macro clips, or other views."""
         macro, gain = self.prepared.macro, self.config.train.macro_gain
-        if macro is None:
-            return f"none in the data; pseudo-macro clips tanh({gain:g} x) of each fold's own training clips"
+        aligned = self.config.train.aligned_with(has_macro=macro is not None)
+        if aligned == "views":
+            return f"none used; the {len(self.prepared.micro.views)} views of each movement are aligned with each other"
+        if macro is None or aligned == "magnified":
+            found = "none in the data" if macro is None else "not used"
+            return f"{found}; pseudo-macro clips tanh({gain:g} x) of each fold's own training clips"
         if {name.removesuffix(STAND_IN_SUFFIX) for name in macro.dataset} == {SIMULATED_AU}:
             return f"{len(macro)} macro clips simulated from action units ({SIMULATED_AU})"
         return f"{len(macro)} synthetic macro clips" if self.stand_in else f"{len(macro)} real macro clips of the data"

@@ -162,13 +162,24 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     )
     if config.dry_run:
         plan = plan._replace(folds=plan.folds[:2])
-    config = _with_mirroring(config, prepared.micro.classes, console)
+    config = _with_mirroring(_with_views(config, prepared), prepared.micro.classes, console)
     manifest = prepared.manifest
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if manifest.stand_in else _SEEDS_ON_CORPUS)
     # Where a network adapts to given clips, it is a single one.
     size = 1 if protocol.gives_labels else config.ensemble_size_used
     work = Work(manifest.dataset, prepared.micro, prepared.macro, plan.folds, range(seeds), size)
     return PlannedRun(config, prepared, plan, work)
+
+
+def _with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
+    """The settings with the number of views of the clips."""
+    network = dataclasses.replace(config.train.network, views=max(1, len(prepared.micro.views)))
+    train = dataclasses.replace(config.train, network=network)
+    try:
+        train.aligned_with(has_macro=prepared.macro is not None)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from error
+    return dataclasses.replace(config, train=train)
 
 
 def _with_mirroring(config: RunConfig, classes: tuple[str, ...], console: Console) -> RunConfig:

@@ -17,6 +17,7 @@ from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.meta.objective import adapted_parts, clips_loss, prototype_head
+from lightman_jax.meta.view_networks import group_clips, mean_logits, network_of_group, over_groups
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
 from lightman_jax.types import Clips, Params
 
@@ -35,7 +36,7 @@ def adapt_and_predict(
     Args:
       params: trained parameters from `train_folds`.
       support: labelled clips, scaled as in training; `where` False marks padding.
-      images: `[q, H, W, C]` clips to predict, scaled in the same way.
+      images: `[q, H, W, C]` clips to predict, scaled in the same way; `[q, V, H, W, C]` with views.
       config: the method that trained `params`; its `bilevel` gives steps and learning rate, unless `params` are
         `LearnedLRParams`.
       network: sizes of the dual branch.
@@ -50,6 +51,12 @@ def adapt_and_predict(
         raise ValueError(
             f"method {config.name!r} does not adapt to labelled clips; choose lightman, maml, protonet, ..."
         )
+    if network.views > 1:
+        one = functools.partial(adapt_and_predict, config=config, network=network_of_group(network))
+        queries = group_clips(Clips(images, *_unknown(images)), network).image
+        groups = params, group_clips(support, network), queries
+        found = over_groups(lambda *own: jnp.log(one(*own)), groups, config.bilevel.task_mapping)
+        return jax.nn.softmax(mean_logits(found, images, network))
     theta = initial_params(params)
     if config.spec.prototypes:
         head = prototype_head(theta, support, network=network)
@@ -66,6 +73,11 @@ def adapt_and_predict(
         adapted=adapted_parts(config),
     )
     return jax.nn.softmax(apply_branches(phi | fixed, images, config=network).logits)
+
+
+def _unknown(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Labels and mask of clips whose class is not known."""
+    return jnp.zeros(images.shape[0], jnp.int32), jnp.ones(images.shape[0], bool)
 
 
 def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., list[NDArray[np.float32]]]:

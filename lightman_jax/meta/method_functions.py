@@ -1,7 +1,6 @@
 """Functions that train and evaluate the networks of a method."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,24 +19,9 @@ from lightman_jax.meta.label_generator import (
 )
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.meta.objective import method_problem, pooled_clips, prototype_head
+from lightman_jax.meta.view_networks import method_of_views, network_of_group
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
-from lightman_jax.types import Clips, Metrics, Params, Task, TrainState
-
-
-class Method(NamedTuple):
-    """Functions of a method.
-
-    Attributes:
-      init: `(key, image_shape, classes, dtype=float32) -> TrainState`.
-      update: `(state, tasks) -> (state, metrics)`, one outer step.
-      finish: `(state, clips) -> params`, fits what is fitted once on all training clips (prototypes, batch moments).
-      logits: `(params, images) -> [n, N]`.
-    """
-
-    init: Callable[..., TrainState]
-    update: Callable[[TrainState, Task], tuple[TrainState, Metrics]]
-    finish: Callable[[TrainState, Clips], Params]
-    logits: Callable[[Params, jax.Array], jax.Array]
+from lightman_jax.types import Clips, Method, Metrics, Params, Task, TrainState
 
 
 def make_method(
@@ -58,13 +42,16 @@ def make_method(
       mesh: devices over which the tasks of a step are split, see `meta_gradient`; ignored by `generated`.
 
     Returns:
-      A `Method`.
+      A `Method`; with `network.views` above 1 on images `[n, V, H, W, C]`, see `meta.view_networks`.
 
     Raises:
       TypeError: `config` or `network` is of another type.
     """
     check_type("config", config, MethodConfig)
     check_type("network", network, NetworkConfig)
+    if network.views > 1:
+        of_one = make_method(config, network_of_group(network), outer_optimizer, steps=steps, mesh=mesh)
+        return method_of_views(of_one, network, config.bilevel.task_mapping)
     if config.spec.generates_labels:
         return _label_generator_method(config, network, outer_optimizer, steps)
 

@@ -79,20 +79,25 @@ def _primary(config: MethodConfig, outputs: Outputs, clips: Clips) -> jax.Array:
 
 
 def _alignment(config: MethodConfig, micro: Outputs, clips: Clips, macro: Outputs, macro_clips: Clips) -> jax.Array:
-    masks = {"where": clips.where, "macro_where": macro_clips.where}
+    label, macro_label, macro_where = clips.label, macro_clips.label, macro_clips.where
+    if clips.movement is not None and macro_clips.movement is not None:
+        # Views of other movements than those of the clips are left out: the inner loop does not see the query.
+        label, macro_label = clips.movement, macro_clips.movement
+        macro_where = macro_where & (macro_label[:, None] == label[None, :]).any(axis=1)
+    masks = {"where": clips.where, "macro_where": macro_where}
     compared = _INPUT_OF_FORM.get(config.alignment, "embedding")
     values = alignment_loss(
         getattr(micro, compared),
-        clips.label,
+        label,
         getattr(macro, compared),
-        macro_clips.label,
+        macro_label,
         form=config.alignment,
         temperature=config.temperature,
         margin=config.margin,
         stop_macro=config.stop_macro,
         **masks,
     )
-    return mean_where(values, alignment_where(clips.label, macro_clips.label, **masks))
+    return mean_where(values, alignment_where(label, macro_label, **masks))
 
 
 def _outputs(params: Params, network: NetworkConfig, *sets: Clips) -> list[Outputs]:

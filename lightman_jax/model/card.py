@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from lightman_jax.model.saved_model import FORMAT_VERSION
 
-_TUPLES = ("classes", "image_shape", "folds", "mean_square")
+_TUPLES = ("classes", "image_shape", "folds", "views", "mean_square")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,9 +15,10 @@ class ModelCard:
 
     Attributes:
       classes: class names, in the order of the probabilities.
-      image_shape: `((frames,) H, W, C)` of an input.
+      image_shape: `((frames,) H, W, C)` of an input, `(V, H, W, C)` with views.
       method: method that trained the networks.
       folds: held-out fold of each network.
+      views: `[V]` names of the views of a clip, in the order of their axis; empty for images without a view axis.
       seeds: number of seeds among the networks.
       dataset: data the networks were trained on.
       labels: name of the label space.
@@ -33,12 +34,16 @@ class ModelCard:
       adapt_steps: inner steps of the adaptation to labelled clips.
       mean_square: `training_mean_square` of each network, as nested lists; empty unless the scaling is `fold_rms`.
       notice: terms of use.
+
+    Raises:
+      ValueError: an image shape of another number of views.
     """
 
     classes: tuple[str, ...]
     image_shape: tuple[int, ...]
     method: str
     folds: tuple[str, ...]
+    views: tuple[str, ...] = ()
     seeds: int = 1
     dataset: str = ""
     labels: str = ""
@@ -53,6 +58,13 @@ class ModelCard:
     adapt_steps: int = 5
     mean_square: tuple[Any, ...] = ()
     notice: str = ""
+
+    def __post_init__(self) -> None:
+        if self.views and (len(self.image_shape), self.image_shape[0]) != (4, len(self.views)):
+            raise ValueError(
+                f"an image of the shape {self.image_shape} does not have the {len(self.views)} views {', '.join(self.views)}; give "
+                f"({len(self.views)}, H, W, C)"
+            )
 
     @property
     def networks(self) -> int:

@@ -22,8 +22,8 @@ import jax
 import numpy as np
 from jax import export
 
-FORMAT_VERSION = 2
-"""Format version of model cards and model files; since 2 a model card describes the networks."""
+FORMAT_VERSION = 3
+"""Format version of model cards and model files; since 2 a model card describes the networks, since 3 their views."""
 
 ABOUT, PARAMS, MODULE, SERIALISED = "model.json", "params", ".stablehlo", ".jax_export"
 
@@ -53,6 +53,11 @@ class Model:
         return tuple(self.about["classes"])
 
     @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views of a clip, in the order of their axis; empty for images without a view axis."""
+        return tuple(self.about["views"])
+
+    @property
     def adapts(self) -> bool:
         """Whether the networks can be adapted to labelled clips of a subject."""
         return "adapt" in self._programs
@@ -62,19 +67,23 @@ class Model:
 
         Args:
           images: `[b, *about["image_shape"]]` unscaled images, computed with the settings `about["motion"]`; flow in pixels of a
-            face `about["motion"]["face_side"]` pixels wide.
+            face `about["motion"]["face_side"]` pixels wide. With views `[b, V, H, W, C]`, a view that a clip lacks is NaN in all
+            its pixels.
 
         Returns:
-          `[networks, b, classes]` probabilities.
+          `[networks, b, classes]` probabilities, the mean over the views that a clip has.
 
         Raises:
-          ValueError: images of another shape, or values that are not finite.
+          ValueError: images of another shape, values that are not finite in a view that is not missing, or a clip without a view.
         """
         images, padded = self._checked(images)
         return self._run("predict", padded)[:, : len(images)]
 
     def saliency(self, images: Any) -> np.ndarray:
-        """Saliency `|x * d logit / d x|` of the class with the largest mean probability, `[b, H, W]`; errors as `predict`."""
+        """Saliency `|x * d logit / d x|` of the class with the largest mean probability, `[b, H, W]`; errors as `predict`.
+
+        With views it is `[b, V, H, W]`, the saliency of each view for the prediction from all of them; 0 for a missing view.
+        """
         images, padded = self._checked(images)
         return self._run("saliency", padded)[: len(images)]
 
@@ -112,11 +121,19 @@ class Model:
         """The images, and a copy padded to a power of two, so that few batch sizes are compiled."""
         images, shape = np.asarray(images, np.float32), tuple(self.about["image_shape"])
         if images.shape[1:] != shape or not len(images):
+            views = f", with the {len(self.views)} views {', '.join(self.views)}" if self.views else ""
             raise ValueError(
-                f"images have the shape {images.shape}; this model takes [b, {', '.join(map(str, shape))}], b from 1"
+                f"images have the shape {images.shape}; this model takes [b, {', '.join(map(str, shape))}], b from 1{views}"
             )
-        if not np.isfinite(images).all():
-            raise ValueError("an image has values that are not finite")
+        if self.views:
+            missing = np.isnan(images).all(axis=(2, 3, 4))
+            if missing.all(axis=1).any():
+                raise ValueError(f"clip {missing.all(axis=1).argmax()} has none of the views {', '.join(self.views)}")
+        else:
+            missing = np.zeros(len(images), bool)
+        if not np.isfinite(images[~missing]).all():
+            rule = "; a missing view is NaN in all its pixels" if self.views else ""
+            raise ValueError(f"an image has values that are not finite{rule}")
         padded = np.zeros((1 << (len(images) - 1).bit_length(), *shape), np.float32)
         padded[: len(images)] = images
         return images, padded

@@ -51,6 +51,7 @@ class TrainConfig:
       auxiliary: what the auxiliary branch aligns micro clips with: macro (clips of a macro corpus), views (other views of the same
         movements), magnified (pseudo-macro clips, magnified micro clips), or auto: macro if the data have macro clips, else
         magnified.
+      view_dropout: probability that a view of a training clip is left out of a step, if the clip has another one.
       macro_gain: gain of the pseudo-macro clips that replace a missing macro corpus.
       macro_labels: true, or shuffled over the fold's macro training clips, a control for the effect of the labels.
       skip_nonfinite: skip an update that is not finite instead of stopping.
@@ -65,6 +66,7 @@ class TrainConfig:
     scaling: Scaling = "clip_rms"
     mirror: str = "auto"
     auxiliary: Auxiliary = "auto"
+    view_dropout: float = 0.0
     macro_gain: float = 3.0
     macro_labels: MacroLabels = "true"
     skip_nonfinite: bool = False
@@ -78,6 +80,8 @@ class TrainConfig:
             )
         if not is_number(self.weight_decay):
             raise ValueError(f"weight_decay {self.weight_decay} is negative or not finite; choose 0 or more")
+        if not is_number(self.view_dropout) or self.view_dropout >= 1:
+            raise ValueError(f"view_dropout {self.view_dropout} is no probability below 1; choose 0 to 0.9")
         if self.auxiliary not in get_args(Auxiliary):
             raise ValueError(f"auxiliary {self.auxiliary!r} is unknown; choose one of {', '.join(get_args(Auxiliary))}")
         if self.macro_labels not in get_args(MacroLabels):
@@ -85,3 +89,22 @@ class TrainConfig:
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
         check_mirror(self.mirror)
+
+    def aligned_with(self, *, has_macro: bool) -> Auxiliary:
+        """What the auxiliary branch aligns with, for data with or without macro clips: `auxiliary`, or the choice of `auto`.
+
+        Raises:
+          ValueError: macro without macro clips, or views of clips with a single view.
+        """
+        if self.auxiliary == "macro" and not has_macro:
+            raise ValueError(
+                "auxiliary macro needs macro clips, and the data have none; add --macro=NAME, or choose views or magnified"
+            )
+        if self.auxiliary == "views" and self.network.views == 1:
+            raise ValueError(
+                "auxiliary views needs clips with several views, and the data have one; add --views=farneback_rise,dis_rise, "
+                "give a second flow release, or choose macro or magnified"
+            )
+        if self.auxiliary == "auto":
+            return "macro" if has_macro else "magnified"
+        return self.auxiliary

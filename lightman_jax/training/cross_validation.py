@@ -84,8 +84,8 @@ def train_folds(
 
     Args:
       micro: micro-expression clips.
-      macro: macro-expression clips with the same classes; None uses pseudo-macro clips `tanh(gain * x)` of each fold's own
-        training clips.
+      macro: macro-expression clips with the same classes and views, or None; `config.auxiliary` chooses whether they, pseudo-macro
+        clips `tanh(gain * x)` of each fold's own training clips, or other views of these are aligned with.
       folds: from `leave_one_subject_out`; folds that leak are refused by `check_leaks`.
       replicas: seeds of the random numbers, one training of every fold each.
       config: see `TrainConfig`; a warning reports class names for which `mirror="auto"` switches mirroring off.
@@ -96,8 +96,8 @@ def train_folds(
       `TrainedFold`, replica by replica, in the order of the folds.
 
     Raises:
-      ValueError: a fold that leaks or is of other clips, macro clips with other classes or image sizes, or a precision that the
-        backend or the gradient forbids.
+      ValueError: a fold that leaks or is of other clips, macro clips with other classes, views or image sizes, settings for another
+        number of views, or a precision that the backend or the gradient forbids.
       FloatingPointError: a loss is not finite; names the fold, the replica, the step, the loss and the parameters.
       OutOfMemoryError: a device cannot hold one job; names the bytes it needs. Before that, fewer jobs run in parallel, with a
         warning.
@@ -217,6 +217,16 @@ def _open_session(
         raise ValueError(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same classes"
         )
+    if config.network.views != max(1, len(micro.views)):
+        found = f"the views {', '.join(micro.views)}" if micro.views else "one view"
+        raise ValueError(
+            f"the clips have {found}, the network is for {config.network.views}; set "
+            f"NetworkConfig(views={max(1, len(micro.views))})"
+        )
+    if macro is not None and macro.views != micro.views:
+        raise ValueError(
+            f"macro clips have the views {macro.views}, micro clips {micro.views}; give both the same views"
+        )
     if macro is not None and macro.image.shape[1:] != micro.image.shape[1:]:
         raise ValueError(
             f"macro images have the shape {macro.image.shape[1:]}, micro images {micro.image.shape[1:]}; give both the same shape"
@@ -231,14 +241,14 @@ def _open_session(
     # Counts all jobs, not only those left, so that a resumed run continues with the same arithmetic.
     count = len(folds) * replicas
     mesh = job_mesh(count, config.task.meta_batch_size if config.method.spec.splits_tasks else 1)
-    pseudo_macro, classes = macro is None, tuple(micro.classes)
+    auxiliary, classes = config.aligned_with(has_macro=macro is not None), tuple(micro.classes)
     lengths = chunk_lengths(config.steps)
-    programs = [training_program(config, classes, pseudo_macro, length, mesh) for length in lengths]
-    shared = training_data(micro, macro, config)
+    programs = [training_program(config, classes, auxiliary, length, mesh) for length in lengths]
+    shared = training_data(micro, macro if auxiliary == "macro" else None, config)
     if config.network.precision == "bfloat16":
-        refuse_imprecise(job_gradient_error(jobs[0], shared, config, len(classes), pseudo_macro))
+        refuse_imprecise(job_gradient_error(jobs[0], shared, config, len(classes), auxiliary))
     per_device = jobs_per_device(count, mesh, in_parallel=uses_vmap(config.method.bilevel.task_mapping))
-    return _Session(config, mesh, per_device, programs, place(shared, mesh, PartitionSpec()), not pseudo_macro)
+    return _Session(config, mesh, per_device, programs, place(shared, mesh, PartitionSpec()), auxiliary == "macro")
 
 
 def chunk_lengths(steps: int) -> list[int]:

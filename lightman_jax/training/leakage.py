@@ -121,11 +121,11 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
-    """Raise `ValueError` for folds that train on a copy of a test clip, mirrored or not, whatever its subject."""
+    """Raise `ValueError` for folds that train on a copy of a test clip, mirrored or not, whatever its subject and in whichever view."""
     pools = {"micro": micro} if macro is None else {"micro": micro, "macro": macro}
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for name, clips in pools.items():
-        for row, image in enumerate(clips.image):
+        for row, image in _images(clips):
             # Clips without a movement are alike, whoever they show.
             if (image != image[..., :1, :1, :]).any():
                 places[_digest(image)].append((name, row))
@@ -141,6 +141,13 @@ def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -
                     f"fold {fold.name}: the test clip {micro.clip[test_rows[0]]} has the same image as {pools[name].clip[row]} "
                     f"in its {name} training pool; remove one of them, or give both the same subject"
                 )
+
+
+def _images(clips: ClipSet) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Row and image of every clip, in each view that it has."""
+    if not clips.views:
+        return enumerate(clips.image)
+    return ((int(row), clips.image[row, view]) for row, view in np.argwhere(clips.has_view))
 
 
 def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> None:

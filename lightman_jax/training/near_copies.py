@@ -1,6 +1,7 @@
 """Near-copies: clips of two subjects that agree more closely than two subjects move, such as one video encoded twice."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,32 +38,39 @@ def near_copies(micro: ClipSet, macro: ClipSet | None) -> list[NearCopy]:
     """Every micro clip with its nearest clip of each other subject, as far as the two are near-copies, mirrored or not.
 
     A clip that resembles clips of several subjects and more than half of them all has a movement that many share, and is left
-    out; so is a clip without a movement. Images other than flow (u, v, strain) are not compared: aligned faces are alike.
+    out; so is a clip without a movement. Every view of a clip is compared with every view of the other. Images other than flow
+    (u, v, strain) are not compared: aligned faces are alike.
     """
     if micro.image.shape[-1] != _FLOW_CHANNELS:
         return []
-    mirrored = micro.image[..., ::-1, :]
     # In a mirror image of flow, the first channel changes its sign.
-    opposite = mirrored * np.array([-1, 1, 1], np.float32)
-    forms = [_features(form) for form in (micro.image, mirrored, opposite)]
+    signs = np.array([-1, 1, 1], np.float32)
+    views = _views(micro)
+    forms = [_features(form) for x in views for form in (x, x[..., ::-1, :], x[..., ::-1, :] * signs)]
     found = []
     for pool, clips in (("micro", micro), ("macro", macro)):
-        if clips is not None and len(clips) and clips.image.shape[1:] == micro.image.shape[1:]:
+        if clips is not None and len(clips) and _views(clips)[0].shape[1:] == views[0].shape[1:]:
             found += [NearCopy(row, pool, other, value) for row, other, value in _search(forms, micro.subject, clips)]
     return found
 
 
+def _views(clips: ClipSet) -> list[NDArray[np.float32]]:
+    """The images of each view, or the one array of images."""
+    return [clips.image[:, place] for place in range(len(clips.views))] or [clips.image]
+
+
 def _search(
-    forms: list[NDArray[np.float32]], subject: tuple[str, ...], clips: ClipSet
+    forms: Sequence[NDArray[np.float32]], subject: tuple[str, ...], clips: ClipSet
 ) -> Iterator[tuple[int, int, float]]:
     """Rows of near-copies and their similarity."""
     own_names = np.array(subject)
     names, code = np.unique(np.array(clips.subject), return_inverse=True)
     order = np.argsort(code, kind="stable")
     starts = np.searchsorted(code[order], np.arange(len(names) + 1))
-    target = _features(clips.image)[order]
+    targets = [_features(view)[order] for view in _views(clips)]
     for begin in range(0, len(own_names), _BLOCK):
-        similarity = np.maximum.reduce([form[begin : begin + _BLOCK] @ target.T for form in forms])
+        products = (form[begin : begin + _BLOCK] @ target.T for form in forms for target in targets)
+        similarity = functools.reduce(np.maximum, products)
         is_copy = np.maximum.reduceat(similarity, starts[:-1], axis=1) >= SIMILARITY
         is_copy &= own_names[begin : begin + _BLOCK, None] != names
         is_copy &= is_copy.sum(axis=1, keepdims=True) <= max(1, (len(names) - 1) // 2)
@@ -74,7 +82,7 @@ def _search(
 def _features(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """`[n, d]` rows of unit length: small images with zero mean and unit sd in every channel.
 
-    A row is zero if the clip has no movement or a value that is not finite.
+    A row is zero if the clip has no movement or a value that is not finite, as in a view that it lacks.
     """
     height, width, channels = image.shape[-3:]
     size = max(1, min(height, width) // _SIDE)

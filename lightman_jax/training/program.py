@@ -20,12 +20,12 @@ from jax.sharding import Mesh, PartitionSpec
 from lightman_jax.meta.bilevel import TASKS, uses_vmap
 from lightman_jax.meta.method_functions import Method, make_method
 from lightman_jax.preprocessing import magnify_flow, mirror_average, mirror_flow, scale_flow
-from lightman_jax.training.config import TrainConfig
+from lightman_jax.training.config import Auxiliary, TrainConfig
 from lightman_jax.training.devices import FOLDS, map_jobs
 from lightman_jax.training.folds import Fold
 from lightman_jax.training.mirroring import Partners, mirror_partners
 from lightman_jax.training.numerics import gradient_error
-from lightman_jax.training.tasks import Pool, draw_task_batch
+from lightman_jax.training.tasks import Pool, draw_task_batch, with_movements
 from lightman_jax.types import Clips, ClipSet, Metrics, Params, Task, TrainState
 
 _INIT_STEP, _SHUFFLE_STEP = 0xFFFFFFFF, 0xFFFFFFFE
@@ -82,7 +82,7 @@ def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) ->
         subject = [number[name] for name in clips.subject]
         image = jnp.asarray(clips.image)
         if not _scaled_by_fold(config):
-            image = scale_flow(image, scaling=config.scaling)
+            image = scale_flow(image, scaling=config.scaling, views=config.network.views > 1)
         # On the host, because arrays on the devices of one process cannot be spread over those of another.
         return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
 
@@ -91,7 +91,7 @@ def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) ->
 
 @functools.lru_cache(maxsize=32)
 def training_program(
-    config: TrainConfig, classes: tuple[str, ...], pseudo_macro: bool, chunk: int, mesh: Mesh
+    config: TrainConfig, classes: tuple[str, ...], auxiliary: Auxiliary, chunk: int, mesh: Mesh
 ) -> Programs:
     """Programs of the jobs that train in parallel, spread over a mesh, with `chunk` outer steps per call."""
     partners = mirror_partners(config.mirror, classes)
@@ -102,17 +102,21 @@ def training_program(
         return method.init(key, data.image.shape[1:], len(classes), data.image.dtype)
 
     def advance(state: TrainState, job: JobInputs, data: TrainingData) -> tuple[TrainState, Metrics]:
-        micro, macro = _pools(job, data, config, pseudo_macro)
+        micro, macro = _pools(job, data, config, auxiliary)
 
         def step(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             draw_key, mirror_key = jax.random.split(jax.random.fold_in(job.key, state.step))
             tasks = draw_task_batch(draw_key, micro, macro, classes=len(classes), config=config.task)
-            return method.update(state, mirror_at_random(mirror_key, tasks, partners))
+            tasks = mirror_at_random(mirror_key, tasks, partners)
+            tasks = jax.vmap(with_movements)(tasks) if auxiliary == "views" else tasks
+            if config.network.views > 1 and config.view_dropout > 0:
+                tasks = drop_views_at_random(jax.random.fold_in(mirror_key, 0), tasks, config.view_dropout)
+            return method.update(state, tasks)
 
         return jax.lax.scan(step, state, None, length=chunk)
 
     def finish(state: TrainState, job: JobInputs, data: TrainingData) -> Params:
-        micro, _ = _pools(job, data, config, pseudo_macro)
+        micro, _ = _pools(job, data, config, auxiliary)
         return method.finish(state, Clips(image=micro.image, label=micro.label, where=micro.train))
 
     # check_vma is off because the initial carries of the inner scans are constants, which the check regards as unvarying.
@@ -131,29 +135,30 @@ def training_program(
 @functools.lru_cache(maxsize=32)
 def prediction_program(config: TrainConfig, partners: Partners | None) -> Callable[..., jax.Array]:
     """Probabilities of selected rows of all images, averaged over each clip and its mirror image, see `mirror_average`."""
-    logits = method_of(config).logits
+    logits, has_views = method_of(config).logits, config.network.views > 1
 
     @jax.jit
     def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array) -> jax.Array:
         if _scaled_by_fold(config):
-            test = scale_flow(images, scaling=config.scaling, train=train)[rows]
+            test = scale_flow(images, scaling=config.scaling, train=train, views=has_views)[rows]
         else:
-            test = scale_flow(images[rows], scaling=config.scaling)
-        return mirror_average(lambda views: jax.nn.softmax(logits(params, views)), test, partners)
+            test = scale_flow(images[rows], scaling=config.scaling, views=has_views)
+        return mirror_average(lambda x: jax.nn.softmax(logits(params, x)), test, partners)
 
     return predict
 
 
 def job_gradient_error(
-    job: tuple[Fold, int], data: TrainingData, config: TrainConfig, classes: int, pseudo_macro: bool
+    job: tuple[Fold, int], data: TrainingData, config: TrainConfig, classes: int, auxiliary: Auxiliary
 ) -> float:
     """Relative error of a job's first outer gradient in the configured precision, see `gradient_error`."""
     fold, replica = job
     key = fold_key(replica, fold.name)
-    macro_train = fold.train if pseudo_macro else fold.macro_train
+    macro_train = fold.macro_train if auxiliary == "macro" else fold.train
     own = JobInputs(jax.random.key_data(key), jnp.asarray(fold.train), jnp.asarray(macro_train))
-    micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, pseudo_macro)
+    micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, auxiliary)
     tasks = draw_task_batch(key, micro, macro, classes=classes, config=config.task)
+    tasks = jax.vmap(with_movements)(tasks) if auxiliary == "views" else tasks
     return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
 
 
@@ -167,12 +172,13 @@ def method_of(config: TrainConfig, mesh: Mesh | None = None) -> Method:
     return make_method(config.method, config.network, optimizer, steps=config.steps, mesh=mesh)
 
 
-def _pools(job: JobInputs, data: TrainingData, config: TrainConfig, pseudo_macro: bool) -> tuple[Pool, Pool]:
+def _pools(job: JobInputs, data: TrainingData, config: TrainConfig, auxiliary: Auxiliary) -> tuple[Pool, Pool]:
     micro_image, macro_image = data.image, data.macro_image
     if _scaled_by_fold(config):
-        micro_image = scale_flow(micro_image, scaling=config.scaling, train=job.train)
-        macro_image = scale_flow(macro_image, scaling=config.scaling, train=job.macro_train)
-    if pseudo_macro:
+        has_views = config.network.views > 1
+        micro_image = scale_flow(micro_image, scaling=config.scaling, train=job.train, views=has_views)
+        macro_image = scale_flow(macro_image, scaling=config.scaling, train=job.macro_train, views=has_views)
+    if auxiliary == "magnified":
         macro_image = magnify_flow(micro_image, config.macro_gain)
     macro_label = data.macro_label
     if config.macro_labels == "shuffled":
@@ -221,6 +227,25 @@ def mirror_at_random(key: jax.Array, tasks: Task, partners: Partners | None = ()
 
     keys = jax.random.split(key, 3)
     return Task(mirrored(keys[0], tasks.support), mirrored(keys[1], tasks.macro), mirrored(keys[2], tasks.query))
+
+
+def drop_views_at_random(key: jax.Array, tasks: Task, rate: float) -> Task:
+    """Replace each view of each clip of a task batch by nan with probability `rate`; a clip keeps at least one of its views.
+
+    Args:
+      key: JAX random key.
+      tasks: images `[T, n, V, H, W, C]`.
+      rate: probability.
+    """
+
+    def dropped(part_key: jax.Array, clips: Clips) -> Clips:
+        present = ~jnp.isnan(clips.image[..., 0, 0, 0])
+        score = jnp.where(present, jax.random.uniform(part_key, present.shape), -1)
+        kept = (score >= rate) | (score == score.max(axis=-1, keepdims=True))
+        return dataclasses.replace(clips, image=jnp.where(kept[..., None, None, None], clips.image, jnp.nan))
+
+    keys = jax.random.split(key, 3)
+    return Task(dropped(keys[0], tasks.support), dropped(keys[1], tasks.macro), dropped(keys[2], tasks.query))
 
 
 def _scaled_by_fold(config: TrainConfig) -> bool:

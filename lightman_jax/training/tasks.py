@@ -1,11 +1,14 @@
 """Tasks drawn from the training clips of a fold, as pure functions of a random key."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from lightman_jax.losses.classification import keep_where
+from lightman_jax.meta.objective import pooled_clips
 from lightman_jax.training.config import TaskConfig
 from lightman_jax.types import Clips, Task
 
@@ -77,6 +80,17 @@ def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
         support=clips(micro, index.support, index.support_where, index.label),
         macro=clips(macro, index.macro, index.macro_where, index.macro_label),
         query=clips(micro, index.query, index.query_where, index.label),
+    )
+
+
+def with_movements(task: Task) -> Task:
+    """Number the support and query clips of a task, and use the same clips as macro clips, for the alignment of their views."""
+    shots, pooled = task.support.label.shape[0], pooled_clips(task)
+    movement = jnp.arange(pooled.label.shape[0], dtype=jnp.int32)
+    return Task(
+        support=dataclasses.replace(task.support, movement=movement[:shots]),
+        macro=dataclasses.replace(pooled, movement=movement),
+        query=dataclasses.replace(task.query, movement=movement[shots:]),
     )
 
 

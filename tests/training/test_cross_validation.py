@@ -140,8 +140,8 @@ def test_a_prime_number_of_steps_needs_few_calls_and_two_programs(clips, monkeyp
     config, folds = make_config("joint", steps=7), leave_one_subject_out(clips.subject)
     calls, original = [], cross_validation.training_program
 
-    def counting(config, classes, pseudo_macro, chunk, mesh):
-        programs = original(config, classes, pseudo_macro, chunk, mesh)
+    def counting(config, classes, auxiliary, chunk, mesh):
+        programs = original(config, classes, auxiliary, chunk, mesh)
         return programs._replace(advance=lambda *inputs: calls.append(chunk) or programs.advance(*inputs))
 
     whole = list(train_folds(clips, None, folds[:1], [0], config))
