@@ -22,6 +22,7 @@ from rich.panel import Panel
 
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError, whole_number
+from experiments.cli.progress import print_progress
 from experiments.cli.runtime import DEFAULT_DATA_CACHE, set_up_jax
 from experiments.cli.terminal import make_console
 from experiments.evaluation.run_record import stored_data_cache
@@ -100,7 +101,7 @@ class _Predictor(NamedTuple):
             # Movements before a damaged frame are kept.
             return [*rows, row._replace(reason=str(error))]
         notes = [() if self.settings.span else _notes(self.model, search, one, fps) for one in search.movements]
-        rows = [one._replace(frames=search.frames, notes=(*row.notes, *n)) for one, n in zip(rows, notes, strict=True)]
+        rows = [one._replace(frames=search.frames, notes=(*one.notes, *n)) for one, n in zip(rows, notes, strict=True)]
         rows = rows or [
             row._replace(frames=search.frames, reason=movements.no_movement_reason(search, self.settings.spot))
         ]
@@ -111,6 +112,8 @@ class _Predictor(NamedTuple):
 
     def _predict_movement(self, row: Row, movement: Spotted, figure: str) -> Row:
         image, box = movements.model_image(self.model, movement)[None], movement.box
+        missing = movements.missing_views(self.model, image[0])
+        note = movements.missing_text(movement, missing)
         if self.support:
             probabilities = self.model.adapt(self.support.images, self.support.label, image)
         else:
@@ -120,7 +123,9 @@ class _Predictor(NamedTuple):
             span=(movement.onset, movement.apex, movement.offset),
             pixels=movement.pixels,
             face=face + (f", frame rotated by {90 * movement.rotation} degrees" if movement.rotation else ""),
+            views=tuple(name for name in self.model.views if name not in missing),
             probabilities=probabilities[:, 0],
+            notes=(*row.notes, note) if note else row.notes,
             figure=figure,
         )
         saliency = self.model.saliency(image)[0]
@@ -130,7 +135,10 @@ class _Predictor(NamedTuple):
 
 @contextlib.contextmanager
 def _progress(console: Console, text: str) -> Iterator[Callable[[int], None]]:
-    """Show the current frame on a terminal."""
+    """Show the current frame on a terminal, and print it at a slow pace elsewhere."""
+    if not console.is_terminal:
+        yield lambda number: print_progress(console.print, f"{text}, frame {number}")
+        return
     with console.status(console.render_str(text)) as status:
         yield lambda number: status.update(console.render_str(f"{text}, frame {number}"))
 
@@ -150,7 +158,9 @@ def _notes(model: Model, search: Search, movement: Spotted, fps: float) -> tuple
     if len(search.movements) > 1 and search.whole:
         notes.append("the face moved away or was lost during the video")
     if str(model.about["flow"]).startswith("8-bit"):
-        notes.append("the networks were trained on released flow images, whose face crop is not published")
+        method = model.about["motion"]["flow_method"]
+        computed = f"; {', '.join(model.views)} are computed by {method}" if model.views else ""
+        notes.append(f"the networks were trained on released flow images, whose face crop is not published{computed}")
     return tuple(notes)
 
 

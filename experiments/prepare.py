@@ -22,6 +22,7 @@ from experiments.reporting.contact_sheet import save_contact_sheet
 from experiments.reporting.data_check import print_check
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.manifest import read_manifest
+from lightman_jax.data.preparation.motion_config import motion_in_use
 from lightman_jax.data.records import faults
 from lightman_jax.files import user_path, write_atomic
 
@@ -38,7 +39,7 @@ def _run(words: Sequence[str]) -> int:
     config = parse_prepare_config(words)
     console = make_console(width=160)
     check = check_data(config.data, console.print, config.workers or None)
-    print_check(console, check)
+    print_check(console, check, motion_in_use(check.reading.clips, config.data.motion).view_names)
     return _write_check(config, check, console) if config.check else _prepare(config, check, console)
 
 
@@ -61,8 +62,12 @@ def _prepare(config: PrepareConfig, check: Check, console: Console) -> int:
     # A clip that could not be prepared may not be decodable for the contact sheet either.
     lost = {problem.where for problem in manifest.problems if problem.lost}
     shown = tuple(clip for clip in check.reading.clips if clip.clip not in lost)
-    if contact_sheet.exists() or save_contact_sheet(contact_sheet, shown, config.data.motion, manifest.origin):
+    if contact_sheet.exists() or save_contact_sheet(contact_sheet, shown, manifest.motion, manifest.origin):
         console.print(f"contact sheet: {contact_sheet}")
+    for note in manifest.notes[len(check.reading.notes) :]:
+        console.print(f"note: {note}")
+    if manifest.views:
+        console.print(f"views: {_tally(manifest.views)}")
     console.print(f"faces: {_tally(manifest.faces)}; apexes: {_tally(manifest.apexes)}")
     console.print(f"prepared: {_tally(manifest.clips)} clips in {folder}, {time.monotonic() - started:.1f} s")
     return 1 if faults(manifest.problems) else 0

@@ -108,7 +108,7 @@ def training_mean_square(images: jax.Array, train: jax.Array, *, views: bool = F
     mean_square = jnp.mean(jnp.square(_centred(images, within)), axis=within, keepdims=True)
     weight = train.astype(images.dtype).reshape(-1, *[1] * (images.ndim - 1))
     if views:
-        weight = weight * ~jnp.isnan(mean_square)
+        weight = weight * (~jnp.isnan(mean_square)).astype(images.dtype)
         count = weight.sum(axis=0, keepdims=True)
         total = jnp.sum(jnp.where(weight > 0, mean_square, 0), axis=0, keepdims=True)
         return jnp.where(count > 0, total / jnp.maximum(count, 1), 1)

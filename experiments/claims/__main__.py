@@ -21,6 +21,7 @@ from experiments.claims import (
 from experiments.claims.subjects import ROUNDS, SYNTHETIC, flow_subjects
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError, as_config_error, refuse_unknown
+from experiments.cli.progress import print_progress
 from experiments.cli.runtime import set_up_jax
 from experiments.cli.terminal import make_console
 from experiments.evaluation.records import write_json
@@ -28,7 +29,6 @@ from lightman_jax.networks.dual_branch import NetworkConfig
 
 _MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, ablations, simulated_training)
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
-_SECONDS_PER_LINE = 15
 _NETWORK_FLAGS = ("backbone", "normalisation", "width")
 
 
@@ -80,16 +80,15 @@ def _check_data(name: str, data_dir: Path | None) -> None:
 
 def _run(name: str, data_dir: Path | None, network: NetworkConfig, data: str, path: Path, console: Console) -> None:
     study, rows = STUDIES[name], []
-    printed = started = time.monotonic()
+    started = time.monotonic()
     with console.status(f"{name}: first trainings") as status:
         for row in study.run(data_dir, network):
             rows.append(row)
             text = f"{name}: {len(rows)} rows, {time.monotonic() - started:.0f} s"
             if console.is_terminal:
                 status.update(text)
-            elif time.monotonic() - printed > _SECONDS_PER_LINE:
-                printed = time.monotonic()
-                console.print(text)
+            else:
+                print_progress(console.print, text)
     seconds = time.monotonic() - started
     study.show(console, rows, study.title)
     content = {"study": name, "data": data, "network": dataclasses.asdict(network), "seconds": round(seconds, 1)}

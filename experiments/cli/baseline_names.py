@@ -5,6 +5,9 @@ from lightman_jax.meta.methods import METHODS
 CLASSICAL_BASELINES = ("majority", "knn", "linear_svm", "rbf_svm", "perceptron")
 NETWORK_BASELINES = ("ststnet", "offapexnet", "joint")
 META_BASELINES = tuple(name for name in METHODS if name not in NETWORK_BASELINES)
+UNADAPTED = "unadapted"
+"""Name of a run's own networks before adaptation, with which a transductive run is compared; not a value of `--baselines`."""
+
 BASELINES = (*CLASSICAL_BASELINES, *NETWORK_BASELINES, *META_BASELINES)
 
 # The default omits the two slow ones: OFF-ApexNet has 2.7 million parameters and trains ten times as long as the default network.

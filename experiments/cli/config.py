@@ -22,7 +22,7 @@ DATA_VARIABLE = "LIGHTMAN_DATA"
 
 SubjectSpelling = Literal["unified", "as_written"]
 SkipOrKeep = Literal["skip", "keep"]
-ProtocolName = Literal["loso", "leave_one_dataset_out", "few_shot", "subject_calibration"]
+ProtocolName = Literal["loso", "leave_one_dataset_out", "few_shot", "subject_calibration", "transductive"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,8 @@ class DataConfig:
     Attributes:
       dataset: a corpus (smic, casme2, samm, ...), a composite of the corpora that are present (megc2019, megc2018), or table (your
         own clips).
-      data_dir: folder of the corpus as downloaded; without it (and without LIGHTMAN_DATA) synthetic stand-in clips are used.
+      data_dir: folder of the corpus as downloaded, or FIRST,SECOND of two flow releases; without it (and without LIGHTMAN_DATA)
+        synthetic stand-in clips are used.
       labels: label space: 3, 4, 5 or 7 classes, objective (classes by action units), au12 (presence of action unit 12) or own
         (labels as they are); empty means the default of the dataset, mostly 3.
       macro: corpus of macro-expressions for the auxiliary branch (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
@@ -91,9 +92,10 @@ class RunConfig:
       data: data and labels.
       workdir: folder of the results; default runs/DATASET-METHOD.
       protocol: loso (leave-one-subject-out over all corpora of the data), leave_one_dataset_out, few_shot (episodes whose support
-        and query subjects differ) or subject_calibration (some labelled clips of the test subject are given).
+        and query subjects differ), subject_calibration (some labelled clips of the test subject are given) or transductive
+        (leave-one-subject-out, with adaptation to the views of the unlabelled clips of the test subject).
       shots_given: labelled clips per class at test time, in few_shot and subject_calibration.
-      adapt_steps: inner steps on these clips.
+      adapt_steps: inner steps on these clips, and on the unlabelled clips in transductive.
       episodes: minimum number of episodes in few_shot.
       method_name: lightman, lightman_fo, joint, maml, fomaml, anil, reptile, meta_sgd, protonet or generated.
       baselines: baselines to compare with: default, meta (the other methods), all, none, or a comma-separated list of majority,
@@ -239,6 +241,17 @@ def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
 def _data(values: dict[str, Any]) -> DataConfig:
     data = DataConfig(motion=MotionConfig(**own_values(values, MotionConfig)), **own_values(values, DataConfig))
     return dataclasses.replace(data, data_dir=data.data_dir or os.environ.get(DATA_VARIABLE) or None)
+
+
+def data_folders(text: str) -> list[Path]:
+    """Folders of a comma-separated list. A folder whose own name has a comma is one folder."""
+    pieces = text.split(",")
+    for count in range(len(pieces), 0, -1):
+        first, rest = ",".join(pieces[:count]), ",".join(pieces[count:])
+        for spelling in (first, first.strip()):
+            if spelling and user_path(spelling).is_dir():
+                return list(dict.fromkeys([user_path(spelling), *(data_folders(rest) if rest.strip() else ())]))
+    return [user_path(text)]
 
 
 def default_workdir(config: RunConfig, dataset: str) -> Path:

@@ -1,10 +1,10 @@
-"""Progress of a training: a live table on the terminal, lines in `metrics.jsonl`, and optional TensorBoard files."""
+"""Progress of a command: lines at a slow pace, a live table of a training, lines in `metrics.jsonl`, optional TensorBoard files."""
 
 import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,24 @@ from lightman_jax.files import append_line
 from lightman_jax.training.cross_validation import Progress
 
 _ROWS, _MARKS, _LOSSES = 8, "▁▂▃▄▅▆▇█", 40
+_SECONDS_PER_LINE = 10
+
+
+class ProgressLines:
+    """Prints at most one line in ten seconds, and none in the first ten; `now` returns seconds."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._printed = now, now()
+
+    def __call__(self, log: Callable[[str], None], text: str) -> None:
+        """Print a line with `log`, or drop it."""
+        if self._now() - self._printed >= _SECONDS_PER_LINE:
+            self._printed = self._now()
+            log(text)
+
+
+print_progress = ProgressLines()
+"""For the lines of all phases of a command, so that their number depends on its time alone."""
 
 
 class TrainingProgress:
@@ -33,7 +51,7 @@ class TrainingProgress:
       steps: steps of each training.
       trainings: number of trainings to run.
       workdir: folder of `metrics.jsonl`.
-      console: a terminal shows the live table, any other output one line per finished batch of trainings.
+      console: a terminal shows the live table, any other output the lines of `print_progress`.
       summary_writer: from `open_summary_writer`, or None.
     """
 
@@ -84,13 +102,12 @@ class TrainingProgress:
         if self._console.is_terminal:
             self._bar.update(self._task, completed=int(done * self._steps))
             self._live.update(Group(progress_table(jobs, progress, self._steps, self._losses), self._bar))
-        elif progress.step == self._steps:
+        else:
             remaining = elapsed * (progress.total - done) / done
             here = ", ".join(f"{job['fold']} seed {job['seed']}" for job in jobs[:2])
             text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
-            self._console.print(
-                f"{int(done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far, {remaining:.0f} s to go"
-            )
+            time_text = f"{elapsed:.0f} s so far, {remaining:.0f} s to go"
+            print_progress(self._console.print, f"{int(done)}/{progress.total} trained; {text}; {time_text}")
 
 
 def progress_table(jobs: Sequence[Mapping[str, Any]], progress: Progress, steps: int, losses: Sequence[float]) -> Table:

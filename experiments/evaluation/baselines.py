@@ -6,17 +6,23 @@ the meta baselines (the other methods), are trained as the run's method is: same
 
 import dataclasses
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from experiments.cli.baseline_names import BASELINES, CLASSICAL_BASELINES, META_BASELINES, chosen_baselines
+from experiments.cli.baseline_names import (
+    BASELINES,
+    CLASSICAL_BASELINES,
+    META_BASELINES,
+    UNADAPTED,
+    chosen_baselines,
+)
 from experiments.cli.config import RunConfig
-from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.comparison import compare_runs
 from experiments.evaluation.cross_validation import Work, predict_jobs, prediction_rows, train_jobs
-from experiments.evaluation.prediction_table import write_predictions
+from experiments.evaluation.prediction_table import Prediction, write_predictions
 from experiments.evaluation.run_result import BaselineResult
 from lightman_jax.meta.methods import method_config
 from lightman_jax.training.config import TrainConfig
@@ -49,8 +55,13 @@ def baseline_work(work: Work, trained: TrainConfig, config: RunConfig) -> Work:
     return work if trained.network == config.train.network else work._replace(ensemble_size=1)
 
 
-def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console) -> tuple[BaselineResult, ...]:
-    """Predict with every chosen baseline, write `baselines/NAME.csv` into the workdir, and compare the run with each."""
+def run_baselines(
+    work: Work, config: RunConfig, workdir: Path, console: Console, more: Mapping[str, Sequence[Prediction]]
+) -> tuple[BaselineResult, ...]:
+    """Predict with every chosen baseline, write `baselines/NAME.csv` into the workdir, and compare the run with each.
+
+    `more` has the predictions of further baselines by name.
+    """
     # scikit-learn takes seconds to load, and cached results do not need it.
     from experiments.evaluation.classical_baselines import fit_classical
 
@@ -58,6 +69,9 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
     if folder.exists():
         shutil.rmtree(folder)
     trained = baseline_configs(config)
+    for name, rows in more.items():
+        folder.mkdir(exist_ok=True)
+        write_predictions(folder / f"{name}.csv", rows, work.micro.classes)
     for name in chosen_baselines(config.baselines):
         if name in CLASSICAL_BASELINES:
             console.print(f"baseline {name}: fitting {len(work.folds)} folds")
@@ -66,7 +80,7 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
         elif name in trained:
             own = baseline_work(work, trained[name], config)
             console.print(f"baseline {name}: training {len(own.folds)} folds x {len(own.replicas)}")
-            jobs = train_jobs(own, trained[name], workdir, PlainConsole(quiet=not console.is_terminal)).jobs
+            jobs = train_jobs(own, trained[name], workdir, console).jobs
             rows = predict_jobs(own, jobs, trained[name])
         else:
             continue
@@ -78,7 +92,7 @@ def run_baselines(work: Work, config: RunConfig, workdir: Path, console: Console
 def compare_with_baselines(workdir: Path, method: str) -> tuple[BaselineResult, ...]:
     """Compare a run with each baseline whose predictions are in its workdir."""
     folder = workdir / "baselines"
-    names = [name for name in BASELINES if (folder / f"{name}.csv").exists()]
+    names = [name for name in (UNADAPTED, *BASELINES) if (folder / f"{name}.csv").exists()]
     if not names:
         return ()
     tables = [workdir / "predictions.csv", *(folder / f"{name}.csv" for name in names)]

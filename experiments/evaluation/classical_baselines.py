@@ -1,6 +1,10 @@
 """Classical baselines from scikit-learn, fitted to a fold's training clips and their mirror images.
 
-Flow is centred and scaled as in the run; a prediction is the mean over a clip and its mirror image.
+Flow is centred and scaled as in the run, and all views of a clip are joined; a prediction is the mean over a clip and its mirror
+image.
+
+Choice: a view that a clip lacks is replaced, pixel by pixel, by the mean of the fold's training clips that have it, so that it
+speaks for no class; a view that no training clip of the fold has is left out.
 """
 
 import warnings
@@ -12,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
 from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from lightman_jax.preprocessing import Scaling, mirror_flow, scale_flow
+from lightman_jax.preprocessing import mirror_flow, scale_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.folds import Fold
 from lightman_jax.training.mirroring import mirror_partners
@@ -40,6 +46,8 @@ CLASSICAL: dict[str, Callable[[int], Any]] = {
 """Name -> factory `seed -> classifier`; only `perceptron` depends on the seed."""
 
 _SEEDED = frozenset({"perceptron"})
+# Of `SimpleImputer`, about pixels that no training clip has.
+_NO_VALUES = "Skipping features without any observed values"
 
 
 class FoldPrediction(NamedTuple):
@@ -48,6 +56,13 @@ class FoldPrediction(NamedTuple):
     fold: Fold
     seed: int
     probabilities: NDArray[np.float32]
+
+
+class Features(NamedTuple):
+    """Scaled, flattened clips `[n, D]` and their mirror images; NaN where a clip lacks a view."""
+
+    clips: NDArray[np.float32]
+    mirrored: NDArray[np.float32]
 
 
 def fit_classical(
@@ -63,10 +78,12 @@ def fit_classical(
       config: settings of the run, of which `scaling` and `mirror` are used; statistics come from the fold's training clips alone.
     """
     fitted: dict[str, NDArray[np.float32]] = {}
+    common = None if config.scaling == "fold_rms" else _features(micro.image, folds[0], config, bool(micro.views))
     for seed in seeds:
         for fold in folds:
             if name in _SEEDED or fold.name not in fitted:
-                fitted[fold.name] = fit_one(name, micro, fold, seed, config).predict(micro.image)
+                features = common or _features(micro.image, fold, config, bool(micro.views))
+                fitted[fold.name] = _fit(name, micro, features, fold, seed, config).probabilities(features)
             yield FoldPrediction(fold, seed, fitted[fold.name])
 
 
@@ -77,12 +94,19 @@ class FittedBaseline(NamedTuple):
     fold: Fold
     config: TrainConfig
     classes: tuple[str, ...]
+    has_views: bool
 
     def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities `[t, N]` of the fold's test clips, from the images `[n, H, W, C]` of all clips of the protocol."""
+        """Probabilities `[t, N]` of the fold's test clips, from the images `[n, (V,) H, W, C]` of all clips of the protocol."""
+        return self.probabilities(_features(images, self.fold, self.config, self.has_views))
+
+    def probabilities(self, features: Features) -> NDArray[np.float32]:
+        """Probabilities `[t, N]` of the fold's test clips, from the features of all clips of the protocol."""
         partners = mirror_partners(self.config.mirror, self.classes)
-        views = _views(images, self.fold, self.fold.test, self.config.scaling)
-        scores = [_scores(self.classifier, view, len(self.classes)) for view in views[: 1 if partners is None else 2]]
+        sides = features[: 1 if partners is None else 2]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _NO_VALUES)
+            scores = [_scores(self.classifier, side[self.fold.test], len(self.classes)) for side in sides]
         if partners is not None:
             scores[1] = scores[1][:, partners]
         mean = np.mean(scores, axis=0)
@@ -93,27 +117,30 @@ class FittedBaseline(NamedTuple):
 
 def fit_one(name: str, micro: ClipSet, fold: Fold, seed: int, config: TrainConfig) -> FittedBaseline:
     """Fit a classical baseline to a fold's training clips and their mirror images; arguments as `fit_classical`."""
+    return _fit(name, micro, _features(micro.image, fold, config, bool(micro.views)), fold, seed, config)
+
+
+def _fit(name: str, micro: ClipSet, features: Features, fold: Fold, seed: int, config: TrainConfig) -> FittedBaseline:
     classifier, train = CLASSICAL[name](seed), np.flatnonzero(fold.train)
+    if micro.views:
+        classifier = make_pipeline(SimpleImputer(), classifier)
     partners = mirror_partners(config.mirror, micro.classes)
-    views, labels = _views(micro.image, fold, train, config.scaling), [micro.label[train]]
+    labels = [micro.label[train]]
     if partners is not None:
         labels.append(np.asarray(partners)[micro.label[train]])
     with warnings.catch_warnings():
         # The number of steps is fixed, whether or not the loss has converged.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        classifier.fit(np.concatenate(views[: len(labels)]), np.concatenate(labels))
-    return FittedBaseline(classifier, fold, config, micro.classes)
+        warnings.filterwarnings("ignore", _NO_VALUES)
+        classifier.fit(np.concatenate([side[train] for side in features[: len(labels)]]), np.concatenate(labels))
+    return FittedBaseline(classifier, fold, config, micro.classes, bool(micro.views))
 
 
-def _views(
-    images: NDArray[np.float32], fold: Fold, rows: NDArray[np.int64], scaling: Scaling
-) -> list[NDArray[np.float32]]:
-    """Rows of the images, scaled by the fold's statistics and flattened, and their mirror images."""
-    needed = fold.train | np.isin(np.arange(len(images)), rows)
-    scaled = scale_flow(jnp.asarray(images[needed]), scaling=scaling, train=jnp.asarray(fold.train[needed]))
-    place = np.searchsorted(np.flatnonzero(needed), rows)
-    # Rows are selected in NumPy: JAX would compile one program per number of rows.
-    return [np.asarray(view)[place].reshape(len(rows), -1) for view in (scaled, mirror_flow(scaled))]
+def _features(images: NDArray[np.float32], fold: Fold, config: TrainConfig, has_views: bool) -> Features:
+    """Features of all clips, with the statistics of the fold's training clips where the scaling has any."""
+    scaled = scale_flow(jnp.asarray(images), scaling=config.scaling, train=jnp.asarray(fold.train), views=has_views)
+    # All clips at once, and rows are selected in NumPy: JAX would compile one program per number of rows.
+    return Features(*(np.asarray(side).reshape(len(images), -1) for side in (scaled, mirror_flow(scaled))))
 
 
 def _scores(classifier: Any, clips: NDArray[np.float32], classes: int) -> NDArray[np.float64]:

@@ -112,8 +112,10 @@ def train_jobs_as_worker(work: Work, config: TrainConfig) -> None:
         pass
 
 
-def predict_jobs(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig) -> list[Prediction]:
-    """Predictions of each fold and seed for its test clips, averaged over the ensemble.
+def predict_jobs(
+    work: Work, jobs: Sequence[TrainedFold], config: TrainConfig, *, align_steps: int = 0
+) -> list[Prediction]:
+    """Predictions of each fold and seed for its test clips, averaged over the ensemble; `align_steps` as in `predict_folds`.
 
     Raises:
       FloatingPointError: the training of a job diverged.
@@ -127,7 +129,9 @@ def predict_jobs(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig) -
             keys.append((work.seed_of(job.replica), job.fold.name))
             yield job.fold, job.params
 
-    probabilities_of = predict_folds(each(), work.micro.image, config, work.micro.classes)
+    probabilities_of = predict_folds(
+        each(), work.micro.image, config, work.micro.classes, align_steps=align_steps
+    )
     for (seed, name), probabilities in zip(keys, probabilities_of, strict=True):
         if not np.isfinite(probabilities).all():
             raise FloatingPointError(

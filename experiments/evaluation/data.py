@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.cli.config import DataConfig
+from experiments.cli.config import DataConfig, data_folders
+from experiments.cli.progress import print_progress
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
 from lightman_jax.data.corpora.labels import assign_labels
@@ -15,8 +16,10 @@ from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.load import Prepared, load_clips
 from lightman_jax.data.preparation.manifest import STAND_IN_SUFFIX, Manifest, read_manifest
+from lightman_jax.data.preparation.motion_config import motion_in_use
 from lightman_jax.data.preparation.prepare import KEEP_UNMOVED, prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import is_still
+from lightman_jax.data.preparation.views import FALL
 from lightman_jax.data.records import DataError, Problem, Reading, faults
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
@@ -34,7 +37,7 @@ def load_data(config: DataConfig, log: Log) -> Prepared:
     check = check_data(config, log)
     prepared = load_clips(prepare_checked(config, check, log))
     # The files may have been prepared in another place.
-    manifest = dataclasses.replace(prepared.manifest, root=str(check.reading.root.resolve()))
+    manifest = dataclasses.replace(prepared.manifest, root=check.reading.resolved_place)
     for note in data_notes(manifest):
         log(f"data: {note}")
     refuse_bad_clips(config, manifest)
@@ -47,11 +50,11 @@ def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Chec
 
     Args:
       config: data and labels.
-      log: prints one line per phase, and per tenth of a long phase.
+      log: prints one line per phase, and the lines of `print_progress`.
       workers: number of processes; None starts one per core.
 
     Raises:
-      DataError: the corpus is not found, its tables cannot be read, or an alias names no subject.
+      DataError: the corpus is not found, its tables cannot be read, the clips have no such view, or an alias names no subject.
       OSError: the cache folder cannot be written.
     """
     corrections = read_corrections(user_path(config.corrections), log) if config.corrections else ()
@@ -65,7 +68,8 @@ def check_data(config: DataConfig, log: Log, workers: int | None = None) -> Chec
     corpora = DATASETS[config.dataset].corpora
     reading = _without_movement(_without_stills(reading, config), config)
     reading, space = assign_labels(reading, config.label_name, corpora)
-    log(f"data: checking {len(reading.clips)} clips of {reading.root}")
+    reading = _without_chosen_views(reading, config)
+    log(f"data: checking {len(reading.clips)} clips of {reading.place}")
     return check_reading(reading, space, _clip_cache(config, workers, log, "data: checked clip"))
 
 
@@ -75,7 +79,7 @@ def prepare_checked(config: DataConfig, check: Check, log: Log, workers: int | N
     Args:
       config: data and settings of the motion images.
       check: from `check_data`.
-      log: prints one line per phase, and per tenth of a long phase.
+      log: prints one line per phase, and the lines of `print_progress`.
       workers: number of processes; None starts one per core.
 
     Returns:
@@ -159,7 +163,7 @@ def _data_cache(config: DataConfig) -> Path:
 
 
 def _clip_cache(config: DataConfig, workers: int | None, log: Log, what: str) -> ClipCache:
-    return ClipCache(_data_cache(config) / "clips", workers, _log_tenths(log, what))
+    return ClipCache(_data_cache(config) / "clips", workers, _log_progress(log, what))
 
 
 def _read(
@@ -167,8 +171,9 @@ def _read(
 ) -> Reading:
     if dataset == SIMULATED_AU:
         return simulated_au_reading(SimulatedAUConfig())
-    folder = user_path(data_dir).absolute() if data_dir else _make_stand_in(dataset, _data_cache(config), log)
-    return read_corpus(dataset, folder, corrections, incomplete=config.incomplete)
+    given = [folder.absolute() for folder in data_folders(data_dir)] if data_dir else []
+    place = given or [_make_stand_in(dataset, _data_cache(config), log)]
+    return read_corpus(dataset, place if len(place) > 1 else place[0], corrections, incomplete=config.incomplete)
 
 
 def _make_stand_in(dataset: str, data_cache: Path, log: Log) -> Path:
@@ -179,7 +184,7 @@ def _make_stand_in(dataset: str, data_cache: Path, log: Log) -> Path:
         require_space(folder, stand_in_size(dataset, config))
         title = (DATASETS.get(dataset) or CORPORA[dataset]).title
         log(f"data: writing synthetic stand-in clips of {title} to {folder}")
-        write_stand_in(folder, dataset, config, on_progress=_log_tenths(log, "data: synthetic subject"))
+        write_stand_in(folder, dataset, config, on_progress=_log_progress(log, "data: synthetic subject"))
     return folder
 
 
@@ -197,8 +202,9 @@ def _without_stills(reading: Reading, config: DataConfig) -> Reading:
 
 def _without_movement(reading: Reading, config: DataConfig) -> Reading:
     """Leave out clips whose given apex is their onset, where the settings use that apex."""
+    has_fall = any(name.endswith(FALL) for name in config.motion.view_names)
     uses_apex = config.motion.apex_policy == "given" and config.motion.representation != "frames"
-    if not uses_apex or config.no_movement == "keep":
+    if not uses_apex or has_fall or config.no_movement == "keep":
         return reading
     remedy = f"correct the apex, or choose --apex=spot; the clip is left out, {KEEP_UNMOVED} takes it"
     unmoved = [clip for clip in reading.clips if clip.apex == 0 and len(clip.numbers) > 1]
@@ -208,6 +214,15 @@ def _without_movement(reading: Reading, config: DataConfig) -> Reading:
     ]
     moving = tuple(clip for clip in reading.clips if clip not in unmoved)
     return dataclasses.replace(reading, clips=moving, problems=(*reading.problems, *problems))
+
+
+def _without_chosen_views(reading: Reading, config: DataConfig) -> Reading:
+    """Leave out clips of flow releases that have none of the chosen views."""
+    names = motion_in_use(reading.clips, config.motion).view_names
+    kept = tuple(clip for clip in reading.clips if not clip.views or set(clip.views) & set(names))
+    without = len(reading.clips) - len(kept)
+    note = (f"{without} clips are left out: they have no view {', '.join(names)}",) if without else ()
+    return dataclasses.replace(reading, clips=kept, notes=(*reading.notes, *note))
 
 
 def _with_macro(micro: Reading, macro: Reading) -> Reading:
@@ -228,13 +243,12 @@ def _with_macro(micro: Reading, macro: Reading) -> Reading:
     )
 
 
-def _log_tenths(log: Log, what: str) -> Callable[[int, int], None]:
-    """A progress callback that prints each tenth, with the remaining time."""
+def _log_progress(log: Log, what: str) -> Callable[[int, int], None]:
+    """A callback that prints progress, with the remaining time."""
     started = time.monotonic()
 
     def progress(done: int, total: int) -> None:
-        if done * 10 // total != (done - 1) * 10 // total:
-            left = (time.monotonic() - started) * (total - done) / done
-            log(f"{what} {done}/{total}" + (f", {left:.0f} s to go" if left >= 1 else ""))
+        left = (time.monotonic() - started) * (total - done) / done
+        print_progress(log, f"{what} {done}/{total}, {left:.0f} s to go")
 
     return progress

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
+from experiments.cli.baseline_names import UNADAPTED
 from experiments.evaluation.baselines import run_baselines
 from experiments.evaluation.cross_validation import Trained, predict_jobs, train_jobs
 from experiments.evaluation.plan import PlannedRun
@@ -30,13 +31,20 @@ class Evaluated(NamedTuple):
 
 
 def evaluate_held_out(
-    run: PlannedRun, held_out: str, workdir: Path, console: Console, summary_writer: Any = None
+    run: PlannedRun,
+    held_out: str,
+    workdir: Path,
+    console: Console,
+    summary_writer: Any = None,
+    *,
+    align_steps: int = 0,
 ) -> Evaluated:
     """Train every job, predict its test clips, and score the pooled predictions.
 
     Writes `folds/`, `predictions.csv`, `baselines/NAME.csv` and `checkpoints/seed_*` into the workdir.
 
-    `held_out` names the held-out unit in one word; `summary_writer` is a TensorBoard writer or None.
+    `held_out` names the held-out unit in one word; `summary_writer` is a TensorBoard writer or None. With `align_steps`, networks
+    adapt to the views of the unlabelled test clips, and the same networks without adaptation are the baseline `unadapted`.
 
     Raises:
       FloatingPointError: a training diverged.
@@ -49,10 +57,11 @@ def evaluate_held_out(
             f"{trained.cached} of {len(trained.jobs)} trainings are taken from {workdir / 'folds'}: no input of theirs has changed"
         )
     console.print(f"trained in {trained.seconds:.0f} s, of which {trained.compile_seconds:.0f} s were spent compiling")
-    rows = predict_jobs(work, trained.jobs, config.trained)
+    rows = predict_jobs(work, trained.jobs, config.trained, align_steps=align_steps)
     write_predictions(workdir / "predictions.csv", rows, work.micro.classes)
-    baselines = run_baselines(work, config, workdir, console)
-    result = dataclasses.replace(_scored(run, held_out, workdir, trained), baselines=baselines)
+    unadapted = {UNADAPTED: predict_jobs(work, trained.jobs, config.trained)} if align_steps else {}
+    baselines = run_baselines(work, config, workdir, console, unadapted)
+    result = dataclasses.replace(_scored(run, held_out, workdir, trained, align_steps), baselines=baselines)
     per_seed = len(work.folds) * work.ensemble_size
     for index, seed in enumerate(work.seeds):
         jobs = list(trained.jobs[index * per_seed : (index + 1) * per_seed])
@@ -60,11 +69,16 @@ def evaluate_held_out(
     return Evaluated(result, trained.jobs)
 
 
-def _scored(run: PlannedRun, held_out: str, workdir: Path, trained: Trained) -> RunResult:
+def _scored(run: PlannedRun, held_out: str, workdir: Path, trained: Trained, align_steps: int) -> RunResult:
     """Scores of the table as written, so that the file and the scores cannot disagree."""
     rows, classes = read_predictions(workdir / "predictions.csv")
+    adaptation = (
+        f"TRANSDUCTIVE: {align_steps} inner steps on the views of the unlabelled clips of the test {held_out}"
+        if align_steps
+        else f"no adaptation to the test {held_out}"
+    )
     rule = (
-        f"leave-one-{held_out}-out; {run.config.train.steps} steps fixed in advance; no adaptation to the test {held_out}; "
+        f"leave-one-{held_out}-out; {run.config.train.steps} steps fixed in advance; {adaptation}; "
         f"mean over {run.work.ensemble_size} training(s)"
     )
     return dataclasses.replace(
@@ -80,24 +94,21 @@ def _save_checkpoint(folder: Path, run: PlannedRun, jobs: Sequence[TrainedFold])
     config, manifest, micro = run.config, run.prepared.manifest, run.prepared.micro
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[job.params for job in jobs])
     # With fold_rms a test clip is divided by the root mean square of the fold's training clips, which prediction needs again.
-    mean_square = (
-        [
-            np.asarray(training_mean_square(jnp.asarray(micro.image), jnp.asarray(job.fold.train))).tolist()
-            for job in jobs
-        ]
-        if config.train.scaling == "fold_rms"
-        else []
-    )
+    image, mean_square = jnp.asarray(micro.image), []
+    if config.train.scaling == "fold_rms":
+        squares = (training_mean_square(image, jnp.asarray(job.fold.train), views=bool(micro.views)) for job in jobs)
+        mean_square = [np.asarray(square).tolist() for square in squares]
     card = ModelCard(
         classes=micro.classes,
         image_shape=micro.image.shape[1:],
         method=config.method_name,
         folds=tuple(job.fold.name for job in jobs),
+        views=micro.views,
         dataset=manifest.dataset,
         labels=manifest.labels,
         stand_in=manifest.stand_in,
         origin=manifest.origin,
-        motion=dataclasses.asdict(config.data.motion),
+        motion=dataclasses.asdict(manifest.motion),
         flow=manifest.flow,
         scaling=config.train.scaling,
         mirror=config.train.mirror,

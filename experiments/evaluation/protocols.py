@@ -43,12 +43,14 @@ class Protocol:
       held_out: what a fold holds out, in one word.
       make_folds: folds from micro clips and macro clips; raises `ValueError` if nothing can be held out.
       design: how episodes with labelled test clips are drawn and scored; None if no labelled test clip is given.
+      transductive: networks adapt to the views of the fold's unlabelled test clips.
     """
 
     name: str
     held_out: str
     make_folds: MakeFolds
     design: Design | None = None
+    transductive: bool = False
 
     @property
     def gives_labels(self) -> bool:
@@ -72,7 +74,7 @@ class Protocol:
         except ValueError as error:
             raise DataError(str(error)) from error
         by_corpus = self.held_out == "corpus"
-        suffix = ", one corpus left out" if by_corpus else ""
+        suffix = ", one corpus left out" if by_corpus else ", transductive" if self.transductive else ""
         if manifest.stand_in:
             return Plan(f"{asked.title} stand-in (synthetic clips){suffix}", folds, len(folds), [])
         present = set(micro.dataset)
@@ -93,7 +95,8 @@ class Protocol:
         """Train, predict and score; writes into the workdir. See `evaluate_held_out` and `evaluate_episodes`."""
         if self.design is not None:
             return Evaluated(evaluate_episodes(run, self.design, workdir, console))
-        return evaluate_held_out(run, self.held_out, workdir, console, summary_writer)
+        align_steps = run.config.adapt_steps if self.transductive else 0
+        return evaluate_held_out(run, self.held_out, workdir, console, summary_writer, align_steps=align_steps)
 
 
 def _subject_folds(micro: ClipSet, macro: ClipSet | None) -> list[Fold]:
@@ -128,6 +131,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("leave_one_dataset_out", "corpus", _corpus_folds),
         Protocol("few_shot", "group", _group_folds, FEW_SHOT),
         Protocol("subject_calibration", "subject", _subject_folds, SUBJECT_CALIBRATION),
+        Protocol("transductive", "subject", _subject_folds, transductive=True),
     )
 }
 """What `--protocol` takes."""
@@ -144,6 +148,10 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     if protocol.gives_labels and not METHODS[config.method_name].adapts:
         raise ConfigError(
             f"method {config.method_name} adapts to no task; {config.protocol} needs another method, such as --method=lightman"
+        )
+    if protocol.transductive and not METHODS[config.method_name].aligns:
+        raise ConfigError(
+            f"method {config.method_name} aligns no views; {config.protocol} needs --method=lightman or lightman_fo"
         )
     if not is_first():
         wait_for_all("prepared")
@@ -175,6 +183,12 @@ def _with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
     """The settings with the number of views of the clips."""
     network = dataclasses.replace(config.train.network, views=max(1, len(prepared.micro.views)))
     train = dataclasses.replace(config.train, network=network)
+    if PROTOCOLS[config.protocol].transductive:
+        if train.auxiliary not in ("auto", "views"):
+            raise ConfigError(
+                f"--protocol={config.protocol} adapts by the alignment of views; add --auxiliary=views, not {train.auxiliary}"
+            )
+        train = dataclasses.replace(train, auxiliary="views")
     try:
         train.aligned_with(has_macro=prepared.macro is not None)
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.cli.config import RunConfig
+from experiments.cli.config import RunConfig, data_folders
 from experiments.cli.flags import ConfigError
 from experiments.evaluation.numeric_settings import difference, numeric_settings
 from experiments.evaluation.records import as_json, from_json, read_json, write_json
@@ -65,7 +65,9 @@ def claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: l
     settings["data"].pop("data_cache")
     for name in _LOCATIONS:
         if settings["data"][name]:
-            settings["data"][name] = _absolute(settings["data"][name])
+            given = settings["data"][name]
+            several = data_folders(given) if name in ("data_dir", "macro_dir") else [user_path(given)]
+            settings["data"][name] = ",".join(str(place.absolute()) for place in several)
     manifest = prepared.manifest
     data = {name: getattr(manifest, name) for name in ("dataset", "stand_in", "origin", "clips", "faces")}
     data["digest"] = prepared.digest

@@ -1,8 +1,10 @@
 """Figures of a prediction: one per movement, and the timeline of a long video."""
 
+import dataclasses
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
 from lightman_jax.model.saved_model import Model
 
 _WARNING, _TITLE_WIDTH = "#b7410e", 125
+_DIRECTIONS = "red right, green down, cyan left, violet up"
 
 
 def save_movement_figure(
@@ -26,32 +29,73 @@ def save_movement_figure(
 ) -> None:
     """Draw onset, apex, the flow between them, the saliency map `[H, W]`, and the probabilities of all networks.
 
+    Of several views, the flow and the saliency map `[V, H, W]` of each are drawn, with one scale of the saliency for all.
     `adapted` is the number of labelled clips that the networks were adapted to.
     """
     assert row.probabilities is not None
-    onset, apex = movement.faces[0], movement.faces[movement.apex - movement.onset]
-    side = onset.shape[0]
-    flow = motion_of_faces((onset, apex), 1, MotionConfig(face_side=side, image_side=side))
-    peak = float(np.hypot(flow[..., 0], flow[..., 1]).max())
-    figure = Figure(figsize=(13.5, 3.5), layout="constrained")
-    panels = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.35))
-    numbers = [f"frame {number}" + (f", {number / row.fps:.2f} s" if row.fps else "") for number in row.span or ()]
-    images = {
-        f"onset, {numbers[0]}": onset,
-        f"apex, {numbers[1]}": apex,
-        f"movement, up to {peak:.1f} px": flow_colours(flow[..., :2]),
-        "saliency": _overlay(apex, saliency),
-    }
-    for panel, (title, image) in zip(panels, images.items(), strict=False):
-        panel.imshow(image)
-        panel.set_title(title, fontsize=9)
-        panel.axis("off")
-    directions = "red right, green down, cyan left, violet up"
-    panels[2].text(0.5, -0.05, directions, fontsize=7, ha="center", transform=panels[2].transAxes)
-    _draw_probabilities(panels[4], row.probabilities, model)
+    figure = (_draw_views if model.views else _draw_movement)(row, movement, saliency, model)
     figure.suptitle(_title(row.name), fontsize=10)
     _add_origin(figure, model, adapted)
     save_figure(path, figure, dpi=110)
+
+
+def _draw_movement(row: Row, movement: Spotted, saliency: NDArray[np.floating], model: Model) -> Figure:
+    onset, apex = movement.faces[0], movement.faces[movement.apex - movement.onset]
+    side = onset.shape[0]
+    flow = motion_of_faces((onset, apex), 1, MotionConfig(face_side=side, image_side=side))
+    figure = Figure(figsize=(13.5, 3.5), layout="constrained")
+    panels = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.35))
+    _draw_image(panels[0], onset, f"onset, {_frame_text(row, 0)}")
+    _draw_image(panels[1], apex, f"apex, {_frame_text(row, 1)}")
+    _draw_image(panels[2], flow_colours(flow[..., :2]), f"movement, up to {_peak(flow):.1f} px")
+    _draw_image(panels[3], _overlay(apex, saliency, saliency.max()), "saliency")
+    panels[2].text(0.5, -0.05, _DIRECTIONS, fontsize=7, ha="center", transform=panels[2].transAxes)
+    _draw_probabilities(panels[4], row, model)
+    return figure
+
+
+def _draw_views(row: Row, movement: Spotted, saliency: NDArray[np.floating], model: Model) -> Figure:
+    """Frames in the first column, a view with its saliency map in each further one, and the probabilities."""
+    apex, side = movement.apex - movement.onset, movement.faces[0].shape[0]
+    motion = MotionConfig(**model.about["motion"])
+    flows = motion_of_faces(
+        movement.faces, apex, dataclasses.replace(motion, magnify=1.0, face_side=side, image_side=side)
+    )
+    places = [f"{part} {name}" for part in ("flow", "saliency") for name in model.views]
+    layout: list[Any] = [["onset", *places[: len(model.views)], "p"], ["apex", *places[len(model.views) :], "p"]]
+    figure = Figure(figsize=(2.5 * (len(model.views) + 1) + 3.5, 6.2), layout="constrained")
+    panels = figure.subplot_mosaic(layout, width_ratios=(*[1] * (len(model.views) + 1), 1.35))
+    for place, name in enumerate(("onset", "apex")):
+        _draw_image(panels[name], movement.faces[apex * place], f"{name}, {_frame_text(row, place)}")
+    for name, flow, own in zip(model.views, flows, saliency, strict=True):
+        above, below = panels[f"flow {name}"], panels[f"saliency {name}"]
+        if name in row.views:
+            _draw_image(above, flow_colours(flow[..., :2]), f"{name}, up to {_peak(flow):.1f} px")
+            _draw_image(below, _overlay(movement.faces[apex], own, saliency.max()), "saliency")
+        else:
+            blank = np.full((side, side, 3), 255, np.uint8)
+            _draw_image(above, blank, f"{name}: missing")
+            _draw_image(below, blank, "")
+    directions = textwrap.fill(f"movement: {_DIRECTIONS}", 35)
+    panels["apex"].text(0.5, -0.04, directions, fontsize=7, ha="center", va="top", transform=panels["apex"].transAxes)
+    _draw_probabilities(panels["p"], row, model)
+    return figure
+
+
+def _draw_image(panel: Axes, image: NDArray, title: str) -> None:
+    panel.imshow(image)
+    panel.set_title(title, fontsize=9)
+    panel.axis("off")
+
+
+def _frame_text(row: Row, place: int) -> str:
+    """Number of the onset or apex frame, and its time."""
+    assert row.span is not None
+    return f"frame {row.span[place]}" + (f", {row.span[place] / row.fps:.2f} s" if row.fps else "")
+
+
+def _peak(flow: NDArray[np.floating]) -> float:
+    return float(np.hypot(flow[..., 0], flow[..., 1]).max())
 
 
 def save_timeline(
@@ -95,7 +139,9 @@ def _title(name: str) -> str:
     return name if len(name) <= _TITLE_WIDTH else f"{name[:_TITLE_WIDTH]}..."
 
 
-def _draw_probabilities(panel: Axes, probabilities: NDArray[np.floating], model: Model) -> None:
+def _draw_probabilities(panel: Axes, row: Row, model: Model) -> None:
+    probabilities = row.probabilities
+    assert probabilities is not None
     mean, sd, _, _ = summarize(probabilities)
     places = np.arange(len(model.classes))
     colours = [to_rgba(CLASS_COLOURS[k % len(CLASS_COLOURS)], 0.75) for k in places]
@@ -111,10 +157,10 @@ def _draw_probabilities(panel: Axes, probabilities: NDArray[np.floating], model:
     panel.tick_params(labelsize=8)
 
 
-def _overlay(face: NDArray[np.uint8], saliency: NDArray[np.floating]) -> NDArray[np.floating]:
+def _overlay(face: NDArray[np.uint8], saliency: NDArray[np.floating], most: float) -> NDArray[np.floating]:
+    """The face in grey, and in orange the saliency as a share of `most`."""
     grey = np.repeat(grey_image(face)[..., None], 3, axis=2) / 255
-    peak = max(float(saliency.max()), 1e-9)
-    share = resize_image(np.asarray(saliency, np.float32), *face.shape[:2])[..., None] / peak
+    share = resize_image(np.asarray(saliency, np.float32), *face.shape[:2])[..., None] / max(float(most), 1e-9)
     return (1 - 0.65 * share) * grey + 0.65 * share * np.array([1.0, 0.45, 0.0])
 
 

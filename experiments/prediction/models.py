@@ -17,6 +17,7 @@ from lightman_jax.model.checkpoint import load_params, read_metadata
 from lightman_jax.model.ensemble import Ensemble, EnsemblePrograms, ensemble_programs
 from lightman_jax.model.export import flat_programs
 from lightman_jax.model.saved_model import Model, load_model
+from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import trained_shapes
 from lightman_jax.types import ClipSet, Params
@@ -85,13 +86,18 @@ def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | N
     card = dataclasses.replace(card, adapt_steps=steps, notice=NOTICE)
     ones = np.ones((card.networks, *[1] * len(card.image_shape), card.image_shape[-1]))
     ensemble = Ensemble(params, jnp.asarray(np.asarray(card.mean_square or ones, np.float32)))
-    return RunModel(ensemble, ensemble_programs(config.trained, steps, card.classes), card)
+    return RunModel(ensemble, ensemble_programs(_trained(config.trained, card), steps, card.classes), card)
 
 
 def _read_seed(folder: Path, trained: TrainConfig) -> tuple[Params, ModelCard]:
     """The stacked networks of one seed and their model card."""
     card = ModelCard.from_json(read_metadata(folder))
     image = np.zeros((1, *card.image_shape), np.float32)
-    example = ClipSet(image, np.zeros(1, np.int32), ("a/b",), ("a/b/c",), card.classes)
+    example = ClipSet(image, np.zeros(1, np.int32), ("a/b",), ("a/b/c",), card.classes, card.views)
     stacked = lambda leaf: jax.ShapeDtypeStruct((card.networks, *leaf.shape), leaf.dtype)  # noqa: E731
-    return load_params(folder, jax.tree.map(stacked, trained_shapes(example, trained)))[1], card
+    return load_params(folder, jax.tree.map(stacked, trained_shapes(example, _trained(trained, card))))[1], card
+
+
+def _trained(config: TrainConfig, card: ModelCard) -> TrainConfig:
+    """The settings with the network of the card, whose number of views is known from the data alone."""
+    return dataclasses.replace(config, network=NetworkConfig(**card.network))

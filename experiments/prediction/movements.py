@@ -77,8 +77,23 @@ def find_movements(
 
 
 def model_image(model: Model, movement: Spotted) -> NDArray[np.float32]:
-    """Represent a movement as an input image of a model."""
+    """Represent a movement as an input image of a model; with views, those that the movement lacks are NaN.
+
+    Raises:
+      ValueError: the movement has none of the views.
+    """
     return motion_of_faces(movement.faces, movement.apex - movement.onset, MotionConfig(**model.about["motion"]))
+
+
+def missing_views(model: Model, image: NDArray[np.float32]) -> tuple[str, ...]:
+    """Names of the views that an input image lacks."""
+    return tuple(name for name, view in zip(model.views, image, strict=False) if np.isnan(view).all())
+
+
+def missing_text(movement: Spotted, missing: Sequence[str]) -> str:
+    """Why a movement lacks views, in words; empty if it lacks none."""
+    why = "no frame after the apex" if movement.offset == movement.apex else "no movement on the way there or back"
+    return f"{why}, so without {', '.join(missing)}" if missing else ""
 
 
 def no_movement_reason(search: Search, config: SpotConfig) -> str:
@@ -147,14 +162,17 @@ def read_support(table: Path, model: Model, settings: Settings) -> Support:
                 raise ValueError("the path is missing")
             place = located(table.parent, path, row.where)
             movement = _row_movement(row, place, settings, MotionConfig(**model.about["motion"]))
+            image = model_image(model, movement)
         except ValueError as error:
             raise ConfigError(f"{row.where}: {path}: {error}. Correct or remove that row") from error
         except LostClipError as lost:
             raise ConfigError(f"{row.where}: {path}: {Problem(*lost.args).reason}") from lost
-        images.append(model_image(model, movement))
+        images.append(image)
         labels.append(model.classes.index(label))
         given = "" if label == written else f" (written {written!r})"
-        lines.append(f"{path} as {label}{given}, frames {movement.onset}-{movement.apex}-{movement.offset}")
+        line = f"{path} as {label}{given}, frames {movement.onset}-{movement.apex}-{movement.offset}"
+        missing = missing_text(movement, missing_views(model, image))
+        lines.append(f"{line}; {missing}" if missing else line)
     return Support(np.stack(images), np.array(labels, np.int32), tuple(lines))
 
 

@@ -13,8 +13,8 @@ from experiments.cli.terminal import text_table
 from lightman_jax.files import write_csv
 from lightman_jax.model.saved_model import Model
 
-FORMAT_VERSION = 2
-"""Version of the table."""
+FORMAT_VERSION = 3
+"""Version of the table; since 3 it has the column `views`."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -28,6 +28,7 @@ class Row(NamedTuple):
       span: numbers of the onset, apex and offset frame, from 1.
       pixels: peak displacement in pixels of a face 128 wide; NaN if the frames were given.
       face: how and where the face was found.
+      views: names of the views that the prediction used; empty for a model without views.
       probabilities: `[networks, classes]`.
       notes: doubts about the movement.
       figure: path of the figure, relative to the table.
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     span: tuple[int, int, int] | None = None
     pixels: float = np.nan
     face: str = ""
+    views: tuple[str, ...] = ()
     probabilities: NDArray[np.floating] | None = None
     notes: tuple[str, ...] = ()
     figure: str = ""
@@ -66,10 +68,10 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 
     `adapted` is the number of labelled clips of the subject that the networks were adapted to; errors as in `write_atomic`.
     """
-    first = ("input", "status", "reason", "onset", "apex", "offset", "frames", "fps", "pixels", "face", "prediction")
+    first = ("input", "status", "reason", "onset", "apex", "offset", "frames", "fps", "pixels", "face")
     spread = [f"{part}_{name}" for part in ("p", "sd") for name in model.classes]
     last = ("agreement", "networks", "adapted", "notes", "figure", "stand_in", "trained_on", "format_version")
-    lines: list[list[object]] = [[*first, *spread, *last]]
+    lines: list[list[object]] = [[*first, "views", "prediction", *spread, *last]]
     about = model.about
     for row in rows:
         prediction, numbers = "", [""] * (len(spread) + 1)
@@ -80,7 +82,8 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
             *(row.name, "not predicted" if row.reason else "predicted", row.reason),
             *(row.span or ("", "", "")),
             *(row.frames or "", f"{row.fps:g}" if row.fps else "", f"{row.pixels:.3f}" if row.pixels > 0 else ""),
-            *(row.face, prediction, *numbers, about["networks"], adapted, "; ".join(row.notes), row.figure),
+            *(row.face, " ".join(row.views), prediction, *numbers),
+            *(about["networks"], adapted, "; ".join(row.notes), row.figure),
             *(str(about["stand_in"]).lower(), about["origin"], FORMAT_VERSION),
         ]
         lines.append([_escape_formula(cell) for cell in cells])
@@ -89,7 +92,8 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
     """Print the prediction of each movement with the spread over the networks, or the reason why there is none."""
-    heads = ("frames (apex)", "size", "prediction", *model.classes, "agreement")
+    views = ("views",) if model.views else ()
+    heads = ("frames (apex)", "size", *views, "prediction", *model.classes, "agreement")
     table = text_table("input", *heads)
     for row in rows:
         if row.probabilities is None or row.span is None:
@@ -100,6 +104,7 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
             row.name,
             "-".join(map(str, row.span)) + seconds,
             f"{row.pixels:.2f} px" if row.pixels > 0 else "-",
+            *(f"{len(row.views)} of {len(model.views)}" for _ in views),
             console.render_str(model.classes[best], style="bold"),
             *(f"{one:.2f} ± {spread:.2f}" for one, spread in zip(mean, sd, strict=True)),
             f"{100 * agreement:.0f}%",

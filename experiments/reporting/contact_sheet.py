@@ -1,7 +1,8 @@
-"""Contact sheet of prepared clips: faces, flow, strain and every other representation, to inspect before training."""
+"""Contact sheet of prepared clips: faces, flow, strain and every other representation, or all views, to inspect before training."""
 
 import contextlib
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -12,49 +13,60 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from experiments.reporting.figures import save_figure
-from lightman_jax.data.preparation.representation import MotionConfig, Representation, is_still, motion_image
+from lightman_jax.data.preparation.motion_config import MotionConfig, Representation
+from lightman_jax.data.preparation.representation import is_still, motion_image
+from lightman_jax.data.preparation.views import FALL, view_of
 from lightman_jax.data.records import RawClip
 from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.video import read_clip_images
 
 _MAX_SHOWN_FRAMES = 3
 
+_Panel = tuple[str, NDArray, tuple[float, float]]
+"""Title, image, and the values that are black and white."""
+
 
 def save_contact_sheet(path: Path, clips: Sequence[RawClip], config: MotionConfig, origin: str) -> bool:
     """Draw a micro and a macro clip of one subject: onset, apex, flow as colour, strain, and the other representations.
 
-    A subject with clips of both pools is preferred. The representation of `config` is printed in bold, `origin` at the top.
+    A subject with clips of both pools is preferred. The representation of `config` is printed in bold, `origin` at the top. With
+    views there is one row per view instead: first and last frame of its leg, flow and strain.
 
     Returns:
-      False if no clip has frames to show, as in the public flow release.
+      False if no clip has frames to show, as in the public flow release without views.
     """
-    rows = []
-    for clip in _choose(clips):
+    rows: list[tuple[str, list[_Panel]]] = []
+    for clip in _choose(clips, kinds=("frames", "video", *(("flow",) if config.view_names else ()))):
+        label = f"{clip.pool}: {clip.clip}, {clip.emotion or '-'}, units {'+'.join(map(str, clip.action_units)) or '-'}"
         # Frames that the prepared representation did not need may be damaged.
         with contextlib.suppress(ValueError, OSError):
-            rows.append((clip, _panels(clip, config)))
+            if config.view_names:
+                rows += [(f"{name}, {label}", panels) for name, panels in _view_panels(clip, config).items()]
+            else:
+                rows.append((label, _panels(clip, config)))
     if not rows:
         return False
     columns = max(len(panels) for _, panels in rows)
     figure = Figure(figsize=(1.75 * columns, 2.2 * len(rows) + 0.6), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
-    for (clip, panels), line in zip(rows, axes, strict=True):
+    for (label, panels), line in zip(rows, axes, strict=True):
         for panel in line:
             panel.axis("off")
         for panel, (title, image, limits) in zip(line, panels, strict=False):
             panel.imshow(image, cmap="gray", vmin=limits[0], vmax=limits[1])
             weight = "bold" if title.startswith(config.representation) else "normal"
             panel.set_title(title, fontsize=8, fontweight=weight)
-        label = f"{clip.pool}: {clip.clip}, {clip.emotion or '-'}, units {'+'.join(map(str, clip.action_units)) or '-'}"
         # In the layout the long text would widen its column.
         line[0].text(0, 1.2, label, transform=line[0].transAxes, fontsize=9).set_in_layout(False)
-    figure.suptitle(f"{origin}. Shows faces: obey the licence of the corpus", fontsize=9)
+    text = f"{origin}. Shows faces: obey the licence of the corpus"
+    # A narrow sheet of views needs lines of its own for it.
+    figure.suptitle(textwrap.fill(text, 20 * columns) + "\n" * bool(config.view_names), fontsize=9)
     save_figure(path, figure, dpi=110)
     return True
 
 
-def _choose(clips: Sequence[RawClip]) -> list[RawClip]:
-    shown = [c for c in clips if c.kind in ("frames", "video") and not is_still(c)]
+def _choose(clips: Sequence[RawClip], kinds: Sequence[str]) -> list[RawClip]:
+    shown = [c for c in clips if c.kind in kinds and not is_still(c)]
     pools = {pool: [clip for clip in shown if clip.pool == pool] for pool in ("micro", "macro")}
     both = {clip.subject for clip in pools["micro"]} & {clip.subject for clip in pools["macro"]}
     chosen = []
@@ -68,20 +80,51 @@ def _choose(clips: Sequence[RawClip]) -> list[RawClip]:
     return chosen
 
 
-def _panels(clip: RawClip, config: MotionConfig) -> list[tuple[str, NDArray, tuple[float, float]]]:
+def _view_panels(clip: RawClip, config: MotionConfig) -> dict[str, list[_Panel]]:
+    """A row of panels per view."""
+    side = config.image_side if clip.kind == "flow" else config.face_side
+    motion = motion_image(clip, dataclasses.replace(config, image_side=side))
+    images = motion.image.reshape(len(config.view_names), side, side, 3)
+    rows: dict[str, list[_Panel]] = {}
+    for name, image, missing in zip(config.view_names, images, motion.missing or ("",), strict=True):
+        if missing:
+            rows[f"{name}: none, {missing}"] = [("", np.ones((2, 2)), (0.0, 1.0))]
+        elif clip.kind == "flow":
+            rows[name] = [(what, image[..., place], (0.0, 255.0)) for place, what in enumerate(("u", "v", "strain"))]
+        else:
+            rows[name] = _leg_panels(clip, config, image, motion.apex, is_fall=view_of(name).leg == FALL)
+    return rows
+
+
+def _leg_panels(clip: RawClip, config: MotionConfig, flow: NDArray, apex: int, *, is_fall: bool) -> list[_Panel]:
+    frames = read_clip_images(clip, (0, apex, len(clip.numbers) - 1))
+    box = clip_box(clip, frames[0])
+    faces = [
+        (name, crop_face(frame, box, config.face_side), (0.0, 255.0))
+        for name, frame in zip(("onset", "apex", "offset"), frames, strict=True)
+    ]
+    return [*(faces[1:] if is_fall else faces[:2]), *_flow_panels(flow)]
+
+
+def _flow_panels(flow: NDArray) -> list[_Panel]:
+    peak = float(np.hypot(flow[..., 0], flow[..., 1]).max())
+    return [
+        (f"flow, up to {peak:.1f} px", flow_colours(flow[..., :2]), (0.0, 1.0)),
+        ("strain", flow[..., 2], (0.0, float(flow[..., 2].max()) or 1.0)),
+    ]
+
+
+def _panels(clip: RawClip, config: MotionConfig) -> list[_Panel]:
     full = dataclasses.replace(config, image_side=config.face_side)
     names: Sequence[Representation] = get_args(Representation)
     one = {name: motion_image(clip, dataclasses.replace(full, representation=name)) for name in names}
     onset, apex = read_clip_images(clip, (0, one["flow"].apex))
     box = clip_box(clip, onset)
     faces = [crop_face(frame, box, config.face_side) for frame in (onset, apex)]
-    flow = one["flow"].image
-    peak = float(np.hypot(flow[..., 0], flow[..., 1]).max())
-    panels = [
+    panels: list[_Panel] = [
         ("onset", faces[0], (0.0, 255.0)),
         (f"apex ({one['flow'].apex_from})", faces[1], (0.0, 255.0)),
-        (f"flow, up to {peak:.1f} px", flow_colours(flow[..., :2]), (0.0, 1.0)),
-        ("strain", flow[..., 2], (0.0, float(flow[..., 2].max()) or 1.0)),
+        *_flow_panels(one["flow"].image),
     ]
     for name in ("difference", "dynamic"):
         image = one[name].image[..., 0]

@@ -1,5 +1,6 @@
 """Tables of the check of a download: clips by class and subject, labels as written, deviations, problems, notes and corrections."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -11,12 +12,12 @@ from lightman_jax.data.records import faults
 _MAX_LISTED, _MAX_LABELS = 40, 12
 
 
-def print_check(console: Console, check: Check) -> None:
-    """Print counts, problems, notes and corrections."""
+def print_check(console: Console, check: Check, views: Sequence[str] = ()) -> None:
+    """Print counts, `views` that are used with the clips of a flow release that have them, problems, notes and corrections."""
     reading, classes = check.reading, check.space.classes
     synthetic = " (SYNTHETIC STAND-IN CLIPS)" if reading.stand_in else ""
     space = f"{len(classes)} classes, --labels={check.space.name}"
-    console.print(f"layout {reading.layout} in {reading.root}{synthetic}; {space}")
+    console.print(f"layout {reading.layout} in {reading.place}{synthetic}; {space}")
     columns = ("corpus", "pool", "clips", *classes, "subjects", "deviates from the published numbers")
     counts = text_table(*columns, title="Found")
     for count in check.counts:
@@ -30,6 +31,8 @@ def print_check(console: Console, check: Check) -> None:
             if written := [(one.written or "none", one.clips) for one in count.labels if one.label == name]:
                 labels.add_row(count.title, count.pool, "not used" if name is None else name, _listed(written))
     console.print(labels)
+    if views:
+        _print_views(console, check, views)
     if reading.problems:
         number = len(reading.problems)
         problems = text_table("where", "expected", "found", "remedy", title=f"{number} problems", show_lines=True)
@@ -46,6 +49,19 @@ def print_check(console: Console, check: Check) -> None:
     total = f"{'' if lost or by_default else 'all '}{len(reading.clips)} clips can be used"
     cannot = f"; {lost} clips or rows cannot" if lost else ""
     console.print(f"{total}{cannot}{f'; {by_default} are left out by default' if by_default else ''}")
+
+
+def _print_views(console: Console, check: Check, views: Sequence[str]) -> None:
+    clips = check.reading.clips
+    if not any(clip.views for clip in clips):
+        console.print(f"views: {', '.join(views)}, computed from each clip")
+        return
+    table = text_table("corpus", "pool", "clips", *views, title="Views")
+    for count in check.counts:
+        own = [clip for clip in clips if (clip.corpus, clip.pool) == (count.corpus, count.pool)]
+        having = Counter(view for clip in own for view in clip.views or views)
+        table.add_row(count.title, count.pool, str(len(own)), *(str(having[view]) for view in views))
+    console.print(table)
 
 
 def _listed(counts: Sequence[tuple[str, int]]) -> str:

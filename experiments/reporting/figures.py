@@ -3,18 +3,18 @@
 Figures are drawn without pyplot, so the backend of a notebook stays as it is.
 """
 
+import dataclasses
 import functools
 import io
 import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -26,12 +26,14 @@ from experiments.evaluation.run_result import RunResult
 from experiments.reporting.console import scores_of, seeds_text
 from lightman_jax.files import write_atomic
 from lightman_jax.meta.inner_loop import initial_params
-from lightman_jax.meta.method_functions import make_method
+from lightman_jax.meta.view_networks import group_clips, network_of_group, other_views
 from lightman_jax.model.ensemble import saliency
 from lightman_jax.networks.dual_branch import apply_branches
 from lightman_jax.preprocessing import magnify_flow, scale_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
+from lightman_jax.training.program import method_of
+from lightman_jax.types import Clips, ClipSet
 
 _TITLE_WIDTH = 80
 CLASS_COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f", "#555555")
@@ -117,38 +119,56 @@ def draw_interval(axes: Axes, place: int, value: float, interval: tuple[float, f
 
 
 def save_saliency_figure(path: Path, work: Work, jobs: Sequence[TrainedFold], config: TrainConfig, title: str) -> None:
-    """Draw the mean magnitude of the scaled flow of each class, and below it the mean saliency of the held-out clips."""
+    """Draw the mean magnitude of the scaled flow of each class, and below it the mean saliency of the held-out clips.
+
+    Of several views, one is drawn below the other, with one scale of the saliency for all.
+    """
     micro, classes = work.micro, len(work.micro.classes)
-    maps = _mean_saliency(work, jobs, config)
-    scaled = np.abs(np.asarray(scale_flow(jnp.asarray(micro.image), scaling="clip_rms"))).mean(axis=-1)
-    motion = scaled.reshape(len(micro), -1, *maps.shape[1:]).mean(axis=1)
-    figure = Figure(figsize=(2.6 * classes, 5.6), layout="constrained")
-    panels = figure.subplots(2, classes, squeeze=False)
-    for k, name in enumerate(micro.classes):
-        own = micro.label == k
-        panels[0, k].imshow(motion[own].mean(axis=0) if own.any() else maps[k], cmap="Greys")
-        panels[1, k].imshow(maps[k], cmap="magma", vmin=0, vmax=maps.max())
-        panels[0, k].set_title(f"{name}, {own.sum()} clips", fontsize=9)
-    panels[0, 0].set_ylabel("motion")
-    panels[1, 0].set_ylabel("saliency")
+    maps, has_view = _mean_saliency(work, jobs, config), _has_view(work)
+    scaled = scale_flow(jnp.asarray(micro.image), scaling="clip_rms", views=bool(micro.views))
+    magnitude = np.abs(np.asarray(scaled)).mean(axis=-1)
+    motion = magnitude.reshape(*has_view.shape, -1, *maps.shape[2:]).mean(axis=2)
+    figure = Figure(figsize=(2.6 * classes, 5.6 * maps.shape[1]), layout="constrained")
+    panels = figure.subplots(2 * maps.shape[1], classes, squeeze=False)
+    for (k, view), seen in np.ndenumerate(_clips_seen(work)):
+        own = (micro.label == k) & has_view[:, view]
+        above, below = panels[2 * view : 2 * view + 2, k]
+        above.imshow(motion[own, view].mean(axis=0) if seen else maps[k, view], cmap="Greys")
+        below.imshow(maps[k, view], cmap="magma", vmin=0, vmax=maps.max())
+        above.set_title(f"{micro.classes[k]}, {seen} clips", fontsize=9)
+    for view, name in enumerate(micro.views or ("",)):
+        panels[2 * view, 0].set_ylabel(f"{name} motion".strip())
+        panels[2 * view + 1, 0].set_ylabel(f"{name} saliency".strip())
     for panel in panels.flat:
         panel.set(xticks=[], yticks=[])
     figure.suptitle(textwrap.fill(title, _TITLE_WIDTH), fontsize=10)
     save_figure(path, figure, dpi=110)
 
 
+def _has_view(work: Work) -> NDArray[np.bool_]:
+    """`[n, V]` the views that each micro clip has; V is 1 for images without a view axis."""
+    return work.micro.has_view if work.micro.views else np.ones((len(work.micro), 1), bool)
+
+
+def _clips_seen(work: Work) -> NDArray[np.int_]:
+    """`[N, V]` number of micro clips of each class that have each view."""
+    has_view = _has_view(work)
+    return np.stack([has_view[work.micro.label == k].sum(axis=0) for k in range(len(work.micro.classes))])
+
+
 def _mean_saliency(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig) -> NDArray[np.float64]:
-    """`[N, H, W]` mean of `|x * d logit_c / d x|`, summed over channels, over the clips of each class c.
+    """`[N, V, H, W]` mean of `|x * d logit_c / d x|`, summed over channels, over the clips of each class c that have the view.
 
     Each clip is seen by the networks that were trained without its subject. Sequences are averaged over frames.
     """
-    micro = work.micro
-    maps = np.zeros((len(micro.classes), *micro.image.shape[-3:-1]))
-    logits_of = make_method(config.method, config.network, optax.sgd(0.0)).logits
+    micro, seen = work.micro, _clips_seen(work)
+    maps = np.zeros((*seen.shape, *micro.image.shape[-3:-1]))
+    logits_of = method_of(config).logits
     of_job = jax.jit(lambda params, clips, label: saliency(functools.partial(logits_of, params), clips, label))
 
     def scaled(train: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return np.asarray(scale_flow(jnp.asarray(micro.image), scaling=config.scaling, train=jnp.asarray(train)))
+        mask, views = jnp.asarray(train), bool(micro.views)
+        return np.asarray(scale_flow(jnp.asarray(micro.image), scaling=config.scaling, train=mask, views=views))
 
     # Only fold_rms depends on the fold.
     shared = None if config.scaling == "fold_rms" else scaled(work.folds[0].train)
@@ -158,47 +178,85 @@ def _mean_saliency(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig)
         images = scaled(job.fold.train) if shared is None else shared
         rows = np.resize(job.fold.test, longest)
         found = np.asarray(of_job(job.params, jnp.asarray(images[rows]), jnp.asarray(micro.label[rows])))
-        found = found.reshape(longest, -1, *maps.shape[1:]).mean(axis=1)
+        found = found.reshape(longest, maps.shape[1], -1, *maps.shape[2:]).mean(axis=2)
         for row, index in enumerate(job.fold.test):
             maps[micro.label[index]] += found[row]
-    count = np.bincount(micro.label, minlength=len(maps))[:, None, None]
-    return maps / np.maximum(count * (len(jobs) // len(work.folds)), 1)
+    return maps / np.maximum(seen[..., None, None] * (len(jobs) // len(work.folds)), 1)
+
+
+class _Points(NamedTuple):
+    """Embeddings `[k, E]`, their classes `[k]`, and the row `[k]` of the clip that each shows."""
+
+    place: NDArray[np.float32]
+    label: NDArray[np.int32]
+    row: NDArray[np.int_]
 
 
 def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: TrainConfig, title: str) -> None:
-    """Draw micro and macro clips of one fold in the first two principal components of their embeddings."""
-    micro, macro = work.micro, work.macro
-    images = scale_flow(jnp.asarray(micro.image), scaling=config.scaling, train=jnp.asarray(job.fold.train))
-    if macro is None:
-        others, macro_label, trained_on = magnify_flow(images, config.macro_gain), micro.label, job.fold.train
-    else:
-        macro_label, trained_on = macro.label, job.fold.macro_train
-        others = scale_flow(jnp.asarray(macro.image), scaling=config.scaling, train=jnp.asarray(trained_on))
-    params = initial_params(job.params)
-    embed = jax.jit(lambda x: apply_branches(params, x, config=config.network).embedding)
-    held_out = np.zeros(len(micro), bool)
-    held_out[job.fold.test] = True
-    micro_points, macro_points = np.asarray(embed(images)), np.asarray(embed(others))
-    train = np.concatenate([micro_points[~held_out], macro_points[trained_on]])
+    """Draw the clips of one fold, and those they are aligned with, in the first two principal components of their embeddings.
+
+    Of a network per view, those of the first view are drawn.
+    """
+    micro, macro = _embeddings(work, job, config)
+    aligned = config.aligned_with(has_macro=work.macro is not None)
+    held_out = np.isin(micro.row, job.fold.test)
+    trained_on = (job.fold.macro_train if aligned == "macro" else job.fold.train)[macro.row]
+    train = np.concatenate([micro.place[~held_out], macro.place[trained_on]])
     _, _, components = np.linalg.svd(train - train.mean(axis=0), full_matrices=False)
-    parts = [micro_points[~held_out], macro_points[trained_on], micro_points[held_out]]
-    labels = [micro.label[~held_out], macro_label[trained_on], micro.label[held_out]]
+    parts = [micro.place[~held_out], macro.place[trained_on], micro.place[held_out]]
+    labels = [micro.label[~held_out], macro.label[trained_on], micro.label[held_out]]
     styles: tuple[tuple[str, dict[str, Any]], ...] = (
         ("micro, training", {"marker": "o", "s": 14, "alpha": 0.5, "edgecolors": "none"}),
-        ("macro, training", {"marker": "^", "s": 14, "alpha": 0.5, "edgecolors": "none"}),
+        (
+            f"{'other view' if aligned == 'views' else 'macro'}, training",
+            {"marker": "^", "s": 14, "alpha": 0.5, "edgecolors": "none"},
+        ),
         ("micro, held out", {"marker": "*", "s": 110, "edgecolors": "black"}),
     )
     figure = Figure(figsize=(6.6, 5.2), layout="constrained")
     axes = figure.subplots()
     for points, label, (part, style) in zip(parts, labels, styles, strict=True):
-        for k, name in enumerate(micro.classes):
+        for k, name in enumerate(work.micro.classes):
             own = (points[label == k] - train.mean(axis=0)) @ components[:2].T
             axes.scatter(*own.T, color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=f"{part}, {name}", **style)
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set(xticks=[], yticks=[])
-    about = f"{title}; embeddings of one fold, {job.fold.name} held out, first two principal components"
+    view = f" of {work.micro.views[0]}" if work.micro.views and config.network.view_network == "separate" else ""
+    about = f"{title}; embeddings{view} of one fold, {job.fold.name} held out, first two principal components"
     figure.suptitle(textwrap.fill(about, _TITLE_WIDTH), fontsize=10)
     save_figure(path, figure, dpi=110)
+
+
+def _embeddings(work: Work, job: TrainedFold, config: TrainConfig) -> tuple[_Points, _Points]:
+    """Embeddings of all micro clips, and of those that they are aligned with, by the first group of networks."""
+    network, params = config.network, initial_params(job.params)
+    if network.views > 1:
+        params = jax.tree.map(lambda leaf: leaf[0], params)
+    apply = jax.jit(lambda x: apply_branches(params, x, config=network_of_group(network)).embedding)
+
+    def scaled(clips: ClipSet, train: NDArray[np.bool_]) -> Clips:
+        image = jnp.asarray(clips.image)
+        image = scale_flow(image, scaling=config.scaling, train=jnp.asarray(train), views=network.views > 1)
+        return Clips(image=image, label=jnp.asarray(clips.label), where=jnp.ones(len(clips), bool))
+
+    def embedded(clips: Clips, first_view: int = 0) -> _Points:
+        count = len(clips.label)
+        if network.views > 1:
+            clips = jax.tree.map(lambda x: x[0], group_clips(clips, network, first_view))
+        where = np.asarray(clips.where)
+        rows = np.arange(len(where)) // (len(where) // count)
+        return _Points(np.asarray(apply(clips.image))[where], np.asarray(clips.label)[where], rows[where])
+
+    micro = others = scaled(work.micro, job.fold.train)
+    auxiliary, first_view = config.aligned_with(has_macro=work.macro is not None), 0
+    if auxiliary == "macro":
+        assert work.macro is not None
+        others = scaled(work.macro, job.fold.macro_train)
+    elif auxiliary == "magnified":
+        others = dataclasses.replace(micro, image=magnify_flow(micro.image, config.macro_gain))
+    elif network.view_network != "joined":
+        others, first_view = other_views(micro, jnp.int32(0)), 1
+    return embedded(micro), embedded(others, first_view)
 
 
 def _add_title(figure: Figure, result: RunResult, text: str) -> None:

@@ -152,11 +152,12 @@ class Reading:
 
     Attributes:
       layout: name of the corpus, or `flow_release`; several are joined by `+`.
-      root: the folder.
+      root: the folder; of several folders, that of the first flow release.
       clips: usable clips of both pools.
       problems: rows and clips that cannot be used, or are used with a change.
       notes: remarks that concern the results, for example listed clips without files.
       unlabelled: clips without a class in the label space; set by `assign_labels`.
+      folders: the folders, if several were given.
       corrections: one sentence per correction of the annotation table.
       stand_in: whether the clips are marked as synthetic.
     """
@@ -169,3 +170,14 @@ class Reading:
     corrections: tuple[str, ...] = ()
     stand_in: bool = False
     unlabelled: tuple[RawClip, ...] = ()
+    folders: tuple[Path, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The given folder, or the comma-separated list of them."""
+        return ",".join(map(str, self.folders or (self.root,)))
+
+    @property
+    def resolved_place(self) -> str:
+        """`place` with absolute paths without links."""
+        return ",".join(str(folder.resolve()) for folder in self.folders or (self.root,))

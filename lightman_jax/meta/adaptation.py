@@ -1,4 +1,4 @@
-"""Adapt trained parameters to a few labelled clips, for example of one subject, and predict other clips.
+"""Adapt trained parameters to a few labelled clips, for example of one subject, or to the views of clips without labels.
 
 The number of labelled clips differs between tasks and calls. Clips are padded to the next power of two, so compiled programs are
 reused; padding does not change the result, and without labelled clips the prediction is that of the unadapted parameters.
@@ -16,10 +16,10 @@ from lightman_jax.checks import as_images, as_labels, check_type, transferring
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
-from lightman_jax.meta.objective import adapted_parts, clips_loss, prototype_head
-from lightman_jax.meta.view_networks import group_clips, mean_logits, network_of_group, over_groups
+from lightman_jax.meta.objective import adapted_parts, clips_loss, prototype_head, views_loss
+from lightman_jax.meta.view_networks import group_clips, group_task, mean_logits, network_of_group, over_groups
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches
-from lightman_jax.types import Clips, Params
+from lightman_jax.types import Clips, Params, Task
 
 Labelled = tuple[ArrayLike, ArrayLike]
 """Images `[n, H, W, C]` and their labels `[n]`."""
@@ -75,6 +75,59 @@ def adapt_and_predict(
     return jax.nn.softmax(apply_branches(phi | fixed, images, config=network).logits)
 
 
+@transferring
+def align_and_predict(
+    params: Params, images: jax.Array, *, config: MethodConfig, network: NetworkConfig, where: jax.Array | None = None
+) -> jax.Array:
+    """Class probabilities of clips after the inner loop on the alignment of their own views, which uses no label.
+
+    `phi_{k+1} = phi_k - alpha grad lambda A(phi_k; views, other views of the same movements)`: the inner loop without its primary
+    term. A prediction depends on all clips of the call (transductive).
+
+    Args:
+      params: trained parameters from `train_folds`.
+      images: `[n, V, H, W, C]` clips, scaled as in training; nan where a view is missing.
+      config: the method that trained `params`; its `bilevel` gives steps and learning rate.
+      network: sizes of the dual branch; `views` above 1.
+      where: `[n]` bool, False marks padding.
+
+    Returns:
+      `[n, N]` probabilities.
+
+    Raises:
+      ValueError: images without views, or a method without an alignment loss.
+
+    Reference: the auxiliary task at test time as in Chi et al. 2021, "Test-Time Fast Adaptation for Dynamic Scene Deblurring via
+    Meta-Auxiliary Learning".
+    """
+    if network.views == 1 or not config.spec.aligns:
+        raise ValueError(
+            f"method {config.name!r} on {network.views} view(s) has no views to align; give lightman and clips with several views"
+        )
+    label, all_clips = _unknown(images)
+    where = all_clips if where is None else where
+    clips = Clips(images, label, where, movement=jnp.arange(images.shape[0], dtype=jnp.int32))
+    single = network_of_group(network)
+    each = [group_task(Task(clips, clips, clips), network, jnp.int32(step)) for step in range(network.views - 1)]
+    others = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *[task.macro for task in each])
+
+    def one(own: Params, group: Clips, other: Clips) -> jax.Array:
+        theta = initial_params(own)
+        fixed = {name: part for name, part in theta.items() if name == "statistics"}
+        branches = {name: part for name, part in theta.items() if name != "statistics"}
+        phi, _ = adapt(
+            LearnedLRParams(branches, own.inner_lr) if isinstance(own, LearnedLRParams) else branches,
+            (group, other),
+            inner_loss=lambda p, pair: views_loss(p | fixed, *pair, config, single),
+            config=config.bilevel,
+            adapted=adapted_parts(config),
+        )
+        return apply_branches(phi | fixed, group.image, config=single).logits
+
+    found = over_groups(one, (params, each[0].support, others), config.bilevel.task_mapping)
+    return jax.nn.softmax(mean_logits(found, images, network))
+
+
 def _unknown(images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Labels and mask of clips whose class is not known."""
     return jnp.zeros(images.shape[0], jnp.int32), jnp.ones(images.shape[0], bool)
@@ -119,10 +172,10 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
             raise ValueError(
                 f"give one support set and one query set per task, got {len(supports)} supports, {len(queries)} queries"
             )
-        classes = initial_params(params)["primary"]["bias"].shape[0]
+        classes, views = initial_params(params)["primary"]["bias"].shape[-1], network.views > 1
         images = [np.asarray(query) for query in queries]
-        padded = pad_clips([(query, np.zeros(len(query), np.int32)) for query in images])
-        given = pad_clips(supports, classes)
+        padded = pad_clips([(query, np.zeros(len(query), np.int32)) for query in images], views=views)
+        given = pad_clips(supports, classes, views=views)
         if given.image.shape[2:] != padded.image.shape[2:]:
             raise ValueError(
                 f"labelled images {given.image.shape[2:]} and images to predict {padded.image.shape[2:]} differ in shape; give "
@@ -135,12 +188,13 @@ def make_adapter(config: MethodConfig, network: NetworkConfig) -> Callable[..., 
 
 
 @transferring
-def pad_clips(sets: Sequence[Labelled], classes: int | None = None) -> Clips:
+def pad_clips(sets: Sequence[Labelled], classes: int | None = None, *, views: bool = False) -> Clips:
     """Stack labelled sets of different sizes into `Clips` with leading axis T; T and n are padded to powers of two.
 
     Args:
       sets: each `(images [n,H,W,C], labels [n])`, images of one shape.
       classes: N; None allows any class index.
+      views: whether images are `[n,V,H,W,C]`, in which a view may be nan.
 
     Returns:
       `Clips`: `image [T,n,H,W,C]` float32, `label [T,n]`, `where [T,n]`.
@@ -154,7 +208,7 @@ def pad_clips(sets: Sequence[Labelled], classes: int | None = None) -> Clips:
     """
     if not len(sets):
         raise ValueError("there is no task; give at least one labelled set, which may be empty")
-    arrays = [_checked_set(images, labels, classes) for images, labels in sets]
+    arrays = [_checked_set(images, labels, classes, views) for images, labels in sets]
     shapes = sorted({images.shape[1:] for images, _ in arrays})
     if len(shapes) > 1:
         raise ValueError(f"images have the shapes {', '.join(map(str, shapes))}; give all the same shape")
@@ -167,14 +221,18 @@ def pad_clips(sets: Sequence[Labelled], classes: int | None = None) -> Clips:
 
 
 def _checked_set(
-    images: ArrayLike, labels: ArrayLike, classes: int | None
+    images: ArrayLike, labels: ArrayLike, classes: int | None, views: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     images, labels = np.asarray(as_images(images)), np.asarray(as_labels(labels, classes))
     if labels.shape != images.shape[:1]:
         count = len(labels) if labels.ndim == 1 else f"{labels.ndim}-dimensional"
         raise ValueError(f"{len(images)} images have {count} labels; give one label per image")
-    if not np.isfinite(images).all():
-        raise ValueError("an image has values that are not finite")
+    finite = np.isfinite(images)
+    if views and images.ndim == 5:
+        missing = np.isnan(images).all(axis=(2, 3, 4))
+        finite |= (missing & ~missing.all(axis=1, keepdims=True))[:, :, None, None, None]
+    if not finite.all():
+        raise ValueError(f"an image has values that are not finite{', or no view at all' if views else ''}")
     return images.astype(np.float32), labels.astype(np.int32)
 
 

@@ -67,6 +67,15 @@ def clips_loss(
     return primary + weight * aligned, {"primary_loss": primary, "alignment_loss": aligned}
 
 
+def views_loss(
+    params: Params, clips: Clips, others: Clips, config: MethodConfig, network: NetworkConfig
+) -> tuple[jax.Array, Metrics]:
+    """The alignment term of the inner loop between clips and other views of the same movements, which needs no labels."""
+    outputs, other_outputs = _outputs(params, network, clips, others)
+    aligned = _alignment(config, outputs, clips, other_outputs, others)
+    return config.inner_alignment * aligned, {"alignment_loss": aligned}
+
+
 def _primary(config: MethodConfig, outputs: Outputs, clips: Clips) -> jax.Array:
     where, weights = clips.where, None
     if config.primary == "focal":

@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from lightman_jax.losses.classification import keep_where
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import TaskMapping
 from lightman_jax.networks.dual_branch import NetworkConfig

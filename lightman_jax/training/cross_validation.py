@@ -280,16 +280,20 @@ def predict_folds(
     images: NDArray[np.float32],
     config: TrainConfig,
     classes: Sequence[str] = (),
+    *,
+    align_steps: int = 0,
 ) -> list[NDArray[np.float32]]:
-    """Probabilities of each fold's test clips, without adaptation, averaged over each clip and its mirror image.
+    """Probabilities of each fold's test clips, averaged over each clip and its mirror image.
 
-    The arguments contain no labels.
+    The arguments contain no labels. By default the parameters are not adapted; with `align_steps` they are adapted to the views of
+    the fold's own test clips, so that these are predicted together (transductive).
 
     Args:
       trained: folds and their parameters, used one at a time.
       images: `[n, H, W, C]` unscaled micro clips of all folds.
       config: settings of the training.
       classes: class names; `config.mirror` depends on them where they hold a side of the face, and pairs of classes need them.
+      align_steps: inner steps of `meta.adaptation.align_and_predict`; 0 for no adaptation.
 
     Returns:
       One `[t, N]` array per fold, rows in the order of `fold.test`.
@@ -299,7 +303,7 @@ def predict_folds(
         a pair of classes that are not among the names.
     """
     images = as_images(images)
-    program = prediction_program(config, mirror_partners(config.mirror, classes))
+    program = prediction_program(config, mirror_partners(config.mirror, classes), align_steps)
     everything = jnp.asarray(images)
     results = []
     for fold, params in trained:
@@ -310,6 +314,7 @@ def predict_folds(
         # Padded by the fold's own number of clips, so that its bits do not depend on which other folds are predicted.
         rows = np.zeros(max(_FEWEST_PREDICTED, 1 << (len(fold.test) - 1).bit_length()), np.int64)
         rows[: len(fold.test)] = fold.test
-        probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train))
+        where = jnp.arange(len(rows)) < len(fold.test)
+        probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train), where)
         results.append(np.asarray(probabilities)[: len(fold.test)])
     return results

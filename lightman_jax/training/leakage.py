@@ -22,7 +22,7 @@ _MAX_LISTED = 5
 _Sides = tuple[str, set[str], set[str]]
 """Name of a fold, its test subjects and its training subjects."""
 
-_scaled = jax.jit(scale_flow, static_argnames="scaling")
+_scaled = jax.jit(scale_flow, static_argnames=("scaling", "views"))
 
 
 class LeakWarning(UserWarning):
@@ -64,7 +64,7 @@ def check_leaks(
     _warn_of_spellings(names, sides)
     _warn_of_near_copies(micro, macro, folds)
     if folds:
-        check_scaling(micro.image, folds[0], scaling)
+        check_scaling(micro.image, folds[0], scaling, views=bool(micro.views))
 
 
 def _sides(fold: Fold, micro: ClipSet, macro: ClipSet | None) -> _Sides:
@@ -121,7 +121,7 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
-    """Raise `ValueError` for folds that train on a copy of a test clip, mirrored or not, whatever its subject and in whichever view."""
+    """Raise `ValueError` for folds that train on a copy of a view of a test clip, mirrored or not, whatever its subject."""
     pools = {"micro": micro} if macro is None else {"micro": micro, "macro": macro}
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for name, clips in pools.items():
@@ -150,12 +150,13 @@ def _images(clips: ClipSet) -> Iterator[tuple[int, NDArray[np.float32]]]:
     return ((int(row), clips.image[row, view]) for row, view in np.argwhere(clips.has_view))
 
 
-def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling) -> None:
+def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling, *, views: bool = False) -> None:
     """Raise `ValueError` for a scaling of training clips that changes if the test clips are replaced by nan."""
     poisoned = np.array(image)
     poisoned[fold.test] = np.nan
     train = jnp.asarray(fold.train)
-    clean, other = (np.asarray(_scaled(x, scaling=scaling, train=train))[fold.train] for x in (image, poisoned))
+    scaled = [_scaled(x, scaling=scaling, train=train, views=views) for x in (image, poisoned)]
+    clean, other = (np.asarray(x)[fold.train] for x in scaled)
     if not np.array_equal(clean, other, equal_nan=True):
         raise ValueError(f"fold {fold.name}: scaling {scaling} of its training clips depends on its test clips")
 

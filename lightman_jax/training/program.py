@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
+from lightman_jax.meta.adaptation import align_and_predict
 from lightman_jax.meta.bilevel import TASKS, uses_vmap
 from lightman_jax.meta.method_functions import Method, make_method
 from lightman_jax.preprocessing import magnify_flow, mirror_average, mirror_flow, scale_flow
@@ -133,17 +134,30 @@ def training_program(
 
 
 @functools.lru_cache(maxsize=32)
-def prediction_program(config: TrainConfig, partners: Partners | None) -> Callable[..., jax.Array]:
-    """Probabilities of selected rows of all images, averaged over each clip and its mirror image, see `mirror_average`."""
+def prediction_program(config: TrainConfig, partners: Partners | None, align_steps: int = 0) -> Callable[..., jax.Array]:
+    """Probabilities of selected rows of all images, averaged over each clip and its mirror image, see `mirror_average`.
+
+    With `align_steps`, the parameters are adapted to the selected clips before, by that many inner steps of `align_and_predict`.
+    """
     logits, has_views = method_of(config).logits, config.network.views > 1
+    bilevel = dataclasses.replace(config.method.bilevel, inner_steps=align_steps)
+    method = dataclasses.replace(config.method, bilevel=bilevel)
+
+    def probabilities(params: Params, images: jax.Array, where: jax.Array) -> jax.Array:
+        if not align_steps:
+            return jax.nn.softmax(logits(params, images))
+        repeated = jnp.tile(where, images.shape[0] // where.shape[0])
+        return align_and_predict(params, images, config=method, network=config.network, where=repeated)
 
     @jax.jit
-    def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array) -> jax.Array:
+    def predict(
+        params: Params, images: jax.Array, rows: jax.Array, train: jax.Array, where: jax.Array
+    ) -> jax.Array:
         if _scaled_by_fold(config):
             test = scale_flow(images, scaling=config.scaling, train=train, views=has_views)[rows]
         else:
             test = scale_flow(images[rows], scaling=config.scaling, views=has_views)
-        return mirror_average(lambda x: jax.nn.softmax(logits(params, x)), test, partners)
+        return mirror_average(lambda x: probabilities(params, x, where), test, partners)
 
     return predict
 

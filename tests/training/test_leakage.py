@@ -158,15 +158,15 @@ def test_a_test_subject_in_a_training_pool_is_refused(pool):
 def test_a_scaling_over_all_clips_is_refused_and_changes_the_weights(monkeypatch):
     micro = make_clips(each=1)
 
-    def leaking(images, *, scaling, train=None):
-        return scale_flow(images, scaling=scaling, train=None if train is None else train | True)
+    def leaking(images, *, scaling, train=None, views=False):
+        return scale_flow(images, scaling=scaling, train=None if train is None else train | True, views=views)
 
     monkeypatch.setattr(leakage, "_scaled", leaking)
     fold = leave_one_subject_out(micro.subject)[0]
     with pytest.raises(ValueError, match="scaling fold_rms of its training clips depends on its test clips"):
         next(train_folds(micro, None, [fold], [0], make_config(scaling="fold_rms")))
     monkeypatch.setattr(training, "scale_flow", leaking)
-    monkeypatch.setattr(leakage, "check_scaling", lambda *_: None)
+    monkeypatch.setattr(leakage, "check_scaling", lambda *_, **__: None)
     config = make_config("joint", scaling="fold_rms", steps=2)
     assert not same(weights(changed(micro, "pixels", SUBJECT), None, config), weights(micro, None, config)), (
         "the comparison of weights must detect it as well"

@@ -17,7 +17,7 @@ from lightman_jax.data.records import MARKER, DataError, Reading
 
 def read_corpus(
     dataset: str,
-    data_dir: Path,
+    data_dir: Path | Sequence[Path],
     corrections: Sequence[Correction] = (),
     *,
     incomplete: Literal["skip", "keep"] = "skip",
@@ -26,33 +26,41 @@ def read_corpus(
 
     Args:
       dataset: a name in `DATASETS` or `CORPORA`.
-      data_dir: the folder.
+      data_dir: the folder, or several folders with parts of the flow releases.
       corrections: corrections of the annotation tables.
       incomplete: whether to skip or keep clips without an onset or an offset; see `spans.completed`.
 
     Raises:
-      DataError: the folder does not exist, or holds no clip of the dataset.
+      DataError: a folder does not exist, holds no clip of the dataset, or is one of several that are no flow releases.
     """
+    given = [data_dir] if isinstance(data_dir, Path) else list(data_dir)
     title = (DATASETS.get(dataset) or CORPORA[dataset]).title
     corpora = [CORPORA[name] for name in (DATASETS[dataset].corpora if dataset in DATASETS else (dataset,))]
     obtain = "; ".join(corpus.obtain for corpus in corpora)
-    if not data_dir.is_dir():
+    if missing := [folder for folder in given if not folder.is_dir()]:
         raise DataError(
-            f"the folder {data_dir} does not exist. Give --data_dir the folder that holds {title}. To get it: {obtain}"
+            f"the folder {missing[0]} does not exist. Give --data_dir the folder that holds {title}. To get it: {obtain}"
         )
-    released = [flow_release.released(corpus) for corpus in corpora if corpus.name in flow_release.CORPORA]
+    of_release = [corpus for corpus in corpora if corpus.name in flow_release.CORPORA]
+    if len(given) > 1:
+        if not of_release:
+            names = ", ".join(map(str, given))
+            raise DataError(f"{title} has no flow release, so it is read from one folder; found {names}; choose one")
+        given = flow_release.in_order(given)
+    data_dir, several = given[0], tuple(given) if len(given) > 1 else ()
+    released = [flow_release.released(corpus, several) for corpus in of_release]
     # Either images of every corpus or flow of every corpus: a mixture could not be compared.
-    for candidates in (corpora, released):
+    for candidates in (released,) if several else (corpora, released):
         found = [_read_first(corpus, data_dir, tuple(corrections), incomplete == "keep") for corpus in candidates]
         readings = [reading for reading in found if reading is not None and (reading.clips or reading.problems)]
         if readings:
-            notes = [
-                f"no clip of {c.title} was found" for c, one in zip(corpora, found, strict=True) if one not in readings
-            ]
+            pairs = zip(of_release if candidates is released else corpora, found, strict=True)
+            notes = [f"no clip of {corpus.title} was found" for corpus, one in pairs if one not in readings]
             if candidates is corpora and any(corpus.find(data_dir) for corpus in released):
                 notes.append("the public flow release in the folder is not used: images are read")
             reading = _joined(readings)
-            return dataclasses.replace(reading, notes=(*reading.notes, *notes), stand_in=_is_marked(data_dir, readings))
+            marked = any(_is_marked(folder, readings) for folder in given)
+            return dataclasses.replace(reading, folders=several, notes=(*reading.notes, *notes), stand_in=marked)
     looked_for = " or ".join(dict.fromkeys(corpus.looked_for for corpus in (*corpora, *released)))
     entries = sorted(path.name for path in data_dir.iterdir())
     listed = ", ".join(entries[:8]) + (f" and {len(entries) - 8} more" if len(entries) > 8 else "")

@@ -319,7 +319,7 @@ class Collector:
             remedy = "correct its clip; the correction is not applied"
             self.problem("corrections", f"a clip of {self.corpus.title}", one.clip, remedy, lost=False)
         clips = tuple(sorted((clip for clip, _ in self._clips.values()), key=lambda clip: (clip.clip, clip.pool)))
-        without = sum(clip.apex is None and len(clip.paths) > 1 for clip in clips)
+        without = sum(clip.apex is None and len(clip.paths) > 1 and clip.kind != "flow" for clip in clips)
         if without and not self._apex_column:
             self.note(f"{without} clips of {self.corpus.title} have no apex in the release")
         if incomplete := sum(problem.flag == KEEP_INCOMPLETE for problem in self._problems):

@@ -83,12 +83,13 @@ class Check:
         per_subject = Counter(clip.subject for clip in reading.clips)
         return {
             "layout": reading.layout,
-            "root": str(reading.root),
+            "root": reading.place,
             "stand_in": reading.stand_in,
             "labels": self.space.name,
             "classes": list(self.space.classes),
             "counts": [dataclasses.asdict(count) | {"deviation": count.deviation} for count in self.counts],
             "clips_per_subject": dict(sorted(per_subject.items())),
+            "views": dict(Counter(view for clip in reading.clips for view in clip.views)),
             "problems": [dataclasses.asdict(problem) for problem in reading.problems],
             "notes": list(reading.notes),
             "corrections": list(reading.corrections),
@@ -112,9 +113,12 @@ def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Chec
         problems.extend(inspection.problems)
         if any(problem.lost for problem in inspection.problems):
             continue
+        clip = _with_usable_views(clip, inspection)
         # Copies in different folds would leak. Stills of one table share its digest.
-        content = (clip.pool, *(inspection.digests[str(path)] for path in clip.paths), *map(str, clip.numbers))
-        first = clip if clip.kind == "pixels" else contents.setdefault(content, clip)
+        files = [inspection.digests[str(path)] for path in clip.paths]
+        keys = [(clip.pool, file) for file in files] if clip.views else [(clip.pool, *files, *map(str, clip.numbers))]
+        first = clip if clip.kind == "pixels" else next((contents[key] for key in keys if key in contents), clip)
+        contents |= dict.fromkeys(keys, clip) if first is clip else {}
         if first is clip:
             overlap = overlaps.add(clip, inspection.digests)
         else:
@@ -127,6 +131,15 @@ def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Chec
     notes = (*reading.notes, *inspection_notes(kept, kept_inspections))
     checked = dataclasses.replace(reading, clips=tuple(kept), problems=tuple(problems), notes=notes)
     return Check(checked, space, tuple(_counts(checked, space)), digests)
+
+
+def _with_usable_views(clip: RawClip, inspection: Inspection) -> RawClip:
+    """The clip without the images of views that cannot be used."""
+    kept = [place for place, path in enumerate(clip.paths) if str(path) in inspection.digests]
+    if not clip.views or len(kept) == len(clip.paths):
+        return clip
+    paths, views = tuple(clip.paths[place] for place in kept), tuple(clip.views[place] for place in kept)
+    return dataclasses.replace(clip, paths=paths, views=views)
 
 
 def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:

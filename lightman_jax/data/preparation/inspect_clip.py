@@ -26,7 +26,7 @@ class Inspection(NamedTuple):
     """What the files of a clip hold.
 
     Attributes:
-      digests: SHA-256 of each file by path.
+      digests: SHA-256 of each file by path; of several views, of those that can be used.
       problems: of the images.
       face: the face in the onset frame, as in `RawClip.face`; None if it is given, or not needed.
       notes: choices that concern the frames, without the name of the clip.
@@ -55,7 +55,35 @@ def inspect_clip(clip: RawClip, shared: SharedFrames | None = None) -> Inspectio
     """
     if clip.kind == "pixels":
         return Inspection(_digests(clip))
+    if len(clip.views) > 1:
+        return _inspect_views(clip)
     return _inspect_video(clip, shared) if shared else _inspect_images(clip)
+
+
+def _inspect_views(clip: RawClip) -> Inspection:
+    """Read the images of several views; `digests` are those of the images that show a movement, unless none does."""
+    digests: dict[str, str] = {}
+    still: dict[str, str] = {}
+    problems: list[Problem] = []
+    for path, view in zip(clip.paths, clip.views, strict=True):
+        try:
+            data = path.read_bytes()
+            values = decode_image(data).values
+        except (OSError, ValueError) as error:
+            found, remedy = str(error), f"unpack it again; the clip is used without its view {view}"
+            problems.append(Problem(f"{clip.clip}: {path.name}", "an image", found, remedy, lost=False))
+            continue
+        moves = bool(np.ptp(values, axis=(0, 1)).any())
+        (digests if moves else still)[str(path)] = hashlib.sha256(data).hexdigest()
+    if not digests and not still:
+        remedy = "unpack its images again; the clip is left out"
+        problems.append(Problem(clip.clip, "one view that can be read", "none", remedy))
+    for view, path in zip(clip.views, clip.paths, strict=True):
+        if digests and str(path) in still:
+            remedy = f"unpack it again; the clip is used without its view {view}"
+            where = f"{clip.clip}: {path.name}"
+            problems.append(Problem(where, "flow of a movement", "a constant image", remedy, lost=False))
+    return Inspection(digests or still, tuple(problems))
 
 
 def _inspect_images(clip: RawClip) -> Inspection:

@@ -25,7 +25,14 @@ class Prepared(NamedTuple):
         digest = hashlib.sha256()
         for clips in (self.micro, self.macro):
             if clips is not None:
-                names = (clips.classes, clips.clip, clips.subject, clips.label.tolist(), clips.image.shape)
+                names = (
+                    clips.classes,
+                    clips.clip,
+                    clips.subject,
+                    clips.label.tolist(),
+                    clips.image.shape,
+                    *clips.views,
+                )
                 digest.update(repr(names).encode() + np.ascontiguousarray(clips.image).tobytes())
         return digest.hexdigest()
 
@@ -39,16 +46,17 @@ def load_clips(folder: Path) -> Prepared:
     manifest = read_manifest(folder)
     with plain_path(folder) as plain:
         sources = tfds.builder_from_directory(plain).as_data_source()
-        macro = _clip_set(sources["macro"], manifest.classes) if "macro" in sources else None
-        return Prepared(_clip_set(sources["micro"], manifest.classes), macro, manifest)
+        macro = _clip_set(sources["macro"], manifest) if "macro" in sources else None
+        return Prepared(_clip_set(sources["micro"], manifest), macro, manifest)
 
 
-def _clip_set(source: Any, classes: tuple[str, ...]) -> ClipSet:
+def _clip_set(source: Any, manifest: Manifest) -> ClipSet:
     rows = [source[row] for row in range(len(source))]
     return ClipSet(
         image=np.stack([np.asarray(row["image"], np.float32) for row in rows]),
         label=np.asarray([row["label"] for row in rows], np.int32),
         subject=tuple(row["subject"].decode() for row in rows),
         clip=tuple(row["clip"].decode() for row in rows),
-        classes=classes,
+        classes=manifest.classes,
+        views=tuple(manifest.views),
     )

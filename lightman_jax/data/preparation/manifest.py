@@ -9,7 +9,7 @@ from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.data.records import DataError, Problem
 from lightman_jax.files import file_digest, read_checksummed_json, write_checksummed_json
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Part of the folder's name. Raise it whenever the manifest or the stored examples change their format."""
 
 MANIFEST = "manifest.json"
@@ -26,11 +26,13 @@ class Manifest:
       origin: origin of the clips, in words.
       layout: layout in which the files were found.
       root: folder in which they were found when they were prepared; nothing depends on it.
-      motion: settings of the motion images.
+      motion: settings of the motion images; `views` lists those in use, and is empty for one view that the other settings
+        describe.
       flow: unit of the flow, in words.
       labels: name of the label space.
       classes: names of the classes, in the order of the label indices.
       clips, faces, apexes: number of clips by pool, by source of the face box, and by source of the apex.
+      views: number of clips that have each view, in the order of the images; empty for images without a view axis.
       counts: found and published number of clips of each corpus.
       notes, corrections, problems: as in `Reading`.
       sources: SHA-256 of every source file, by path below `root`.
@@ -49,6 +51,7 @@ class Manifest:
     clips: dict[str, int]
     faces: dict[str, int]
     apexes: dict[str, int]
+    views: dict[str, int]
     counts: tuple[CorpusCount, ...]
     notes: tuple[str, ...]
     corrections: tuple[str, ...]

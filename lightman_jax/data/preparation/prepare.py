@@ -18,7 +18,9 @@ from typing import Any
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.clip_cache import ClipCache, motion_key, text_digest
 from lightman_jax.data.preparation.manifest import FORMAT_VERSION, STAND_IN_SUFFIX, Manifest, read_manifest
-from lightman_jax.data.preparation.representation import MotionConfig, MotionImage
+from lightman_jax.data.preparation.motion_config import MotionConfig, motion_in_use
+from lightman_jax.data.preparation.representation import MotionImage
+from lightman_jax.data.preparation.views import view_of
 from lightman_jax.data.records import DataError, Problem, RawClip, Reading
 from lightman_jax.files import file_digest, remove_leftovers, reporting_disk_full, require_space, temporary_path
 
@@ -34,7 +36,7 @@ def source_fingerprint(check: Check, config: MotionConfig, *, keep_unmoved: bool
 
     Names and times of files and folders do not enter it, so that a copy of the data in another place has the same digest.
     """
-    reading = check.reading
+    reading, config = check.reading, motion_in_use(check.reading.clips, config)
     settings = (FORMAT_VERSION, reading.layout, reading.stand_in, check.space, keep_unmoved)
     clips = [
         f"{motion_key(clip, check.content(clip), config)} {clip.fps} {clip.subject} {clip.label} {clip.emotion} {clip.written} "
@@ -70,12 +72,13 @@ def prepare_clips(
     """Compute the image of every clip and write a prepared folder, which is replaced if it exists.
 
     Clips that fail are left out and listed in the manifest with the reason; so are clips without a movement, unless `keep_unmoved`.
+    Views are those of `motion_in_use`; how many clips lack one, and why, is a note of the manifest.
 
     Raises:
-      DataError: no micro clip could be prepared.
+      DataError: no micro clip could be prepared, the clips have no such view, or no micro clip has one of the views.
       OSError: the folder cannot be written, or its disk is too small.
     """
-    reading = check.reading
+    reading, config = check.reading, motion_in_use(check.reading.clips, config)
     clips = sorted(reading.clips, key=lambda clip: (clip.pool == "macro", clip.clip))
     # Room for the cached images, the dataset, and its temporary copy.
     require_space(folder, 3 * len(clips) * _clip_bytes(config) + _SPARE_BYTES)
@@ -102,7 +105,42 @@ def prepare_clips(
         raise DataError(
             f"{reading.root} has no usable micro-expression clip. {listed or 'No clip was found'}. Correct or replace the files"
         )
-    return _write_folder(folder, _manifest(check, dataset, config, images, problems), images)
+    manifest = _manifest(check, dataset, config, images, problems)
+    _refuse_absent_views(manifest, images)
+    return _write_folder(folder, manifest, images)
+
+
+def _refuse_absent_views(manifest: Manifest, images: Sequence[_ClipImage]) -> None:
+    missing = [motion.missing for clip, motion in images if clip.pool == "micro"]
+    absent = [name for name, reasons in zip(manifest.views, zip(*missing, strict=True), strict=False) if all(reasons)]
+    if absent:
+        kept = ",".join(name for name in manifest.views if name not in absent)
+        notes = "; ".join(note for note in manifest.notes if absent[0] in note)
+        raise DataError(f"no micro clip has the view {', '.join(absent)} ({notes}); choose --views={kept}")
+
+
+def _view_notes(images: Sequence[_ClipImage], config: MotionConfig) -> list[str]:
+    """How many clips lack which views, and how macro clips have the views of a flow release."""
+    pools = Counter(clip.pool for clip, _ in images)
+    lacking = Counter(
+        (
+            clip.pool,
+            ", ".join(name for name, own in zip(config.view_names, motion.missing, strict=True) if own == reason),
+            reason,
+        )
+        for clip, motion in images
+        for reason in dict.fromkeys(filter(None, motion.missing))
+    )
+    notes = [
+        f"{count} of {pools[pool]} {pool} clips have no view {names}: {reason}"
+        for (pool, names, reason), count in sorted(lacking.items(), reverse=True)
+    ]
+    computed = sum(clip.pool == "macro" and clip.kind not in ("flow", "simulated") for clip, _ in images)
+    if computed and any(view_of(name).method is None for name in config.view_names):
+        notes.append(
+            f"the views of {computed} macro clips are computed by {config.flow_method}, since no release has them"
+        )
+    return notes
 
 
 def _manifest(
@@ -116,7 +154,7 @@ def _manifest(
         stand_in=reading.stand_in,
         origin=f"synthetic stand-in clips in the layout of {dataset}; not the corpus" if reading.stand_in else origin,
         layout=reading.layout,
-        root=str(reading.root.resolve()),
+        root=reading.resolved_place,
         motion=config,
         flow="8-bit, min-max scaled per clip" if "flow_release" in reading.layout else "pixels",
         labels=check.space.name,
@@ -124,13 +162,20 @@ def _manifest(
         clips=dict(Counter(clip.pool for clip, _ in images)),
         faces=dict(Counter(motion.face for _, motion in images)),
         apexes=dict(Counter(motion.apex_from for _, motion in images)),
+        views=_view_counts(images, config),
         counts=check.counts,
-        notes=tuple(reading.notes),
+        notes=(*reading.notes, *_view_notes(images, config)),
         corrections=tuple(reading.corrections),
         problems=tuple(problems),
         sources=check.digests,
         shards={},
     )
+
+
+def _view_counts(images: Sequence[_ClipImage], config: MotionConfig) -> dict[str, int]:
+    missing = [motion.missing for _, motion in images]
+    names = config.view_names if len(config.view_names) > 1 else ()
+    return {name: sum(not reasons[place] for reasons in missing) for place, name in enumerate(names)}
 
 
 def _write_folder(folder: Path, manifest: Manifest, images: Sequence[_ClipImage]) -> Manifest:
@@ -147,7 +192,7 @@ def _write_folder(folder: Path, manifest: Manifest, images: Sequence[_ClipImage]
             for pool in manifest.clips
         }
         with reporting_disk_full(folder, len(images) * _clip_bytes(manifest.motion)):
-            written = write_dataset(pools, scratch, classes=manifest.classes, origin=manifest.origin)
+            written = write_dataset(pools, scratch, classes=manifest.classes, description=_description(manifest))
         shards = {path.name: file_digest(path) for path in sorted(written.iterdir())}
         manifest = dataclasses.replace(manifest, shards=shards)
         manifest.write(written)
@@ -161,6 +206,11 @@ def _write_folder(folder: Path, manifest: Manifest, images: Sequence[_ClipImage]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest
+
+
+def _description(manifest: Manifest) -> str:
+    axis = f". Images [view, H, W, channel], NaN where a clip lacks a view; views: {', '.join(manifest.views)}"
+    return manifest.origin + axis * bool(manifest.views)
 
 
 def _examples(images: Sequence[_ClipImage], stand_in: bool) -> Iterator[dict[str, Any]]:
@@ -180,5 +230,5 @@ def _examples(images: Sequence[_ClipImage], stand_in: bool) -> Iterator[dict[str
 
 
 def _clip_bytes(config: MotionConfig) -> int:
-    frames = config.frame_count if config.representation == "frames" else 3
-    return 4 * frames * config.image_side**2 + 2048
+    layers = config.frame_count if config.representation == "frames" else 3 * max(1, len(config.view_names))
+    return 4 * layers * config.image_side**2 + 2048

@@ -1,64 +1,27 @@
 """From a clip to the network's input image: flow and strain from onset to apex, or another representation of the movement."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+import functools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data.preparation.motion_config import MotionConfig, Representation
+from lightman_jax.data.preparation.views import FALL, RELEASED_VIEWS, Joined, Moves, join_views, view_of
 from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_field
-from lightman_jax.data.vision.apex import APEX_POLICIES, ApexPolicy, middle_apex, spot_apex
+from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image
-from lightman_jax.data.vision.optical_flow import FLOW_METHODS, FlowMethod, magnify_motion, optical_flow, optical_strain
+from lightman_jax.data.vision.optical_flow import FlowMethod, magnify_motion, optical_flow, optical_strain
 from lightman_jax.data.vision.video import read_clip_images
 from lightman_jax.data.vision.video_file import SharedFrames
 
 _SIMULATED_FRAMES, _ROUNDING = 9, 1
 
-Representation = Literal["flow", "difference", "apex", "dynamic", "frames"]
-Moves = Literal["face", "outside", "nowhere"]
 _CHANGES = ("flow", "difference", "dynamic")
-
-
-@dataclasses.dataclass(frozen=True)
-class MotionConfig:
-    """Settings of the motion image.
-
-    Attributes:
-      representation: flow (u, v, strain), difference (apex minus onset), apex (the apex frame), dynamic (rank
-        pooling) or frames.
-      flow_method: farneback, dis or tvl1.
-      views: several motion images per clip, a comma-separated list of EXTRACTION_LEG: an extraction (farneback, dis, tvl1, or one
-        of a flow release) and a leg (rise, onset to apex; fall, apex to offset), or all. Empty means flow_method_rise for videos
-        and images, and every view that is present for a flow release.
-      apex_policy: given (by the corpus, else the middle frame), middle, or spot.
-      magnify: factor of Eulerian motion magnification, applied first; 1 is none.
-      face_side: pixels of the square face on which motion is computed.
-      image_side: H = W of the stored image.
-      frame_count: number of images of the representation frames.
-    """
-
-    representation: Representation = "flow"
-    flow_method: FlowMethod = "farneback"
-    views: str = ""
-    apex_policy: ApexPolicy = "given"
-    magnify: float = 1.0
-    face_side: int = 128
-    image_side: int = 28
-    frame_count: int = 8
-
-    def __post_init__(self) -> None:
-        representations = get_args(Representation)
-        choices = {"representation": representations, "flow_method": FLOW_METHODS, "apex_policy": APEX_POLICIES}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
-        for name, limit in {"magnify": 0, "face_side": 15, "image_side": 3, "frame_count": 1}.items():
-            if getattr(self, name) <= limit:
-                raise ValueError(f"{name} {getattr(self, name)} is too small; choose more than {limit}")
 
 
 def is_still(clip: RawClip) -> bool:
@@ -70,13 +33,14 @@ class MotionImage(NamedTuple):
     """The image of a clip and how it was made.
 
     Attributes:
-      image: float32 `[H, W, 3]`: u (right), v (down), strain. `[H, W, 1]` for other representations: grey levels 0..1, or
-        their difference. `[frames, H, W, 1]` for frames.
+      image: float32 `[H, W, 3]`: u (right), v (down), strain; `[V, H, W, 3]` of several views, NaN where the clip lacks one.
+        `[H, W, 1]` for other representations: grey levels 0..1, or their difference. `[frames, H, W, 1]` for frames.
       apex: position of the apex.
       apex_from: source of the apex: `given`, `middle` or `spot`.
       face: source of the face box: see `FaceBox.finder`.
       moves: where the frames of the image differ: `face`, `outside` (of the face box alone) or `nowhere`; always `face` for a
-        single image and a simulated clip.
+        single image and a simulated clip. Of several views, those of the one that moves most.
+      missing: for each view why the clip lacks it, empty where it has it; empty for a single image.
     """
 
     image: NDArray[np.float32]
@@ -84,13 +48,19 @@ class MotionImage(NamedTuple):
     apex_from: str
     face: str
     moves: Moves = "face"
+    missing: tuple[str, ...] = ()
 
 
 def needed_positions(clip: RawClip, config: MotionConfig) -> Sequence[int]:
     """Positions in `clip.numbers` of the frames that `motion_image` decodes: as few as the settings allow."""
     if len(clip.numbers) < 2 or _needs_all_frames(config):
         return range(len(clip.numbers))
-    return 0, _annotated_apex(clip, config)[0]
+    apex, last = _annotated_apex(clip, config)[0], len(clip.numbers) - 1
+    return (0, apex, last) if _has_fall(config) else (0, apex)
+
+
+def _has_fall(config: MotionConfig) -> bool:
+    return any(view_of(name).leg == FALL for name in config.view_names)
 
 
 def _needs_all_frames(config: MotionConfig) -> bool:
@@ -117,15 +87,18 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
         return _simulated(clip, config)
     if len(clip.numbers) < 2 and config.representation != "apex":
         raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
-    images = read_clip_images(clip, needed_positions(clip, config), shared)
+    positions = needed_positions(clip, config)
+    images = read_clip_images(clip, positions, shared)
     faces, face = _faces(clip, images, config)
     if len(clip.numbers) < 2:
         return MotionImage(_from_faces(faces, (0,), 0, config), 0, "given", face)
-    apex, apex_from = _annotated_apex(clip, config)
+    apex, apex_from = (spot_apex(faces), "spot") if config.apex_policy == "spot" else _annotated_apex(clip, config)
+    if config.view_names:
+        at_faces, at_images = (dict(zip(positions, one, strict=True)) for one in (faces, images))
+        end = apex if clip.apex == len(clip.numbers) - 1 else max(positions)
+        return _with_views(_views(at_faces, at_images, (apex, end), config), apex, apex_from, face)
     if not _needs_all_frames(config):
         return MotionImage(_from_faces(faces, (0, 1), 1, config), apex, apex_from, face, _moves(faces, images))
-    if config.apex_policy == "spot":
-        apex, apex_from = spot_apex(faces), "spot"
     moves = _moves(*(_frames_used(frames, apex, config.representation) for frames in (faces, images)))
     return MotionImage(_from_faces(faces, clip.numbers, apex, config), apex, apex_from, face, moves)
 
@@ -143,9 +116,19 @@ def motion_of_faces(faces: Sequence[NDArray[np.uint8]], apex: int, config: Motio
     Args:
       faces: `[side, side, 3]` uint8 of every frame from onset to offset, at least two.
       apex: position of the apex, 1 or more.
-      config: settings of the image.
+      config: settings of the image. The views of a flow release are computed by `flow_method`. A view is NaN where the movement
+        lacks it, such as `fall` if the apex is the last frame.
+
+    Raises:
+      ValueError: the movement has none of the views.
     """
-    return _from_faces([grey_image(face) for face in faces], tuple(range(len(faces))), apex, config)
+    grey = [grey_image(face) for face in faces]
+    if not config.view_names:
+        return _from_faces(grey, tuple(range(len(faces))), apex, config)
+    if not any(first < second for first, second in (_leg(name, apex, len(faces) - 1) for name in config.view_names)):
+        raise ValueError(f"the apex is the last frame, so the movement has no view {', '.join(config.view_names)}")
+    at = dict(enumerate(grey))
+    return _with_views(_views(at, at, (apex, len(faces) - 1), config), apex, "given", "given").image
 
 
 def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:
@@ -157,6 +140,50 @@ def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:
     """
     first = faces[0].astype(np.int16)
     return any(int(np.abs(face - first).max()) > _ROUNDING for face in faces[1:])
+
+
+def _leg(name: str, apex: int, last: int) -> tuple[int, int]:
+    """Positions of the first and the last frame of the leg of a view."""
+    return (apex, last) if view_of(name).leg == FALL else (0, apex)
+
+
+def _views(
+    faces: Mapping[int, NDArray[np.uint8]],
+    images: Mapping[int, NDArray[np.uint8]],
+    ends: tuple[int, int],
+    config: MotionConfig,
+) -> Joined:
+    """The views of a movement from grey faces by their positions, from 0.
+
+    `images` are the frames of the faces, `ends` the positions of the apex and of the end of the way back: the apex itself if the
+    corpus has none, whatever apex is used.
+    """
+    names = config.view_names
+    legs = {name: _leg(name, *ends) for name in names}
+    given = [name for name in names if legs[name][0] < legs[name][1]] or names
+
+    @functools.cache
+    def image(method: FlowMethod, leg: tuple[int, int]) -> NDArray[np.float32]:
+        own = dataclasses.replace(config, flow_method=method, views="")
+        return _from_faces([faces[end] for end in leg], (0, 1), 1, own)
+
+    def moves(leg: tuple[int, int]) -> Moves:
+        return _moves([faces[end] for end in leg], [images[end] for end in leg])
+
+    return join_views(
+        names,
+        {name: image(view_of(name).method or config.flow_method, legs[name]) for name in given},
+        {name: moves(legs[name]) for name in given},
+        {name: f"their apex is the {'last' if view_of(name).leg == FALL else 'first'} frame" for name in names},
+        still="their frames show no movement of the face",
+    )
+
+
+def _with_views(joined: Joined, apex: int, apex_from: str, face: str) -> MotionImage:
+    """The views of a clip; a single one without an axis."""
+    if len(joined.missing) == 1:
+        return MotionImage(joined.image[0], apex, apex_from, face, joined.moves)
+    return MotionImage(joined.image, apex, apex_from, face, joined.moves, joined.missing)
 
 
 def _moves(faces: Sequence[NDArray[np.uint8]], images: Sequence[NDArray[np.uint8]]) -> Moves:
@@ -207,7 +234,12 @@ def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
         field = config.magnify * simulated_field(clip, config.image_side)
         pixels = field * config.face_side / config.image_side
         image = np.dstack([pixels, optical_strain(field)]).astype(np.float32)
-        return MotionImage(image, apex, "given", "given")
+        if not config.view_names:
+            return MotionImage(image, apex, "given", "given")
+        # The way back is the negative field, of the same strain; every extraction of an exact field is that field.
+        back = image * np.array((-1, -1, 1), np.float32)
+        views = np.stack([back if view_of(name).leg == FALL else image for name in config.view_names])
+        return _with_views(Joined(views, "face", ("",) * len(views)), apex, "given", "given")
     faces = simulated_faces(clip, config.face_side, _SIMULATED_FRAMES)
     image = _from_faces(faces, tuple(range(_SIMULATED_FRAMES)), apex, config)
     return MotionImage(image, apex, "given", "given")
@@ -237,12 +269,29 @@ def _from_faces(
 def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
     if config.representation != "flow" or config.magnify != 1:
         raise ValueError(f"the release holds flow only; it has no {config.representation} and cannot be magnified")
-    image = read_image(clip.paths[0])
-    moves: Moves = "face" if np.ptp(image, axis=(0, 1)).any() else "nowhere"
-    (height, width), side = image.shape[:2], config.image_side
-    if (height, width) != (side, side):
-        raise ValueError(f"{clip.paths[0].name} is {height}x{width} pixels; the release has {side}x{side}")
-    return MotionImage(image.astype(np.float32), 0, "given", "given", moves)
+    paths = dict(zip(clip.views or RELEASED_VIEWS[:1], clip.paths, strict=True))
+    names = config.view_names or tuple(paths)
+    images: dict[str, NDArray[np.float32]] = {}
+    moves: dict[str, Moves] = {}
+    reasons = dict.fromkeys(names, "the release has no such image of them")
+    refused = ValueError(f"it has no view {', '.join(names)}, only {', '.join(paths)}")
+    for name in names:
+        try:
+            image = read_image(paths[name])
+            (height, width), side = image.shape[:2], config.image_side
+            if (height, width) != (side, side):
+                reasons[name] = f"their image has {height}x{width} pixels"
+                raise ValueError(f"{paths[name].name} is {height}x{width} pixels; the release has {side}x{side}")
+        except KeyError:
+            continue
+        except (ValueError, OSError) as error:
+            refused = ValueError(str(error))
+            continue
+        images[name] = image.astype(np.float32)
+        moves[name] = "face" if np.ptp(image, axis=(0, 1)).any() else "nowhere"
+    if not images:
+        raise refused
+    return _with_views(join_views(names, images, moves, reasons, still="their image is constant"), 0, "given", "given")
 
 
 def _resized(image: NDArray[np.floating], side: int) -> NDArray[np.float32]:

@@ -20,8 +20,10 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("3.0.0")
     name = "lightman_clips"
 
-    def __init__(self, *, pools: Mapping[str, Examples], classes: Sequence[str], origin: str, **kwargs: Any) -> None:
-        self._pools, self._classes, self._origin = pools, classes, origin
+    def __init__(
+        self, *, pools: Mapping[str, Examples], classes: Sequence[str], description: str, **kwargs: Any
+    ) -> None:
+        self._pools, self._classes, self._description = pools, classes, description
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -36,7 +38,9 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder):
                 **{name: tfds.features.Text() for name in ("subject", "clip", "emotion", "action_units", "face")},
             }
         )
-        return tfds.core.DatasetInfo(builder=self, description=self._origin, features=features, disable_shuffling=True)
+        return tfds.core.DatasetInfo(
+            builder=self, description=self._description, features=features, disable_shuffling=True
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         return {pool: self._generate_examples(pool) for pool in self._pools}
@@ -45,15 +49,17 @@ class ClipBuilder(tfds.core.GeneratorBasedBuilder):
         yield from enumerate(self._pools[pool]())
 
 
-def write_dataset(pools: Mapping[str, Examples], folder: Path, *, classes: Sequence[str], origin: str) -> Path:
-    """Write each pool as a split, with `origin` as the description, and return the folder of the files, below `folder`.
+def write_dataset(pools: Mapping[str, Examples], folder: Path, *, classes: Sequence[str], description: str) -> Path:
+    """Write each pool as a split, and return the folder of the files, below `folder`.
 
     A pool is a function that returns its examples, each a dict of the builder's features.
     """
     tfds.disable_progress_bar()
-    text = origin.encode(errors="backslashreplace").decode()
+    text = description.encode(errors="backslashreplace").decode()
     with plain_path(folder) as plain:
-        builder = ClipBuilder(pools=pools, classes=classes, origin=text, data_dir=plain, file_format="array_record")
+        builder = ClipBuilder(
+            pools=pools, classes=classes, description=text, data_dir=plain, file_format="array_record"
+        )
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a banner.
             builder.download_and_prepare()
         return folder / Path(builder.data_path).relative_to(plain)

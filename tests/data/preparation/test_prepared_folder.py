@@ -173,7 +173,7 @@ def test_damaged_and_older_folders_are_refused_with_the_command_that_prepares_th
     with pytest.raises(DataError, match=f"{shard.name} is missing or changed"):
         load_clips(out)
     write_checksummed_json(out / MANIFEST, read_checksummed_json(out / MANIFEST) | {"format_version": 0})
-    with pytest.raises(DataError, match="format version 0, this release reads 6") as refused:
+    with pytest.raises(DataError, match="format version 0, this release reads 7") as refused:
         load_clips(out)
     assert f"python -m experiments.prepare --dataset=smic --data_dir={release.resolve()}" in str(refused.value)
     (out / MANIFEST).write_text("{")

@@ -1,0 +1,207 @@
+"""Networks of clips with several views: groups of single images, masks of missing views, and alignment between views."""
+
+import dataclasses
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lightman_jax.losses.alignment import alignment_loss
+from lightman_jax.meta.adaptation import align_and_predict, make_adapter
+from lightman_jax.meta.method_functions import make_method
+from lightman_jax.meta.methods import MethodConfig, method_config
+from lightman_jax.meta.objective import views_loss
+from lightman_jax.meta.view_networks import group_clips, has_view, mean_logits, network_of_group, other_views
+from lightman_jax.networks.dual_branch import VIEW_NETWORKS, NetworkConfig, apply_branches
+from lightman_jax.training.program import drop_views_at_random
+from lightman_jax.training.tasks import with_movements
+from lightman_jax.types import Clips, Task, TrainState
+
+CLASSES, VIEWS, SIZE = 3, 3, (4, 4, 3)
+NETWORK = NetworkConfig(width=4, embedding=4, views=VIEWS)
+METHOD = MethodConfig()
+
+
+def networks(view_network: str) -> NetworkConfig:
+    return dataclasses.replace(NETWORK, view_network=view_network)
+
+
+def viewed_clips(key: jax.Array, count: int, missing: tuple[tuple[int, int], ...] = ()) -> Clips:
+    image = np.array(jax.random.normal(key, (count, VIEWS, *SIZE)))
+    for clip, view in missing:
+        image[clip, view] = np.nan
+    return Clips(jnp.asarray(image), jnp.arange(count, dtype=jnp.int32) % CLASSES, jnp.ones(count, bool))
+
+
+def viewed_tasks(seed: int = 0, missing: tuple[tuple[int, int], ...] = ()) -> Task:
+    keys = jax.random.split(jax.random.key(seed), 3)
+    task = Task(*(viewed_clips(key, 6, missing) for key in keys))
+    return jax.tree.map(lambda x: x[None], task)
+
+
+def of_view(tasks: Task, view: int) -> Task:
+    return jax.tree.map(lambda x: x[:, :, view] if x.ndim == 6 else x, tasks)
+
+
+@functools.cache
+def trained(view_network: str) -> TrainState:
+    method = make_method(METHOD, networks(view_network), optax.sgd(0.1))
+    state = method.init(jax.random.key(1), (VIEWS, *SIZE), CLASSES)
+    return jax.jit(method.update)(state, viewed_tasks())[0]
+
+
+@pytest.mark.parametrize(
+    ("view_network", "shape"),
+    [("separate", (3, 5, 4, 4, 3)), ("shared", (1, 15, 4, 4, 6)), ("joined", (1, 5, 4, 4, 9))],
+)
+def test_groups_have_the_documented_shapes_and_mask_missing_views(view_network, shape):
+    clips = viewed_clips(jax.random.key(0), 5, missing=((1, 0), (1, 2)))
+    groups = group_clips(clips, networks(view_network))
+    assert groups.image.shape == shape
+    assert np.isfinite(groups.image).all()
+    counted = int(groups.where.sum())
+    assert counted == (5 if view_network == "joined" else 13)
+
+
+def test_a_shared_network_sees_the_view_in_constant_channels():
+    clips = viewed_clips(jax.random.key(0), 2)
+    image = group_clips(clips, networks("shared")).image[0]
+    np.testing.assert_array_equal(image[..., 3:], np.broadcast_to(np.tile(np.eye(3), (2, 1))[:, None, None], (6, 4, 4, 3)))
+    swapped = group_clips(other_views(clips, jnp.int32(1)), networks("shared"), 2).image[0]
+    # Place 0 holds view 2, with the mark of view 2.
+    np.testing.assert_array_equal(swapped[0], image[2])
+
+
+@pytest.mark.parametrize("name", ["lightman", "protonet", "reptile", "meta_sgd", "generated"])
+def test_the_first_separate_network_is_that_of_the_first_view_alone(name):
+    config, tasks = method_config(name, METHOD), viewed_tasks()
+    found, expected = (
+        jax.jit(make_method(config, network, optax.adam(0.1)).update)
+        for network in (networks("separate"), network_of_group(NETWORK))
+    )
+    start = make_method(config, networks("separate"), optax.adam(0.1)).init(jax.random.key(1), (VIEWS, *SIZE), CLASSES)
+    alone = make_method(config, network_of_group(NETWORK), optax.adam(0.1)).init(jax.random.key(1), SIZE, CLASSES)
+    first = jax.tree.map(lambda x: x[0], found(start, tasks)[0].params)
+    chex.assert_trees_all_close(first, expected(alone, of_view(tasks, 0))[0].params, rtol=2e-5, atol=2e-6)
+
+
+def test_a_clip_without_a_view_takes_no_part_in_the_network_of_that_view():
+    method = make_method(METHOD, networks("separate"), optax.sgd(0.1))
+    state = method.init(jax.random.key(1), (VIEWS, *SIZE), CLASSES)
+    tasks = viewed_tasks(missing=((2, 1),))
+    after, _ = jax.jit(method.update)(state, tasks)
+    masked = jax.tree.map(
+        lambda x: x.at[:, 2].set(False) if x.dtype == bool else jnp.nan_to_num(x) if x.dtype == jnp.float32 else x, tasks
+    )
+    expected, _ = jax.jit(method.update)(state, masked)
+    own = lambda state, view: jax.tree.map(lambda x: x[view], state.params)  # noqa: E731
+    chex.assert_trees_all_close(own(after, 1), own(expected, 1), rtol=1e-6)
+    assert np.isfinite(jax.tree.leaves(after.params)[0]).all()
+
+
+@pytest.mark.parametrize("view_network", VIEW_NETWORKS)
+def test_a_prediction_is_the_mean_over_the_views_that_a_clip_has(view_network):
+    network = networks(view_network)
+    clips = viewed_clips(jax.random.key(3), 4, missing=((0, 1), (3, 0), (3, 2)))
+    method, params = make_method(METHOD, network, optax.sgd(0.1)), trained(view_network).params
+    found = jax.nn.softmax(method.logits(params, clips.image))
+    assert np.isfinite(found).all()
+    if view_network == "separate":
+        single = network_of_group(network)
+        for clip in range(4):
+            each = [
+                jax.nn.softmax(
+                    apply_branches(jax.tree.map(lambda x, v=v: x[v], params), clips.image[clip : clip + 1, v], config=single).logits
+                )[0]
+                for v in range(VIEWS)
+                if has_view(clips.image)[clip, v]
+            ]
+            np.testing.assert_allclose(found[clip], np.mean(each, axis=0), rtol=1e-5)
+    alone = jax.nn.softmax(method.logits(params, clips.image[3:]))
+    np.testing.assert_allclose(alone[0], found[3], rtol=1e-5)
+
+
+def test_mean_logits_weigh_the_present_views_alone():
+    images = viewed_clips(jax.random.key(0), 2, missing=((1, 0),)).image
+    p = np.array([[[0.8, 0.1, 0.1], [0.2, 0.4, 0.4]], [[0.2, 0.6, 0.2], [0.1, 0.1, 0.8]], [[0.5, 0.2, 0.3], [0.3, 0.3, 0.4]]])
+    found = jax.nn.softmax(mean_logits(jnp.log(p), images, networks("separate")))
+    np.testing.assert_allclose(found, [p[:, 0].mean(axis=0), p[1:, 1].mean(axis=0)], rtol=1e-5)
+
+
+def test_every_view_meets_every_other_view():
+    clips = viewed_clips(jax.random.key(0), 2)
+    met = [other_views(clips, jnp.int32(step)).image for step in range(VIEWS - 1)]
+    for view in range(VIEWS):
+        places = [next(v for v in range(VIEWS) if (image[:, view] == clips.image[:, v]).all()) for image in met]
+        assert sorted(places) == [v for v in range(VIEWS) if v != view]
+
+
+def test_the_alignment_pairs_the_views_of_one_movement():
+    """Against the contrastive loss with the number of the movement as its class; other movements of the task do not take part."""
+    task = with_movements(jax.tree.map(lambda x: x[0], viewed_tasks()))
+    single = network_of_group(NETWORK)
+    own = jax.tree.map(lambda x: x[0], trained("separate").params)
+    view = lambda clips, v: dataclasses.replace(clips, image=clips.image[:, v])  # noqa: E731
+    found, _ = views_loss(own, view(task.query, 0), view(task.macro, 1), METHOD, single)
+    embed = lambda clips, v: apply_branches(own, clips.image[:, v], config=single).embedding  # noqa: E731
+    expected = alignment_loss(
+        embed(task.query, 0), jnp.arange(6), embed(task.query, 1), jnp.arange(6), form="contrastive", temperature=0.1
+    )
+    np.testing.assert_allclose(found, METHOD.inner_alignment * expected.mean(), rtol=1e-5)
+
+
+def test_dropped_views_are_missing_and_every_clip_keeps_one():
+    tasks = viewed_tasks(missing=((0, 0), (0, 1)))
+    dropped = drop_views_at_random(jax.random.key(0), tasks, 0.9)
+    present = ~np.isnan(np.asarray(dropped.support.image)).any(axis=(3, 4, 5))
+    assert present.any(axis=-1).all()
+    assert present.sum() < 14
+    assert not present[0, 0, :2].any()
+
+
+@pytest.mark.parametrize("view_network", ["separate", "shared"])
+def test_alignment_at_test_time_needs_no_label_and_ignores_padding(view_network):
+    network, params = networks(view_network), trained(view_network).params
+    clips = viewed_clips(jax.random.key(5), 4, missing=((2, 0),))
+    predict = functools.partial(align_and_predict, params, config=METHOD, network=network)
+    found = predict(clips.image)
+    unadapted = jax.nn.softmax(make_method(METHOD, network, optax.sgd(0.1)).logits(params, clips.image))
+    assert np.abs(found - unadapted).max() > 1e-4
+    order = jnp.array([2, 0, 3, 1])
+    np.testing.assert_allclose(predict(clips.image[order]), found[order], rtol=1e-4)
+    padded = jnp.concatenate([clips.image, clips.image[:1]])
+    np.testing.assert_allclose(predict(padded, where=jnp.arange(5) < 4)[:4], found, rtol=1e-4)
+    still = dataclasses.replace(METHOD, bilevel=dataclasses.replace(METHOD.bilevel, inner_steps=0))
+    np.testing.assert_allclose(align_and_predict(params, clips.image, config=still, network=network), unadapted, rtol=1e-5)
+
+
+def test_a_method_without_alignment_has_nothing_to_align_at_test_time():
+    with pytest.raises(ValueError, match="give lightman and clips with several views"):
+        align_and_predict({}, jnp.zeros((1, VIEWS, *SIZE)), config=method_config("maml", METHOD), network=NETWORK)
+
+
+@pytest.mark.parametrize("view_network", VIEW_NETWORKS)
+def test_networks_of_views_adapt_to_labelled_clips(view_network):
+    network = networks(view_network)
+    labelled = viewed_clips(jax.random.key(6), 6, missing=((1, 1),))
+    adapter = make_adapter(dataclasses.replace(METHOD, bilevel=dataclasses.replace(METHOD.bilevel, inner_steps=20)), network)
+    support = np.asarray(labelled.image), np.asarray(labelled.label)
+    (found,) = adapter(trained(view_network).params, [support], [support[0]])
+    assert found.shape == (6, CLASSES)
+    assert (found.argmax(axis=1) == support[1]).mean() > 0.8
+    lost = np.array(support[0])
+    lost[0] = np.nan
+    with pytest.raises(ValueError, match="no view at all"):
+        adapter(trained(view_network).params, [support], [lost])
+
+
+@pytest.mark.parametrize("view_network", VIEW_NETWORKS)
+def test_images_of_another_number_of_views_are_refused(view_network):
+    clips = viewed_clips(jax.random.key(0), 2)
+    fewer = dataclasses.replace(clips, image=clips.image[:, :2])
+    with pytest.raises(ValueError, match="need .n, 3, H, W, C."):
+        group_clips(fewer, networks(view_network))
