@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
+from lightman_jax.model.card import ModelCard
+from lightman_jax.model.ensemble import Ensemble
 from lightman_jax.networks.dual_branch import NetworkConfig, init_params
+from lightman_jax.training.config import TrainConfig
+from lightman_jax.training.program import method_of
 from lightman_jax.types import ClipSet
 
 TINY_RUN = [
@@ -63,6 +67,15 @@ def random_params(network: NetworkConfig, image_shape: tuple[int, int, int], see
         return jnp.asarray(centre + spread * rng.normal(size=leaf.shape))
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def untrained(config: TrainConfig, views: tuple[str, ...], side: int, **card: Any) -> tuple[Ensemble, ModelCard]:
+    """Two networks for clips of several views as they start, and their card; all views have a mean square of 1, 2, 3, ..."""
+    method, shape = method_of(config), (len(views), side, side, 3)
+    params = [method.init(key, shape, 3).params for key in jax.random.split(jax.random.key(0), 2)]
+    square = jnp.broadcast_to(jnp.arange(1.0, 1 + len(views)).reshape(1, 1, -1, 1, 1, 1), (2, 1, len(views), 1, 1, 3))
+    ensemble = Ensemble(jax.tree.map(lambda *leaves: jnp.stack(leaves), *params), square)
+    return ensemble, ModelCard(CLASSES, shape, config.method.name, ("smic/s1", "smic/s2"), views, **card)
 
 
 def make_clips(subjects: int = 4, each: int = 2, side: int = 16, seed: int = 0, corpus: str = "smic") -> ClipSet:

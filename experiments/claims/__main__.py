@@ -13,6 +13,7 @@ from experiments.claims import (
     ablations,
     efficiency,
     few_data,
+    leaks,
     robustness,
     simulated_training,
     subject_differences,
@@ -27,7 +28,7 @@ from experiments.cli.terminal import make_console
 from experiments.evaluation.records import write_json
 from lightman_jax.networks.dual_branch import NetworkConfig
 
-_MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, ablations, simulated_training)
+_MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, ablations, simulated_training, leaks)
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
 _NETWORK_FLAGS = ("backbone", "normalisation", "width")
 
@@ -51,7 +52,7 @@ def _run_all(words: Sequence[str]) -> int:
     changes = {name: value for name in _NETWORK_FLAGS if (value := getattr(options, name)) is not None}
     with as_config_error():
         networks = {name: dataclasses.replace(study.network, **changes) for name, study in STUDIES.items()}
-    usable = ("either", "synthetic", "random") if options.data_dir is None else ("either", "flow")
+    usable = ("either", "synthetic", "random") if options.data_dir is None else ("either", "flow", "groups")
     names = options.names or [name for name, study in STUDIES.items() if study.data in usable]
     for name in names:
         _check_data(name, options.data_dir)
@@ -71,7 +72,7 @@ def _run_all(words: Sequence[str]) -> int:
 
 def _check_data(name: str, data_dir: Path | None) -> None:
     kind = STUDIES[name].data
-    if kind == "flow" and data_dir is None:
+    if kind in ("flow", "groups") and data_dir is None:
         raise ConfigError(f"{name} tests on the public flow release; give its folder by --data_dir")
     if kind == "synthetic" and data_dir is not None:
         text = "varies properties of subjects or videos that the flow release does not have; leave --data_dir out"

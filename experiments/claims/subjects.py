@@ -17,7 +17,8 @@ from experiments.evaluation.groups import GROUPS, group_of_subjects
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import EMOTIONS_3
 from lightman_jax.data.corpora.registry import CORPORA
-from lightman_jax.data.preparation.representation import MotionConfig, motion_image, motion_of_faces
+from lightman_jax.data.preparation.motion_config import MotionConfig, motion_in_use
+from lightman_jax.data.preparation.representation import motion_image, motion_of_faces
 from lightman_jax.data.records import DataError
 from lightman_jax.data.synthetic.faces import SimulatorConfig, SyntheticClip, subject_clips
 from lightman_jax.training.folds import Fold
@@ -99,13 +100,15 @@ def synthetic_subjects(
     return StudyData(SYNTHETIC, micro, macro, rounds, views, same_subjects=False)
 
 
-def flow_subjects(data_dir: Path, changes: Mapping[str, FlowChange] | None = None) -> StudyData:
-    """Clips and folds of the public flow release; `changes` define its views.
+def flow_subjects(
+    data_dir: Path, changes: Mapping[str, FlowChange] | None = None, *, every_view: bool = False
+) -> StudyData:
+    """Clips and folds of the public flow release; `changes` define other images of its clips.
 
     Raises:
       DataError: the folder is not a flow release.
     """
-    micro = read_flow_release(data_dir)
+    micro = read_flow_release(data_dir, every_view=every_view)
     of_subject = group_of_subjects(micro.subject)
     groups = np.array([of_subject[name] for name in micro.subject])
     parts = [(g, np.flatnonzero(groups == g), groups != g) for g in range(min(GROUPS, int(groups.max()) + 1))]
@@ -116,12 +119,16 @@ def flow_subjects(data_dir: Path, changes: Mapping[str, FlowChange] | None = Non
     return StudyData(data, micro, None, rounds, views, same_subjects=True)
 
 
-def read_flow_release(data_dir: Path) -> ClipSet:
-    """Every clip of the public flow release, with the labels of MEGC2019; errors as in `flow_subjects`."""
+def read_flow_release(data_dir: Path, *, every_view: bool = False) -> ClipSet:
+    """Every clip of a flow release by its first view, or by all, with the labels of MEGC2019; errors as in `flow_subjects`."""
     reading = read_corpus("megc2019", data_dir)
     if reading.layout != "flow_release":
         raise DataError(f"{data_dir} is not a flow release; give the folder of the public 28x28 flow by --data_dir")
-    return clip_set((motion_image(c, MOTION).image, c.emotion, c.subject, c.clip) for c in reading.clips)
+    names = motion_in_use(reading.clips, MOTION).view_names
+    names = names if every_view else names[:1]
+    motion = dataclasses.replace(MOTION, views=",".join(names))
+    micro = clip_set((motion_image(c, motion).image, c.emotion, c.subject, c.clip) for c in reading.clips)
+    return dataclasses.replace(micro, views=names if len(names) > 1 else ())
 
 
 def clip_set(rows: Iterable[tuple[Images, str, str, str]]) -> ClipSet:

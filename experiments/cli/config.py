@@ -202,7 +202,7 @@ _MAIN_OF_RUN = (
     *("dataset", "data_dir", "macro", "workdir", "protocol", "method_name", "baselines"),
     *("seeds", "dry_run", "steps"),
 )
-_MAIN_OF_PREPARE = ("dataset", "data_dir", "labels", "macro", "check", "out", "representation", "apex_policy")
+_MAIN_OF_PREPARE = ("dataset", "data_dir", "labels", "macro", "check", "out", "representation", "views", "apex_policy")
 # On inner subjects an ensemble of five dense networks has 0.008 more UF1 than one network; larger networks are too slow.
 _DEFAULT_ENSEMBLE_SIZE = 5
 _DEFAULT_LABELS = {"casme3_c": "objective", "megc2018": "objective", "table": "own"}

@@ -42,6 +42,20 @@ print_progress = ProgressLines()
 """For the lines of all phases of a command, so that their number depends on its time alone."""
 
 
+class TimeLeft:
+    """Text with the seconds to go, at the pace since the first report: before it, programs are compiled or processes started."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+
+    def __call__(self, done: float, total: float) -> str:
+        """`, 5 s to go`; empty at the first report."""
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        started, before = self._first
+        return f", {(now - started) * (total - done) / (done - before):.0f} s to go" if done > before else ""
+
+
 class TrainingProgress:
     """Callback for `train_folds` that reports every chunk of steps; use it in a `with` block.
 
@@ -73,7 +87,7 @@ class TrainingProgress:
         self._bar = Bar(*columns, TextColumn("to go"), TimeRemainingColumn(), console=console)
         self._task = self._bar.add_task("steps of all trainings", total=trainings * steps)
         self._live = Live(self._bar, console=console, refresh_per_second=4, transient=True)
-        self._started = time.monotonic()
+        self._started, self._left = time.monotonic(), TimeLeft()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -103,11 +117,11 @@ class TrainingProgress:
             self._bar.update(self._task, completed=int(done * self._steps))
             self._live.update(Group(progress_table(jobs, progress, self._steps, self._losses), self._bar))
         else:
-            remaining = elapsed * (progress.total - done) / done
             here = ", ".join(f"{job['fold']} seed {job['seed']}" for job in jobs[:2])
             text = f"{here} step {progress.step}/{self._steps} loss {progress.loss:.3f}"
-            time_text = f"{elapsed:.0f} s so far, {remaining:.0f} s to go"
-            print_progress(self._console.print, f"{int(done)}/{progress.total} trained; {text}; {time_text}")
+            left = self._left(done, progress.total)
+            text = f"{int(done)}/{progress.total} trained; {text}; {elapsed:.0f} s so far{left}"
+            print_progress(self._console.print, text)
 
 
 def progress_table(jobs: Sequence[Mapping[str, Any]], progress: Progress, steps: int, losses: Sequence[float]) -> Table:

@@ -82,7 +82,7 @@ def compare_runs(
     """
     if len(runs) < 2:
         raise ValueError("give at least two runs: python -m experiments.compare runs/smic-lightman runs/smic-joint")
-    tables, classes = _read(runs, report)
+    tables, classes = read_runs(runs, report)
     seeds = sorted({row.seed for row in tables[0]})
     subjects = sorted({row.subject for row in tables[0]}, key=natural_order)
     labels = [str(run) for run in runs] if names is None else list(names)
@@ -105,8 +105,8 @@ def _effect(first: NDArray[np.int64], second: NDArray[np.int64]) -> float | None
     return float(by_subject.mean()) / sd if sd > 0 else None
 
 
-def _read(runs: Sequence[Path], report: Callable[[str], None]) -> tuple[list[list[Prediction]], list[str]]:
-    """Rows of every run with names as in the first one, and the classes of all; refuses what cannot be compared."""
+def read_runs(runs: Sequence[Path], report: Callable[[str], None]) -> tuple[list[list[Prediction]], list[str]]:
+    """Rows of every run with names as in the first one, and the classes of all; arguments and errors as in `compare_runs`."""
     for run in runs:
         if run.is_dir():
             refuse_changed(run, "predictions.csv")

@@ -1,12 +1,11 @@
 """The data of a run: read or simulate the clips, assign labels, check every file, and prepare them once."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.cli.config import DataConfig, data_folders
-from experiments.cli.progress import print_progress
+from experiments.cli.progress import TimeLeft, print_progress
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
 from lightman_jax.data.corpora.labels import assign_labels
@@ -245,10 +244,5 @@ def _with_macro(micro: Reading, macro: Reading) -> Reading:
 
 def _log_progress(log: Log, what: str) -> Callable[[int, int], None]:
     """A callback that prints progress, with the remaining time."""
-    started = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        left = (time.monotonic() - started) * (total - done) / done
-        print_progress(log, f"{what} {done}/{total}, {left:.0f} s to go")
-
-    return progress
+    left = TimeLeft()
+    return lambda done, total: print_progress(log, f"{what} {done}/{total}{left(done, total)}")

@@ -40,9 +40,10 @@ def save_movement_figure(
 
 
 def _draw_movement(row: Row, movement: Spotted, saliency: NDArray[np.floating], model: Model) -> Figure:
-    onset, apex = movement.faces[0], movement.faces[movement.apex - movement.onset]
-    side = onset.shape[0]
-    flow = motion_of_faces((onset, apex), 1, MotionConfig(face_side=side, image_side=side))
+    place, side = movement.apex - movement.onset, movement.faces[0].shape[0]
+    onset, apex = movement.faces[0], movement.faces[place]
+    motion = MotionConfig(views=model.about["motion"]["views"], face_side=side, image_side=side)
+    flow = motion_of_faces(movement.faces, place, motion)
     figure = Figure(figsize=(13.5, 3.5), layout="constrained")
     panels = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.35))
     _draw_image(panels[0], onset, f"onset, {_frame_text(row, 0)}")

@@ -23,7 +23,7 @@ _FIGURES = {
     "embedding.png": "Clips of one fold in the embedding of the auxiliary branch. Stars are held-out clips; they should lie near "
     "the training clips of their colour.",
     "saliency.png": "Top: mean motion of each class. Bottom: saliency, the mean influence of each pixel on the score of the "
-    "clip's own class, for held-out clips.",
+    "clip's own class, for held-out clips. Several views have two rows each.",
     "curves.png": "Training losses over the outer steps. They do not measure performance on unseen subjects.",
 }
 

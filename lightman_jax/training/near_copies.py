@@ -16,8 +16,8 @@ Choice: the most alike clips of two subjects have 0.87 among 309 clips of SMIC a
 extraction of the same flow, 0.75 between two views), 0.83 among synthetic stand-ins and 0.57 among 1,800 simulated clips. Their
 distance shrinks by a sixth with every doubling of the number of clips, which leads to 0.95 at 7,500 clips. Copies of stand-in clips
 that are saved as JPEG of quality 95, enlarged by half, brightened or have noise of one grey level reach 0.98 to 1.00 in the median.
-Copies that begin a frame later (0.92 to 0.97) or are saved as JPEG of quality 75 (0.74 to 0.86) reach it in some of their clips or in
-none.
+Copies that begin a frame later (0.92 to 0.97) or are saved as JPEG of quality 75 (0.74 to 0.86) reach it in some of their clips or
+in none.
 """
 
 _FLOW_CHANNELS = 3

@@ -14,6 +14,7 @@ from experiments.claims import (
     contenders,
     efficiency,
     few_data,
+    leaks,
     robustness,
     simulated_training,
     subject_differences,
@@ -35,7 +36,7 @@ from tests.inputs import make_clips, write_flow_release
 command = importlib.import_module("experiments.claims.__main__")
 NETWORK = NetworkConfig(width=4)
 WITHOUT_DATA = ["few_data", "subtlety", "subject_differences", "robustness", "efficiency", "ablations"]
-WITH_DATA = ["few_data", "robustness", "ablations", "simulated_training"]
+WITH_DATA = ["few_data", "robustness", "ablations", "simulated_training", "leaks"]
 JOINT, SVM = Contender("joint", "joint"), Contender("SVM", "rbf_svm")
 
 
@@ -47,7 +48,7 @@ def few_subjects():
         patch.setattr(sweep, "chance_band", functools.partial(chance_band, replicates=100))
         # Compiled as a whole, since each number of clips is a new shape.
         for module in (classical_baselines, simulated_training):
-            patch.setattr(module, "scale_flow", jax.jit(scale_flow, static_argnames="scaling"))
+            patch.setattr(module, "scale_flow", jax.jit(scale_flow, static_argnames=("scaling", "views")))
         for name, value in {"ROUNDS": 2, "TRAIN_SUBJECTS": 2, "TEST_SUBJECTS": 2, "OTHER_SUBJECTS": 1}.items():
             patch.setattr(subjects, name, value)
         original = Contender.config
@@ -127,6 +128,23 @@ def test_simulated_clips_are_used_in_training_only():
         np.testing.assert_array_equal(np.flatnonzero(after.train)[9:], 18 + np.arange(6))
         assert after.macro_train.tolist() == [True] * 3
     assert len(set(joined.micro.clip)) == 18 + 6
+
+
+def test_leaks_add_test_clips_or_divide_subjects_and_change_nothing_else():
+    groups = np.arange(18) // 9
+    folds = [Fold(f"g{g}", np.flatnonzero(groups == g), groups != g, groups != g) for g in (0, 1)]
+    data = StudyData("", make_clips(subjects=6, each=1), None, [folds, folds], {}, same_subjects=True)
+    leaking = leaks.with_test_clips(data, 0.5)
+    for number in (0, 1):
+        added = [after.train & ~before.train for before, after in zip(folds, leaking.rounds[number], strict=True)]
+        assert all(not (rows & fold.train).any() for rows, fold in zip(added, folds, strict=True))
+        assert 3 <= sum(rows.sum() for rows in added) <= 15
+        with pytest.raises(ValueError, match="test subject"):
+            check_folds(leaking.rounds[number], data.micro.subject, data.micro.subject)
+        divided = leaks.folds_of_clips(data).rounds[number]
+        assert sorted(np.concatenate([fold.test for fold in divided])) == list(range(18))
+        assert all((fold.train == ~np.isin(np.arange(18), fold.test)).all() for fold in divided)
+    assert all(fold.train.all() for fold in leaks.with_test_clips(data, 1.0).rounds[0])
 
 
 def test_every_image_disturbance_grows_with_its_strength():
@@ -221,6 +239,7 @@ def few_levels(monkeypatch):
         robustness: {"VIDEO_LENGTH": 5, "WRONG_SHARES": (0.5,)},
         subtlety: {"INTENSITIES": (0.25,), "VIDEO_LENGTH": 5, "STRIDES": (1,), "SIDES": (24,)},
         efficiency: {"METHODS": ("joint",), "_NETWORKS": (), "REPEATS": 1},
+        leaks: {"CONTENDERS": (SVM,), "SHARES": (1.0,)},
         ablations: {
             "CHANGES": (dataclasses.replace(SVM, name="changed"),),
             "SOURCES": (Contender("labelled", "rbf_svm", macro="labelled"),),

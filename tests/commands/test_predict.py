@@ -12,19 +12,25 @@ import pytest
 
 from experiments import demo, predict
 from experiments.cli.runtime import DEFAULT_DATA_CACHE
+from experiments.cli.terminal import make_console
 from experiments.demo import DemoVideo, Movement, video_frames, write_video
 from experiments.prediction.models import open_model
+from experiments.prediction.movements import Settings
+from experiments.prediction.table import print_table
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
 from lightman_jax.data.vision.faces import crop_face
 from lightman_jax.data.vision.images import write_image
 from lightman_jax.data.vision.spotting import SpotConfig, search_movements
 from lightman_jax.model.ensemble import Ensemble, ensemble_programs
+from lightman_jax.model.export import flat_programs
+from lightman_jax.model.saved_model import Model
+from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import leave_one_subject_out
 from lightman_jax.types import ClipSet
-from tests.inputs import CLASSES
+from tests.inputs import CLASSES, untrained
 
 SMILE = DemoVideo("smile.avi", 50, 40, (Movement("positive", 12, 20, 29),))
 LONG = DemoVideo("long.avi", 50, 160, (Movement("positive", 92, 100, 110),))
@@ -162,6 +168,29 @@ def test_labelled_clips_of_the_subject_adapt_the_networks(call, videos, tmp_path
     assert row["adapted"] == "2"
     assert float(row["p_positive"]) > before
     assert "labelled: smile.avi as positive, frames 12-20-20" in capsys.readouterr().out
+
+
+def test_a_model_of_several_views_computes_them_and_names_those_it_used(videos, tmp_path, capsys):
+    views = ("farneback_rise", "dis_rise", "farneback_fall")
+    config = TrainConfig(network=NetworkConfig(width=8, embedding=4, views=3))
+    motion = vars(MotionConfig(views=",".join(views), image_side=8))
+    ensemble, card = untrained(config, views, 8, motion=motion, origin="smic")
+    model = Model(card.to_json(), jax.tree.leaves(ensemble), flat_programs(ensemble_programs(config), ensemble))
+    (videos / "subject.csv").write_text("path,label,onset,apex,offset\nsmile.avi,positive,12,20,\n")
+    console = make_console()
+    used = []
+    for span, support in (((12, 20, 29), None), ((12, 20, 20), videos / "subject.csv")):
+        settings = Settings(SpotConfig(), span=span)
+        found = predict.predict_videos(model, [str(videos / "smile.avi")], settings, tmp_path, console, support)
+        print_table(console, found, model)
+        (row,) = rows(tmp_path)
+        used.append((row["views"].split(), row["notes"], row["adapted"]))
+    missing = "no frame after the apex, so without farneback_fall"
+    assert used == [(list(views), "", "0"), (list(views[:2]), missing, "1")]
+    printed = capsys.readouterr().out
+    assert f"frames 12-20-20; {missing}" in printed.replace("\n", " ")
+    assert "3 of 3" in printed
+    assert "2 of 3" in printed
 
 
 @pytest.mark.parametrize(

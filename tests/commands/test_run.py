@@ -8,16 +8,19 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from experiments import run
+from experiments import run, train
 from experiments.__main__ import COMMANDS
 from experiments.cli.config import parse_config
 from experiments.cli.flags import ConfigError
+from experiments.cli.terminal import make_console
 from experiments.evaluation.comparison import compare_runs
+from lightman_jax.data.corpora.registry import DATASETS
 from tests.inputs import TINY_RUN as TINY
 from tests.inputs import write_flow_release
 
@@ -83,6 +86,19 @@ def test_every_baseline_is_compared_on_the_same_clips(finished):
     assert [row["difference_sd"] for row in rows] == [pair.sd for pair in compared.pairs]
     majority = list(csv.DictReader((work / "baselines" / "majority.csv").read_text().splitlines()))
     assert len({row["prediction"] for row in majority if row["subject"] == "smic/s1"}) == 1
+
+
+@pytest.mark.parametrize("has_views", [False, True])
+def test_a_score_above_the_limit_of_its_corpora_and_views_is_called_suspicious(has_views, capsys):
+    limits = DATASETS["megc2019"].suspicious_uf1
+    for corpora in (*limits, frozenset({"smic", "samm"})):
+        limit = limits[corpora][has_views] if corpora in limits else 1.0
+        assert not has_views or corpora not in limits or limit >= limits[corpora][False]
+        for uf1, warned in ((limit - 0.001, False), (limit + 0.001, limit < 1)):
+            scores = SimpleNamespace(per_corpus=dict.fromkeys(corpora), uf1=SimpleNamespace(mean=min(uf1, 1.0)))
+            result = SimpleNamespace(scores=scores)
+            train._warn_if_suspicious(make_console(), result, "megc2019", has_views=has_views)
+            assert (f"UF1 above {limit}" in capsys.readouterr().out) == warned
 
 
 def test_checkpoints_contain_the_last_step_of_every_fold(finished):

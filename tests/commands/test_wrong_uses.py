@@ -28,6 +28,12 @@ USES = [
     ("run", "--baselines=svm", "'svm'.*linear_svm"),
     ("run", "--labels=6", "labels '6'.*3, 4, 5"),
     ("run", "--representation=flows", "representation 'flows' is unknown.*flow, difference"),
+    ("run", "--views=dis_ris", "view 'dis_ris' is unknown; choose all, or some of farneback_rise"),
+    (
+        "run",
+        "--views=all --representation=apex",
+        "apex does not have; choose --representation=flow, or leave out --views",
+    ),
     ("run", "--help=trainin", "help 'trainin' is unknown.*Did you mean training"),
     ("run", "--steps=many", "--steps: invalid int value: 'many'.*--help"),
     ("run", "--steps=0", "steps 0 trains nothing.*default: 100"),

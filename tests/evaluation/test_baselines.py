@@ -1,6 +1,7 @@
 """Baselines: no test clip in training, every class predicted, published sizes of the shallow networks."""
 
 import dataclasses
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from experiments.evaluation.baselines import NETWORK_CHANGES, trained_baseline
 from experiments.evaluation.classical_baselines import CLASSICAL, fit_classical
 from lightman_jax.meta.methods import METHODS
 from lightman_jax.networks.backbones import OffApexNet, STSTNet
+from lightman_jax.preprocessing import mirror_flow, scale_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.folds import leave_one_subject_out
 from tests.inputs import make_clips
@@ -60,6 +62,69 @@ def test_classical_baselines_separate_classes_that_differ_by_a_constant_field(cl
             assert (one.probabilities.argmax(axis=1) == clips.label[one.fold.test]).all(), name
 
 
+def with_views(clips, second):
+    """The clips with a second view."""
+    return dataclasses.replace(clips, image=np.stack([clips.image, second], axis=1), views=("dis_rise", "dis_fall"))
+
+
+@pytest.mark.parametrize("scaling", ["clip_rms", "fold_rms"])
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_views_are_joined_and_a_view_without_training_clips_counts_for_nothing(clips, name, scaling):
+    rng, folds, config = (
+        np.random.default_rng(0),
+        leave_one_subject_out(clips.subject)[:1],
+        TrainConfig(scaling=scaling),
+    )
+    second = rng.normal(size=clips.image.shape).astype(np.float32)
+    joined = with_views(clips, second)
+    # The pixels of both views side by side, each scaled by its own statistics.
+    scaled = np.asarray(scale_flow(joined.image, scaling=scaling, train=folds[0].train, views=True))
+    features = [
+        np.concatenate([side[:, 0].reshape(24, -1), side[:, 1].reshape(24, -1)], axis=1)
+        for side in (scaled, np.asarray(mirror_flow(scaled)))
+    ]
+    classifier = CLASSICAL[name](0)
+    train, test = folds[0].train, folds[0].test
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classifier.fit(np.concatenate([side[train] for side in features]), np.tile(clips.label[train], 2))
+    of_side = getattr(classifier, "decision_function", None) or (
+        lambda x: np.log(np.maximum(classifier.predict_proba(x), 1e-9))
+    )
+    expected = jax.nn.softmax(np.mean([of_side(side[test]) for side in features], axis=0))
+    (found,) = fit_classical(name, joined, folds, [0], config)
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+
+    second[folds[0].train] = np.nan
+    (missing,) = fit_classical(name, with_views(clips, second), folds, [0], config)
+    (alone,) = fit_classical(name, clips, folds, [0], config)
+    np.testing.assert_allclose(missing.probabilities, alone.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(CLASSICAL) - {"majority"}))
+def test_a_missing_view_speaks_for_no_class_and_is_filled_from_training_clips_alone(clips, name):
+    folds, config = leave_one_subject_out(clips.subject)[:1], TrainConfig()
+    test, train = folds[0].test, np.flatnonzero(folds[0].train)
+    second = clips.image.copy()
+    second[[test[0], train[0]]] = np.nan
+    lacking = with_views(clips, second)
+    (found,) = fit_classical(name, lacking, folds, [0], config)
+    assert np.isfinite(found.probabilities).all()
+    # Other test clips have no part in what replaces the view.
+    changed = second.copy()
+    changed[test[1:]] = 100 * np.random.default_rng(0).normal(size=changed[test[1:]].shape)
+    (after,) = fit_classical(name, with_views(clips, changed), folds, [0], config)
+    np.testing.assert_array_equal(found.probabilities[0], after.probabilities[0])
+    assert not np.array_equal(found.probabilities[1:], after.probabilities[1:])
+    # A view that is equal in all training clips says nothing, whether a test clip has it or not.
+    equal = np.broadcast_to(clips.image[:1], clips.image.shape).copy()
+    unmirrored = TrainConfig(mirror="off")
+    (complete,) = fit_classical(name, with_views(clips, equal), folds, [0], unmirrored)
+    equal[test[0]] = np.nan
+    (without,) = fit_classical(name, with_views(clips, equal), folds, [0], unmirrored)
+    np.testing.assert_allclose(without.probabilities, complete.probabilities, atol=1e-5)
+
+
 def test_shallow_networks_have_their_published_sizes():
     image = jnp.zeros((2, 28, 28, 3))
     features = {}
@@ -80,7 +145,7 @@ def test_baseline_names_are_checked_and_network_baselines_are_trained_jointly():
     assert chosen_baselines("none") == []
     assert tuple(CLASSICAL) == CLASSICAL_BASELINES
     assert tuple(NETWORK_CHANGES) == NETWORK_BASELINES
-    slow = {"perceptron", "offapexnet"}
+    slow = {"perceptron", "ststnet", "offapexnet"}
     assert {*chosen_baselines("all")} == {*chosen_baselines("default"), *slow, *chosen_baselines("meta")}
     assert {*chosen_baselines("meta"), "joint"} == {*METHODS}
     assert chosen_baselines("knn, meta, knn")[:2] == ["knn", "lightman"]

@@ -6,9 +6,11 @@ import types
 import numpy as np
 import pytest
 
-from experiments.cli.config import DataConfig
-from experiments.evaluation.data import data_notes, refuse_single_class
+from experiments.cli.config import DataConfig, data_folders
+from experiments.evaluation.data import check_data, data_notes, refuse_single_class
+from lightman_jax.data.preparation.motion_config import MotionConfig
 from lightman_jax.data.records import DataError, Problem
+from tests.data.corpora.flow_trees import FALL, write_release
 from tests.inputs import CLASSES, make_clips
 
 
@@ -38,3 +40,35 @@ def test_every_choice_made_in_reading_the_data_is_one_line():
         "1 clips or rows not usable and left out: row 9",
         "1 clips or rows corrected: a/b: 1 to 2",
     )
+
+
+def test_a_list_of_folders_may_have_commas_in_its_names(tmp_path, monkeypatch):
+    for name in ("a", "b,c", "d ", "e"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    for text, names in {
+        "a": ["a"],
+        "b,c": ["b,c"],
+        "d ": ["d "],
+        "a,e": ["a", "e"],
+        "a, e,": ["a", "e"],
+        "a,b,c,e": ["a", "b,c", "e"],
+        "b,c,a": ["b,c", "a"],
+        "a,a": ["a"],
+        "a,none": ["a", "none"],
+        "x,y": ["x,y"],
+    }.items():
+        assert list(map(str, data_folders(text))) == names
+
+
+def test_clips_without_the_chosen_view_are_left_out_with_a_note(tmp_path):
+    one = write_release(tmp_path / "one")
+    two = write_release(tmp_path / "two", added=(1,), left_out=["s01_s01_ne_01_1"])
+    config = DataConfig("smic", f"{two},{one}", data_cache=str(tmp_path / "cache"), motion=MotionConfig(views=FALL))
+    lines = []
+    check = check_data(config, lines.append)
+    assert [clip.clip for clip in check.reading.clips] == ["smic/s2/s2_po_01"]
+    assert f"1 clips are left out: they have no view {FALL}" in check.reading.notes
+    assert f"data: checking 1 clips of {one},{two}" in lines
+    with pytest.raises(DataError, match="no view dis_rise, only megc2019_rise, causalnet_rise, causalnet_fall; choose"):
+        check_data(dataclasses.replace(config, motion=MotionConfig(views="dis_rise")), lines.append)

@@ -20,7 +20,7 @@ SETTINGS = Settings(SpotConfig())
 
 
 class StubModel:
-    adapts = True
+    adapts, views = True, ()
 
     def __init__(self, apex_policy="given", labels="3", classes=CLASSES):
         self.classes = classes

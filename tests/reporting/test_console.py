@@ -93,7 +93,7 @@ def test_checks(name):
 @given(NAMES)
 @example("[/]$")
 def test_predictions(name):
-    model = SimpleNamespace(classes=(name, f"{name}2"))
+    model = SimpleNamespace(classes=(name, f"{name}2"), views=())
     rows = [
         Row(name, span=(1, 2, 3), probabilities=np.array([[0.8, 0.2]]), notes=(f"note {name}",)),
         Row(f"clip {name}", reason=f"reason {name}"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lightman_jax.training.config import TaskConfig
 from lightman_jax.training.folds import Fold, check_folds, leave_one_subject_out
 from lightman_jax.training.program import mirror_at_random
-from lightman_jax.training.tasks import Pool, draw_task, draw_task_batch
+from lightman_jax.training.tasks import Pool, draw_task, draw_task_batch, smallest
 from tests.inputs import make_clips
 
 DRAW = jax.jit(draw_task, static_argnames=("classes", "config"))
@@ -59,6 +59,15 @@ def test_support_and_query_have_different_subjects_if_the_pool_allows():
         assert not support & query
         sides.add(tuple(sorted(support)))
     assert len(sides) > 10, "the split of the subjects must vary between tasks"
+
+
+def test_the_value_of_a_rank_is_that_of_the_sorted_values():
+    rng = np.random.default_rng(0)
+    values = np.asarray(jax.random.uniform(jax.random.key(0), (50, 20))).copy()
+    values[rng.random(values.shape) < 0.3] = np.inf
+    values[:20] = np.round(4 * values[:20])
+    found = jax.vmap(jax.vmap(smallest, (None, 0)), (0, None))(values, jnp.arange(1, 21))
+    np.testing.assert_array_equal(found, np.sort(values, axis=1))
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,9 @@ def _parts(given: Sequence[Path]) -> tuple[list[_Part], list[str]]:
             release: own[0] if own and len(by_release) == 1 else _nearest(copies[0], own or tables)
             for release, copies in by_release.items()
         }
-        parts += [_Part(release, copies[0], used[release], folder) for release, copies in by_release.items()]
+        known = {part.images for part in parts}
+        new = [_Part(release, copies[0], used[release], folder) for release, copies in by_release.items()]
+        parts += [part for part in new if part.images not in known]
         notes.append(_copies("table", list(dict.fromkeys(used.values())), own, folder))
         notes += [_copies("images", copies[:1], copies, folder) for copies in by_release.values()]
     return sorted(parts, key=lambda part: part.release != _FIRST), [note for note in notes if note]

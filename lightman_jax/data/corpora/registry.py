@@ -38,21 +38,26 @@ class Dataset:
     Attributes:
       title: printed name.
       corpora: names in `CORPORA`.
-      suspicious_uf1: pooled UF1 above which a leak is likely, by the corpora that were found.
+      suspicious_uf1: pooled UF1 above which a leak is likely, by the corpora that were found: of the default view, and of other or
+        several views.
     """
 
     title: str
     corpora: tuple[str, ...]
-    suspicious_uf1: Mapping[frozenset[str], float] = dataclasses.field(default_factory=dict)
+    suspicious_uf1: Mapping[frozenset[str], tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 _MEGC2019 = ("smic", "casme2", "samm")
 
+# Choice: limits of SMIC and CASME II by `experiments.claims.ceiling`, the next hundredth. With SAMM: for one view as measured
+# before, for views the limit without SAMM, because the whole composite is harder than its part.
 DATASETS: dict[str, Dataset] = {
     **{name: Dataset(corpus.title, (name,)) for name, corpus in CORPORA.items() if "micro" in corpus.pools},
     "megc2018": Dataset("MEGC2018 composite", ("casme2", "samm")),
     "megc2019": Dataset(
-        "MEGC2019 composite", _MEGC2019, {frozenset(_MEGC2019): 0.81, frozenset({"smic", "casme2"}): 0.85}
+        "MEGC2019 composite",
+        _MEGC2019,
+        {frozenset(_MEGC2019): (0.81, 0.88), frozenset({"smic", "casme2"}): (0.86, 0.88)},
     ),
 }
 """Values of `--dataset`: every corpus with micro clips, and the composites."""

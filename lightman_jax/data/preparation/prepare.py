@@ -103,7 +103,7 @@ def prepare_clips(
     if not any(clip.pool == "micro" for clip, _ in images):
         listed = "; ".join(f"{problem.where}: {problem.reason}" for problem in problems[:3])
         raise DataError(
-            f"{reading.root} has no usable micro-expression clip. {listed or 'No clip was found'}. Correct or replace the files"
+            f"{reading.place} has no usable micro-expression clip. {listed or 'No clip was found'}. Correct or replace the files"
         )
     manifest = _manifest(check, dataset, config, images, problems)
     _refuse_absent_views(manifest, images)

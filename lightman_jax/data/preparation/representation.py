@@ -126,7 +126,9 @@ def motion_of_faces(faces: Sequence[NDArray[np.uint8]], apex: int, config: Motio
     if not config.view_names:
         return _from_faces(grey, tuple(range(len(faces))), apex, config)
     if not any(first < second for first, second in (_leg(name, apex, len(faces) - 1) for name in config.view_names)):
-        raise ValueError(f"the apex is the last frame, so the movement has no view {', '.join(config.view_names)}")
+        raise ValueError(
+            f"the apex is the last frame, so the movement has no view {', '.join(config.view_names)}; give a later offset"
+        )
     at = dict(enumerate(grey))
     return _with_views(_views(at, at, (apex, len(faces) - 1), config), apex, "given", "given").image
 

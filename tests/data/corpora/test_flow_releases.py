@@ -4,47 +4,18 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.records import DataError
-from lightman_jax.data.vision.images import write_image
+from tests.data.corpora.flow_trees import CLIPS, FALL, FIRST, SECOND, TABLE, write_release
 
-TABLE = "combined_3_class2_for_optical_flow.csv"
-FIRST, SECOND, FALL = "megc2019_rise", "causalnet_rise", "causalnet_fall"
-CLIPS = {
-    ("smic", "s01", "s01_ne_01"): 0,
-    ("smic", "s02", "s02_po_01"): 1,
-    # A name that ends like an added file of another clip.
-    ("casme2", "sub05", "EP19"): 2,
-    ("casme2", "sub05", "EP19_1"): 0,
-    ("samm", "006", "006_1_2"): 0,
-    ("samm", "006", "006_1_3"): 1,
-}
 IDS = [
     *("smic/s1/s1_ne_01", "smic/s2/s2_po_01", "casme2/sub05/EP19", "casme2/sub05/EP19_1"),
     *("samm/006/006_1_2", "samm/006/006_1_3"),
 ]
-
-
-def write_release(folder, added=(), clips=CLIPS, labels=None, left_out=()):
-    """A miniature release; `added` are the numbers of the added files, none in the first release."""
-    images = folder / "STSNet_whole_norm_u_v_os"
-    images.mkdir(parents=True)
-    stems = [f"{subject}_{clip}" for _, subject, clip in clips]
-    names = [stem + suffix for stem in stems for suffix in ("", *(f"_{number}" for number in added))]
-    rng = np.random.default_rng(len(added))
-    for name in dict.fromkeys(names):
-        if name not in left_out:
-            plain = images / f"{name}.png"
-            write_image(plain, rng.integers(0, 255, (28, 28, 3)).astype(np.uint8))
-            plain.rename(images / f"{name} .png")
-    rows = [f"{corpus},{sub},{clip},{label}" for (corpus, sub, clip), label in (clips | (labels or {})).items()]
-    (folder / TABLE).write_text("\n".join(["dataset,sub,filename_o,label", *rows]) + "\n")
-    return folder
 
 
 def files(reading):
@@ -75,9 +46,14 @@ def test_the_second_release_alone_has_two_views(both):
     assert found["casme2/sub05/EP19_1"] == {SECOND: "sub05_EP19_1", FALL: "sub05_EP19_1_1"}
 
 
-@pytest.mark.parametrize("place", ["in order", "permuted", "one folder"])
+@pytest.mark.parametrize("place", ["in order", "permuted", "one folder", "nested"])
 def test_both_releases_give_one_clip_with_three_views(both, tmp_path, place):
-    given_folders = {"in order": both, "permuted": both[::-1], "one folder": tmp_path / "a"}[place]
+    given_folders = {
+        "in order": both,
+        "permuted": both[::-1],
+        "one folder": tmp_path / "a",
+        "nested": [tmp_path / "a", *both],
+    }[place]
     reading = read_corpus("megc2019", given_folders)
     found = files(reading)
     assert list(found) == IDS
@@ -91,7 +67,8 @@ def test_both_releases_give_one_clip_with_three_views(both, tmp_path, place):
     assert f"CASME II: 1 clips have the views {FIRST}, {SECOND}; 1 clips have the views {FIRST}" in notes
     assert "flow images of the release causalnet" in notes
     assert "no apex" not in notes
-    if place != "one folder":
+    assert "not used" not in notes
+    if place in ("in order", "permuted"):
         assert reading.root == both[0]
         assert reading.place == f"{both[0]},{both[1]}"
 

@@ -24,6 +24,7 @@ from lightman_jax.data.preparation.load import load_clips
 from lightman_jax.data.preparation.manifest import read_manifest
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 from lightman_jax.data.vision.images import write_image
+from tests.data.corpora.flow_trees import write_release
 
 
 @pytest.fixture
@@ -240,6 +241,27 @@ def test_a_video_with_damaged_frames_is_left_out_of_the_data_and_of_the_contact_
     assert manifest["clips"] == {"micro": 1}
     assert [problem["where"] for problem in manifest["problems"]] == ["table/a/a: a.avi"]
     assert list(data_cache.glob("table-*.png"))
+
+
+def test_views_are_printed_by_the_check_and_the_preparation_and_drawn(tmp_path, capsys):
+    folders = [
+        write_release(tmp_path / "one"),
+        write_release(tmp_path / "two", added=(1,), left_out=["s01_s01_ne_01_1"]),
+    ]
+    flags = ["--dataset=smic", f"--data_dir={folders[1]},{folders[0]}", f"--data_cache={tmp_path / 'cache'}"]
+    assert prepare.main([*flags, "--check", f"--out={tmp_path / 'check.json'}"]) == 0
+    content = json.loads((tmp_path / "check.json").read_text())
+    assert content["views"] == {"megc2019_rise": 2, "causalnet_rise": 2, "causalnet_fall": 1}
+    assert content["root"] == f"{folders[0]},{folders[1]}"
+    assert re.search(r"SMIC-HS +│ micro │ 2 +│ 2 +│ 2 +│ 1 ", capsys.readouterr().out)
+    assert prepare.main(flags) == 0
+    printed = capsys.readouterr().out
+    assert "views: 2 megc2019_rise, 2 causalnet_rise, 1 causalnet_fall" in printed
+    assert "note: 1 of 2 micro clips have no view causalnet_fall: the release has no such image of them" in printed
+    assert list(tmp_path.glob("cache/smic-*.png"))
+    assert read_manifest(next(tmp_path.glob("cache/smic-*/manifest.json")).parent).root == content["root"]
+    assert prepare.main([*flags, "--views=dis_rise"]) == 2
+    assert "choose some of them, such as --views=megc2019_rise" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.slow
