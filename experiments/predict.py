@@ -3,7 +3,8 @@
 An INPUT is a video, a folder of videos or images, or the images of one movement. A video of up to 3 seconds is searched for one
 movement with its onset, apex and offset; a longer one for any number of movements, and its timeline is drawn. All networks of the
 model predict each movement, and the spread over the networks is reported. An input without a usable movement (no face, two faces,
-too dark, too few frames per second, no movement) is reported with the reason.
+too dark, too few frames per second, no movement) is reported with the reason. A model of several views gets the same views of each
+movement; the table lists those it has.
 
 --support=TABLE adapts the networks to labelled clips of the same subject before they predict. The table has the format of
 clips.csv: columns path and label, and optionally onset, apex, offset, fps and box (top left side of the face in pixels).

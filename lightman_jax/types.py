@@ -83,7 +83,7 @@ class ClipSet:
     @property
     def has_view(self) -> NDArray[np.bool_]:
         """`[n, V]` bool: the views that each clip has."""
-        return ~np.isnan(self.image).all(axis=(2, 3, 4))
+        return np.asarray(~np.isnan(self.image).all(axis=(2, 3, 4)))
 
     def view(self, name: str) -> "ClipSet":
         """The clips that have a view, with the images of that view alone.

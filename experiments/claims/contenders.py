@@ -123,8 +123,8 @@ def adapted_counts(
     bilevel = dataclasses.replace(method.bilevel, inner_steps=ADAPT_STEPS)
     adapter = _adapter(dataclasses.replace(method, bilevel=bilevel), network)
     images = scale_flow(jnp.asarray(data.micro.image))
-    views = np.asarray(images), np.asarray(mirror_flow(images))
-    both = lambda rows: np.concatenate([view[rows] for view in views])  # noqa: E731
+    sides = np.asarray(images), np.asarray(mirror_flow(images))
+    both = lambda rows: np.concatenate([side[rows] for side in sides])  # noqa: E731
     predictions = []
     for params, pairs in zip(trained, episodes, strict=True):
         supports = [(both(support), np.tile(data.micro.label[support], 2)) for support, _ in pairs]

@@ -82,10 +82,10 @@ def simulate(seed: int, variation: Variation | None = None) -> tuple[ClipSet, Cl
 
 def train_classical(images: Images, labels: Labels, test: Images) -> Labels:
     """Predicted classes of an RBF SVM on scaled flow; decisions are the mean over a clip and its mirror image."""
-    scaled, views = scale_flow(jnp.asarray(images)), scale_flow(jnp.asarray(test))
+    scaled, mirrored = scale_flow(jnp.asarray(images)), mirror_flow(scale_flow(jnp.asarray(test)))
     flat = lambda x: np.asarray(x).reshape(len(x), -1)  # noqa: E731
     svm = SVC(C=3.0, decision_function_shape="ovr").fit(flat(scaled), labels)
-    decisions = [svm.decision_function(flat(scale_flow(view))) for view in (jnp.asarray(test), mirror_flow(views))]
+    decisions = [svm.decision_function(flat(scale_flow(one))) for one in (jnp.asarray(test), mirrored)]
     return np.asarray(np.mean(decisions, axis=0).argmax(axis=1), np.int32)
 
 

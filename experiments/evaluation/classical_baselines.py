@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
+from sklearn.metrics.pairwise import euclidean_distances, linear_kernel, rbf_kernel
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -29,10 +29,24 @@ from lightman_jax.training.folds import Fold
 from lightman_jax.training.mirroring import mirror_partners
 from lightman_jax.types import ClipSet
 
+Kernel = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+
 
 def _rbf(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     """Equals `SVC(kernel="rbf", gamma="scale")`, computed as one matrix product, which is a hundred times as fast."""
     return np.asarray(rbf_kernel(x, y, gamma=1 / (y.shape[1] * y.var())))
+
+
+def _rbf_of_rows(clips: NDArray[np.float32]) -> Kernel:
+    """`_rbf` of clips that are given by their rows `[k, 1]`, from distances that are computed once for all folds."""
+    distances = euclidean_distances(clips, squared=True)
+
+    def kernel(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+        columns = y.astype(int)[:, 0]
+        gamma = 1 / (clips.shape[1] * clips[columns].var())
+        return np.asarray(np.exp(-gamma * distances[x.astype(int), columns]))
+
+    return kernel
 
 
 # Choice: costs and neighbours as is common in the field; none was tuned on a test subject.
@@ -79,11 +93,16 @@ def fit_classical(
     """
     fitted: dict[str, NDArray[np.float32]] = {}
     common = None if config.scaling == "fold_rms" else _features(micro.image, folds[0], config, bool(micro.views))
+    changes = {}
+    if name == "rbf_svm" and common is not None and not np.isnan(common.clips).any():
+        changes = {"kernel": _rbf_of_rows(np.concatenate(common))}
+        common = Features(*np.arange(2 * len(micro), dtype=np.float32).reshape(2, -1, 1))
     for seed in seeds:
         for fold in folds:
             if name in _SEEDED or fold.name not in fitted:
                 features = common or _features(micro.image, fold, config, bool(micro.views))
-                fitted[fold.name] = _fit(name, micro, features, fold, seed, config).probabilities(features)
+                classifier = CLASSICAL[name](seed).set_params(**changes)
+                fitted[fold.name] = _fit(classifier, micro, features, fold, config).probabilities(features)
             yield FoldPrediction(fold, seed, fitted[fold.name])
 
 
@@ -117,11 +136,11 @@ class FittedBaseline(NamedTuple):
 
 def fit_one(name: str, micro: ClipSet, fold: Fold, seed: int, config: TrainConfig) -> FittedBaseline:
     """Fit a classical baseline to a fold's training clips and their mirror images; arguments as `fit_classical`."""
-    return _fit(name, micro, _features(micro.image, fold, config, bool(micro.views)), fold, seed, config)
+    return _fit(CLASSICAL[name](seed), micro, _features(micro.image, fold, config, bool(micro.views)), fold, config)
 
 
-def _fit(name: str, micro: ClipSet, features: Features, fold: Fold, seed: int, config: TrainConfig) -> FittedBaseline:
-    classifier, train = CLASSICAL[name](seed), np.flatnonzero(fold.train)
+def _fit(classifier: Any, micro: ClipSet, features: Features, fold: Fold, config: TrainConfig) -> FittedBaseline:
+    train = np.flatnonzero(fold.train)
     if micro.views:
         classifier = make_pipeline(SimpleImputer(), classifier)
     partners = mirror_partners(config.mirror, micro.classes)

@@ -118,7 +118,7 @@ def align_and_predict(
         phi, _ = adapt(
             LearnedLRParams(branches, own.inner_lr) if isinstance(own, LearnedLRParams) else branches,
             (group, other),
-            inner_loss=lambda p, pair: views_loss(p | fixed, *pair, config, single),
+            inner_loss=lambda p, pair: views_loss(p | fixed, pair[0], pair[1], config, single),
             config=config.bilevel,
             adapted=adapted_parts(config),
         )

@@ -67,13 +67,17 @@ def group_clips(clips: Clips, network: NetworkConfig, first_view: jax.Array | in
         return jax.tree.map(lambda x: x[None], dataclasses.replace(clips, image=joined))
     where = clips.where[:, None] & present
     if network.view_network == "separate":
-        repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (views, *x.shape)), dataclasses.replace(clips, image=()))
+        repeated = jax.tree.map(lambda x: jnp.broadcast_to(x, (views, *x.shape)), _without_image(clips))
         return dataclasses.replace(repeated, image=jnp.moveaxis(image, 1, 0), where=where.T)
     marks = jax.nn.one_hot(jnp.mod(jnp.arange(views) + first_view, views), views, dtype=image.dtype)
     marks = jnp.broadcast_to(marks[None, :, None, None, :], (*image.shape[:-1], views))
     image = jnp.concatenate([image, marks], axis=-1).reshape(1, count * views, height, width, channels + views)
-    repeated = jax.tree.map(lambda x: jnp.repeat(x, views)[None], dataclasses.replace(clips, image=()))
+    repeated = jax.tree.map(lambda x: jnp.repeat(x, views)[None], _without_image(clips))
     return dataclasses.replace(repeated, image=image, where=where.reshape(1, -1))
+
+
+def _without_image(clips: Clips) -> Clips:
+    return dataclasses.replace(clips, image=jnp.zeros(clips.label.shape))
 
 
 def group_task(task: Task, network: NetworkConfig, step: jax.Array) -> Task:

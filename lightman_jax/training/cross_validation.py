@@ -218,9 +218,9 @@ def _open_session(
             f"macro clips have the classes {macro.classes}, micro clips {micro.classes}; give both the same classes"
         )
     if config.network.views != max(1, len(micro.views)):
-        found = f"the views {', '.join(micro.views)}" if micro.views else "one view"
+        named = f"the views {', '.join(micro.views)}" if micro.views else "one view"
         raise ValueError(
-            f"the clips have {found}, the network is for {config.network.views}; set "
+            f"the clips have {named}, the network is for {config.network.views}; set "
             f"NetworkConfig(views={max(1, len(micro.views))})"
         )
     if macro is not None and macro.views != micro.views:
