@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from experiments import predict
 from experiments.cli import progress
 from experiments.cli.config import DataConfig
 from experiments.cli.flags import ConfigError
@@ -44,9 +45,10 @@ def test_all_phases_of_a_command_print_one_line_in_ten_seconds(tmp_path, monkeyp
     lines = ProgressLines(lambda: times.append(times[-1] + 2) or times[-1])
     monkeypatch.setattr(progress, "print_progress", lines)
     monkeypatch.setattr(data, "print_progress", lines)
+    monkeypatch.setattr(predict, "print_progress", lines)
 
     def log(text):
-        if re.search(r" \d+/\d+|trained", text):
+        if re.search(r"(^| )\d+/\d+", text):
             printed.append((times[-1], text))
 
     places = {"data_dir": str(write_flow_release(tmp_path / "flow")), "data_cache": str(tmp_path / "cache")}
@@ -58,9 +60,12 @@ def test_all_phases_of_a_command_print_one_line_in_ten_seconds(tmp_path, monkeyp
         with TrainingProgress(name, 5, 50, 20, tmp_path, console) as report:
             for step in range(5, 51, 5):
                 report(Progress(JOBS, step, 0, 20, 1.5))
+    with predict._progress(console, "1/1: a.avi") as on_frame:
+        for frame in range(1, 11):
+            on_frame(frame)
     assert np.diff([0, *(time for time, _ in printed)]).min() >= 10
     shown = "\n".join(text for _, text in printed)
-    for phase in ("data: checked clip 5/18", "data: clip ", "/20 trained; smic/s0 seed 0, smic/s1 seed 0 step "):
+    for phase in ("data: checked clip 5/18", "data: clip ", "/20 trained; smic/s0 seed 0, ", "1/1: a.avi, frame "):
         assert phase in shown
     assert times[-1] / len(printed) < 15
 
