@@ -18,8 +18,9 @@ from experiments.claims import (
     simulated_training,
     subject_differences,
     subtlety,
+    views,
 )
-from experiments.claims.subjects import ROUNDS, SYNTHETIC, flow_subjects
+from experiments.claims.subjects import ROUNDS, SYNTHETIC, StudyData, flow_subjects
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser, ConfigError, as_config_error, refuse_unknown
 from experiments.cli.progress import print_progress
@@ -28,7 +29,10 @@ from experiments.cli.terminal import make_console
 from experiments.evaluation.records import write_json
 from lightman_jax.networks.dual_branch import NetworkConfig
 
-_MODULES = (few_data, subtlety, subject_differences, robustness, efficiency, ablations, simulated_training, leaks)
+_MODULES = (
+    *(few_data, subtlety, subject_differences, robustness, efficiency, ablations),
+    *(simulated_training, leaks, views),
+)
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
 _NETWORK_FLAGS = ("backbone", "normalisation", "width")
 
@@ -41,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_all(words: Sequence[str]) -> int:
     parser = CommandParser("claims", about)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(STUDIES)}; default: all")
-    parser.add_argument("--data_dir", type=Path, help="folder of the public flow release; default: synthetic subjects")
+    parser.add_argument(
+        "--data_dir", type=Path, help="folder of the public flow release, or FIRST,SECOND; default: synthetic subjects"
+    )
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "claims", help="folder of the results")
     for name in _NETWORK_FLAGS:
         default = getattr(NetworkConfig(), name)
@@ -52,17 +58,20 @@ def _run_all(words: Sequence[str]) -> int:
     changes = {name: value for name in _NETWORK_FLAGS if (value := getattr(options, name)) is not None}
     with as_config_error():
         networks = {name: dataclasses.replace(study.network, **changes) for name, study in STUDIES.items()}
-    usable = ("either", "synthetic", "random") if options.data_dir is None else ("either", "flow", "groups")
+    flow = None if options.data_dir is None else flow_subjects(options.data_dir, every_view=True)
+    usable = ("either", "synthetic", "random") if flow is None else ("either", "flow", "groups")
+    if flow is not None and flow.micro.views:
+        usable = *usable, "views"
     names = options.names or [name for name, study in STUDIES.items() if study.data in usable]
     for name in names:
-        _check_data(name, options.data_dir)
+        _check_data(name, flow)
     console = make_console()
     set_up_jax()
     sources = {"random": "random clips", "either": f"{SYNTHETIC}; {ROUNDS} populations"}
-    if options.data_dir is not None:
-        flow = flow_subjects(options.data_dir).data
-        sources["flow"] = f"{flow}; trained on {ROUNDS} simulated populations"
-        sources["either"] = f"{flow}; six groups of subjects tested in turn, {ROUNDS} rounds"
+    if flow is not None:
+        sources["flow"] = f"{flow.data}; trained on {ROUNDS} simulated populations"
+        sources["either"] = f"{flow.data}; six groups of subjects tested in turn, {ROUNDS} rounds"
+        sources["views"] = f"{sources['either']}; views {', '.join(flow.micro.views)}"
     options.workdir.mkdir(parents=True, exist_ok=True)
     for name in names:
         source = sources.get(STUDIES[name].data, sources["either"])
@@ -70,11 +79,16 @@ def _run_all(words: Sequence[str]) -> int:
     return 0
 
 
-def _check_data(name: str, data_dir: Path | None) -> None:
+def _check_data(name: str, flow: StudyData | None) -> None:
     kind = STUDIES[name].data
-    if kind in ("flow", "groups") and data_dir is None:
+    if kind in ("flow", "groups", "views") and flow is None:
         raise ConfigError(f"{name} tests on the public flow release; give its folder by --data_dir")
-    if kind == "synthetic" and data_dir is not None:
+    if kind == "views" and flow is not None and not flow.micro.views:
+        raise ConfigError(
+            f"{name} needs clips with several views, and {flow.data} have one; give the second release, or "
+            "--data_dir=FIRST,SECOND"
+        )
+    if kind == "synthetic" and flow is not None:
         text = "varies properties of subjects or videos that the flow release does not have; leave --data_dir out"
         raise ConfigError(f"{name} {text}")
 

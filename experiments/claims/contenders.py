@@ -44,6 +44,7 @@ class Contender:
       method: one of `lightman_jax.METHODS`, or a classical baseline.
       changes: settings of the method that differ from the default, those of `BilevelConfig` included.
       network: settings of the network that differ.
+      training: settings of `TrainConfig` that differ.
       macro_labels: true, or shuffled within each fold.
       macro_shots: macro clips per class of a task.
       macro: `given` uses the macro clips of the data; `none` magnifies the training clips instead; `labelled` adds the macro
@@ -54,6 +55,7 @@ class Contender:
     method: str = "lightman"
     changes: tuple[tuple[str, Any], ...] = ()
     network: tuple[tuple[str, Any], ...] = ()
+    training: tuple[tuple[str, Any], ...] = ()
     macro_labels: MacroLabels = "true"
     macro_shots: int = TaskConfig().macro_shots
     macro: Literal["given", "none", "labelled"] = "given"
@@ -68,6 +70,7 @@ class Contender:
             network=dataclasses.replace(network, **dict(self.network)),
             task=TaskConfig(macro_shots=self.macro_shots),
             macro_labels=self.macro_labels,
+            **dict(self.training),
         )
 
 

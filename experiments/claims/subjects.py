@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.cli.config import data_folders
 from experiments.evaluation.groups import GROUPS, group_of_subjects
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import EMOTIONS_3
@@ -121,7 +122,7 @@ def flow_subjects(
 
 def read_flow_release(data_dir: Path, *, every_view: bool = False) -> ClipSet:
     """Every clip of a flow release by its first view, or by all, with the labels of MEGC2019; errors as in `flow_subjects`."""
-    reading = read_corpus("megc2019", data_dir)
+    reading = read_corpus("megc2019", data_folders(str(data_dir)))
     if reading.layout != "flow_release":
         raise DataError(f"{data_dir} is not a flow release; give the folder of the public 28x28 flow by --data_dir")
     names = motion_in_use(reading.clips, MOTION).view_names

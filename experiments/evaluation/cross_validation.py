@@ -129,9 +129,7 @@ def predict_jobs(
             keys.append((work.seed_of(job.replica), job.fold.name))
             yield job.fold, job.params
 
-    probabilities_of = predict_folds(
-        each(), work.micro.image, config, work.micro.classes, align_steps=align_steps
-    )
+    probabilities_of = predict_folds(each(), work.micro.image, config, work.micro.classes, align_steps=align_steps)
     for (seed, name), probabilities in zip(keys, probabilities_of, strict=True):
         if not np.isfinite(probabilities).all():
             raise FloatingPointError(

@@ -22,6 +22,7 @@ from experiments.evaluation.held_out import Evaluated, evaluate_held_out
 from experiments.evaluation.plan import Plan, PlannedRun
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.preparation.load import Prepared
+from lightman_jax.data.preparation.views import extraction_places
 from lightman_jax.data.records import DataError
 from lightman_jax.meta.methods import METHODS
 from lightman_jax.training.folds import Fold, leave_one_subject_out
@@ -181,7 +182,10 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
 
 def _with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
     """The settings with the number of views of the clips."""
-    network = dataclasses.replace(config.train.network, views=max(1, len(prepared.micro.views)))
+    names = prepared.micro.views
+    network = dataclasses.replace(
+        config.train.network, views=max(1, len(names)), extractions=extraction_places(names) if names else ()
+    )
     train = dataclasses.replace(config.train, network=network)
     if PROTOCOLS[config.protocol].transductive:
         if train.auxiliary not in ("auto", "views"):

@@ -26,7 +26,7 @@ from experiments.evaluation.run_result import RunResult
 from experiments.reporting.console import scores_of, seeds_text
 from lightman_jax.files import write_atomic
 from lightman_jax.meta.inner_loop import initial_params
-from lightman_jax.meta.view_networks import group_clips, network_of_group, other_views
+from lightman_jax.meta.view_networks import group_clips, network_of_group
 from lightman_jax.model.ensemble import saliency
 from lightman_jax.networks.dual_branch import apply_branches
 from lightman_jax.preprocessing import magnify_flow, scale_flow
@@ -239,24 +239,24 @@ def _embeddings(work: Work, job: TrainedFold, config: TrainConfig) -> tuple[_Poi
         image = scale_flow(image, scaling=config.scaling, train=jnp.asarray(train), views=network.views > 1)
         return Clips(image=image, label=jnp.asarray(clips.label), where=jnp.ones(len(clips), bool))
 
-    def embedded(clips: Clips, first_view: int = 0) -> _Points:
+    def embedded(clips: Clips, shift: int = 0) -> _Points:
         count = len(clips.label)
         if network.views > 1:
-            clips = jax.tree.map(lambda x: x[0], group_clips(clips, network, first_view))
+            clips = jax.tree.map(lambda x: x[0], group_clips(clips, network, shift))
         where = np.asarray(clips.where)
         rows = np.arange(len(where)) // (len(where) // count)
         return _Points(np.asarray(apply(clips.image))[where], np.asarray(clips.label)[where], rows[where])
 
     micro = others = scaled(work.micro, job.fold.train)
-    auxiliary, first_view = config.aligned_with(has_macro=work.macro is not None), 0
+    auxiliary, shift = config.aligned_with(has_macro=work.macro is not None), 0
     if auxiliary == "macro":
         assert work.macro is not None
         others = scaled(work.macro, job.fold.macro_train)
     elif auxiliary == "magnified":
         others = dataclasses.replace(micro, image=magnify_flow(micro.image, config.macro_gain))
-    elif network.view_network != "joined":
-        others, first_view = other_views(micro, jnp.int32(0)), 1
-    return embedded(micro), embedded(others, first_view)
+    else:
+        shift = 1
+    return embedded(micro), embedded(others, shift)
 
 
 def _add_title(figure: Figure, result: RunResult, text: str) -> None:

@@ -100,15 +100,16 @@ def align_and_predict(
     Reference: the auxiliary task at test time as in Chi et al. 2021, "Test-Time Fast Adaptation for Dynamic Scene Deblurring via
     Meta-Auxiliary Learning".
     """
-    if network.views == 1 or not config.spec.aligns:
+    if network.view_units == 1 or not config.spec.aligns:
         raise ValueError(
-            f"method {config.name!r} on {network.views} view(s) has no views to align; give lightman and clips with several views"
+            f"method {config.name!r} on {network.view_units} view(s) has no views to align; give lightman and clips with several "
+            "views"
         )
     label, all_clips = _unknown(images)
     where = all_clips if where is None else where
     clips = Clips(images, label, where, movement=jnp.arange(images.shape[0], dtype=jnp.int32))
     single = network_of_group(network)
-    each = [group_task(Task(clips, clips, clips), network, jnp.int32(step)) for step in range(network.views - 1)]
+    each = [group_task(Task(clips, clips, clips), network, jnp.int32(step)) for step in range(network.view_units - 1)]
     others = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *[task.macro for task in each])
 
     def one(own: Params, group: Clips, other: Clips) -> jax.Array:

@@ -14,8 +14,7 @@ from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, STATISTIC
 from lightman_jax.networks.convolution import CONV_FORMS, PRECISIONS, ConvForm, Precision
 from lightman_jax.types import Outputs, Params
 
-
-ViewNetwork = Literal["separate", "shared", "joined"]
+ViewNetwork = Literal["extractions", "separate", "shared", "joined"]
 VIEW_NETWORKS: tuple[ViewNetwork, ...] = get_args(ViewNetwork)
 
 
@@ -29,9 +28,12 @@ class NetworkConfig:
       normalisation: group, layer or batch (moments of the current batch in training, of the training clips in prediction).
       embedding: E, length of the embedding.
       conv_form: auto, tiled, closed or plain; see `convolution.conv3x3`.
-      view_network: of clips with several views: separate (a network per view; probabilities are averaged), shared (one network
-        with the view as constant channels; probabilities are averaged) or joined (the views are channels of one network).
+      view_network: of clips with several views: extractions (a network per extraction, on its rise minus a share of its fall),
+        separate (a network per view), shared (one network with the view as constant channels) or joined (the views are channels of
+        one network); probabilities of several networks or views are averaged. See `meta.view_networks`.
       views: V, number of views of a clip; 1 for images without a view axis. Set from the data, not by a flag.
+      extractions: places of the views of each extraction, the rise before the fall; empty if each view is an extraction of its own.
+        Set from the data, not by a flag.
       precision: of the products in the backbone, float32 or bfloat16 (for a GPU or TPU). Parameters, statistics, heads and losses
         are float32.
     """
@@ -41,13 +43,24 @@ class NetworkConfig:
     normalisation: Normalisation = "layer"
     embedding: int = 32
     conv_form: ConvForm = "auto"
-    view_network: ViewNetwork = "separate"
+    view_network: ViewNetwork = "extractions"
     views: int = dataclasses.field(default=1, metadata={"flag": False})
+    extractions: tuple[tuple[int, ...], ...] = dataclasses.field(default=(), metadata={"flag": False})
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         if not is_count(self.views):
             raise ValueError(f"views {self.views!r} is no number of views; give 1 or more")
+        extractions = tuple(tuple(places) for places in self.extractions)
+        object.__setattr__(self, "extractions", extractions)
+        if extractions and (
+            sorted(place for places in extractions for place in places) != list(range(self.views))
+            or max(map(len, extractions)) > 2
+        ):
+            raise ValueError(
+                f"extractions {extractions} do not hold each of {self.views} views once, at most two together; give "
+                "extraction_places(names)"
+            )
         for name, value, known in (
             ("backbone", self.backbone, BACKBONES),
             ("normalisation", self.normalisation, NORMALISATIONS),
@@ -63,6 +76,11 @@ class NetworkConfig:
             )
         if not is_count(self.embedding):
             raise ValueError(f"embedding length {self.embedding} is below 1; choose 1 or more, for example 32")
+
+    @property
+    def view_units(self) -> int:
+        """Number of images of a clip over which probabilities are averaged, and which can be aligned with each other."""
+        return len(self.extractions) or self.views if self.view_network == "extractions" else self.views
 
 
 def make_backbone(config: NetworkConfig) -> Backbone:

@@ -100,10 +100,14 @@ class TrainConfig:
             raise ValueError(
                 "auxiliary macro needs macro clips, and the data have none; add --macro=NAME, or choose views or magnified"
             )
-        if self.auxiliary == "views" and self.network.views == 1:
+        if self.auxiliary == "views" and self.network.view_units == 1:
+            remedy = (
+                "the data have one; add --views=farneback_rise,dis_rise, give a second flow release"
+                if self.network.views == 1
+                else f"{self.network.view_network} joins the rise and the fall of the data; add --view_network=separate"
+            )
             raise ValueError(
-                "auxiliary views needs clips with several views, and the data have one; add --views=farneback_rise,dis_rise, "
-                "give a second flow release, or choose macro or magnified"
+                f"auxiliary views needs clips with several views, and {remedy}, or choose macro or magnified"
             )
         if self.auxiliary == "auto":
             return "macro" if has_macro else "magnified"

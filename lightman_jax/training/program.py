@@ -134,7 +134,9 @@ def training_program(
 
 
 @functools.lru_cache(maxsize=32)
-def prediction_program(config: TrainConfig, partners: Partners | None, align_steps: int = 0) -> Callable[..., jax.Array]:
+def prediction_program(
+    config: TrainConfig, partners: Partners | None, align_steps: int = 0
+) -> Callable[..., jax.Array]:
     """Probabilities of selected rows of all images, averaged over each clip and its mirror image, see `mirror_average`.
 
     With `align_steps`, the parameters are adapted to the selected clips before, by that many inner steps of `align_and_predict`.
@@ -150,9 +152,7 @@ def prediction_program(config: TrainConfig, partners: Partners | None, align_ste
         return align_and_predict(params, images, config=method, network=config.network, where=repeated)
 
     @jax.jit
-    def predict(
-        params: Params, images: jax.Array, rows: jax.Array, train: jax.Array, where: jax.Array
-    ) -> jax.Array:
+    def predict(params: Params, images: jax.Array, rows: jax.Array, train: jax.Array, where: jax.Array) -> jax.Array:
         if _scaled_by_fold(config):
             test = scale_flow(images, scaling=config.scaling, train=train, views=has_views)[rows]
         else:

@@ -15,19 +15,27 @@ from lightman_jax.meta.adaptation import align_and_predict, make_adapter
 from lightman_jax.meta.method_functions import make_method
 from lightman_jax.meta.methods import MethodConfig, method_config
 from lightman_jax.meta.objective import views_loss
-from lightman_jax.meta.view_networks import group_clips, has_view, mean_logits, network_of_group, other_views
+from lightman_jax.meta.view_networks import (
+    FALL_SHARE,
+    group_clips,
+    has_view,
+    mean_logits,
+    network_of_group,
+    there_and_back,
+)
 from lightman_jax.networks.dual_branch import VIEW_NETWORKS, NetworkConfig, apply_branches
 from lightman_jax.training.program import drop_views_at_random
 from lightman_jax.training.tasks import with_movements
 from lightman_jax.types import Clips, Task, TrainState
 
 CLASSES, VIEWS, SIZE = 3, 3, (4, 4, 3)
-NETWORK = NetworkConfig(width=4, embedding=4, views=VIEWS)
+NETWORK = NetworkConfig(width=4, embedding=4, views=VIEWS, view_network="separate")
 METHOD = MethodConfig()
 
 
 def networks(view_network: str) -> NetworkConfig:
-    return dataclasses.replace(NETWORK, view_network=view_network)
+    extractions = ((0,), (2, 1)) if view_network == "extractions" else ()
+    return dataclasses.replace(NETWORK, view_network=view_network, extractions=extractions)
 
 
 def viewed_clips(key: jax.Array, count: int, missing: tuple[tuple[int, int], ...] = ()) -> Clips:
@@ -56,7 +64,12 @@ def trained(view_network: str) -> TrainState:
 
 @pytest.mark.parametrize(
     ("view_network", "shape"),
-    [("separate", (3, 5, 4, 4, 3)), ("shared", (1, 15, 4, 4, 6)), ("joined", (1, 5, 4, 4, 9))],
+    [
+        ("extractions", (2, 5, 4, 4, 3)),
+        ("separate", (3, 5, 4, 4, 3)),
+        ("shared", (1, 15, 4, 4, 6)),
+        ("joined", (1, 5, 4, 4, 9)),
+    ],
 )
 def test_groups_have_the_documented_shapes_and_mask_missing_views(view_network, shape):
     clips = viewed_clips(jax.random.key(0), 5, missing=((1, 0), (1, 2)))
@@ -64,14 +77,14 @@ def test_groups_have_the_documented_shapes_and_mask_missing_views(view_network, 
     assert groups.image.shape == shape
     assert np.isfinite(groups.image).all()
     counted = int(groups.where.sum())
-    assert counted == (5 if view_network == "joined" else 13)
+    assert counted == {"extractions": 9, "joined": 5}.get(view_network, 13)
 
 
 def test_a_shared_network_sees_the_view_in_constant_channels():
     clips = viewed_clips(jax.random.key(0), 2)
     image = group_clips(clips, networks("shared")).image[0]
     np.testing.assert_array_equal(image[..., 3:], np.broadcast_to(np.tile(np.eye(3), (2, 1))[:, None, None], (6, 4, 4, 3)))
-    swapped = group_clips(other_views(clips, jnp.int32(1)), networks("shared"), 2).image[0]
+    swapped = group_clips(clips, networks("shared"), 2).image[0]
     # Place 0 holds view 2, with the mark of view 2.
     np.testing.assert_array_equal(swapped[0], image[2])
 
@@ -134,10 +147,25 @@ def test_mean_logits_weigh_the_present_views_alone():
 
 def test_every_view_meets_every_other_view():
     clips = viewed_clips(jax.random.key(0), 2)
-    met = [other_views(clips, jnp.int32(step)).image for step in range(VIEWS - 1)]
+    met = [group_clips(clips, NETWORK, 1 + step).image for step in range(VIEWS - 1)]
     for view in range(VIEWS):
-        places = [next(v for v in range(VIEWS) if (image[:, view] == clips.image[:, v]).all()) for image in met]
+        places = [next(v for v in range(VIEWS) if (image[view] == clips.image[:, v]).all()) for image in met]
         assert sorted(places) == [v for v in range(VIEWS) if v != view]
+
+
+def test_a_movement_there_and_back_keeps_what_returns_and_the_size_of_the_rise():
+    rng = np.random.default_rng(0)
+    movement, drift = rng.normal(size=(2, 1, 6, 6, 3)).astype(np.float32)
+    movement[..., 2], drift[..., 2] = np.abs(movement[..., 2]), 0
+    back = movement * np.array([-1, -1, 1], np.float32)
+    found = there_and_back(jnp.asarray(movement + drift), jnp.asarray(back + drift))
+    expected = (1 + FALL_SHARE) * movement + (1 - FALL_SHARE) * drift
+    rms = lambda x: np.sqrt(np.square(x).mean(axis=(1, 2), keepdims=True))  # noqa: E731
+    np.testing.assert_allclose(found, expected * rms(movement + drift) / rms(expected), rtol=1e-4, atol=1e-5)
+    missing = np.full_like(movement, np.nan)
+    np.testing.assert_array_equal(there_and_back(movement, missing), movement)
+    np.testing.assert_array_equal(there_and_back(missing, back), movement)
+    assert np.isnan(there_and_back(missing, missing)).all()
 
 
 def test_the_alignment_pairs_the_views_of_one_movement():

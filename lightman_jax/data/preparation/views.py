@@ -62,6 +62,18 @@ def view_of(name: str) -> View:
     return View(*name.rsplit("_", 1))
 
 
+def extraction_places(names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Places of the views of each extraction, the rise before the fall, in the order of the extractions.
+
+    >>> extraction_places(["megc2019_rise", "causalnet_fall", "causalnet_rise"])
+    ((0,), (2, 1))
+    """
+    places: dict[str, list[int]] = {}
+    for place in sorted(range(len(names)), key=lambda place: view_of(names[place]).leg == FALL):
+        places.setdefault(view_of(names[place]).extraction, []).append(place)
+    return tuple(tuple(own) for own in sorted(places.values(), key=min))
+
+
 def views_in_use(clips: Sequence[RawClip], text: str) -> tuple[str, ...]:
     """Names of the views of micro clips that a setting chooses; macro clips get the same.
 
