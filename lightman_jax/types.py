@@ -42,7 +42,7 @@ class ClipSet:
 
     Raises:
       ValueError: different numbers of images, labels, subjects and names, labels that are no class indices, a name that is no
-        text, two classes of one name, or views that do not fit the images.
+        text, two classes of one name, views that do not fit the images, a clip without a view, or a view that is NaN in part.
     """
 
     image: NDArray[np.float32]
@@ -71,14 +71,26 @@ class ClipSet:
             self._check_views()
 
     def _check_views(self) -> None:
-        if len(set(self.views)) != len(self.views) or len(self.views) < 2:
-            raise ValueError(f"views {', '.join(self.views)} are no list of at least two different names")
+        is_list = not isinstance(self.views, str) and all(isinstance(name, str) for name in self.views)
+        if not is_list or len(set(self.views)) != len(self.views) or len(self.views) < 2:
+            raise ValueError(
+                f"views {self.views!r} are no list of at least two different names; give one name per view, such as "
+                "('dis_rise', 'dis_fall'), or () for images without a view axis"
+            )
+        object.__setattr__(self, "views", tuple(self.views))
         if np.ndim(self.image) != 5 or np.shape(self.image)[1] != len(self.views):
             raise ValueError(
                 f"images of {len(self.views)} views have the shape {np.shape(self.image)}; give [n, {len(self.views)}, H, W, C]"
             )
         if not self.has_view.any(axis=1).all():
             raise ValueError(f"{self.clip[int(self.has_view.any(axis=1).argmin())]} has no view at all; leave it out")
+        damaged = self.has_view & np.isnan(self.image).any(axis=(2, 3, 4))
+        if damaged.any():
+            row, place = np.argwhere(damaged)[0]
+            raise ValueError(
+                f"{self.clip[row]} has nan in a part of the view {self.views[place]}; correct it, or mark the view as missing by "
+                "nan in all its pixels"
+            )
 
     @property
     def has_view(self) -> NDArray[np.bool_]:

@@ -22,6 +22,36 @@ def test_joined_clips_keep_their_order_and_need_the_same_classes():
         first.join(dataclasses.replace(second, classes=("a", "b", "c")))
 
 
+def viewed_clips():
+    single = make_clips(subjects=1, each=2)
+    views = np.stack([single.image, single.image, -single.image], axis=1)
+    return dataclasses.replace(single, image=views, views=["dis_rise", "dis_fall", "tvl1_rise"])
+
+
+@pytest.mark.parametrize("views", ["abc", ("dis_rise",), (1, 2, 3), ("dis_rise", "dis_rise", "dis_fall")])
+def test_views_are_at_least_two_different_names(views):
+    clips = viewed_clips()
+    assert clips.views == ("dis_rise", "dis_fall", "tvl1_rise")
+    with pytest.raises(ValueError, match="no list of at least two different names; give one name per view"):
+        dataclasses.replace(clips, views=views)
+
+
+@pytest.mark.parametrize("pixel", [(0, 0, 0), (3, 4, 2)])
+def test_a_view_is_missing_in_all_its_pixels_or_in_none(pixel):
+    clips = viewed_clips()
+    image = clips.image.copy()
+    image[1, 0] = np.nan
+    partly = dataclasses.replace(clips, image=image)
+    assert partly.has_view[1].tolist() == [False, True, True]
+    assert len(partly.view("dis_rise")) == len(clips) - 1
+    image = image.copy()
+    image[(2, 1, *pixel)] = np.nan
+    with pytest.raises(
+        ValueError, match=f"{clips.clip[2]} has nan in a part of the view dis_fall; correct it, or mark"
+    ):
+        dataclasses.replace(clips, image=image)
+
+
 def test_natural_order_takes_names_in_any_script():
     names = ["s10", "s2", "s\N{SUPERSCRIPT TWO}", "\N{CIRCLED DIGIT ONE}", "\N{ARABIC-INDIC DIGIT THREE}", ""]
     assert sorted(names, key=natural_order) == ["", "\N{ARABIC-INDIC DIGIT THREE}", "s2", "s10", *names[2:4]]

@@ -34,7 +34,7 @@ _MODULES = (
     *(simulated_training, leaks, views),
 )
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
-_NETWORK_FLAGS = ("backbone", "normalisation", "width")
+_NETWORK_FLAGS = ("backbone", "normalisation", "width", "view_network")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def _run_all(words: Sequence[str]) -> int:
     with as_config_error():
         networks = {name: dataclasses.replace(study.network, **changes) for name, study in STUDIES.items()}
     flow = None if options.data_dir is None else flow_subjects(options.data_dir, every_view=True)
-    usable = ("either", "synthetic", "random") if flow is None else ("either", "flow", "groups")
+    usable: tuple[str, ...] = ("either", "synthetic", "random") if flow is None else ("either", "flow", "groups")
     if flow is not None and flow.micro.views:
         usable = *usable, "views"
     names = options.names or [name for name, study in STUDIES.items() if study.data in usable]

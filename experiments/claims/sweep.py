@@ -136,7 +136,7 @@ def draw_panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         means, sds = [row.mean for row in own], [row.sd for row in own]
         colour, width = f"C{number}", 1.2 if number else 2.0
         axes.errorbar(places, means, sds, color=colour, lw=width, marker="o", markersize=4, capsize=2, label=name)
-    axes.set_xticks(range(len(levels)), levels, fontsize=8)
+    axes.set_xticks(range(len(levels)), [level.replace(", ", ",\n") for level in levels], fontsize=8)
     axes.set_title(rows[0].panel, fontsize=10)
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)

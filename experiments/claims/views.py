@@ -1,8 +1,8 @@
 """Motion seen from several sides: the network for several views, and alignment of views in training and at test time.
 
 The views are those of one or both public flow releases. Views of one movement can be aligned with each other in place of magnified
-clips, in every network that has more than one image of a clip. Without labels, the same alignment adapts trained networks to the
-clips of each test subject (transductive).
+clips; a network with one image of a clip, as `extractions` has of one release, is replaced by `separate`. Without labels,
+the same alignment adapts trained networks to the clips of each test subject (transductive).
 """
 
 import dataclasses
@@ -23,7 +23,6 @@ from lightman_jax.types import Params
 SHARES, STEPS = (0.05, 0.1, 0.2, 0.5, 1.0), (0, 1, 3, 5, 10)
 MAGNIFIED = Contender("magnified clips aligned", training=(("auxiliary", "magnified"),))
 VIEWS = Contender("views aligned", training=(("auxiliary", "views"),))
-_ALIGNED: tuple[ViewNetwork, ...] = ("extractions", "separate")
 
 
 def _network(name: ViewNetwork, view_dropout: float = 0.0) -> Contender:
@@ -39,7 +38,7 @@ CANDIDATES = {
     "joined, linear": Contender("SVM", "linear_svm"),
     "joined, RBF": Contender("SVM", "rbf_svm"),
 }
-"""Networks for several views, and kernel machines on joined views, by level of their row."""
+"""Networks for several views, and classical baselines on joined views, by level of their row."""
 
 
 def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
@@ -50,12 +49,11 @@ def run(data_dir: Path | None, network: NetworkConfig) -> Iterator[Row]:
     network = dataclasses.replace(network, views=len(names), extractions=extraction_places(names))
     found = ((level, one, evaluate(one, data, network).counts) for level, one in CANDIDATES.items())
     yield from compare("network", data, found)
-    for name in _ALIGNED:
-        own = dataclasses.replace(network, view_network=name)
-        if own.view_units > 1:
-            reduced = [(f"{part:.0%}", keep_clips(data, share(part))) for part in SHARES]
-            yield from sweep(f"fraction of the clips, {name}", reduced, (MAGNIFIED, VIEWS), own)
-            yield from compare(f"inner steps at test time, {name}", data, adapted(data, own))
+    if network.view_units == 1:
+        network = dataclasses.replace(network, view_network="separate")
+    reduced = [(f"{part:.0%}", keep_clips(data, share(part))) for part in SHARES]
+    yield from sweep(f"fraction of the clips, {network.view_network}", reduced, (MAGNIFIED, VIEWS), network)
+    yield from compare(f"inner steps at test time, {network.view_network}", data, adapted(data, network))
 
 
 def adapted(data: StudyData, network: NetworkConfig) -> Iterator[tuple[str, Contender, Counts]]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightman_jax.checks import as_images, as_labels, check_type, transferring
+from lightman_jax.checks import as_images, as_labels, as_mask, check_type, transferring
 from lightman_jax.meta.bilevel import map_tasks
 from lightman_jax.meta.inner_loop import LearnedLRParams, adapt, initial_params
 from lightman_jax.meta.methods import MethodConfig
@@ -102,11 +102,11 @@ def align_and_predict(
     """
     if network.view_units == 1 or not config.spec.aligns:
         raise ValueError(
-            f"method {config.name!r} on {network.view_units} view(s) has no views to align; give lightman and clips with several "
-            "views"
+            f"method {config.name!r} on {network.view_units} view(s) has no views to align; give lightman, clips with several "
+            "views, and networks that keep them apart, such as view_network='separate'"
         )
     label, all_clips = _unknown(images)
-    where = all_clips if where is None else where
+    where = all_clips if where is None else as_mask(where, images.shape[0])
     clips = Clips(images, label, where, movement=jnp.arange(images.shape[0], dtype=jnp.int32))
     single = network_of_group(network)
     each = [group_task(Task(clips, clips, clips), network, jnp.int32(step)) for step in range(network.view_units - 1)]

@@ -78,7 +78,7 @@ def view_units(images: jax.Array, network: NetworkConfig) -> tuple[jax.Array, ja
       network: `views`, `view_network` and `extractions`.
 
     Returns:
-      `[n, U, H, W, C]`, zero where missing, and `[n, U]` weights, zero where missing; U is `network.view_units`.
+      `[n, U, H, W, C]`, zero where missing, and `[n, U]` weights, zero where missing; U is `network.view_units`, V for `joined`.
     """
     if images.ndim != 5 or images.shape[1] != network.views:
         raise ValueError(f"images have the shape {images.shape}; these networks need [n, {network.views}, H, W, C]")
@@ -160,6 +160,10 @@ def method_of_views(method: Method, network: NetworkConfig, mapping: TaskMapping
     groups = group_count(network)
 
     def init(key: jax.Array, image_shape: tuple[int, ...], classes: int, dtype: DTypeLike = jnp.float32) -> TrainState:
+        if len(image_shape) != 4 or image_shape[0] != network.views:
+            raise ValueError(
+                f"an image has the shape {tuple(image_shape)}; these networks need ({network.views}, H, W, C)"
+            )
         views, *space, channels = image_shape
         channels += {"shared": views, "joined": (views - 1) * channels}.get(network.view_network, 0)
         keys = [key, *(jax.random.fold_in(key, group) for group in range(1, groups))]

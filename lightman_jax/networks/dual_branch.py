@@ -32,8 +32,9 @@ class NetworkConfig:
         separate (a network per view), shared (one network with the view as constant channels) or joined (the views are channels of
         one network); probabilities of several networks or views are averaged. See `meta.view_networks`.
       views: V, number of views of a clip; 1 for images without a view axis. Set from the data, not by a flag.
-      extractions: places of the views of each extraction, the rise before the fall; empty if each view is an extraction of its own.
-        Set from the data, not by a flag.
+      extractions: places of the views of each extraction, the rise before the fall, from
+        `data.preparation.views.extraction_places(names)`; empty if each view is an extraction of its own. Set from the data, not
+        by a flag.
       precision: of the products in the backbone, float32 or bfloat16 (for a GPU or TPU). Parameters, statistics, heads and losses
         are float32.
     """
@@ -80,7 +81,8 @@ class NetworkConfig:
     @property
     def view_units(self) -> int:
         """Number of images of a clip over which probabilities are averaged, and which can be aligned with each other."""
-        return len(self.extractions) or self.views if self.view_network == "extractions" else self.views
+        units = {"joined": 1, "extractions": len(self.extractions) or self.views}
+        return units.get(self.view_network, self.views)
 
 
 def make_backbone(config: NetworkConfig) -> Backbone:
@@ -118,6 +120,7 @@ def init_params(
       ValueError: `image_shape` has another length, or a size below 1; fewer than 2 classes; or no JAX random key.
     """
     check_key(key)
+    _refuse_views(config)
     if not is_count(classes, 2):
         raise ValueError(f"classes={classes!r} leaves nothing to classify; give the number of classes, 2 or more")
     if len(image_shape) not in (3, 4) or not all(map(is_count, image_shape)):
@@ -171,6 +174,7 @@ def extract_features(
 ) -> tuple[jax.Array, jax.Array]:
     """Backbone features `[n, frames, D]` and maps `[n, frames, h, w, D]` of each frame; an image is a single frame."""
     images = as_images(images)
+    _refuse_views(config)
     where = as_mask(where, images.shape[0])
     frames = images.shape[1] if images.ndim == 5 else 1
     variables = {"params": params["backbone"]}
@@ -211,6 +215,15 @@ def branch_statistics(
 def dense(params: Params, features: jax.Array) -> jax.Array:
     """`features @ kernel + bias` over the last axis."""
     return features @ params["kernel"] + jnp.expand_dims(params["bias"], range(features.ndim - 1))
+
+
+def _refuse_views(config: NetworkConfig) -> None:
+    """Raise `ValueError` for the settings of networks of several views, which would see views as frames."""
+    if config.views > 1:
+        raise ValueError(
+            f"this is one network of single images, and the settings are for {config.views} views; make_method(...).init and "
+            ".logits take views"
+        )
 
 
 def _as_images(images: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:

@@ -104,7 +104,7 @@ class TrainConfig:
             remedy = (
                 "the data have one; add --views=farneback_rise,dis_rise, give a second flow release"
                 if self.network.views == 1
-                else f"{self.network.view_network} joins the rise and the fall of the data; add --view_network=separate"
+                else f"{self.network.view_network} makes one image of the views of the data; add --view_network=separate"
             )
             raise ValueError(
                 f"auxiliary views needs clips with several views, and {remedy}, or choose macro or magnified"

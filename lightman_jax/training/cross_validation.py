@@ -290,7 +290,7 @@ def predict_folds(
 
     Args:
       trained: folds and their parameters, used one at a time.
-      images: `[n, H, W, C]` unscaled micro clips of all folds.
+      images: `[n, (V,) H, W, C]` unscaled micro clips of all folds; nan where a clip lacks a view.
       config: settings of the training.
       classes: class names; `config.mirror` depends on them where they hold a side of the face, and pairs of classes need them.
       align_steps: inner steps of `meta.adaptation.align_and_predict`; 0 for no adaptation.
@@ -299,8 +299,8 @@ def predict_folds(
       One `[t, N]` array per fold, rows in the order of `fold.test`.
 
     Raises:
-      ValueError: images of another rank, of whole numbers or of another number than the folds have clips; or `config.mirror` has
-        a pair of classes that are not among the names.
+      ValueError: images of another rank, of whole numbers, of another number than the folds have clips, or with nan in a test
+        clip except for its missing views; or `config.mirror` has a pair of classes that are not among the names.
     """
     images = as_images(images)
     program = prediction_program(config, mirror_partners(config.mirror, classes), align_steps)
@@ -311,6 +311,7 @@ def predict_folds(
             raise ValueError(
                 f"fold {fold.name} is of {len(fold.train)} clips; give the images of all, not {len(images)}"
             )
+        _refuse_damaged(images, fold, has_views=config.network.views > 1)
         # Padded by the fold's own number of clips, so that its bits do not depend on which other folds are predicted.
         rows = np.zeros(max(_FEWEST_PREDICTED, 1 << (len(fold.test) - 1).bit_length()), np.int64)
         rows[: len(fold.test)] = fold.test
@@ -318,3 +319,18 @@ def predict_folds(
         probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train), where)
         results.append(np.asarray(probabilities)[: len(fold.test)])
     return results
+
+
+def _refuse_damaged(images: NDArray[np.float32], fold: Fold, *, has_views: bool) -> None:
+    """Raise `ValueError` for a test clip with values that are not finite, but for views that are nan, of which one must not be."""
+    tested = np.asarray(images[fold.test])
+    flat = tested.reshape(*tested.shape[: 2 if has_views else 1], -1)
+    usable = np.all(np.isfinite(flat), axis=-1)
+    if has_views:
+        missing = np.all(np.isnan(flat), axis=-1)
+        usable = (usable | missing).all(axis=1) & ~missing.all(axis=1)
+    if not usable.all():
+        raise ValueError(
+            f"fold {fold.name}: the image of clip {fold.test[int(usable.argmin())]} is not finite; correct it"
+            + ", or mark views as missing by nan in all pixels, of which it needs another one" * has_views
+        )

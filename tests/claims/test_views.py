@@ -13,7 +13,7 @@ from experiments.claims import subjects, views
 from experiments.claims.contenders import Contender
 from experiments.claims.subjects import StudyData
 from experiments.evaluation import classical_baselines
-from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.networks.dual_branch import VIEW_NETWORKS, NetworkConfig
 from lightman_jax.preprocessing import scale_flow
 from lightman_jax.training import cross_validation
 from lightman_jax.training.cross_validation import TrainedFold
@@ -81,6 +81,12 @@ def test_the_study_runs_on_several_views_only(monkeypatch, tmp_path, capsys):
         assert answer in capsys.readouterr().err
 
 
+def test_every_candidate_has_valid_settings():
+    networks = [one.config(NETWORK) for one in views.CANDIDATES.values() if one.method == "lightman"]
+    assert {config.network.view_network for config in networks} == set(VIEW_NETWORKS)
+    assert len(set(networks)) == len(networks)
+
+
 @pytest.mark.slow
 def test_the_study_writes_paired_rows_of_every_question(monkeypatch, tmp_path):
     original = Contender.config
@@ -90,8 +96,10 @@ def test_the_study_writes_paired_rows_of_every_question(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "set_up_jax", lambda *_, **__: None)
     for module in (subjects, command):
         monkeypatch.setattr(module, "ROUNDS", 1)
-    few = {name: views.CANDIDATES[name] for name in ("extractions", "joined, linear")}
-    for name, value in {"CANDIDATES": few, "SHARES": (1.0,), "STEPS": (0, 1), "_ALIGNED": ("extractions",)}.items():
+    few = {name: views.CANDIDATES[name] for name in ("joined, linear", "joined, RBF")}
+    again = dataclasses.replace(views.VIEWS, name="again")
+    small = {"CANDIDATES": few, "MAGNIFIED": again, "SHARES": (1.0,), "STEPS": (0, 1)}
+    for name, value in small.items():
         monkeypatch.setattr(views, name, value)
     data = write_releases(tmp_path / "data")
     assert command.main(["views", f"--data_dir={data}", f"--workdir={tmp_path / 'out'}", "--width=4"]) == 0
@@ -102,6 +110,7 @@ def test_the_study_writes_paired_rows_of_every_question(monkeypatch, tmp_path):
     assert [row["panel"] for row in rows] == [panel for panel in panels for _ in range(2)]
     assert [row["difference"] is None for row in rows] == [True, False] * 3
     assert rows[3]["contender"] == rows[4]["contender"] == "views aligned"
+    assert rows[2]["uf1"] == rows[3]["uf1"], "same settings, folds and random numbers"
     # Networks that are not adapted predict a group of subjects as they predict each subject alone.
     assert rows[4]["uf1"] == rows[3]["uf1"]
     assert (tmp_path / "out" / "views.png").exists()

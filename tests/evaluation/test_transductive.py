@@ -5,6 +5,8 @@ import dataclasses
 import json
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ from experiments.evaluation import protocols
 from experiments.evaluation.protocols import plan_run
 from experiments.train import train_and_evaluate
 from lightman_jax.training.config import TrainConfig
-from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.cross_validation import predict_folds, trained_shapes
 from lightman_jax.training.folds import leave_one_subject_out
 from tests.data.corpora.flow_trees import write_release
 from tests.inputs import make_clips
@@ -29,8 +31,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("transductive")
     first = write_release(folder / "first", clips=CLIPS)
     second = write_release(folder / "second", added=(1, 2, 3), clips=CLIPS)
-    words = ["--dataset=smic", f"--data_dir={first},{second}", "--protocol=transductive", "--steps=3", "--seeds=1"]
-    words += ["--width=4", "--ensemble_size=1", "--baselines=majority", f"--workdir={folder / 'run'}"]
+    words = ["--dataset=smic", f"--data_dir={first},{second}", "--protocol=transductive", "--steps=2", "--seeds=1"]
+    words += ["--method=lightman_fo", "--width=4", "--ensemble_size=1", "--baselines=majority", f"--workdir={folder / 'run'}"]
     config = parse_config([*words, f"--data_cache={folder / 'cache'}"])
     return folder / "run", train_and_evaluate(config, PlainConsole(quiet=True))
 
@@ -66,7 +68,9 @@ def test_adaptation_uses_no_label_of_a_test_clip():
     network = dataclasses.replace(config.network, width=4, embedding=4, views=2)
     config = dataclasses.replace(config, network=network)
     folds = leave_one_subject_out(micro.subject)
-    trained = [(job.fold, job.params) for job in train_folds(micro, None, folds[:1], [0], config)]
+    rng = np.random.default_rng(0)
+    draw = lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype) / 4  # noqa: E731
+    trained = [(folds[0], jax.tree.map(draw, trained_shapes(micro, config)))]
     found, unadapted = (predict_folds(trained, micro.image, config, align_steps=steps)[0] for steps in (3, 0))
     assert np.abs(found - unadapted).max() > 1e-5
     # Clips of other subjects do not take part in the adaptation.

@@ -1,6 +1,7 @@
 """The bi-level update against closed forms, with losses that are independent of faces."""
 
 import dataclasses
+import functools
 
 import chex
 import jax
@@ -70,7 +71,7 @@ def test_tasks_split_over_devices_give_the_gradient_of_one_device(x64, count):
     theta, weights = jnp.asarray(rng.normal(size=4)), jnp.asarray(rng.uniform(0.5, 2, size=count))
     mesh = jax.make_mesh((2,), ("tasks",), axis_types=(jax.sharding.AxisType.Auto,))
     settings = {"inner_loss": inner, "outer_loss": outer, "config": BilevelConfig(2, 0.1), "task_weights": weights}
-    alone, metrics = meta_gradient(theta, tasks, **settings)
+    alone, metrics = jax.jit(lambda p, t: meta_gradient(p, t, **settings))(theta, tasks)
     split, split_metrics = jax.jit(lambda p, t: meta_gradient(p, t, **settings, mesh=mesh))(theta, tasks)
     np.testing.assert_allclose(split, alone, atol=1e-12)
     chex.assert_trees_all_close(split_metrics, metrics, atol=1e-12)
@@ -89,10 +90,14 @@ def test_derivative_of_one_step_is_identity_minus_alpha_hessian(x64):
 
     config = BilevelConfig(inner_steps=1, inner_lr=0.2)
     value = lambda p: outer_objective(p, target, inner_loss=inner, outer_loss=outer, config=config)[0]  # noqa: E731
-    hessian = jax.hessian(lambda p: inner(p, target)[0])(theta)
-    phi, _ = adapt(theta, target, inner_loss=inner, config=config)
-    expected = (jnp.eye(3) - 0.2 * hessian) @ jax.grad(lambda p: outer(p, target)[0])(phi)
-    np.testing.assert_allclose(jax.grad(value)(theta), expected, atol=1e-12)
+
+    @jax.jit
+    def by_hand(theta):
+        hessian = jax.hessian(lambda p: inner(p, target)[0])(theta)
+        phi, _ = adapt(theta, target, inner_loss=inner, config=config)
+        return (jnp.eye(3) - 0.2 * hessian) @ jax.grad(lambda p: outer(p, target)[0])(phi)
+
+    np.testing.assert_allclose(jax.jit(jax.grad(value))(theta), by_hand(theta), atol=1e-12)
 
 
 def test_inner_lr_zero_is_plain_training_and_initial_loss_is_added(x64):
@@ -217,17 +222,12 @@ def test_gradient_through_any_inner_optimizer_equals_a_python_loop(x64, optimize
         return total
 
     with jax.numpy_dtype_promotion("standard"):
-        expected = jax.grad(by_hand)(wavy_params())
+        expected = jax.jit(jax.grad(by_hand))(wavy_params())
+        settings = {"inner_loss": wavy, "outer_loss": wavy, "inner_optimizer": optimizer}
         for mapping in ("scan", "vmap"):
-            gradient, _ = meta_gradient(
-                wavy_params(),
-                tasks,
-                inner_loss=wavy,
-                outer_loss=wavy,
-                config=BilevelConfig(inner_steps=3, task_mapping=mapping),
-                inner_optimizer=optimizer,
-            )
-            chex.assert_trees_all_close(gradient, expected, atol=1e-10)
+            config = BilevelConfig(inner_steps=3, task_mapping=mapping)
+            gradient = jax.jit(lambda p, config=config: meta_gradient(p, tasks, config=config, **settings)[0])
+            chex.assert_trees_all_close(gradient(wavy_params()), expected, atol=1e-10)
 
 
 @pytest.mark.slow
@@ -267,20 +267,20 @@ def test_remat_vmap_scan_and_jit_agree(x64):
     tasks = jnp.asarray(np.random.default_rng(8).normal(size=(2, 3)))
     settings = {"inner_loss": wavy, "outer_loss": wavy, "initial_loss": wavy}
 
-    def gradient(config):
+    @functools.partial(jax.jit, static_argnums=1)
+    def gradient(tasks, config):
         return meta_gradient(wavy_params(), tasks, config=config, **settings)[0]
 
     plain = BilevelConfig(inner_steps=2, task_mapping="scan")
-    expected = gradient(plain)
+    expected = gradient(tasks, plain)
     for changes in ({"remat": True}, {"task_mapping": "vmap"}, {"remat": True, "task_mapping": "vmap"}):
-        chex.assert_trees_all_close(gradient(dataclasses.replace(plain, **changes)), expected, atol=1e-10)
-    chex.assert_trees_all_close(jax.jit(lambda: gradient(plain))(), expected, atol=1e-10)
+        chex.assert_trees_all_close(gradient(tasks, dataclasses.replace(plain, **changes)), expected, atol=1e-10)
     with jax.disable_jit():
-        chex.assert_trees_all_close(gradient(plain), expected, atol=1e-10)
-    one_by_one = [meta_gradient(wavy_params(), t[None], config=plain, **settings)[0] for t in tasks]
+        chex.assert_trees_all_close(gradient(tasks, plain), expected, atol=1e-10)
+    one_by_one = [gradient(t[None], plain) for t in tasks]
     mean = jax.tree.map(lambda *g: sum(g) / len(g), *one_by_one)
     chex.assert_trees_all_close(mean, expected, atol=1e-10)
-    objective = lambda p: outer_objective(p, tasks[0], config=plain, **settings)[0]  # noqa: E731
+    objective = jax.jit(lambda p: outer_objective(p, tasks[0], config=plain, **settings)[0])
     check_grads(objective, (wavy_params(),), order=2)
 
 
@@ -290,6 +290,7 @@ def test_task_weights_double_and_drop_tasks(x64, mapping):
     tasks = jnp.asarray(np.random.default_rng(9).normal(size=(3, 3)))
     config = BilevelConfig(task_mapping=mapping)
 
+    @jax.jit
     def gradient(tasks, weights=None):
         return meta_gradient(
             wavy_params(), tasks, inner_loss=wavy, outer_loss=wavy, config=config, task_weights=weights

@@ -75,8 +75,7 @@ def test_gradient_of_the_oracle_equals_its_central_differences(problem):
     assert (up - down) / (2 * h) == pytest.approx(slope(gradient, direction), rel=1e-7)
 
 
-@pytest.mark.parametrize("mapping", ["scan", "vmap"])
-@pytest.mark.parametrize("steps", [0, 1, 2])
+@pytest.mark.parametrize(("steps", "mapping"), [(0, "scan"), (1, "vmap"), (2, "scan"), (2, "vmap")])
 def test_first_order_gradient_equals_the_oracle(problem, steps, mapping):
     params, tasks = problem
     expected_value, expected = oracle_objective(jax.tree.map(np.asarray, params), tasks, steps)
@@ -92,7 +91,7 @@ def test_second_order_gradient_equals_central_differences_of_the_oracle(problem,
     params, tasks = problem
     numbers = jax.tree.map(np.asarray, params)
     _, gradient = library_gradient(params, tasks, steps=steps, first_order=False, conv_form=conv_form)
-    _, first_order = library_gradient(params, tasks, steps=steps, first_order=True, conv_form=conv_form)
+    _, first_order = oracle_objective(numbers, tasks, steps)
     rng = np.random.default_rng(2)
     gap = 0.0
     for group in ("backbone", "primary", "auxiliary", None):

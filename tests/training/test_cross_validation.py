@@ -180,6 +180,12 @@ def test_training_learns_and_predictions_are_probabilities(clips):
     mirrored = clips.image[:, :, ::-1] * np.array([-1, 1, 1], np.float32)
     of_mirrored = predict_folds([(jobs[0].fold, jobs[0].params)], mirrored, config)[0]
     np.testing.assert_allclose(of_mirrored, results[0], atol=1e-5)
+    damaged = clips.image.copy()
+    damaged[jobs[0].fold.test[1], 2, 2, 0] = np.nan
+    with pytest.raises(
+        ValueError, match=f"clip {jobs[0].fold.test[1]} has no finite probabilities; its image must be finite"
+    ):
+        predict_folds([(jobs[0].fold, jobs[0].params)], damaged, config)
 
 
 def test_many_subjects_of_a_macro_corpus_do_not_remove_micro_subjects_from_draws(clips):

@@ -58,15 +58,20 @@ def changed(micro, kind, subject):
 
 
 CASES = {
-    "separate, macro corpus": ({}, {"auxiliary": "macro", "scaling": "fold_rms"}),
-    "shared, other views, view dropout": ({"view_network": "shared"}, {"auxiliary": "views", "view_dropout": 0.3}),
-    "joined, magnified": ({"view_network": "joined"}, {"auxiliary": "magnified", "scaling": "fold_rms"}),
-    "reptile, joined": ({"view_network": "joined"}, {"method": "reptile"}),
+    "separate, macro corpus": ({"view_network": "separate"}, {"auxiliary": "macro", "scaling": "fold_rms"}),
+    "shared, other views, view dropout": (
+        {"view_network": "shared"},
+        {"method": "lightman_fo", "auxiliary": "views", "view_dropout": 0.3},
+    ),
+    "extractions, other views": ({"extractions": ((0, 1), (2,))}, {"method": "lightman_fo", "auxiliary": "views"}),
+    "joined, magnified": (
+        {"view_network": "joined"},
+        {"method": "lightman_fo", "auxiliary": "magnified", "scaling": "fold_rms"},
+    ),
     "protonet, shared": ({"view_network": "shared"}, {"method": "protonet"}),
-    "generated, separate": ({}, {"method": "generated"}),
     "joint, separate, batch normalisation": ({"normalisation": "batch"}, {"method": "joint"}),
 }
-"""Every view network, auxiliary task and kind of update once; the other methods differ from these in settings alone."""
+"""Every view network and auxiliary task once; each method sees the clips of its tasks alone, as of one view."""
 
 
 def train(micro, macro, config):

@@ -20,9 +20,9 @@ class MotionConfig:
       representation: flow (u, v, strain), difference (apex minus onset), apex (the apex frame), dynamic (rank
         pooling) or frames.
       flow_method: farneback, dis or tvl1.
-      views: several motion images per clip, a comma-separated list of EXTRACTION_LEG: an extraction (farneback, dis, tvl1, or one
-        of a flow release) and a leg (rise, onset to apex; fall, apex to offset), or all. Empty means flow_method_rise for videos
-        and images, and every view that is present for a flow release.
+      views: several motion images per clip, a comma-separated list of EXTRACTION_LEG such as dis_rise,dis_fall: an extraction
+        (farneback, dis, tvl1; megc2019, causalnet of the flow releases) and a leg (rise, onset to apex; fall, apex to offset), or
+        all. Empty means flow_method_rise for videos and images, and every view that is present for a flow release.
       apex_policy: given (by the corpus, else the middle frame), middle, or spot.
       magnify: factor of Eulerian motion magnification, applied first; 1 is none.
       face_side: pixels of the square face on which motion is computed.

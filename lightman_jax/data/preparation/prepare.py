@@ -149,10 +149,13 @@ def _manifest(
     """The manifest of a folder that is not written yet."""
     reading = check.reading
     origin = f"{dataset}, read by the layout {reading.layout}"
+    if reading.stand_in:
+        origin = f"synthetic stand-in clips in the layout of {dataset}; not the corpus"
+    views = f"; views: {', '.join(config.view_names)}" if config.view_names else ""
     return Manifest(
         dataset=dataset + (STAND_IN_SUFFIX if reading.stand_in else ""),
         stand_in=reading.stand_in,
-        origin=f"synthetic stand-in clips in the layout of {dataset}; not the corpus" if reading.stand_in else origin,
+        origin=origin + views,
         layout=reading.layout,
         root=reading.resolved_place,
         motion=config,
@@ -209,7 +212,7 @@ def _write_folder(folder: Path, manifest: Manifest, images: Sequence[_ClipImage]
 
 
 def _description(manifest: Manifest) -> str:
-    axis = f". Images [view, H, W, channel], NaN where a clip lacks a view; views: {', '.join(manifest.views)}"
+    axis = ". Images [view, H, W, channel], NaN where a clip lacks a view"
     return manifest.origin + axis * bool(manifest.views)
 
 

@@ -50,6 +50,7 @@ def with_views(*names, **more):
         ("raft_rise", "view 'raft_rise' is unknown; choose all, or some of farneback_rise, .*causalnet_fall"),
         ("dis_rise,dis_rise", "list a view twice; list each once: --views=dis_rise"),
         ("dis", "view 'dis' is unknown"),
+        ("all, dis_rise", "list all beside other names; give all alone, or the names: --views=all"),
     ],
 )
 def test_wrong_views_are_named_with_what_is_allowed(views, text):
@@ -184,7 +185,8 @@ def test_prepared_views_are_loaded_with_their_names_and_gaps(releases, tmp_path)
             stored = micro.image[micro.clip.index(clip.clip), micro.views.index(view)]
             np.testing.assert_array_equal(stored, read_image(path))
     builder = tfds.builder_from_directory(tmp_path / "out")
-    assert f"NaN where a clip lacks a view; views: {FIRST}, {SECOND}, {FALL}" in builder.info.description
+    origin = f"megc2019, read by the layout flow_release; views: {FIRST}, {SECOND}, {FALL}"
+    assert builder.info.description == f"{origin}. Images [view, H, W, channel], NaN where a clip lacks a view"
     assert builder.info.features["image"].shape == (3, 28, 28, 3)
 
 
