@@ -57,7 +57,8 @@ def _prepare(config: PrepareConfig, check: Check, console: Console) -> int:
     folder = prepare_checked(config.data, check, console.print, config.workers or None)
     manifest = read_manifest(folder)
     for problem in manifest.problems[len(check.reading.problems) :]:
-        console.print(f"left out: {problem.where}: {problem.found}")
+        state = "left out" if problem.lost else f"used with a change ({problem.remedy})"
+        console.print(f"{state}: {problem.where}: {problem.found}")
     contact_sheet = folder.parent / f"{folder.name}.png"
     # A clip that could not be prepared may not be decodable for the contact sheet either.
     lost = {problem.where for problem in manifest.problems if problem.lost}

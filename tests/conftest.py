@@ -19,10 +19,15 @@ if "LIGHTMAN_TEST_CACHE" not in os.environ:
     os.environ["LIGHTMAN_TEST_CACHE"] = tempfile.mkdtemp(prefix="lightman_jax-tests-")
 _CACHE = Path(os.environ["LIGHTMAN_TEST_CACHE"])
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 jax.config.update("jax_num_cpu_devices", 2)
 # Tests compile much and run little: the same is computed by machine code that is not polished, also in processes that they start.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
+# The emitters of fused loops take half of the time of a compilation. A later XLA that lacks the flag would refuse to start.
+_PLAIN_LOOPS = "--xla_cpu_use_fusion_emitters=false"
+if jax.__version_info__ < (0, 11) and _PLAIN_LOOPS not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_PLAIN_LOOPS}"
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -148,10 +148,8 @@ def test_a_workdir_with_another_run_is_not_overwritten(finished, capsys):
 
 @pytest.mark.slow
 def test_another_method_runs_on_the_composite(finished, capsys, without_pictures):
-    folder, _ = finished
-    method = "maml"
-    data = folder / f"composite_{method}"
-    write_flow_release(data, subjects=2, each=1, corpora=("smic", "casme2"))
+    folder, method = finished[0], "maml"
+    data = write_flow_release(folder / f"composite_{method}", subjects=2, each=1, corpora=("smic", "casme2"))
     flags = [
         f"--data_dir={data}",
         f"--data_cache={folder / 'shards'}",

@@ -103,7 +103,7 @@ def test_methods_without_adaptation_and_unknown_protocols_are_refused():
 def test_leave_one_dataset_out_holds_out_each_corpus(tmp_path, capsys, without_pictures):
     data = write_flow_release(tmp_path / "data", subjects=2, each=1, corpora=("smic", "casme2"))
     places = [f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", "--baselines=majority"]
-    flags = ["--protocol=leave_one_dataset_out", f"--data_dir={data}", *TINY, *places]
+    flags = ["--protocol=leave_one_dataset_out", "--method=joint", f"--data_dir={data}", *TINY, *places]
     assert run.main([*flags, "--dataset=megc2019"]) == 0
     table = (tmp_path / "w" / "predictions.csv").read_text().splitlines()
     folds = {tuple(line.split(",")[k] for k in (1, 3)) for line in table[1:]}

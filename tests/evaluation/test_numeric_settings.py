@@ -105,6 +105,7 @@ def test_flags_of_xla_count_by_their_last_value_in_any_order_but_harmless_ones(f
 
 
 def test_flags_in_a_file_and_variables_of_libraries_count(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     before = numeric_settings()
     (tmp_path / "flags").write_text("--xla_cpu_enable_fast_math=true\n--xla_dump_to=/tmp/x\n")
     monkeypatch.setenv("XLA_FLAGS", str(tmp_path / "flags"))

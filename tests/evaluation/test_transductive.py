@@ -1,4 +1,4 @@
-"""Adaptation to the views of unlabelled test clips: a protocol of its own, named in every file, compared with the unadapted networks."""
+"""Adaptation to the views of unlabelled test clips: a protocol of its own, named in every file, against unadapted networks."""
 
 import csv
 import dataclasses
@@ -32,7 +32,13 @@ def run(tmp_path_factory):
     first = write_release(folder / "first", clips=CLIPS)
     second = write_release(folder / "second", added=(1, 2, 3), clips=CLIPS)
     words = ["--dataset=smic", f"--data_dir={first},{second}", "--protocol=transductive", "--steps=2", "--seeds=1"]
-    words += ["--method=lightman_fo", "--width=4", "--ensemble_size=1", "--baselines=majority", f"--workdir={folder / 'run'}"]
+    words += [
+        "--method=lightman_fo",
+        "--width=4",
+        "--ensemble_size=1",
+        "--baselines=majority",
+        f"--workdir={folder / 'run'}",
+    ]
     config = parse_config([*words, f"--data_cache={folder / 'cache'}"])
     return folder / "run", train_and_evaluate(config, PlainConsole(quiet=True))
 

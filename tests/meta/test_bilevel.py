@@ -102,8 +102,7 @@ def test_derivative_of_one_step_is_identity_minus_alpha_hessian(x64):
 
 def test_inner_lr_zero_is_plain_training_and_initial_loss_is_added(x64):
     _, tasks, inner, outer = quadratic(np.random.default_rng(2))
-    theta = jnp.arange(4.0)
-    losses = {"inner_loss": inner, "outer_loss": outer}
+    theta, losses = jnp.arange(4.0), {"inner_loss": inner, "outer_loss": outer}
     still, _ = meta_gradient(theta, tasks, **losses, config=BilevelConfig(inner_steps=5, inner_lr=0.0))
     plain, _ = meta_gradient(theta, tasks, **losses, config=BilevelConfig(inner_steps=0))
     np.testing.assert_allclose(still, plain, atol=1e-12)
@@ -115,8 +114,7 @@ def test_order_of_tasks_and_jit_change_nothing(x64):
     _, tasks, inner, outer = quadratic(np.random.default_rng(3))
     theta = jnp.arange(4.0)
     run = lambda t: meta_gradient(theta, t, inner_loss=inner, outer_loss=outer, config=BilevelConfig())[0]  # noqa: E731
-    reversed_tasks = jax.tree.map(lambda x: x[::-1], tasks)
-    np.testing.assert_allclose(run(tasks), run(reversed_tasks), atol=1e-12)
+    np.testing.assert_allclose(run(tasks), run(jax.tree.map(lambda x: x[::-1], tasks)), atol=1e-12)
     np.testing.assert_allclose(jax.jit(run)(tasks), run(tasks), atol=1e-12)
 
 

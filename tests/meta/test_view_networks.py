@@ -110,7 +110,9 @@ def test_a_shared_network_sees_the_view_in_constant_channels():
     clips = viewed_clips(jax.random.key(0), 2)
     group = jax.jit(group_clips, static_argnums=1)
     image, swapped = (group(clips, networks("shared"), shift).image[0] for shift in (0, 2))
-    np.testing.assert_array_equal(image[..., 3:], np.broadcast_to(np.tile(np.eye(3), (2, 1))[:, None, None], (6, 4, 4, 3)))
+    np.testing.assert_array_equal(
+        image[..., 3:], np.broadcast_to(np.tile(np.eye(3), (2, 1))[:, None, None], (6, 4, 4, 3))
+    )
     # Place 0 holds view 2, with the mark of view 2.
     np.testing.assert_array_equal(swapped[0], image[2])
 
@@ -134,7 +136,8 @@ def test_a_clip_without_a_view_takes_no_part_in_the_network_of_that_view():
     tasks = viewed_tasks(missing=((2, 1),))
     after = new_params(params, tasks)
     masked = jax.tree.map(
-        lambda x: x.at[:, 2].set(False) if x.dtype == bool else jnp.nan_to_num(x) if x.dtype == jnp.float32 else x, tasks
+        lambda x: x.at[:, 2].set(False) if x.dtype == bool else jnp.nan_to_num(x) if x.dtype == jnp.float32 else x,
+        tasks,
     )
     expected = new_params(params, masked)
     own = lambda tree, view: jax.tree.map(lambda x: x[view], tree)  # noqa: E731
@@ -150,7 +153,9 @@ def test_a_prediction_is_the_mean_over_the_views_that_a_clip_has(view_network):
     found = predict(params, clips.image)
     assert np.isfinite(found).all()
     if view_network == "separate":
-        one = jax.jit(lambda own, image: jax.nn.softmax(apply_branches(own, image, config=network_of_group(network)).logits))
+        one = jax.jit(
+            lambda own, image: jax.nn.softmax(apply_branches(own, image, config=network_of_group(network)).logits)
+        )
         of_view = np.stack([one(jax.tree.map(lambda x, v=v: x[v], params), clips.image[:, v]) for v in range(VIEWS)])
         expected = [of_view[has_view(clips.image)[clip], clip].mean(axis=0) for clip in range(4)]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -160,7 +165,9 @@ def test_a_prediction_is_the_mean_over_the_views_that_a_clip_has(view_network):
 
 def test_mean_logits_weigh_the_present_views_alone():
     images = viewed_clips(jax.random.key(0), 2, missing=((1, 0),)).image
-    p = np.array([[[0.8, 0.1, 0.1], [0.2, 0.4, 0.4]], [[0.2, 0.6, 0.2], [0.1, 0.1, 0.8]], [[0.5, 0.2, 0.3], [0.3, 0.3, 0.4]]])
+    p = np.array(
+        [[[0.8, 0.1, 0.1], [0.2, 0.4, 0.4]], [[0.2, 0.6, 0.2], [0.1, 0.1, 0.8]], [[0.5, 0.2, 0.3], [0.3, 0.3, 0.4]]]
+    )
     found = jax.nn.softmax(jax.jit(mean_logits, static_argnums=2)(jnp.log(p), images, networks("separate")))
     np.testing.assert_allclose(found, [p[:, 0].mean(axis=0), p[1:, 1].mean(axis=0)], rtol=1e-5)
 
@@ -200,7 +207,12 @@ def test_the_alignment_pairs_the_views_of_one_movement():
         found, _ = views_loss(own, view(task.query, 0), view(task.macro, 1), METHOD, single)
         embed = lambda clips, v: apply_branches(own, clips.image[:, v], config=single).embedding  # noqa: E731
         expected = alignment_loss(
-            embed(task.query, 0), jnp.arange(6), embed(task.query, 1), jnp.arange(6), form="contrastive", temperature=0.1
+            embed(task.query, 0),
+            jnp.arange(6),
+            embed(task.query, 1),
+            jnp.arange(6),
+            form="contrastive",
+            temperature=0.1,
         )
         return found, METHOD.inner_alignment * expected.mean()
 
@@ -247,7 +259,9 @@ def test_a_method_without_alignment_has_nothing_to_align_at_test_time():
 def test_networks_of_views_adapt_to_labelled_clips(view_network):
     network = networks(view_network)
     labelled = viewed_clips(jax.random.key(6), 6, missing=((1, 1),))
-    adapter = make_adapter(dataclasses.replace(METHOD, bilevel=dataclasses.replace(METHOD.bilevel, inner_steps=150)), network)
+    adapter = make_adapter(
+        dataclasses.replace(METHOD, bilevel=dataclasses.replace(METHOD.bilevel, inner_steps=150)), network
+    )
     support = np.asarray(labelled.image), np.asarray(labelled.label)
     (found,) = adapter(some_params(view_network), [support], [support[0]])
     assert found.shape == (6, CLASSES)
@@ -262,7 +276,7 @@ def test_networks_of_views_adapt_to_labelled_clips(view_network):
 def test_images_of_another_number_of_views_are_refused(view_network):
     clips = viewed_clips(jax.random.key(0), 2)
     fewer = dataclasses.replace(clips, image=clips.image[:, :2])
-    with pytest.raises(ValueError, match="need .n, 3, H, W, C."):
+    with pytest.raises(ValueError, match=r"need \[n, 3, H, W, C\]"):
         group_clips(fewer, networks(view_network))
     for shape in ((2, *SIZE), SIZE):
         with pytest.raises(ValueError, match=r"these networks need \(3, H, W, C\)"):

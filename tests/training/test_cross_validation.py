@@ -1,6 +1,7 @@
 """Training of folds: equal results on any number of devices, few compiled programs, independent jobs."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +98,11 @@ for count in (1, 2, 8):
     leaves = [leaf for job in jobs for leaf in jax.tree.leaves(job.params)]
     print(leaves[0].dtype, hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    # With the loops of XLA's default, as in a training, not those of the tests.
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     words = done.stdout.split()
     assert words[::2] == ["float64"] * 3
@@ -110,11 +115,17 @@ def test_bfloat16_is_refused_on_a_cpu_and_for_an_inaccurate_gradient(clips, monk
     folds = leave_one_subject_out(clips.subject)
     with pytest.raises(ValueError, match="--precision=float32"):
         next(train_folds(clips, None, folds, [0], config))
+    errors, measure = [], cross_validation.job_gradient_error
+    monkeypatch.setattr(
+        cross_validation, "job_gradient_error", lambda *given: errors.append(measure(*given)) or errors[-1]
+    )
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     job = next(train_folds(clips, None, folds, [0], config))
     for leaf in jax.tree.leaves(job.params):
         assert leaf.dtype == np.float32
         assert np.isfinite(leaf).all()
+    # The error of the gradient that was accepted.
+    monkeypatch.setattr(cross_validation, "job_gradient_error", lambda *_: errors[0])
     monkeypatch.setattr(numerics, "LARGEST_ERROR", 1e-5)
     with pytest.raises(ValueError, match="relative error of this network's outer gradient is"):
         next(train_folds(clips, None, folds, [0], config))
@@ -128,7 +139,7 @@ def test_training_compiles_its_update_once_and_reports_progress(clips):
     jobs = list(train_folds(clips, None, folds, [0, 1], config, on_progress=seen.append))
     program = cross_validation.training_program
     assert program.cache_info().misses == 1
-    start, advance, _ = program(config, clips.classes, True, 6, job_mesh(6, 1))
+    start, advance, _ = program(config, clips.classes, "magnified", 6, job_mesh(6, 1))
     assert program.cache_info().misses == 1, "the program requested here must be the one that ran"
     assert (start._cache_size(), advance._cache_size()) == (1, 1)
     assert all(job.history["loss"].shape == (6,) for job in jobs)

@@ -62,12 +62,14 @@ def changed(clips, kind, subject):
 
 CASES = {
     "lightman": ({}, False),
-    "lightman, fold_rms, macro corpus": ({"scaling": "fold_rms"}, True),
     "joint, batch normalisation": (
         {"method": "joint", "network": NetworkConfig(backbone="conv4", width=8, embedding=4, normalisation="batch")},
         False,
     ),
-    "lightman_fo, shuffled labels of a macro corpus": ({"method": "lightman_fo", "macro_labels": "shuffled"}, True),
+    "lightman_fo, fold_rms, shuffled labels of a macro corpus": (
+        {"method": "lightman_fo", "scaling": "fold_rms", "macro_labels": "shuffled"},
+        True,
+    ),
     "generated, batch normalisation": (
         {"method": "generated", "network": NetworkConfig(backbone="conv4", width=4, normalisation="batch")},
         False,

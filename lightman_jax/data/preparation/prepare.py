@@ -20,7 +20,7 @@ from lightman_jax.data.preparation.clip_cache import ClipCache, motion_key, text
 from lightman_jax.data.preparation.manifest import FORMAT_VERSION, STAND_IN_SUFFIX, Manifest, read_manifest
 from lightman_jax.data.preparation.motion_config import MotionConfig, motion_in_use
 from lightman_jax.data.preparation.representation import MotionImage
-from lightman_jax.data.preparation.views import view_of
+from lightman_jax.data.preparation.views import FALL, view_of
 from lightman_jax.data.records import DataError, Problem, RawClip, Reading
 from lightman_jax.files import file_digest, remove_leftovers, reporting_disk_full, require_space, temporary_path
 
@@ -83,7 +83,7 @@ def prepare_clips(
     # Room for the cached images, the dataset, and its temporary copy.
     require_space(folder, 3 * len(clips) * _clip_bytes(config) + _SPARE_BYTES)
     images: list[_ClipImage] = []
-    problems = list(reading.problems)
+    problems, legs = list(reading.problems), {view_of(name).leg for name in config.view_names}
     contents = [check.content(clip) for clip in clips]
     for clip, result in zip(clips, cache.motion_images(clips, contents, config), strict=True):
         if isinstance(result, Exception):
@@ -98,6 +98,11 @@ def prepare_clips(
         else:
             expected = "frames that differ from the onset"
             found = "a constant flow image" if clip.kind == "flow" else "frames that are equal"
+            if legs == {FALL} and len(clip.numbers) - 1 in (clip.apex, result.apex):
+                expected, found = (
+                    f"a frame after the apex, for {', '.join(config.view_names)}",
+                    "the apex in the last frame",
+                )
             remedy = f"replace the clip or give another apex; it is left out, {KEEP_UNMOVED} takes it"
             problems.append(Problem(clip.clip, expected, found, remedy, flag=KEEP_UNMOVED))
     if not any(clip.pool == "micro" for clip, _ in images):

@@ -5,10 +5,14 @@ import dataclasses
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from experiments import run
+from experiments.cli.config import parse_config
+from experiments.cli.terminal import PlainConsole
 from experiments.evaluation import data
+from experiments.evaluation.protocols import plan_run
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.preparation import parallel
@@ -130,7 +134,9 @@ def command(tmp_path, monkeypatch, without_pictures):
     ]
     places = [f"--data_cache={tmp_path / 'cache'}", f"--workdir={tmp_path / 'work'}"]
 
-    def call(*flags):
+    def call(*flags, train=True):
+        if not train:
+            return plan_run(parse_config([*flags, *tiny, *places]), PlainConsole(quiet=True))
         assert run.main([*flags, *tiny, *places]) == 0
         metrics = json.loads((tmp_path / "work" / "metrics.json").read_text())
         return metrics, list(csv.DictReader((tmp_path / "work" / "predictions.csv").read_text().splitlines()))
@@ -140,11 +146,13 @@ def command(tmp_path, monkeypatch, without_pictures):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MICRO)
-def test_run_without_data_trains_on_the_stand_in(command, name):
-    metrics, rows = command(f"--dataset={name}", "--method=joint")
-    assert metrics["data"]["stand_in"]
-    assert metrics["folds"] == metrics["folds_expected"] == SUBJECTS
-    assert {row["dataset"] for row in rows} == {f"{name}_stand_in"}
+def test_run_without_data_is_planned_on_the_stand_in(command, name):
+    """The trainings below are those of all corpora: what differs between these ends with the plan."""
+    planned = command(f"--dataset={name}", train=False)
+    assert planned.stand_in
+    assert len(planned.plan.folds) == planned.plan.folds_expected == SUBJECTS
+    assert {*planned.prepared.micro.dataset} == {f"{name}_stand_in"}
+    assert np.isfinite(planned.prepared.micro.image).all()
 
 
 @pytest.mark.slow
@@ -165,14 +173,24 @@ def test_simulated_macro_clips_are_labelled_as_simulated(command, monkeypatch):
 @pytest.mark.slow
 def test_training_on_frames(command):
     flags = ("--representation=frames", "--frame_count=3", "--image_side=12")
-    metrics, _ = command("--dataset=smic_vis", *flags, "--method=lightman_fo", "--alignment=temporal")
-    assert metrics["folds"] == SUBJECTS
+    metrics, rows = command("--dataset=smic_vis", *flags, "--method=lightman_fo", "--alignment=temporal")
+    assert metrics["data"]["stand_in"]
+    assert metrics["folds"] == metrics["folds_expected"] == SUBJECTS
+    assert {row["dataset"] for row in rows} == {"smic_vis_stand_in"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MACRO_ALONE)
-def test_training_with_each_macro_corpus(command, name):
+def test_each_macro_corpus_is_aligned_with(command, name):
     representation = "apex" if name == "fer2013" else "flow"
     flags = (f"--macro={name}", f"--representation={representation}", "--method=lightman_fo")
+    planned = command("--dataset=casme2", *flags, train=False)
+    assert f"{len(planned.prepared.macro)} synthetic macro clips" in planned.macro_text
+    assert np.isfinite(planned.prepared.macro.image).all()
+
+
+@pytest.mark.slow
+def test_training_with_a_macro_corpus_on_apex_frames(command):
+    flags = ("--macro=fer2013", "--representation=apex", "--method=lightman_fo")
     metrics, _ = command("--dataset=casme2", *flags)
     assert "synthetic macro clips" in metrics["macro"]

@@ -15,7 +15,7 @@ from lightman_jax.data.preparation.clip_cache import ClipCache, motion_key
 from lightman_jax.data.preparation.load import load_clips
 from lightman_jax.data.preparation.manifest import read_manifest
 from lightman_jax.data.preparation.motion_config import MotionConfig, motion_in_use
-from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
+from lightman_jax.data.preparation.prepare import KEEP_UNMOVED, prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import motion_image, motion_of_faces
 from lightman_jax.data.preparation.views import COMPUTED_VIEWS
 from lightman_jax.data.records import DataError, RawClip, Reading
@@ -273,3 +273,16 @@ def test_a_view_that_no_micro_clip_has_is_refused_with_the_others(tmp_path):
         DataError, match=r"view dis_fall \(2 of 2 micro clips have .*last frame\); choose --views=dis_rise"
     ):
         prepare(reading, tmp_path / "out", with_views("dis_rise", "dis_fall"))
+
+
+def test_a_clip_that_ends_at_its_apex_is_left_out_where_only_the_way_back_is_used(tmp_path):
+    moves = {"negative": (0.0, 1.0, 2.0), "positive": (0.5, 2.0, 1.5)}
+    clips = [
+        dataclasses.replace(moving_clip(tmp_path / name, own, own.index(2.0), emotion=name), clip=f"smic/s1/{name}")
+        for name, own in moves.items()
+    ]
+    manifest, _ = prepare(Reading("smic", tmp_path, tuple(clips)), tmp_path / "out", with_views("dis_fall"))
+    (problem,) = manifest.problems
+    assert (problem.where, problem.flag) == ("smic/s1/negative", KEEP_UNMOVED)
+    assert (problem.expected, problem.found) == ("a frame after the apex, for dis_fall", "the apex in the last frame")
+    assert manifest.origin == "megc2019, read by the layout smic; views: dis_fall"
