@@ -46,7 +46,8 @@ def rerun_fold(
         )
     skip = lambda own, replica: (own.name, work.seed_of(replica)) != (fold, seed)  # noqa: E731
     jobs = list(train_folds(work.micro, work.macro, work.folds, work.replicas, config, skip=skip))
-    new = sorted(predict_jobs(work, jobs, config), key=lambda row: row.clip)
+    align_steps = PROTOCOLS[run.config.protocol].align_steps(run.config)
+    new = sorted(predict_jobs(work, jobs, config, align_steps=align_steps), key=lambda row: row.clip)
     if [row.clip for row in before] != [row.clip for row in new]:
         raise ValueError(f"fold {fold} has {len(new)} clips in these data and {len(before)} in the run's table")
     return before, new

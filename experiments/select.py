@@ -20,7 +20,7 @@ from experiments.cli.runtime import set_up_jax
 from experiments.cli.terminal import make_console, text_table
 from experiments.evaluation.groups import GROUPS
 from experiments.evaluation.prediction_table import write_predictions
-from experiments.evaluation.protocols import plan_run
+from experiments.evaluation.protocols import plan_run, with_views
 from experiments.evaluation.records import as_json, write_json
 from experiments.evaluation.run_result import RunResult
 from experiments.evaluation.scores import score_predictions
@@ -37,7 +37,7 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
     """Choose among the candidates, test by leave-one-subject-out, and write `selection.json` and the files of a run."""
     run = plan_run(base, console)
     work, names = run.work, list(candidates)
-    trained = {name: config.trained for name, config in candidates.items()}
+    trained = {name: with_views(config, run.prepared).trained for name, config in candidates.items()}
     workdir = default_workdir(base, f"{work.data}-selected")
     workdir.mkdir(parents=True, exist_ok=True)
     with only_writer(workdir):
@@ -96,6 +96,11 @@ def _run(words: Sequence[str]) -> int:
     differing = [name for name, config in candidates.items() if config.data != base.data]
     if differing:
         raise ConfigError(f"candidate {differing[0]!r} changes the data; all candidates must use the same data")
+    protocols = {config.protocol for config in (base, *candidates.values())} - {"loso"}
+    if protocols:
+        raise ConfigError(
+            f"settings are chosen and tested by leave-one-subject-out; leave out --protocol={min(protocols)}"
+        )
     set_up_jax(base.data.data_cache)
     select_and_evaluate(base, candidates, make_console())
     return 0

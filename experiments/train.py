@@ -61,7 +61,7 @@ def train_and_evaluate(config: RunConfig, console: Console | None = None) -> Run
     workdir = default_workdir(config, run.work.data)
     workdir.mkdir(parents=True, exist_ok=True)
     with only_writer(workdir):
-        claim_workdir(workdir, config, run.prepared, list(run.work.seeds))
+        claim_workdir(workdir, config, run.config.trained, run.prepared, list(run.work.seeds))
         result = _cached_or_evaluated(run, workdir, console)
     _print_result(console, result, run, workdir)
     return result

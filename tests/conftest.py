@@ -1,6 +1,7 @@
 """Two host devices, strict promotion of dtypes and ranks, and small synthetic data for every test."""
 
 import functools
+import gc
 import os
 import shutil
 import tempfile
@@ -30,6 +31,9 @@ if jax.__version_info__ < (0, 11) and _PLAIN_LOOPS not in os.environ.get("XLA_FL
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_PLAIN_LOOPS}"
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Traces make many objects and few cycles.
+gc.set_threshold(50_000, 20, 20)
 
 
 def _outside_strict_mode(

@@ -96,8 +96,12 @@ class Protocol:
         """Train, predict and score; writes into the workdir. See `evaluate_held_out` and `evaluate_episodes`."""
         if self.design is not None:
             return Evaluated(evaluate_episodes(run, self.design, workdir, console))
-        align_steps = run.config.adapt_steps if self.transductive else 0
+        align_steps = self.align_steps(run.config)
         return evaluate_held_out(run, self.held_out, workdir, console, summary_writer, align_steps=align_steps)
+
+    def align_steps(self, config: RunConfig) -> int:
+        """Inner steps on the views of the unlabelled test clips; 0 unless the protocol is transductive."""
+        return config.adapt_steps if self.transductive else 0
 
 
 def _subject_folds(micro: ClipSet, macro: ClipSet | None) -> list[Fold]:
@@ -171,7 +175,7 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     )
     if config.dry_run:
         plan = plan._replace(folds=plan.folds[:2])
-    config = _with_mirroring(_with_views(config, prepared), prepared.micro.classes, console)
+    config = _with_mirroring(with_views(config, prepared), prepared.micro.classes, console)
     manifest = prepared.manifest
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if manifest.stand_in else _SEEDS_ON_CORPUS)
     # Where a network adapts to given clips, it is a single one.
@@ -180,8 +184,12 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     return PlannedRun(config, prepared, plan, work)
 
 
-def _with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
-    """The settings with the number of views of the clips."""
+def with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
+    """The settings with the number of views of the clips, and their alignment where the protocol adapts by it.
+
+    Raises:
+      ConfigError: the settings need more views or macro clips than the data have.
+    """
     names = prepared.micro.views
     network = dataclasses.replace(
         config.train.network, views=max(1, len(names)), extractions=extraction_places(names) if names else ()

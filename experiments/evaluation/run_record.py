@@ -17,6 +17,7 @@ from experiments.evaluation.workdir import changed_file, renew_inventory
 from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.data.preparation.parallel import cpu_cores
 from lightman_jax.files import user_path
+from lightman_jax.training.config import TrainConfig
 
 _PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "chex", "numpy"),
@@ -29,7 +30,7 @@ _NOT_STORED = ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """The content of `config.json`: `data` from the manifest, seeds, settings as given, and training settings of the method."""
+    """The content of `config.json`: `data` from the manifest, seeds, settings as given, and training settings as used."""
 
     data: dict[str, Any]
     seeds: tuple[int, ...]
@@ -53,8 +54,15 @@ def read_run(workdir: Path) -> tuple[RunConfig, RunRecord]:
     return from_json(RunConfig, record.settings), record
 
 
-def claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: list[int]) -> None:
+def claim_workdir(workdir: Path, config: RunConfig, trained: TrainConfig, prepared: Prepared, seeds: list[int]) -> None:
     """Write `config.json`, unless the folder holds the results of another run; data that have only moved are the same data.
+
+    Args:
+      workdir: folder of the run.
+      config: settings as given.
+      trained: settings of the method's training, with what follows from the data, such as the number of views.
+      prepared: the clips.
+      seeds: of the run.
 
     Raises:
       ConfigError: it does, or the file is damaged.
@@ -71,7 +79,7 @@ def claim_workdir(workdir: Path, config: RunConfig, prepared: Prepared, seeds: l
     manifest = prepared.manifest
     data = {name: getattr(manifest, name) for name in ("dataset", "stand_in", "origin", "clips", "faces")}
     data["digest"] = prepared.digest
-    record = RunRecord(data, tuple(seeds), settings, as_json(config.trained))
+    record = RunRecord(data, tuple(seeds), settings, as_json(trained))
     path = workdir / "config.json"
     if not path.exists():
         write_json(path, as_json(record))

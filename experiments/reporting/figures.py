@@ -195,7 +195,7 @@ class _Points(NamedTuple):
 def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: TrainConfig, title: str) -> None:
     """Draw the clips of one fold, and those they are aligned with, in the first two principal components of their embeddings.
 
-    Of a network per view, those of the first view are drawn.
+    Of a network per view or per extraction, those of the first one are drawn.
     """
     micro, macro = _embeddings(work, job, config)
     aligned = config.aligned_with(has_macro=work.macro is not None)
@@ -221,8 +221,10 @@ def save_embedding_figure(path: Path, work: Work, job: TrainedFold, config: Trai
             axes.scatter(*own.T, color=CLASS_COLOURS[k % len(CLASS_COLOURS)], label=f"{part}, {name}", **style)
     axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set(xticks=[], yticks=[])
-    view = f" of {work.micro.views[0]}" if work.micro.views and config.network.view_network == "separate" else ""
-    about = f"{title}; embeddings{view} of one fold, {job.fold.name} held out, first two principal components"
+    first = {"separate": (0,), "extractions": (config.network.extractions or ((0,),))[0]}
+    places = first.get(config.network.view_network, ()) if work.micro.views else ()
+    views = f" of {' and '.join(work.micro.views[place] for place in places)}" if places else ""
+    about = f"{title}; embeddings{views} of one fold, {job.fold.name} held out, first two principal components"
     figure.suptitle(textwrap.fill(about, _TITLE_WIDTH), fontsize=10)
     save_figure(path, figure, dpi=110)
 

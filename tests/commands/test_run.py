@@ -163,13 +163,17 @@ def test_another_method_runs_on_the_composite(finished, capsys, without_pictures
     assert set(json.loads((folder / method / "metrics.json").read_text())["per_corpus"]) == {"smic", "casme2"}
 
 
-@pytest.mark.slow
-def test_every_output_file_is_marked_as_stand_in(tmp_path, capsys, monkeypatch, without_pictures):
+@pytest.fixture
+def small_stand_in(monkeypatch):
     from experiments.evaluation import data
     from lightman_jax.data.synthetic.faces import SimulatorConfig
 
     small = SimulatorConfig(subjects=2, micro_clips=1, macro_clips=1, frames=3, side=32)
     monkeypatch.setattr(data, "stand_in_config", lambda dataset: small)
+
+
+@pytest.mark.slow
+def test_every_output_file_is_marked_as_stand_in(tmp_path, capsys, small_stand_in, without_pictures):
     flags = [f"--data_cache={tmp_path / 'shards'}", f"--workdir={tmp_path / 'work'}", "--method=joint", *TINY, ALONE]
     assert call("--dataset=smic", *flags) == 0
     printed = capsys.readouterr().out
@@ -334,15 +338,9 @@ def test_help_of_every_command_fits_one_screen(name, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_dry_run_runs_every_phase_and_stores_nothing(tmp_path, capsys):
-    flags = [
-        f"--data_cache={tmp_path / 's'}",
-        f"--workdir={tmp_path / 'w'}",
-        "--baselines=majority",
-        "--method=joint",
-        "--width=4",
-    ]
-    assert call("--dataset=smic", "--dry_run", *flags) == 0
+def test_a_dry_run_runs_every_phase_and_stores_nothing(tmp_path, capsys, small_stand_in):
+    flags = [f"--data_cache={tmp_path / 's'}", f"--workdir={tmp_path / 'w'}", "--baselines=majority", "--method=joint"]
+    assert call("--dataset=smic", "--dry_run", *flags, "--width=4") == 0
     printed = capsys.readouterr().out
     assert "its scores are meaningless" in printed
     assert "Forecast" in printed

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from experiments import select
 from experiments.cli.config import parse_config
+from experiments.cli.flags import ConfigError
 from experiments.evaluation import selection
 from experiments.evaluation.cross_validation import Work
 from experiments.evaluation.groups import GROUPS, group_of_subjects
@@ -77,3 +79,31 @@ def test_command_tests_each_subject_with_the_settings_of_its_group(tmp_path, cap
 def test_candidates_with_other_data_are_refused(text, capsys):
     assert select.main(["--dataset=smic", f"--candidate={text}", "--candidate=--steps=1"]) == 2
     assert "all candidates must use the same data" in capsys.readouterr().err
+
+
+def test_a_protocol_that_does_not_test_the_choice_is_refused(capsys):
+    assert select.main([*TINY, "--protocol=transductive", "--candidate=--steps=1", "--candidate=--steps=2"]) == 2
+    assert "by leave-one-subject-out; leave out --protocol=transductive" in " ".join(capsys.readouterr().err.split())
+
+
+def test_candidates_get_the_views_of_the_data(tmp_path, monkeypatch):
+    clips = make_clips(subjects=2, each=1)
+    micro = dataclasses.replace(clips, image=np.stack([clips.image] * 2, axis=1), views=("dis_rise", "dis_fall"))
+    run = SimpleNamespace(work=SimpleNamespace(data="smic"), prepared=SimpleNamespace(micro=micro, macro=None))
+    monkeypatch.setattr(select, "plan_run", lambda *_: run)
+    given = {}
+
+    def note(work, trained, *_):
+        given.update(trained)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(select, "select_settings", note)
+    flags = [*TINY, f"--workdir={tmp_path}"]
+    candidates = {name: parse_config([*flags, f"--view_network={name}"]) for name in ("separate", "joined")}
+    with pytest.raises(ConfigError, match="enough"):
+        select.select_and_evaluate(parse_config(flags), candidates, Console(quiet=True))
+    networks = [config.network for config in given.values()]
+    assert [(one.view_network, one.views, one.extractions) for one in networks] == [
+        ("separate", 2, ((0, 1),)),
+        ("joined", 2, ((0, 1),)),
+    ]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import rerun
 from experiments.cli.config import parse_config
 from experiments.cli.flags import ConfigError
 from experiments.cli.terminal import PlainConsole
@@ -64,6 +65,17 @@ def test_the_unadapted_networks_are_a_baseline(run):
     ]
     assert tables[0][0] == tables[1][0]
     assert tables[0] != tables[1]
+
+
+@pytest.mark.slow
+def test_a_fold_is_reproduced_with_its_adaptation_and_the_views_are_recorded(run, monkeypatch, capsys):
+    workdir, _ = run
+    trained = json.loads((workdir / "config.json").read_text())["trained"]
+    assert (trained["network"]["views"], trained["network"]["extractions"]) == (3, [[0], [1, 2]])
+    assert trained["auxiliary"] == "views"
+    monkeypatch.setattr(rerun, "set_up_jax", lambda *_, **__: None)
+    assert rerun.main([str(workdir), "--fold=smic/s1"]) == 0
+    assert "all probabilities are bit-identical" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -94,17 +94,21 @@ def config_at(data_dir, **settings):
     return RunConfig(data=DataConfig(dataset="table", data_dir=data_dir), **settings)
 
 
+def claim(workdir, config, prepared=None):
+    claim_workdir(workdir, config, config.trained, prepared or prepared_clips(), [0])
+
+
 def test_data_in_another_place_are_the_data_of_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    claim_workdir(tmp_path, config_at("data"), prepared_clips(), [0])
+    claim(tmp_path, config_at("data"))
     write_inventory(tmp_path, "digest")
     for place in ("data/", "~/data", "/another/disk"):
-        claim_workdir(tmp_path, config_at(place), prepared_clips(), [0])
+        claim(tmp_path, config_at(place))
         stored, _ = read_run(tmp_path)
         assert stored.data.data_dir == str(Path(place).expanduser().absolute()), "rerun needs the present place"
         assert changed_file(tmp_path) is None
     (tmp_path / "predictions.csv").touch()
-    claim_workdir(tmp_path, config_at("data"), prepared_clips(), [0])
+    claim(tmp_path, config_at("data"))
     assert changed_file(tmp_path) is not None, "a changed file stays reported"
 
 
@@ -117,8 +121,8 @@ def test_data_in_another_place_are_the_data_of_the_run(tmp_path, monkeypatch):
     ids=["other data", "other settings"],
 )
 def test_a_workdir_of_other_data_or_settings_is_refused(config, prepared, text, tmp_path):
-    claim_workdir(tmp_path, config_at("data"), prepared_clips(), [0])
+    claim(tmp_path, config_at("data"))
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(ConfigError, match=text):
-        claim_workdir(tmp_path, config, prepared, [0])
+        claim(tmp_path, config, prepared)
     assert (tmp_path / "config.json").read_text() == before

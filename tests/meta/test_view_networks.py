@@ -251,7 +251,7 @@ def test_without_inner_steps_alignment_at_test_time_changes_nothing():
 
 
 def test_a_method_without_alignment_has_nothing_to_align_at_test_time():
-    with pytest.raises(ValueError, match="give lightman and clips with several views"):
+    with pytest.raises(ValueError, match="give lightman, clips with several views"):
         align_and_predict({}, jnp.zeros((1, VIEWS, *SIZE)), config=method_config("maml", METHOD), network=NETWORK)
 
 

@@ -61,7 +61,7 @@ def test_a_figure_with_letters_that_the_font_lacks_is_saved_without_a_warning(tm
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("view_network", "auxiliary", "points"),
-    [("separate", "magnified", 4), ("shared", "views", 10), ("joined", "views", 6)],
+    [("separate", "magnified", 4), ("shared", "views", 10), ("joined", "magnified", 6)],
 )
 def test_views_are_drawn_from_the_clips_that_have_them(tmp_path, monkeypatch, view_network, auxiliary, points):
     kept, views = [], ("farneback_fall", "farneback_rise")

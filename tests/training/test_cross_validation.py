@@ -193,9 +193,8 @@ def test_training_learns_and_predictions_are_probabilities(clips):
     np.testing.assert_allclose(of_mirrored, results[0], atol=1e-5)
     damaged = clips.image.copy()
     damaged[jobs[0].fold.test[1], 2, 2, 0] = np.nan
-    with pytest.raises(
-        ValueError, match=f"clip {jobs[0].fold.test[1]} has no finite probabilities; its image must be finite"
-    ):
+    message = f"fold {jobs[0].fold.name}: the image of clip {jobs[0].fold.test[1]} is not finite; correct it"
+    with pytest.raises(ValueError, match=message):
         predict_folds([(jobs[0].fold, jobs[0].params)], damaged, config)
 
 

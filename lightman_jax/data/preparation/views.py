@@ -46,7 +46,7 @@ def parse_views(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     known = (*COMPUTED_VIEWS, *RELEASED_VIEWS)
     if ALL in names:
-        raise ValueError(f"views {text} list {ALL} beside other names; give {ALL} alone, or the names: --views={ALL}")
+        raise ValueError(f"views {text} list {ALL} next to other names; give {ALL} alone, or the names: --views={ALL}")
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"view {unknown[0]!r} is unknown; choose {ALL}, or some of {', '.join(known)}")
     if len(set(names)) < len(names):

@@ -50,7 +50,7 @@ def with_views(*names, **more):
         ("raft_rise", "view 'raft_rise' is unknown; choose all, or some of farneback_rise, .*causalnet_fall"),
         ("dis_rise,dis_rise", "list a view twice; list each once: --views=dis_rise"),
         ("dis", "view 'dis' is unknown"),
-        ("all, dis_rise", "list all beside other names; give all alone, or the names: --views=all"),
+        ("all, dis_rise", "list all next to other names; give all alone, or the names: --views=all"),
     ],
 )
 def test_wrong_views_are_named_with_what_is_allowed(views, text):
