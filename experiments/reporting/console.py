@@ -54,8 +54,9 @@ def print_results(console: Console, result: RunResult) -> None:
     scores = scores_of(result)
     console.print()
     console.print(headline(result), style="bold")
-    for line in (*result.missing, *(f"class {name} has no clip" for name in scores.absent_classes)):
-        console.print(f"incomplete: {line}", style="yellow")
+    absent = (f"class {name} has no clip" for name in scores.absent_classes)
+    for line in (*result.missing, *absent):
+        console.print(f"{'data' if line in result.notes else 'incomplete'}: {line}", style="yellow")
     console.print(f"{result.rule}; data: {result.data.origin}")
     title = f"Pooled over folds, mean ± sd over {seeds_text(scores)} [95% subject bootstrap]"
     table = text_table("", "UF1", "UAR", "accuracy", title=title)

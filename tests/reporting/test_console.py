@@ -65,6 +65,13 @@ def test_results(name):
         assert "--baselines=default" in text
 
 
+def test_a_choice_in_reading_the_data_is_no_part_that_they_lack():
+    result = result_of("smic", missing=("SAMM is not there", "2 clips have one view"), notes=("2 clips have one view",))
+    for _, text in shown(print_results, result):
+        assert "incomplete: SAMM is not there" in text
+        assert "data: 2 clips have one view" in text
+
+
 @FEW
 @given(NAMES)
 @example("study [v1]/run")
