@@ -49,7 +49,7 @@ def make_method(
     """
     check_type("config", config, MethodConfig)
     check_type("network", network, NetworkConfig)
-    if network.views > 1:
+    if network.views > 1 or network.extractions:
         of_one = make_method(config, network_of_group(network), outer_optimizer, steps=steps, mesh=mesh)
         return method_of_views(of_one, network, config.bilevel.task_mapping)
     if config.spec.generates_labels:

@@ -92,6 +92,25 @@ def view_units(images: jax.Array, network: NetworkConfig) -> tuple[jax.Array, ja
     return jnp.where(weight[..., None, None, None] > 0, images, 0), weight
 
 
+def unit_images(images: jax.Array, network: NetworkConfig) -> jax.Array:
+    """The images of `view_units`, nan where missing: what the networks see, computed once instead of in every step.
+
+    Mirroring commutes with it. Images without views are returned as they are.
+    """
+    if network.views == 1:
+        return images
+    units, weight = view_units(images, network)
+    return jnp.where(weight[..., None, None, None] > 0, units, jnp.nan)
+
+
+def unit_network(network: NetworkConfig) -> NetworkConfig:
+    """The same network on `unit_images`, with the same parameters."""
+    if network.views == 1 or network.view_network != "extractions":
+        return network
+    units = network.view_units
+    return dataclasses.replace(network, views=units, extractions=tuple((unit,) for unit in range(units)))
+
+
 def group_clips(clips: Clips, network: NetworkConfig, shift: jax.Array | int = 0) -> Clips:
     """The single images of each group, with a leading axis of groups; missing views are masked.
 

@@ -20,6 +20,7 @@ from jax.sharding import Mesh, PartitionSpec
 from lightman_jax.meta.adaptation import align_and_predict
 from lightman_jax.meta.bilevel import TASKS, uses_vmap
 from lightman_jax.meta.method_functions import Method, make_method
+from lightman_jax.meta.view_networks import unit_images, unit_network
 from lightman_jax.preprocessing import magnify_flow, mirror_average, mirror_flow, scale_flow
 from lightman_jax.training.config import Auxiliary, TrainConfig
 from lightman_jax.training.devices import FOLDS, map_jobs
@@ -74,7 +75,10 @@ class Programs(NamedTuple):
 
 
 def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> TrainingData:
-    """Arrays shared by all jobs, on the host; without a macro corpus the macro arrays are those of the micro clips."""
+    """Arrays shared by all jobs, on the host; without a macro corpus the macro arrays are those of the micro clips.
+
+    With views, the images are those of `unit_images`.
+    """
     second = micro if macro is None else macro
     # Micro subjects come first, so that their numbers are below the number of micro clips, as `Pool` requires.
     number = {name: row for row, name in enumerate(dict.fromkeys((*sorted(micro.subject), *sorted(second.subject))))}
@@ -84,6 +88,7 @@ def training_data(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) ->
         image = jnp.asarray(clips.image)
         if not _scaled_by_fold(config):
             image = scale_flow(image, scaling=config.scaling, views=config.network.views > 1)
+            image = unit_images(image, config.network)
         # On the host, because arrays on the devices of one process cannot be spread over those of another.
         return np.asarray(image), np.asarray(clips.label, np.int32), np.asarray(subject, np.int32)
 
@@ -96,7 +101,8 @@ def training_program(
 ) -> Programs:
     """Programs of the jobs that train in parallel, spread over a mesh, with `chunk` outer steps per call."""
     partners = mirror_partners(config.mirror, classes)
-    method = method_of(config, mesh)
+    network = unit_network(config.network)
+    method = method_of(dataclasses.replace(config, network=network), mesh)
 
     def start(job: JobInputs, data: TrainingData) -> TrainState:
         key = jax.random.fold_in(job.key, _INIT_STEP)
@@ -110,7 +116,7 @@ def training_program(
             tasks = draw_task_batch(draw_key, micro, macro, classes=len(classes), config=config.task)
             tasks = mirror_at_random(mirror_key, tasks, partners)
             tasks = jax.vmap(with_movements)(tasks) if auxiliary == "views" else tasks
-            if config.network.views > 1 and config.view_dropout > 0:
+            if network.views > 1 and config.view_dropout > 0:
                 tasks = drop_views_at_random(jax.random.fold_in(mirror_key, 0), tasks, config.view_dropout)
             return method.update(state, tasks)
 
@@ -173,7 +179,7 @@ def job_gradient_error(
     micro, macro = _pools(own, jax.tree.map(jnp.asarray, data), config, auxiliary)
     tasks = draw_task_batch(key, micro, macro, classes=classes, config=config.task)
     tasks = jax.vmap(with_movements)(tasks) if auxiliary == "views" else tasks
-    return gradient_error(key, tasks, method=config.method, network=config.network, classes=classes)
+    return gradient_error(key, tasks, method=config.method, network=unit_network(config.network), classes=classes)
 
 
 def method_of(config: TrainConfig, mesh: Mesh | None = None) -> Method:
@@ -192,6 +198,7 @@ def _pools(job: JobInputs, data: TrainingData, config: TrainConfig, auxiliary: A
         has_views = config.network.views > 1
         micro_image = scale_flow(micro_image, scaling=config.scaling, train=job.train, views=has_views)
         macro_image = scale_flow(macro_image, scaling=config.scaling, train=job.macro_train, views=has_views)
+        micro_image, macro_image = (unit_images(image, config.network) for image in (micro_image, macro_image))
     if auxiliary == "magnified":
         macro_image = magnify_flow(micro_image, config.macro_gain)
     macro_label = data.macro_label

@@ -23,8 +23,11 @@ from lightman_jax.meta.view_networks import (
     mean_logits,
     network_of_group,
     there_and_back,
+    unit_images,
+    unit_network,
 )
 from lightman_jax.networks.dual_branch import VIEW_NETWORKS, NetworkConfig, apply_branches, init_params
+from lightman_jax.preprocessing import mirror_flow
 from lightman_jax.training.program import drop_views_at_random
 from lightman_jax.training.tasks import with_movements
 from lightman_jax.types import Clips, Params, Task, TrainState
@@ -270,6 +273,30 @@ def test_networks_of_views_adapt_to_labelled_clips(view_network):
     lost[0] = np.nan
     with pytest.raises(ValueError, match="no view at all"):
         adapter(some_params(view_network), [support], [lost])
+
+
+@pytest.mark.slow
+def test_a_step_on_units_computed_before_is_the_step_on_views():
+    network, tasks = networks("extractions"), viewed_tasks(missing=((0, 1), (2, 2), (4, 1), (4, 2)))
+    units = jax.tree.map(lambda x: jax.vmap(lambda y: unit_images(y, network))(x) if x.ndim == 6 else x, tasks)
+    assert units.support.image.shape == (1, 6, 2, *SIZE)
+    assert np.isnan(np.asarray(units.support.image)[0, 4, 1]).all()
+    params = some_params("extractions")
+    found, expected = (
+        update("lightman", unit_network(network))(params, units),
+        update("lightman", network)(params, tasks),
+    )
+    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_units_of_mirrored_views_are_mirrored_units():
+    images, network = viewed_clips(jax.random.key(0), 2, missing=((1, 1),)).image, networks("extractions")
+    np.testing.assert_allclose(
+        unit_images(mirror_flow(images), network), mirror_flow(unit_images(images, network)), rtol=1e-5
+    )
+    alone = NetworkConfig(views=2, extractions=((0, 1),))
+    assert unit_network(alone).views == 1
+    assert unit_images(images[:, 1:], alone).shape == (2, 1, *SIZE)
 
 
 @pytest.mark.parametrize("view_network", VIEW_NETWORKS)
