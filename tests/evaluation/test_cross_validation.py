@@ -1,5 +1,7 @@
 """The networks of an ensemble give one prediction: the mean of their probabilities."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -60,6 +62,10 @@ def test_small_networks_are_ensembles_by_default(work):
     assert parse_config([]).ensemble_size_used == 5
     assert parse_config(["--ensemble_size=3"]).ensemble_size_used == 3
     assert parse_config(["--backbone=conv4"]).ensemble_size_used == 1
+    for views, expected in ((2, 4), (3, 3), (6, 2)):
+        network = dataclasses.replace(parse_config([]).train.network, views=views)
+        several = dataclasses.replace(parse_config([]), train=TrainConfig(network=network))
+        assert several.ensemble_size_used == expected
     config = parse_config([])
     assert baseline_work(work, trained_baseline("joint", config.train), config).ensemble_size == 2
     assert baseline_work(work, trained_baseline("ststnet", config.train), config).ensemble_size == 1
