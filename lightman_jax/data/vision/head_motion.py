@@ -1,0 +1,349 @@
+"""Head motion of a face followed by landmarks: frames aligned to a rest frame, and flow without what remains of the head.
+
+A frame is aligned in two stages. The rigid pose between the landmarks of the two frames, with the depth of the mesh, gives the place
+of every pixel of the rest face under perspective. The flow from the rest face to the frame sampled there is then fitted by a small
+rigid motion and a smooth error of the depth, and the places are corrected; this is repeated. What the fit finds last is head
+motion that remains in the flow.
+"""
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+
+from lightman_jax.data.vision.face_landmarks import Landmarks, Region
+from lightman_jax.data.vision.images import grey_image
+from lightman_jax.data.vision.optical_flow import FlowMethod, optical_flow
+
+MESH = 468
+"""Points of the face's surface, the first of `Landmarks.points`."""
+STABLE = (
+    *(
+        33,
+        133,
+        362,
+        263,
+        168,
+        6,
+        197,
+        195,
+        4,
+        10,
+        67,
+        297,
+        54,
+        284,
+        21,
+        251,
+        127,
+        356,
+        234,
+        454,
+        93,
+        323,
+        117,
+        346,
+        119,
+    ),
+    *(348, 121, 350, 129, 358, 151, 9, 8, 193, 417, 245, 465),
+)
+"""Points that expressions move least: corners of the eyes, nose, forehead, temples, upper cheeks."""
+RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)
+"""Corners of the eyes of the subject."""
+MOUTH_CORNERS = (61, 291)
+
+LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+EYELIDS = (
+    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
+    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
+)
+BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
+
+# Eyes and mouth of the crop: see vision.faces.
+_EYE_DISTANCE, _EYE_ROW, _EYE_TO_MOUTH = 0.341, 0.333, 0.36
+_DEPTH_SCALE, _DEPTH_FILE = 0.743, "mesh_depth.npy"
+_CAMERA = 4.0
+_GRID, _DEPTH_GRID, _DEPTH_REACH, _DEPTH_SD = 20, 5, 0.16, 2.5 / 128
+_ROUNDS, _FITS, _PRIOR_WEIGHT = 2, 7, 2.0
+_WIDEST, _NARROWEST = 2.0 / 128, 0.1 / 128
+_PERSPECTIVE_SD = 0.2 / 128
+_EDGE, _SOFT_EDGE = 6 / 128, 6 / 128
+
+
+class HeadMotion(NamedTuple):
+    """Rigid motion of a head since the rest frame.
+
+    Attributes:
+      turn, nod, tilt: degrees; positive to the right of the image, down, and clockwise.
+      nearer: size over the size at rest.
+      pixels: root mean square displacement of the face in pixels of a face 128 wide.
+    """
+
+    turn: float
+    nod: float
+    tilt: float
+    nearer: float
+    pixels: float
+
+
+class AlignedFace(NamedTuple):
+    """A face aligned to the rest frame.
+
+    Attributes:
+      face: `[side, side, 3]` uint8.
+      motion: of the head since the rest frame.
+      per_depth: displacement of a pixel per unit of depth, `(right, down)`.
+    """
+
+    face: NDArray[np.uint8]
+    motion: HeadMotion
+    per_depth: NDArray[np.float64]
+
+
+def face_square(points: NDArray[np.floating]) -> Region:
+    """The square around a face whose crop has eyes and mouth where `vision.faces` places them, along the line of the eyes.
+
+    Args:
+      points: `[478, 2 or 3]`.
+    """
+    right, left, mouth = (points[list(ends), :2].mean(axis=0) for ends in (RIGHT_EYE, LEFT_EYE, MOUTH_CORNERS))
+    angle = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
+    turn, eyes = _rotation(angle), (left + right) / 2
+    side = float(np.mean([(turn @ (left - right))[0] / _EYE_DISTANCE, (turn @ (mouth - eyes))[1] / _EYE_TO_MOUTH]))
+    x, y = eyes + turn.T @ (0, (0.5 - _EYE_ROW) * side)
+    return Region(float(x), float(y), max(side, 1.0), angle)
+
+
+class RestFace:
+    """The face of a rest frame, to which other frames of the same face are aligned.
+
+    Args:
+      image: the rest frame, `[H, W, 3]` uint8 RGB.
+      landmarks: of its face.
+      side: side of the crop in pixels.
+      square: the crop; None takes `face_square`.
+
+    Attributes:
+      face: the crop, `[side, side, 3]` uint8.
+      square: its place in the frame.
+      visible: `[side, side]`, where the landmarks span the face.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], landmarks: Landmarks, side: int, square: Region | None = None) -> None:
+        self.square = square or face_square(landmarks.points)
+        self._side = side
+        self._rows, self._columns = np.mgrid[:side, :side].astype(np.float64)
+        self._points = self._in_face(landmarks)
+        mesh = self._points[:MESH]
+        depth = LinearNDInterpolator(mesh[:, :2], mesh[:, 2])(self._columns, self._rows)
+        self.visible = ~np.isnan(depth)
+        outside = self._columns[~self.visible], self._rows[~self.visible]
+        depth[~self.visible] = NearestNDInterpolator(mesh[:, :2], mesh[:, 2])(*outside)
+        self._depth = cv2.GaussianBlur(depth, (0, 0), side / 85)
+        self._middle = float(self._depth[self.visible].mean()) if self.visible.any() else 0.0
+        self.face = self._sampled(image, np.dstack([self._columns, self._rows]))
+        self._grey = grey_image(self.face)
+        inside = cv2.distanceTransform(np.pad(self.visible.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        self._inside = np.clip(inside / max(1.0, _SOFT_EDGE * side), 0, 1).astype(np.float32)
+        self._weights = self._fit_weights(inside > _EDGE * side)
+        self._rigid, self._errors = self._fields()
+        self._pick = ((np.arange(_GRID) + 0.5) * side / _GRID).astype(int)
+
+    def align(self, image: NDArray[np.uint8], landmarks: Landmarks, method: FlowMethod = "farneback") -> AlignedFace:
+        """Align another frame of the same face.
+
+        Args:
+          image: `[H, W, 3]` uint8 RGB, of any size.
+          landmarks: of the face in it.
+          method: of the flow that the alignment is corrected by.
+        """
+        places, rotation, scale = self._posed(landmarks)
+        per_depth = scale * rotation[:2, 2]
+        for _ in range(_ROUNDS):
+            flow = optical_flow(self._grey, self._without_background(self._sampled(image, places)), method)
+            head = self._head_flow(flow, per_depth)
+            across, down = (
+                (self._columns + head[..., 0]).astype(np.float32),
+                (self._rows + head[..., 1]).astype(np.float32),
+            )
+            places = cv2.remap(
+                places.astype(np.float32), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+        moved = (places - np.dstack([self._columns, self._rows]))[self.visible]
+        pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean())) if len(moved) else 0.0
+        motion = HeadMotion(*_angles(rotation), scale, pixels * 128 / self._side)
+        return AlignedFace(self._sampled(image, places), motion, per_depth)
+
+    def expression_flow(self, aligned: AlignedFace, method: FlowMethod = "farneback") -> NDArray[np.float32]:
+        """Flow `[side, side, 2]` from the rest face to an aligned one, in pixels of the crop, without what remains of the head."""
+        flow = optical_flow(self._grey, self._without_background(aligned.face), method)
+        return self.without_head(flow, aligned.per_depth)
+
+    def without_head(self, flow: NDArray[np.floating], per_depth: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Remove the fitted head motion from a flow `[side, side, 2]`; `per_depth` as of `AlignedFace`."""
+        return (flow - self._head_flow(flow, per_depth)).astype(np.float32)
+
+    def _in_face(self, landmarks: Landmarks) -> NDArray[np.float64]:
+        """Points in pixels of the crop, `[478, 3]`, with the depth corrected."""
+        scale = self._side / self.square.side
+        points = landmarks.points.astype(np.float64)
+        flat = (points[:, :2] - self.square[:2]) @ _rotation(self.square.angle).T * scale + (self._side - 1) / 2
+        depth = _DEPTH_SCALE * scale * points[:, 2]
+        depth[:MESH] += _mesh_depth() * self._side
+        return np.column_stack([flat, depth])
+
+    def _sampled(self, image: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """The frame at places `[side, side, 2]` that are given in pixels of the crop."""
+        scale, center = self.square.side / self._side, (self._side - 1) / 2
+        x, y = np.moveaxis(scale * (places - center) @ _rotation(self.square.angle) + self.square[:2], -1, 0)
+        x, y = x.astype(np.float32), y.astype(np.float32)
+        if scale > 2:
+            # A pixel of the crop is a mean over several of the frame.
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), scale / 3), np.uint8)
+        return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    def _without_background(self, face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A grey face with the rest frame around it, so that the background's own motion does not reach into the face."""
+        grey = self._inside * grey_image(face) + (1 - self._inside) * self._grey
+        return grey.round().astype(np.uint8)
+
+    def _posed(self, landmarks: Landmarks) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Place of every pixel of the rest face in another frame, in pixels of the crop, by the landmarks; rotation and scale.
+
+        Choice: a camera at four times the width of the face, as in front of a screen.
+        """
+        center, far = (self._side - 1) / 2, _CAMERA * self._side
+        stable = list(STABLE)
+        found = self._in_face(landmarks)[stable] - (center, center, self._middle)
+        metric = lambda points: points * np.array([1.0, 1.0, 0.0]) * (1 + points[..., 2:] / far) + points * (0, 0, 1)  # noqa: E731
+        rest = metric(self._points[stable] - (center, center, self._middle))
+        rotation = _fitted_rotation(rest, found)
+        turned = rest @ rotation.T
+        shown = turned[:, :2] / (1 + turned[:, 2:] / far)
+        spread = shown - shown.mean(axis=0)
+        flat = found[:, :2]
+        scale = float((spread * (flat - flat.mean(axis=0))).sum() / np.square(spread).sum())
+        shift = flat.mean(axis=0) - scale * shown.mean(axis=0)
+        surface = (
+            metric(np.dstack([self._columns - center, self._rows - center, self._depth - self._middle])) @ rotation.T
+        )
+        places = scale * surface[..., :2] / (1 + scale * surface[..., 2:] / far) + shift + center
+        return places, rotation, scale
+
+    def _fit_weights(self, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Weights `[grid^2, 2]` of the two components of the flow: less where expressions move the face or it has no texture."""
+        side, weights = self._side, inside.astype(np.float64)
+        reach = max(1, round(0.06 * side))
+        for points, margin, weight in ((LIPS, reach, 0.3), *((lid, max(1, reach // 4), 0.1) for lid in EYELIDS)):
+            area = np.zeros((side, side), np.uint8)
+            hull = cv2.convexHull(self._points[list(points), :2].astype(np.float32)).astype(np.int32)
+            cv2.fillConvexPoly(area, hull, 1)
+            grown = cv2.dilate(area, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
+            weights[grown] = np.minimum(weights[grown], weight)
+        weights[self._rows > self._points[LIPS[5], 1]] *= 0.3
+        weights[self._rows < self._points[list(BROWS), 1].max()] *= 0.3
+        texture = [
+            cv2.GaussianBlur(np.square(cv2.Sobel(self._grey, cv2.CV_32F, *order)), (0, 0), side / 32)
+            for order in ((1, 0), (0, 1))
+        ]
+        typical = [max(float(np.median(one[self.visible])), 1e-3) if self.visible.any() else 1.0 for one in texture]
+        return (
+            np.stack(
+                [
+                    _on_grid(weights * np.clip(one / middle, 0.05, 1)).ravel()
+                    for one, middle in zip(texture, typical, strict=True)
+                ],
+                axis=1,
+            )
+            + 1e-6
+        )
+
+    def _fields(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Flow `[side, side, 2, 8]` of small rigid motions and perspective, and errors of the depth `[side, side, n]`."""
+        half = self._side / 2
+        x, y, z = (self._columns - half) / half, (self._rows - half) / half, (self._depth - self._middle) / half
+        none, one = np.zeros_like(x), np.ones_like(x)
+        columns = [
+            (one, none),
+            (none, one),
+            (x, y),
+            (-y, x),
+            (z, none),
+            (none, z),
+            (z * x, z * y),
+            (x * x, x * y),
+            (x * y, y * y),
+        ]
+        rigid = np.stack([np.stack(column, axis=-1) for column in columns], axis=-1)
+        rows_seen, columns_seen = np.nonzero(self.visible)
+        ends = [(seen.min(), seen.max()) if len(seen) else (0, self._side) for seen in (columns_seen, rows_seen)]
+        centers = [(a, b) for a in np.linspace(*ends[0], _DEPTH_GRID) for b in np.linspace(*ends[1], _DEPTH_GRID)]
+        reach = 2 * (_DEPTH_REACH * self._side) ** 2
+        bumps = np.stack(
+            [np.exp(-((self._columns - a) ** 2 + (self._rows - b) ** 2) / reach) for a, b in centers], axis=-1
+        )
+        spread = np.sqrt(np.square(bumps[self.visible]).sum(axis=-1).mean()) if len(rows_seen) else 1.0
+        return rigid.astype(np.float32), (bumps * _DEPTH_SD * self._side / spread).astype(np.float32)
+
+    def _head_flow(self, flow: NDArray[np.floating], per_depth: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The part of a flow `[side, side, 2]` that a small rigid motion and a smooth error of the depth explain.
+
+        A robust fit (Geman-McClure) whose width narrows, so that expressions are outliers. Depth errors have a standard deviation
+        of 2.5 pixels of a face 128 wide and act along `per_depth`, so that they explain nothing without a rotation.
+        """
+        along = np.asarray(per_depth, np.float32)
+        pick = self._pick
+        bumps = self._errors[np.ix_(pick, pick)].reshape(len(pick) ** 2, 1, -1) * along[:, None]
+        design = np.concatenate([self._rigid[np.ix_(pick, pick)].reshape(len(pick) ** 2, 2, -1), bumps], axis=-1)
+        design = design.reshape(2 * len(pick) ** 2, -1)
+        found = flow[np.ix_(pick, pick)].reshape(-1).astype(np.float32)
+        own = self._weights.reshape(-1)
+        rigid = self._rigid.shape[-1]
+        inverse_variance = np.ones(design.shape[1])
+        inverse_variance[:6], inverse_variance[6:rigid] = 1e-4, 1 / (_PERSPECTIVE_SD * self._side) ** 2
+        weights, solution = own, np.zeros(design.shape[1])
+        for width in np.geomspace(_WIDEST * self._side, _NARROWEST * self._side, _FITS):
+            weighted = (design * weights[:, None]).T
+            prior = np.diag(_PRIOR_WEIGHT * width**2 * inverse_variance)
+            solution = np.linalg.solve((weighted @ design).astype(np.float64) + prior, weighted @ found)
+            rest = np.square((found - design @ solution.astype(np.float32)).reshape(-1, 2)).sum(axis=1)
+            weights = own * np.repeat(1 / np.square(1 + rest / np.float32(width) ** 2), 2)
+        factors = solution.astype(np.float32)
+        return self._rigid @ factors[:rigid] + (self._errors @ factors[rigid:])[..., None] * along
+
+
+def _on_grid(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(values.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _rotation(angle: float) -> NDArray[np.float64]:
+    """Turns a picture's axes by `angle`: coordinates along the line of the eyes."""
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def _fitted_rotation(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rotation `[3, 3]` that best turns points `[n, 3]` into others (Kabsch 1976)."""
+    left, _, right = np.linalg.svd((second - second.mean(axis=0)).T @ (first - first.mean(axis=0)))
+    return left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
+
+
+def _angles(rotation: NDArray[np.floating]) -> tuple[float, float, float]:
+    """Turn, nod and tilt in degrees; depth points away from the camera."""
+    turn = np.degrees(np.arctan2(-rotation[0, 2], rotation[2, 2]))
+    nod = np.degrees(np.arctan2(-rotation[1, 2], np.hypot(rotation[0, 2], rotation[2, 2])))
+    tilt = np.degrees(np.arctan2(rotation[1, 0], rotation[1, 1]))
+    return float(turn), float(nod), float(tilt)
+
+
+@functools.cache
+def _mesh_depth() -> NDArray[np.float64]:
+    """Mean error `[468]` of the scaled depth of the mesh, as a share of the side of the crop.
+
+    Measured on 60 heads rendered from ICT-FaceKit (Li et al. 2020, MIT licence): the network's depth is 1.35 times too large, and
+    differs from the scans by 1.8 pixels of a face 128 wide in the mean and by 1.5 more between heads.
+    """
+    return np.load(Path(__file__).parent / "networks" / _DEPTH_FILE).astype(np.float64)
