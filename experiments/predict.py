@@ -1,10 +1,13 @@
 """`python -m experiments.predict INPUT ... --model=WORKDIR|FILE`: find facial movements in videos and predict their classes.
 
-An INPUT is a video, a folder of videos or images, or the images of one movement. A video of up to 3 seconds is searched for one
-movement with its onset, apex and offset; a longer one for any number of movements, and its timeline is drawn. All networks of the
-model predict each movement, and the spread over the networks is reported. An input without a usable movement (no face, two faces,
-too dark, too few frames per second, no movement) is reported with the reason. A model of several views gets the same views of each
-movement; the table lists those it has.
+An INPUT is a video, a folder of videos or images, the images of one movement, or a webcam. A video of up to 3 seconds is searched
+for one movement with its onset, apex and offset; a longer one for any number of movements, and its timeline is drawn. Each movement
+has a kind. All networks of the model predict micro- and macro-expressions, and the spread over the networks is reported; blinks,
+speech, head motion and a covered or lost face are listed without a class. An input that cannot be analysed or shows no movement is
+reported with the reason. A model of several views gets the same views of each movement; the table lists those it has.
+
+A number, such as 0, is a webcam: a window shows the face, a timeline and the last prediction until q or Esc is pressed. Its video
+is saved only by --record=FILE, and the table only by --out=FOLDER.
 
 --support=TABLE adapts the networks to labelled clips of the same subject before they predict. The table has the format of
 clips.csv: columns path and label, and optionally onset, apex, offset, fps and box (top left side of the face in pixels).
@@ -28,10 +31,13 @@ from experiments.cli.runtime import DEFAULT_DATA_CACHE, set_up_jax
 from experiments.cli.terminal import make_console
 from experiments.evaluation.run_record import stored_data_cache
 from experiments.prediction import movements
+from experiments.prediction.camera import Record
 from experiments.prediction.figures import save_movement_figure, save_timeline
 from experiments.prediction.models import open_model
-from experiments.prediction.movements import SPAN, Settings, Support
+from experiments.prediction.movements import SPAN, Settings
+from experiments.prediction.predictor import Predictor
 from experiments.prediction.table import Row, print_table, write_table
+from experiments.prediction.webcam import predict_webcam, refuse_no_display, webcam_number
 from lightman_jax.data.vision.faces import WHOLE, FaceBox, FaceLimits, Whole
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
 from lightman_jax.data.vision.video import Video, find_videos
@@ -39,7 +45,6 @@ from lightman_jax.model.saved_model import Model
 
 TABLE, FIGURES, TIMELINES = "predictions.csv", "figures", "timelines"
 
-_MAX_MICRO_SECONDS = 0.5
 _PAIR, _MIN_FRAMES = 2, 5
 
 
@@ -58,80 +63,83 @@ def predict_videos(
     videos = find_videos(inputs)
     if settings.span is not None and len(videos) != 1:
         raise ConfigError(f"--onset and --apex need exactly one video, found {len(videos)}; give one input")
-    adaptation = None if support is None else movements.read_support(support, model, settings)
-    for line in adaptation.lines if adaptation else ():
-        console.print(f"labelled: {line}")
+    predictor = _read_support(model, settings, support, console)
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
-    predictor = _Predictor(model, settings, out, adaptation)
+    drawn = _Drawn(predictor, settings, out)
     rows: list[Row] = []
     for count, video in enumerate(videos, start=1):
         if isinstance(video, Video):
             with _progress(console, f"{count}/{len(videos)}: {video.name}") as on_frame:
-                rows += predictor.predict(video, f"{count:03d}_{_file_name(video.name)}", on_frame)
+                rows += drawn.predict(video, f"{count:03d}_{_file_name(video.name)}", on_frame)
         else:
             rows.append(Row(video.name, video.reason))
         write_table(out / TABLE, rows, model, predictor.adapted)
     return rows
 
 
-class _Predictor(NamedTuple):
-    """Model and settings of the predictions, as in `predict_videos`."""
+class _Drawn(NamedTuple):
+    """Predictions of videos, whose figures are drawn to the folder `out`; as in `predict_videos`."""
 
-    model: Model
+    predictor: Predictor
     settings: Settings
     out: Path
-    support: Support | None
-
-    @property
-    def adapted(self) -> int:
-        """Number of labelled clips that the networks are adapted to."""
-        return len(self.support.label) if self.support else 0
 
     def predict(self, video: Video, label: str, on_frame: Callable[[int], None]) -> list[Row]:
         """Predict the movements of a video, and draw its figures under the file name `label`."""
-        fps = self.settings.fps or video.fps
+        fps, model = self.settings.fps or video.fps, self.predictor.model
         row = Row(video.name, fps=fps, notes=video.notes)
         rows: list[Row] = []
 
         def on_movement(movement: Spotted) -> None:
-            rows.append(self._predict_movement(row, movement, f"{FIGURES}/{label}_{len(rows) + 1}.png"))
+            found = self.predictor.row_of(row, movement)
+            figure = f"{FIGURES}/{label}_{len(rows) + 1}.png"
+            rows.append(found if found.reason else self._draw(found._replace(figure=figure), movement))
 
         try:
             search = movements.find_movements(video, self.settings, on_frame, on_movement)
         except ValueError as error:
             # Movements before a damaged frame are kept.
             return [*rows, row._replace(reason=str(error))]
-        notes = [() if self.settings.span else _notes(self.model, search, one, fps) for one in search.movements]
-        rows = [one._replace(frames=search.frames, notes=(*one.notes, *n)) for one, n in zip(rows, notes, strict=True)]
+        rows = [one._replace(frames=search.frames) for one in rows]
+        if self.settings.span is None:
+            rows = [one._replace(notes=_notes(model, search, one)) for one in rows]
         rows = rows or [
             row._replace(frames=search.frames, reason=movements.no_movement_reason(search, self.settings.spot))
         ]
         if not search.whole:
             (self.out / TIMELINES).mkdir(exist_ok=True)
-            save_timeline(self.out / TIMELINES / f"{label}.png", search, rows, fps, self.model, self.settings.spot)
+            save_timeline(self.out / TIMELINES / f"{label}.png", search, rows, fps, model, self.settings.spot)
         return rows
 
-    def _predict_movement(self, row: Row, movement: Spotted, figure: str) -> Row:
-        image, box = movements.model_image(self.model, movement)[None], movement.box
-        missing = movements.missing_views(self.model, image[0])
-        note = movements.missing_text(movement, missing)
-        if self.support:
-            probabilities = self.model.adapt(self.support.images, self.support.label, image)
-        else:
-            probabilities = self.model.predict(image)
-        face = "whole frame" if box is None else f"{box.finder} at {box.top},{box.left},{box.side}"
-        row = row._replace(
-            span=(movement.onset, movement.apex, movement.offset),
-            pixels=movement.pixels,
-            face=face + (f", frame rotated by {90 * movement.rotation} degrees" if movement.rotation else ""),
-            views=tuple(name for name in self.model.views if name not in missing),
-            probabilities=probabilities[:, 0],
-            notes=(*row.notes, note) if note else row.notes,
-            figure=figure,
-        )
-        saliency = self.model.saliency(image)[0]
-        save_movement_figure(self.out / figure, row, movement, saliency, self.model, self.adapted)
+    def _draw(self, row: Row, movement: Spotted) -> Row:
+        """Draw the figure of a predicted movement; returns its row."""
+        model = self.predictor.model
+        saliency = model.saliency(movements.model_image(model, movement)[None])[0]
+        save_movement_figure(self.out / row.figure, row, movement, saliency, model, self.predictor.adapted)
         return row
+
+
+def _read_support(model: Model, settings: Settings, support: Path | None, console: Console) -> Predictor:
+    """The model with the labelled clips to adapt to, one line printed for each."""
+    adaptation = None if support is None else movements.read_support(support, model, settings)
+    for line in adaptation.lines if adaptation else ():
+        console.print(f"labelled: {line}")
+    return Predictor(model, adaptation)
+
+
+def _predict_webcam(
+    predictor: Predictor, number: int, settings: Settings, options: argparse.Namespace, console: Console
+) -> list[Row]:
+    """Predict before a webcam, and write the table if --out is given."""
+    with contextlib.nullcontext() if options.record is None else contextlib.closing(Record(options.record)) as record:
+        rows = predict_webcam(predictor, number, settings, record)
+    if record is not None:
+        console.print(f"video: {record.path}, {record.frames} frames, {record.fps:.2f} per second")
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_table(options.out / TABLE, rows, predictor.model, predictor.adapted)
+        console.print(f"results: {options.out / TABLE}")
+    return rows
 
 
 @contextlib.contextmanager
@@ -144,19 +152,18 @@ def _progress(console: Console, text: str) -> Iterator[Callable[[int], None]]:
         yield lambda number: status.update(console.render_str(f"{text}, frame {number}"))
 
 
-def _notes(model: Model, search: Search, movement: Spotted, fps: float) -> tuple[str, ...]:
-    """Doubts about a movement that was found."""
-    notes = []
-    if not fps and search.frames > _PAIR:
+def _notes(model: Model, search: Search, row: Row) -> tuple[str, ...]:
+    """The notes of a movement that was found, and doubts about it."""
+    if row.span is None or row.reason:
+        return row.notes
+    notes = [*row.notes]
+    if not row.fps and search.frames > _PAIR:
         notes.append("frames per second are unknown, and so is the duration of the movement (--fps=FPS)")
-    seconds = (movement.offset - movement.onset + 1) / fps if fps else 0.0
-    if seconds > _MAX_MICRO_SECONDS:
-        notes.append(f"lasts {seconds:.2f} s, longer than a micro-expression (1/2 s)")
-    if search.whole and movement.onset == 1 and search.frames > _PAIR:
+    if search.whole and row.span[0] == 1 and search.frames > _PAIR:
         notes.append("moves from the first frame on: the onset may precede the video")
     if _PAIR < search.frames < _MIN_FRAMES:
         notes.append(f"in fewer than {_MIN_FRAMES} frames, noise cannot be distinguished from movement")
-    if len(search.movements) > 1 and search.whole:
+    if search.gaps and search.whole:
         notes.append("the face moved away or was lost during the video")
     if str(model.about["flow"]).startswith("8-bit"):
         method = model.about["motion"]["flow_method"]
@@ -191,43 +198,66 @@ def _file_name(name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; status 1 if an input has no prediction, 2, 130 and 143 as in `run_command`."""
+    """Run the command.
+
+    Returns:
+      1 if an input cannot be analysed or shows no movement of any kind; 0 also for movements of kinds without class; 2, 130 and 143
+      as in `run_command`.
+    """
     remedy = "Give a writable folder by --out, and inputs that can be read"
     return run_command("experiments.predict", argv, _run, remedy=remedy)
 
 
 def _run(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
+    number, span = webcam_number(options.inputs), movements.check_span(options.onset, options.apex, options.offset)
+    if number is None and options.record is not None:
+        raise ConfigError("--record is for a webcam; give its number as the only input, such as 0")
+    if number is not None and span is not None:
+        raise ConfigError("--onset and --apex are for videos; leave them out with a webcam")
+    if number is not None:
+        refuse_no_display()
     set_up_jax(stored_data_cache(options.model) or DEFAULT_DATA_CACHE)
     console = make_console()
     model = open_model(options.model, options.adapt_steps)
-    about, out = model.about, options.out
+    about, out = model.about, options.out or Path("predictions")
     spot = SpotConfig(min_pixels=options.min_pixels, face=FaceLimits(about["motion"]["face_side"]))
-    span = movements.check_span(options.onset, options.apex, options.offset)
     settings = Settings(spot, options.face, options.fps, span)
     if about["stand_in"]:
         text = "The networks were trained on synthetic stand-in clips: the predictions below have no meaning for real faces."
         console.print(Panel(text, title="TRAINED ON STAND-IN DATA", width=min(console.width, 110), style="yellow"))
-    rows = predict_videos(model, options.inputs, settings, out, console, options.support)
+    if number is None:
+        rows = predict_videos(model, options.inputs, settings, out, console, options.support)
+    else:
+        predictor = _read_support(model, settings, options.support, console)
+        rows = _predict_webcam(predictor, number, settings, options, console)
     print_table(console, rows, model)
     warning = "" if about["stand_in"] else "; predictions of its subjects are not a test"
     console.print(f"{about['networks']} networks, trained on {about['origin']}{warning}")
     console.print(about["notice"], style="dim")
+    if number is not None:
+        return 0
     written = [out / name for name in (TABLE, FIGURES, TIMELINES) if (out / name).exists()]
     console.print(f"results: {', '.join(map(str, written))}")
-    return 1 if any(row.reason for row in rows) else 0
+    return 1 if any(row.reason and not row.kind for row in rows) else 0
 
 
 def _parser() -> CommandParser:
     parser = CommandParser("predict", __doc__)
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="videos, folders, or the images of one movement")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="videos, folders, the images of one movement, or the number of a webcam",
+    )
     parser.add_argument("--model", type=Path, required=True, help="workdir of a run, or a file of experiments.export")
-    parser.add_argument("--out", type=Path, default=Path("predictions"), help="folder of the results [predictions]")
+    parser.add_argument("--out", type=Path, help="folder of the results [predictions; for a webcam none]")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="AVI file to save the video of a webcam to [none]")
     parser.add_argument("--support", type=Path, metavar="TABLE", help="labelled clips of the same subject to adapt to")
     parser.add_argument(
         "--adapt_steps", type=whole_number(0), metavar="STEPS", help="inner steps on the labelled clips [as in the run]"
     )
-    fps = "frames per second [as the video file states]"
+    fps = "frames per second [as the video file states; for a webcam its default]"
     parser.add_argument("--fps", type=_fps_flag, default=0.0, metavar="FPS", help=fps)
     face = "position of the face: TOP,LEFT,SIDE in pixels, or whole [detected]"
     parser.add_argument("--face", type=_face_flag, metavar="FACE", help=face)

@@ -13,9 +13,11 @@ from experiments.claims import (
     ablations,
     efficiency,
     few_data,
+    head_motion,
     leaks,
     robustness,
     simulated_training,
+    spotting,
     subject_differences,
     subtlety,
     views,
@@ -31,7 +33,7 @@ from lightman_jax.networks.dual_branch import NetworkConfig
 
 _MODULES = (
     *(few_data, subtlety, subject_differences, robustness, efficiency, ablations),
-    *(simulated_training, leaks, views),
+    *(simulated_training, leaks, views, head_motion, spotting),
 )
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
 _NETWORK_FLAGS = ("backbone", "normalisation", "width", "view_network")
@@ -59,7 +61,9 @@ def _run_all(words: Sequence[str]) -> int:
     with as_config_error():
         networks = {name: dataclasses.replace(study.network, **changes) for name, study in STUDIES.items()}
     flow = None if options.data_dir is None else flow_subjects(options.data_dir, every_view=True)
-    usable: tuple[str, ...] = ("either", "synthetic", "random") if flow is None else ("either", "flow", "groups")
+    usable: tuple[str, ...] = (
+        ("either", "synthetic", "random", "heads") if flow is None else ("either", "flow", "groups")
+    )
     if flow is not None and flow.micro.views:
         usable = *usable, "views"
     names = options.names or [name for name, study in STUDIES.items() if study.data in usable]
@@ -67,7 +71,7 @@ def _run_all(words: Sequence[str]) -> int:
         _check_data(name, flow)
     console = make_console()
     set_up_jax()
-    sources = {"random": "random clips", "either": f"{SYNTHETIC}; {ROUNDS} populations"}
+    sources = {"random": "random clips", "heads": "rendered heads", "either": f"{SYNTHETIC}; {ROUNDS} populations"}
     if flow is not None:
         sources["flow"] = f"{flow.data}; trained on {ROUNDS} simulated populations"
         sources["either"] = f"{flow.data}; six groups of subjects tested in turn, {ROUNDS} rounds"

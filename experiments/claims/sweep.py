@@ -158,12 +158,12 @@ class Study(NamedTuple):
     The title is the question. `run` yields the rows, given the folder of the flow release (None: synthetic subjects) and the
     network; `show` prints tables of them, and `draw` writes the figure. `data` is what it can run on: `flow` tests on the flow
     release, `groups` on groups of its subjects in turn, `views` on these if the clips have several views, `either` on these or on
-    synthetic subjects.
+    synthetic subjects, `random` on random clips, `heads` on rendered heads.
     """
 
     title: str
     run: Callable[[Path | None, NetworkConfig], Iterator[Any]]
-    data: Literal["synthetic", "flow", "groups", "views", "either", "random"] = "either"
+    data: Literal["synthetic", "flow", "groups", "views", "either", "random", "heads"] = "either"
     network: NetworkConfig = NetworkConfig()
     show: Callable[[Console, list[Any], str], None] = print_rows
     draw: Callable[[Path, list[Any], str, str], None] = save_curves

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from experiments.prediction.table import Row, summarize
@@ -17,10 +18,17 @@ from experiments.reporting.contact_sheet import flow_colours
 from experiments.reporting.figures import CLASS_COLOURS, save_figure
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
 from lightman_jax.data.vision.images import grey_image, resize_image
-from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
+from lightman_jax.data.vision.movement_kinds import KINDS, Kind
+from lightman_jax.data.vision.spotting import Gap, Search, SpotConfig, Spotted
 from lightman_jax.model.saved_model import Model
+from lightman_jax.types import natural_order
 
 _WARNING, _TITLE_WIDTH = "#b7410e", 125
+_BAND = 0.15
+KIND_COLOURS: dict[Kind, str] = dict(
+    zip(KINDS, ("#d55e00", "#0072b2", "#e6b800", "#009e73", "#cc79a7", "#666666", "#b0b0b0"), strict=True)
+)
+"""Colours that are distinct in every common colour vision (Okabe and Ito), one per kind."""
 _DIRECTIONS = "red right, green down, cyan left, violet up"
 
 
@@ -34,16 +42,23 @@ def save_movement_figure(
     """
     assert row.probabilities is not None
     figure = (_draw_views if model.views else _draw_movement)(row, movement, saliency, model)
-    figure.suptitle(_title(row.name), fontsize=10)
+    figure.suptitle(f"{_title(row.name)}{', ' if row.face_name else ''}{row.face_name}\n{_size(row)}", fontsize=10)
     _add_origin(figure, model, adapted)
     save_figure(path, figure, dpi=110)
 
 
+def _size(row: Row) -> str:
+    """Kind, duration and peak displacement of a movement, where known."""
+    seconds = row.times[2] - row.times[0]
+    parts = ([] if np.isnan(seconds) else [f"{seconds:.2f} s"]) + ([f"{row.pixels:.1f} px"] if row.pixels > 0 else [])
+    return f"{row.kind}: {', '.join(parts)}" if parts else row.kind
+
+
 def _draw_movement(row: Row, movement: Spotted, saliency: NDArray[np.floating], model: Model) -> Figure:
-    place, side = movement.apex - movement.onset, movement.faces[0].shape[0]
+    place, side = movement.apex_place, movement.faces[0].shape[0]
     onset, apex = movement.faces[0], movement.faces[place]
     motion = MotionConfig(views=model.about["motion"]["views"], face_side=side, image_side=side)
-    flow = motion_of_faces(movement.faces, place, motion)
+    flow = motion_of_faces(movement.faces, place, motion, movement.without_head)
     figure = Figure(figsize=(13.5, 3.5), layout="constrained")
     panels = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.35))
     _draw_image(panels[0], onset, f"onset, {_frame_text(row, 0)}")
@@ -57,10 +72,13 @@ def _draw_movement(row: Row, movement: Spotted, saliency: NDArray[np.floating], 
 
 def _draw_views(row: Row, movement: Spotted, saliency: NDArray[np.floating], model: Model) -> Figure:
     """Frames in the first column, a view with its saliency map in each further one, and the probabilities."""
-    apex, side = movement.apex - movement.onset, movement.faces[0].shape[0]
+    apex, side = movement.apex_place, movement.faces[0].shape[0]
     motion = MotionConfig(**model.about["motion"])
     flows = motion_of_faces(
-        movement.faces, apex, dataclasses.replace(motion, magnify=1.0, face_side=side, image_side=side)
+        movement.faces,
+        apex,
+        dataclasses.replace(motion, magnify=1.0, face_side=side, image_side=side),
+        movement.without_head,
     )
     places = [f"{part} {name}" for part in ("flow", "saliency") for name in model.views]
     layout: list[Any] = [["onset", *places[: len(model.views)], "p"], ["apex", *places[len(model.views) :], "p"]]
@@ -92,7 +110,7 @@ def _draw_image(panel: Axes, image: NDArray, title: str) -> None:
 def _frame_text(row: Row, place: int) -> str:
     """Number of the onset or apex frame, and its time."""
     assert row.span is not None
-    return f"frame {row.span[place]}" + (f", {row.span[place] / row.fps:.2f} s" if row.fps else "")
+    return f"frame {row.span[place]}" + ("" if np.isnan(row.times[place]) else f", {row.times[place]:.2f} s")
 
 
 def _peak(flow: NDArray[np.floating]) -> float:
@@ -102,10 +120,33 @@ def _peak(flow: NDArray[np.floating]) -> float:
 def save_timeline(
     path: Path, search: Search, rows: Sequence[Row], fps: float, model: Model, config: SpotConfig
 ) -> None:
-    """Draw the displacement curve of a long video, its gaps, and the predicted class of each movement (`rows`)."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    axes = figure.subplots()
-    window = config.window_seconds
+    """Draw the displacement curve of a long video, its gaps, and the kinds of its movements (`rows`), with one panel per face.
+
+    Classes are written at the movements that have one.
+    """
+    names = sorted({row.face_name for row in rows}, key=natural_order)
+    figure = Figure(figsize=(11, 1.2 + 2.6 * len(names)), layout="constrained")
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(panels, names, strict=True):
+        top = _draw_curve(axes, search, fps, config)
+        _draw_gaps(axes, search.gaps, fps, top)
+        _draw_kinds(axes, [row for row in rows if row.face_name == name], model, top)
+        axes.set(xlim=(0, search.frames / fps), ylim=(-_BAND * top, top), ylabel="pixels on a face 128 wide")
+        axes.set_title(name, loc="left", fontsize=9)
+    about = "peak displacement per window of one second; dashed: threshold of a movement"
+    panels[0].set_title(f"{_title(rows[0].name if rows else '')}\n{about}", fontsize=9)
+    panels[-1].set_xlabel("seconds")
+    found = {row.kind for row in rows}
+    keys = [Patch(color=colour, label=kind) for kind, colour in KIND_COLOURS.items() if kind in found]
+    if keys:
+        figure.legend(handles=keys, loc="outside upper center", ncols=len(keys), fontsize=8, frameon=False)
+    _add_origin(figure, model, 0)
+    save_figure(path, figure, dpi=110)
+
+
+def _draw_curve(axes: Axes, search: Search, fps: float, config: SpotConfig) -> float:
+    """Draw the peak displacement of each window; returns the upper end of the axis."""
+    window = config.window_seconds[0]
     times = np.array([number / fps - window / 2 for number, _ in search.curve])
     pixels = np.array([size for _, size in search.curve])
     # No line across a gap: nothing was measured there.
@@ -113,26 +154,33 @@ def save_timeline(
     for part in np.split(np.arange(len(times)), breaks):
         axes.plot(times[part], pixels[part], color="#444444", linewidth=1, marker=".", markersize=3)
     axes.axhline(config.min_pixels, color="#888888", linewidth=0.8, linestyle="--")
-    top = max([config.min_pixels, *pixels.tolist()]) * 1.3
-    for gap in search.gaps:
-        axes.axvspan((gap.first - 1) / fps, gap.last / fps, color="#dddddd", hatch="//", linewidth=0)
+    return 1.3 * max([config.min_pixels, *pixels.tolist()])
+
+
+def _draw_gaps(axes: Axes, gaps: Sequence[Gap], fps: float, top: float) -> None:
+    for gap in gaps:
+        begin, end = (gap.first - 1) / fps, gap.last / fps
+        axes.axvspan(
+            begin, end, ymin=_BAND / (1 + _BAND), facecolor="#eeeeee", edgecolor="#cccccc", hatch="//", linewidth=0
+        )
         text = textwrap.shorten(gap.reason.split(";")[0], 40)
-        middle = (gap.first + gap.last) / 2 / fps
-        axes.text(middle, 0.5 * top, text, fontsize=7, rotation=90, ha="center", va="center", clip_on=True)
+        axes.text((begin + end) / 2, 0.5 * top, text, fontsize=7, rotation=90, ha="center", va="center", clip_on=True)
+
+
+def _draw_kinds(axes: Axes, rows: Sequence[Row], model: Model, top: float) -> None:
+    """A band below the curve in the colour of each movement's kind, and the class of those that have one."""
+    axes.axhspan(-_BAND * top, 0, color="#f4f4f4", zorder=0)
     for row in rows:
-        if row.probabilities is None or row.span is None:
+        if not row.kind or np.isnan(row.times).any():
             continue
-        mean, _, best, _ = summarize(row.probabilities)
-        colour = CLASS_COLOURS[best % len(CLASS_COLOURS)]
-        axes.axvspan((row.span[0] - 1) / fps, row.span[2] / fps, color=colour, alpha=0.25, linewidth=0)
-        axes.axvline(row.span[1] / fps, color=colour, linewidth=1)
-        label = f"{model.classes[best]} {mean[best]:.2f}"
-        axes.text(row.span[1] / fps, 0.97 * top, label, color=colour, fontsize=8, rotation=90, ha="right", va="top")
-    axes.set(xlim=(0, search.frames / fps), ylim=(0, top), xlabel="seconds", ylabel="pixels on a face 128 wide")
-    axes.set_title("peak displacement per window of one second; dashed: threshold of a movement", fontsize=9)
-    figure.suptitle(_title(rows[0].name if rows else ""), fontsize=10)
-    _add_origin(figure, model, 0)
-    save_figure(path, figure, dpi=110)
+        begin, apex, end = row.times
+        colour = KIND_COLOURS[row.kind]
+        axes.broken_barh([(begin, end - begin)], (-0.85 * _BAND * top, 0.7 * _BAND * top), color=colour)
+        if row.probabilities is not None:
+            mean, _, best, _ = summarize(row.probabilities)
+            axes.axvspan(begin, end, ymin=_BAND / (1 + _BAND), color=colour, alpha=0.2, linewidth=0)
+            label = f"{model.classes[best]} {mean[best]:.2f}"
+            axes.text(apex, 0.97 * top, label, color=colour, fontsize=8, rotation=90, ha="center", va="top")
 
 
 def _title(name: str) -> str:

@@ -18,6 +18,7 @@ from lightman_jax.data.tables.table import Row
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.faces import FaceBox, Whole
 from lightman_jax.data.vision.images import grey_image
+from lightman_jax.data.vision.movement_kinds import WITH_CLASS
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted, cut_movement, search_movements
 from lightman_jax.data.vision.video import CONVERT, Unreadable, Video, find_videos, read_frames
 from lightman_jax.model.saved_model import Model
@@ -62,14 +63,15 @@ def find_movements(
 
     Two images are an onset and an apex frame. An apex frame that equals its onset is a `ValueError`.
     """
-    frames, spot, box = read_frames(video), settings.spot, settings.box
+    frames = read_frames(video, settings.fps)
+    spot, box = settings.spot, settings.box
     is_pair = not video.is_file and len(video.paths) == _PAIR
     span = settings.span or ((1, 2, 2) if is_pair else None)
     if span is None:
         fps = settings.fps or video.fps
         return search_movements(frames, fps, spot, box=box, on_frame=on_frame, on_movement=on_movement)
     movement = cut_movement(frames, *span, config=spot, box=box)
-    if not is_movement([grey_image(movement.faces[0]), grey_image(movement.faces[movement.apex - movement.onset])]):
+    if not is_movement([grey_image(movement.faces[0]), grey_image(movement.faces[movement.apex_place])]):
         raise ValueError(f"no movement: frames {movement.onset} and {movement.apex} are equal")
     if on_movement is not None:
         on_movement(movement)
@@ -82,7 +84,12 @@ def model_image(model: Model, movement: Spotted) -> NDArray[np.float32]:
     Raises:
       ValueError: the movement has none of the views.
     """
-    return motion_of_faces(movement.faces, movement.apex - movement.onset, MotionConfig(**model.about["motion"]))
+    return movement_image(movement, MotionConfig(**model.about["motion"]))
+
+
+def movement_image(movement: Spotted, config: MotionConfig) -> NDArray[np.float32]:
+    """Represent a movement without head motion; errors as of `model_image`."""
+    return motion_of_faces(movement.faces, movement.apex_place, config, movement.without_head)
 
 
 def missing_views(model: Model, image: NDArray[np.float32]) -> tuple[str, ...]:
@@ -107,7 +114,7 @@ def no_movement_reason(search: Search, config: SpotConfig) -> str:
     if search.gaps and not search.curve:
         longest = max(search.gaps, key=lambda gap: gap.last - gap.first)
         return f"{longest.reason} (frames {longest.first} to {longest.last} of {search.frames})"
-    peak = max((pixels for _, pixels in search.curve), default=0.0)
+    peak = max((point.pixels for point in search.curve), default=0.0)
     if peak >= config.min_pixels:
         return (
             "the face moves or the frames are noisy, but no movement clearly rises and falls within the video; record from rest to "
@@ -197,9 +204,13 @@ def _row_movement(row: Row, path: Path, settings: Settings, motion: MotionConfig
     onset, apex, offset = (row.number(name) for name in SPAN)
     if onset is apex is offset is None:
         search = find_movements(video, settings._replace(span=None))
+        found = [movement for movement in search.movements if movement.kind in WITH_CLASS]
         if not search.movements:
             raise ValueError(no_movement_reason(search, settings.spot))
-        return max(search.movements, key=lambda movement: -1.0 if np.isnan(movement.pixels) else movement.pixels)
+        if not found:
+            kinds = ", ".join(dict.fromkeys(movement.kind for movement in search.movements))
+            raise ValueError(f"only {kinds}, which has no class; give onset and apex")
+        return max(found, key=lambda movement: -1.0 if np.isnan(movement.pixels) else movement.pixels)
     last = apex if offset is None else offset
     if onset is None or last is None:
         raise ValueError("give the onset and the apex or offset, or leave all three cells empty")

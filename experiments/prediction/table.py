@@ -1,28 +1,33 @@
 """Predictions of videos, one row per movement: printed on the terminal and written as a table."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 from experiments.cli.terminal import text_table
+from lightman_jax.data.vision.movement_kinds import WITH_CLASS, Kind
 from lightman_jax.files import write_csv
 from lightman_jax.model.saved_model import Model
 
-FORMAT_VERSION = 3
-"""Version of the table; since 3 it has the column `views`."""
+FORMAT_VERSION = 4
+"""Version of the table; since 4 it has the columns `face_name`, `kind`, `onset_s`, `apex_s` and `offset_s`."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LISTED = 5
 
 
 class Row(NamedTuple):
-    """A movement and its prediction, or the reason why a video has none.
+    """A movement and its prediction, or the reason why a movement or a whole video has none.
 
     Attributes:
       reason: why there is no prediction; empty if there is one.
+      kind: what moves; empty in the row of a video without movements. Only `WITH_CLASS` are predicted.
+      face_name: `face 1`, `face 2` among several faces; empty for one.
+      times: seconds of the onset, apex and offset from the first frame on; NaN if unknown.
       frames: number of frames of the video; 0 if it cannot be read.
       fps: frames per second; 0 if unknown.
       span: numbers of the onset, apex and offset frame, from 1.
@@ -36,6 +41,9 @@ class Row(NamedTuple):
 
     name: str
     reason: str = ""
+    kind: Kind | Literal[""] = ""
+    face_name: str = ""
+    times: tuple[float, float, float] = (np.nan, np.nan, np.nan)
     frames: int = 0
     fps: float = 0.0
     span: tuple[int, int, int] | None = None
@@ -68,10 +76,12 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 
     `adapted` is the number of labelled clips of the subject that the networks were adapted to; errors as in `write_atomic`.
     """
-    first = ("input", "status", "reason", "onset", "apex", "offset", "frames", "fps", "pixels", "face")
+    place = ("input", "face_name", "kind", "status", "reason")
+    times = ("onset", "apex", "offset", "onset_s", "apex_s", "offset_s", "frames", "fps")
+    found = ("pixels", "face", "views", "prediction")
     spread = [f"{part}_{name}" for part in ("p", "sd") for name in model.classes]
     last = ("agreement", "networks", "adapted", "notes", "figure", "stand_in", "trained_on", "format_version")
-    lines: list[list[object]] = [[*first, "views", "prediction", *spread, *last]]
+    lines: list[list[object]] = [[*place, *times, *found, *spread, *last]]
     about = model.about
     for row in rows:
         prediction, numbers = "", [""] * (len(spread) + 1)
@@ -79,8 +89,9 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
             mean, sd, best, agreement = summarize(row.probabilities)
             prediction, numbers = model.classes[best], [*(f"{value:.6g}" for value in (*mean, *sd)), f"{agreement:.3f}"]
         cells = [
-            *(row.name, "not predicted" if row.reason else "predicted", row.reason),
+            *(row.name, row.face_name, row.kind, "not predicted" if row.reason else "predicted", row.reason),
             *(row.span or ("", "", "")),
+            *("" if np.isnan(time) else f"{time:.3f}" for time in row.times),
             *(row.frames or "", f"{row.fps:g}" if row.fps else "", f"{row.pixels:.3f}" if row.pixels > 0 else ""),
             *(row.face, " ".join(row.views), prediction, *numbers),
             *(about["networks"], adapted, "; ".join(row.notes), row.figure),
@@ -91,19 +102,20 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 
 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
-    """Print the prediction of each movement with the spread over the networks, or the reason why there is none."""
+    """Print the prediction of each movement with the spread over the networks; other kinds in one line per input and face."""
     views = ("views",) if model.views else ()
-    heads = ("frames (apex)", "size", *views, "prediction", *model.classes, "agreement")
+    heads = ("kind", "frames", "apex", "px", *views, "class", *model.classes, "agree")
     table = text_table("input", *heads)
     for row in rows:
         if row.probabilities is None or row.span is None:
             continue
         mean, sd, best, agreement = summarize(row.probabilities)
-        seconds = f" ({row.span[1] / row.fps:.2f} s)" if row.fps else ""
         table.add_row(
-            row.name,
-            "-".join(map(str, row.span)) + seconds,
-            f"{row.pixels:.2f} px" if row.pixels > 0 else "-",
+            _place(row),
+            row.kind.removesuffix("-expression"),
+            "-".join(map(str, row.span)),
+            "-" if np.isnan(row.times[1]) else f"{row.times[1]:.2f} s",
+            f"{row.pixels:.2f}" if row.pixels > 0 else "-",
             *(f"{len(row.views)} of {len(model.views)}" for _ in views),
             console.render_str(model.classes[best], style="bold"),
             *(f"{one:.2f} ± {spread:.2f}" for one, spread in zip(mean, sd, strict=True)),
@@ -111,13 +123,35 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
         )
     if table.row_count:
         console.print(table)
+    for line in _lines_of_kinds(rows):
+        console.print(line)
     for row in rows:
-        if row.reason:
+        if row.reason and not row.kind:
             console.print(f"not predicted: {row.name}: {row.reason}", style="yellow")
     for note, count in Counter(note for row in rows for note in row.notes).items():
         name = next(row.name for row in rows if note in row.notes)
         more = f" and {count - 1} more" if count > 1 else ""
         console.print(f"{name}{more}: {note}", style="dim")
+
+
+def _lines_of_kinds(rows: Sequence[Row]) -> Iterator[str]:
+    """A line per input and face: each kind without class, the number of its movements, and when the first ones begin."""
+    places: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        if row.kind and row.kind not in WITH_CLASS:
+            places.setdefault(_place(row), {}).setdefault(row.kind, []).append(row)
+    for place, kinds in places.items():
+        parts = []
+        for kind, found in kinds.items():
+            begins = [f"{row.times[0]:.1f}" for row in found if not np.isnan(row.times[0])]
+            more = " ..." if len(begins) > _LISTED else ""
+            at = f", at {', '.join(begins[:_LISTED])} s{more}" if begins else ""
+            parts.append(f"{kind}: {len(found)}{at}")
+        yield f"no class: {place}: {'; '.join(parts)}"
+
+
+def _place(row: Row) -> str:
+    return f"{row.name}, {row.face_name}" if row.face_name else row.name
 
 
 def _escape_formula(cell: object) -> object:

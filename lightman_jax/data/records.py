@@ -58,6 +58,7 @@ class Movement:
     long_video: bool = False
     expected_folder: str = ""
     box: tuple[int, int, int] | None = None
+    box_angle: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ class RawClip:
       label: class name in the label space; empty until `assign_labels`.
       cropped: whether the images show the face only.
       box: face in the onset frame as given by the corpus, `(top, left, side)` in pixels; None if it gives none.
+      box_angle: angle in radians by which the box is turned clockwise around its center.
     """
 
     clip: str
@@ -101,7 +103,8 @@ class RawClip:
     box: tuple[int, int, int] | None = None
     written: str = ""
     views: tuple[str, ...] = ()
-    face: tuple[int, int, int, str, int] | None = None
+    face: tuple[int, int, int, str, int, float] | None = None
+    box_angle: float = 0.0
 
     @property
     def corpus(self) -> str:

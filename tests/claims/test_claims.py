@@ -14,9 +14,11 @@ from experiments.claims import (
     contenders,
     efficiency,
     few_data,
+    head_motion,
     leaks,
     robustness,
     simulated_training,
+    spotting,
     subject_differences,
     subjects,
     subtlety,
@@ -36,6 +38,7 @@ from tests.inputs import make_clips, write_flow_release
 command = importlib.import_module("experiments.claims.__main__")
 NETWORK = NetworkConfig(width=4)
 WITHOUT_DATA = ["few_data", "subtlety", "subject_differences", "robustness", "efficiency", "ablations"]
+ON_HEADS = ["head_motion", "spotting"]
 WITH_DATA = ["few_data", "robustness", "ablations", "simulated_training", "leaks"]
 JOINT, SVM = Contender("joint", "joint"), Contender("SVM", "rbf_svm")
 
@@ -239,6 +242,14 @@ def few_levels(monkeypatch):
         robustness: {"VIDEO_LENGTH": 5, "WRONG_SHARES": (0.5,)},
         subtlety: {"INTENSITIES": (0.25,), "VIDEO_LENGTH": 5, "STRIDES": (1,), "SIDES": (24,)},
         efficiency: {"METHODS": ("joint",), "_NETWORKS": (), "REPEATS": 1},
+        head_motion: {"PIXELS": (1.0,), "UNITS": ((12,),), "POSES": dict([*head_motion.POSES.items()][:2])},
+        spotting: {
+            "PIXELS": (1.0,),
+            "HEADS": {"rest": spotting.HEADS["rest"]},
+            "VIDEOS": 1,
+            "MOVEMENTS": 1,
+            "FRAMES": 40,
+        },
         leaks: {"CONTENDERS": (SVM,), "SHARES": (1.0,)},
         ablations: {
             "CHANGES": (dataclasses.replace(SVM, name="changed"),),
@@ -271,7 +282,8 @@ def few_levels(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "source"), [*((name, "synthetic") for name in WITHOUT_DATA), *((name, "flow") for name in WITH_DATA[1:])]
+    ("name", "source"),
+    [*((name, "synthetic") for name in WITHOUT_DATA + ON_HEADS), *((name, "flow") for name in WITH_DATA[1:])],
 )
 def test_every_study_writes_a_table_and_a_figure(name, source, few_levels, tmp_path):
     flags = ["--width=4"]
@@ -283,7 +295,7 @@ def test_every_study_writes_a_table_and_a_figure(name, source, few_levels, tmp_p
     content = json.loads((tmp_path / "out" / f"{name}.json").read_text())
     assert content["rows"]
     assert content["network"]["width"] == 4
-    assert ("synthetic" in content["data"]) == (source == "synthetic" and name != "efficiency")
+    assert ("synthetic" in content["data"]) == (source == "synthetic" and name not in ("efficiency", *ON_HEADS))
     assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -292,12 +304,12 @@ def test_by_default_every_study_runs_that_the_data_allow(monkeypatch, tmp_path):
     ran = []
     monkeypatch.setattr(command, "_run", lambda name, *_: ran.append(name))
     assert command.main([f"--workdir={tmp_path}"]) == 0
-    assert ran == WITHOUT_DATA
+    assert ran == WITHOUT_DATA + ON_HEADS
     ran.clear()
     data = write_flow_release(tmp_path / "data", subjects=6, each=1)
     assert command.main([f"--workdir={tmp_path}", f"--data_dir={data}"]) == 0
     assert ran == WITH_DATA
-    assert {*WITHOUT_DATA, *WITH_DATA, "views"} == {*command.STUDIES}
+    assert {*WITHOUT_DATA, *ON_HEADS, *WITH_DATA, "views"} == {*command.STUDIES}
 
 
 @pytest.mark.slow

@@ -174,7 +174,7 @@ def _predicting(base: Path, work: Path) -> Iterator[FileKind]:
         if isinstance(found, Unreadable):
             return "refused"
         try:
-            search_movements(read_frames(found), 25, SpotConfig(), box=WHOLE)
+            search_movements((frame.image for frame in read_frames(found)), 25, SpotConfig(), box=WHOLE)
         except ValueError:
             return "refused"
         return "read"

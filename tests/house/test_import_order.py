@@ -35,8 +35,8 @@ FOLDERS = [
 
 LEVEL = {name: level for level, names in enumerate(FOLDERS) for name in names}
 HEAVY = {
-    "cv2": {"lightman_jax.data", "experiments.demo", "experiments.claims.robustness"},
-    "skimage": {"lightman_jax.data.vision", "experiments.demo"},
+    "cv2": {"lightman_jax.data", "experiments.demo", "experiments.prediction", "experiments.claims.robustness"},
+    "skimage": {"lightman_jax.data.vision", "lightman_jax.data.synthetic.moving_head", "experiments.demo"},
     "PIL": {"lightman_jax.data.vision"},
     "tifffile": {"lightman_jax.data.vision"},
     "tensorflow_datasets": {"lightman_jax.data.preparation"},

@@ -1,13 +1,16 @@
-"""The figure of a movement shows each view that the networks use with its own saliency map, and names those that are missing."""
+"""The figure of a movement shows each view with its own saliency map, and names missing ones; the timeline shows all kinds."""
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from experiments.prediction import figures
+from experiments.prediction.figures import KIND_COLOURS
 from experiments.prediction.movements import missing_text, missing_views, model_image
 from experiments.prediction.table import Row
 from lightman_jax.data.preparation.representation import MotionConfig
-from lightman_jax.data.vision.spotting import Spotted
+from lightman_jax.data.vision.movement_kinds import KINDS, WITH_CLASS
+from lightman_jax.data.vision.spotting import Gap, Search, SpotConfig, Spotted
 from lightman_jax.model.saved_model import Model
 
 VIEWS = ("farneback_rise", "dis_rise", "farneback_fall")
@@ -78,3 +81,64 @@ def test_a_movement_without_frames_after_the_apex_lacks_its_fall_and_says_so(dra
     assert missing_text(movement_of(14), ()) == ""
     with pytest.raises(ValueError, match="has no view farneback_fall, dis_fall; give a later offset"):
         model_image(model_of(("farneback_fall", "dis_fall")), movement)
+
+
+@pytest.mark.parametrize(
+    ("row", "title"),
+    [
+        (Row("a.avi", kind="macro-expression", times=(1.0, 1.5, 2.2), pixels=4.1), "macro-expression: 1.20 s, 4.1 px"),
+        (Row("a.avi", kind="micro-expression", pixels=0.42), "micro-expression: 0.4 px"),
+        (Row("a.avi", kind="micro-expression"), "micro-expression"),
+    ],
+)
+def test_the_title_of_a_figure_has_the_kind(row, title):
+    assert figures._size(row) == title
+
+
+@pytest.fixture
+def timeline(monkeypatch, tmp_path):
+    """Draws a timeline; returns its panels, and the kinds of the legend."""
+    kept = []
+    monkeypatch.setattr(figures, "save_figure", lambda path, figure, dpi: kept.append(figure))
+
+    def draw(rows):
+        gap = Gap(300, 400, "the face is covered; show it")
+        search = Search((), ((25, 0.2), (50, 1.5), (75, 0.4)), (gap,), 500, whole=False)
+        figures.save_timeline(tmp_path / "a.png", search, rows, 25.0, model_of(()), SpotConfig())
+        keys = [text.get_text() for legend in kept[-1].legends for text in legend.get_texts()]
+        return kept[-1].axes, keys
+
+    return draw
+
+
+def timed(kind, begin, face_name=""):
+    row = Row("a.avi", kind=kind, face_name=face_name, span=(1, 2, 3), times=(begin, begin + 0.2, begin + 0.5))
+    return row._replace(probabilities=np.array([[0.2, 0.8]])) if kind in WITH_CLASS else row
+
+
+def test_the_timeline_has_a_colour_for_each_kind_and_classes_for_two(timeline):
+    rows = [timed(kind, 1.0 + 2 * place) for place, kind in enumerate(KINDS)]
+    (axes,), keys = timeline(rows)
+    assert keys == list(KINDS)
+    bands = [(bar.get_facecolor()[0], bar.get_paths()[0].get_extents().x0) for bar in axes.collections]
+    assert [(tuple(colour), begin) for colour, begin in bands] == [
+        (to_rgba(KIND_COLOURS[row.kind]), row.times[0]) for row in rows
+    ]
+    labels = [text.get_text() for text in axes.texts]
+    assert labels.count("positive 0.80") == len(WITH_CLASS)
+    assert "the face is covered" in labels
+    assert len(set(KIND_COLOURS.values())) == len(KINDS)
+
+
+def test_the_timeline_has_a_panel_for_each_face(timeline):
+    rows = [timed("speech", 1.0, "face 1"), timed("speech", 2.0, "face 10"), timed("head motion", 3.0, "face 2")]
+    panels, keys = timeline(rows)
+    assert [axes.get_title(loc="left") for axes in panels] == ["face 1", "face 2", "face 10"]
+    assert [len(axes.collections) for axes in panels] == [1, 1, 1]
+    assert keys == ["speech", "head motion"]
+
+
+def test_a_video_without_movements_has_a_timeline(timeline):
+    (axes,), keys = timeline([Row("a.avi", "no movement exceeds the noise")])
+    assert keys == []
+    assert len(axes.lines) == 2

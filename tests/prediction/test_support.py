@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     write_video(folder / SMILE.name, SMILE)
     (folder / "images").mkdir()
     (video,) = find_videos([str(folder / SMILE.name)])
-    for number, frame in enumerate(read_frames(video), start=1):
+    for number, (frame, _) in enumerate(read_frames(video), start=1):
         if number >= 8:
             write_image(folder / "images" / f"img{number}.png", frame)
     return folder

@@ -302,6 +302,7 @@ class Collector:
             objective=_OBJECTIVE.get(movement.objective, movement.objective),
             cropped=movement.cropped,
             box=movement.box,
+            box_angle=movement.box_angle,
         )
         self.add(record, movement.where)
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,11 @@ from lightman_jax.data.vision.video_file import SharedFrames
 _SIMULATED_FRAMES, _ROUNDING = 9, 1
 
 _CHANGES = ("flow", "difference", "dynamic")
+
+WithoutHead = Callable[[NDArray[np.floating], int, int], NDArray[np.float32]]
+"""Removes what remains of the head from the flow `[side, side, 2]` between two faces, given their positions."""
+RemoveHead = Callable[[NDArray[np.floating]], NDArray[np.float32]]
+"""The same for two known faces."""
 
 
 def is_still(clip: RawClip) -> bool:
@@ -110,7 +115,9 @@ def _annotated_apex(clip: RawClip, config: MotionConfig) -> tuple[int, str]:
     return middle_apex(len(clip.numbers)), "middle"
 
 
-def motion_of_faces(faces: Sequence[NDArray[np.uint8]], apex: int, config: MotionConfig) -> NDArray[np.float32]:
+def motion_of_faces(
+    faces: Sequence[NDArray[np.uint8]], apex: int, config: MotionConfig, without_head: WithoutHead | None = None
+) -> NDArray[np.float32]:
     """Representation of a movement from cropped faces, in the shape of `MotionImage.image`.
 
     Args:
@@ -118,19 +125,27 @@ def motion_of_faces(faces: Sequence[NDArray[np.uint8]], apex: int, config: Motio
       apex: position of the apex, 1 or more.
       config: settings of the image. The views of a flow release are computed by `flow_method`. A view is NaN where the movement
         lacks it, such as `fall` if the apex is the last frame.
+      without_head: removes from a flow between two of the faces what remains of the head.
 
     Raises:
       ValueError: the movement has none of the views.
     """
     grey = [grey_image(face) for face in faces]
     if not config.view_names:
-        return _from_faces(grey, tuple(range(len(faces))), apex, config)
+        return _from_faces(grey, tuple(range(len(faces))), apex, config, _between(without_head, 0, apex))
     if not any(first < second for first, second in (_leg(name, apex, len(faces) - 1) for name in config.view_names)):
         raise ValueError(
             f"the apex is the last frame, so the movement has no view {', '.join(config.view_names)}; give a later offset"
         )
     at = dict(enumerate(grey))
-    return _with_views(_views(at, at, (apex, len(faces) - 1), config), apex, "given", "given").image
+    return _with_views(_views(at, at, (apex, len(faces) - 1), config, without_head), apex, "given", "given").image
+
+
+def _between(without_head: WithoutHead | None, first: int, second: int) -> RemoveHead | None:
+    """The removal for the flow between two faces."""
+    if without_head is None:
+        return None
+    return lambda flow: without_head(flow, first, second)
 
 
 def is_movement(faces: Sequence[NDArray[np.uint8]]) -> bool:
@@ -154,6 +169,7 @@ def _views(
     images: Mapping[int, NDArray[np.uint8]],
     ends: tuple[int, int],
     config: MotionConfig,
+    without_head: WithoutHead | None = None,
 ) -> Joined:
     """The views of a movement from grey faces by their positions, from 0.
 
@@ -167,7 +183,7 @@ def _views(
     @functools.cache
     def image(method: FlowMethod, leg: tuple[int, int]) -> NDArray[np.float32]:
         own = dataclasses.replace(config, flow_method=method, views="")
-        return _from_faces([faces[end] for end in leg], (0, 1), 1, own)
+        return _from_faces([faces[end] for end in leg], (0, 1), 1, own, _between(without_head, *leg))
 
     def moves(leg: tuple[int, int]) -> Moves:
         return _moves([faces[end] for end in leg], [images[end] for end in leg])
@@ -248,7 +264,11 @@ def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
 
 
 def _from_faces(
-    faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], apex: int, config: MotionConfig
+    faces: list[NDArray[np.uint8]],
+    numbers: tuple[int, ...],
+    apex: int,
+    config: MotionConfig,
+    remove_head: RemoveHead | None = None,
 ) -> NDArray[np.float32]:
     """Representation of a movement from grey faces, magnified and resized as configured; zero if nothing differs from the onset."""
     side = config.image_side
@@ -263,6 +283,7 @@ def _from_faces(
         return _resized(_dynamic_image(faces[: apex + 1]), side)
     if config.representation == "flow":
         flow = optical_flow(faces[0], faces[apex], config.flow_method)
+        flow = flow if remove_head is None else remove_head(flow)
         return _resized(np.dstack([flow, optical_strain(flow)]), side)
     reference = faces[0] if config.representation == "difference" else np.float32(0)
     return _resized(((faces[apex].astype(np.float32) - reference) / 255)[..., None], side)

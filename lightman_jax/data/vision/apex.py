@@ -1,6 +1,6 @@
 """The displacement curve of a movement over the frames of a face: onset, apex and offset, size and signal-to-noise ratio."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from lightman_jax.data.vision.optical_flow import optical_flow
 ApexPolicy = Literal["given", "middle", "spot"]
 APEX_POLICIES: tuple[ApexPolicy, ...] = ("given", "middle", "spot")
 
-_REFERENCE_SIDE, _FLOW_SIDE, _GRID = 128, 96, 24
+_FLOW_SIDE, _GRID = 96, 24
 _MAX_FRAMES = 64
 _REST, _STRONGEST_POINTS = 0.15, 12
 _MIN_FRAMES_FOR_SHARE, _MIN_FRAMES_FOR_SNR = 5, 16
@@ -63,24 +63,28 @@ def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
     """
     if len(faces) < 3:
         return len(faces) - 1
-    sampled, _, (times, _, _) = _decompose(faces, _MAX_FRAMES)
+    sampled, fields = _fields(faces)
+    times, _, _ = _without_drift(fields.reshape(len(fields), -1), sampled)
     return int(sampled[1 + int(_smooth(np.abs(times[:, 0]))[1:-1].argmax())])
 
 
-def displacement_curve(faces: Iterable[NDArray[np.uint8]], max_frames: int = _MAX_FRAMES) -> DisplacementCurve:
-    """Measure the strongest movement that rises and falls within some frames.
+def field_curve(fields: NDArray[np.floating], times: NDArray[np.floating]) -> DisplacementCurve:
+    """Measure the strongest movement that rises and falls within displacement fields.
 
     The curve is the first principal component over time as in `spot_apex`. Onset and offset are the frames next to the apex in
-    which the smoothed curve is below 15% of its peak; the first and the last frame if there is none. The faces are grey
-    `[side, side]`, three or more; more than `max_frames` are subsampled evenly.
+    which the smoothed curve is below 15% of its peak; the first and the last frame if there is none.
 
-    Choice: 15%, since a curve smoothed over a third of the frames never rests completely. The first of `frames - 2` components
-      has a share of 0.4 or more above an even one: still faces with noise of up to 8 grey levels and JPEG artefacts that show 0.25
-      pixels reach 0.70 of 5 frames and 0.52 of 9, movements of 0.5 pixels with noise of 2 levels 0.79 and 0.77.
+    Args:
+      fields: `[T, points, 2]` since the first frame, in pixels of a face 128 wide; three frames or more.
+      times: `[T]` in any unit.
+
+    Choice: 15%, since a curve smoothed over a third of the frames never rests completely. The first of `T - 2` components has a
+      share of 0.4 or more above an even one: still faces with noise of up to 8 grey levels and JPEG artefacts that show 0.25 pixels
+      reach 0.70 of 5 frames and 0.52 of 9, movements of 0.5 pixels with noise of 2 levels 0.79 and 0.77.
     """
-    stack = list(faces)
-    sampled, displacements, (times, sizes, points) = _decompose(stack, max_frames)
-    curve = times[:, 0] * sizes[0]
+    displacements = fields.reshape(len(fields), -1).astype(np.float64)
+    times_of, sizes, points = _without_drift(displacements, times)
+    curve = times_of[:, 0] * sizes[0]
     smooth = _smooth(curve)
     if -smooth.min() > smooth.max():
         curve, smooth = -curve, -smooth
@@ -91,14 +95,14 @@ def displacement_curve(faces: Iterable[NDArray[np.uint8]], max_frames: int = _MA
     displaced = np.sort(np.hypot(*points[0].reshape(-1, 2).T))[-_STRONGEST_POINTS:].mean()
     noise = float(np.sqrt(np.mean(np.square((curve - smooth)[1:]))))
     return DisplacementCurve(
-        int(sampled[before[-1]]) if len(before) else 0,
-        int(sampled[apex]),
-        int(sampled[after[0]]) if len(after) else len(stack) - 1,
-        float(peak * displaced * _REFERENCE_SIDE / _FLOW_SIDE),
-        peak / max(noise, 1e-9) if len(sampled) >= _MIN_FRAMES_FOR_SNR else np.inf,
+        int(before[-1]) if len(before) else 0,
+        apex,
+        int(after[0]) if len(after) else len(fields) - 1,
+        float(peak * displaced),
+        peak / max(noise, 1e-9) if len(fields) >= _MIN_FRAMES_FOR_SNR else np.inf,
         bool(len(before) and len(after)),
         abs(float(displacements[-1] @ points[0])) < peak,
-        _is_one(sizes, len(sampled)),
+        _is_one(sizes, len(fields)),
     )
 
 
@@ -108,21 +112,26 @@ def _is_one(sizes: NDArray[np.float64], frames: int) -> bool:
     return not is_known or bool(energy[0] >= (_SHARE_ABOVE_NOISE + 1 / (frames - 2)) * energy.sum())
 
 
-def _decompose(faces: Sequence[NDArray[np.uint8]], max_frames: int) -> tuple[NDArray, NDArray, Sequence[NDArray]]:
-    """Indices of sampled faces, their flow from the first on 24x24 points without affine part, and its SVD without steady drift."""
-    sampled = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), max_frames)).round().astype(int))
+def _fields(faces: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Indices of sampled faces, and their flow `[T, 24^2, 2]` from the first one without its affine part."""
+    sampled = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), _MAX_FRAMES)).round().astype(int))
     small = [resize_image(faces[index], _FLOW_SIDE, _FLOW_SIDE) for index in sampled]
-    displacements = np.stack([np.zeros(2 * _GRID**2), *(_non_affine_flow(small[0], later) for later in small[1:])])
-    share = (sampled - sampled[0]) / (sampled[-1] - sampled[0])
-    without_drift = displacements - share[:, None] * displacements[-1]
-    return sampled, displacements, np.linalg.svd(without_drift, full_matrices=False)
+    return sampled, np.stack([np.zeros((_GRID**2, 2)), *(_non_affine_flow(small[0], later) for later in small[1:])])
+
+
+def _without_drift(
+    displacements: NDArray[np.floating], times: NDArray[np.floating]
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Singular value decomposition of displacements `[T, n]` without the line from the first to the last."""
+    share = (times - times[0]) / (times[-1] - times[0])
+    return np.linalg.svd(displacements - share[:, None] * displacements[-1], full_matrices=False)
 
 
 def _non_affine_flow(onset: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float64]:
     flow = resize_image(optical_flow(onset, later), _GRID, _GRID).reshape(-1, 2).astype(np.float64)
     rows, columns = np.mgrid[:_GRID, :_GRID].reshape(2, -1) / _GRID - 0.5
     plane = np.stack([np.ones_like(rows), rows, columns], axis=-1)
-    return (flow - plane @ np.linalg.lstsq(plane, flow, rcond=None)[0]).ravel()
+    return flow - plane @ np.linalg.lstsq(plane, flow, rcond=None)[0]
 
 
 def _smooth(curve: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,19 +2,22 @@
 
 A clip has one box, found in its onset frame: boxes detected per frame jitter by more than a micro-expression moves. Detected
 faces are cropped like those of the public flow release and the stand-in: brows at 0.21 of the side, eyes at 0.33, mouth corners
-at 0.7.
+at 0.7. By landmarks the crop lies along the line of the eyes.
 """
 
 import functools
 from typing import Any, Literal, NamedTuple, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.records import RawClip
+from lightman_jax.data.vision.face_landmarks import Landmarks, Region, find_landmarks
+from lightman_jax.data.vision.head_motion import face_square
 from lightman_jax.data.vision.images import grey_image, resize_image
 
-Finder = Literal["given", "cascade", "centre"]
+Finder = Literal["given", "landmarks", "cascade", "centre"]
 
 Whole = Literal["whole"]
 WHOLE: Whole = "whole"
@@ -27,6 +30,7 @@ _GROWTH = 1.2
 _SECOND_FACE = 0.6
 # Detections in neighbouring windows: the default of scikit-image, and enough to turn the image.
 _DETECTIONS, _CLEAR_DETECTIONS, _NEIGHBOURING_SIZE = 4, 8, 0.6
+_SMALLEST, _SMALLEST_SHARE, _UPRIGHT = 24, 1 / 8, np.pi / 4
 
 
 class FaceBox(NamedTuple):
@@ -34,8 +38,9 @@ class FaceBox(NamedTuple):
 
     Attributes:
       top, left, side: the square, in the rotated frame.
-      finder: its source: `given` (annotated or cropped images), `cascade` (detected), or `centre` (fallback).
+      finder: its source: `given` (annotated or cropped images), `landmarks` or `cascade` (detected), or `centre` (fallback).
       rotation: counter-clockwise quarter turns that make the frame upright.
+      angle: of the line of the eyes in the rotated frame, in radians; the square is turned by it around its center.
     """
 
     top: int
@@ -43,26 +48,49 @@ class FaceBox(NamedTuple):
     side: int
     finder: Finder
     rotation: int = 0
+    angle: float = 0.0
+
+    @property
+    def square(self) -> Region:
+        """Center, side and angle in the rotated frame; pixel centers are whole numbers."""
+        return Region(self.left + (self.side - 1) / 2, self.top + (self.side - 1) / 2, self.side, self.angle)
 
 
-def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, int] | None = None) -> FaceBox | None:
+def box_of(square: Region, finder: Finder, rotation: int = 0) -> FaceBox:
+    """A square in whole pixels."""
+    side = max(2, round(square.side))
+    top, left = (round(place - (side - 1) / 2) for place in (square.y, square.x))
+    return FaceBox(top, left, side, finder, rotation, square.angle)
+
+
+def face_box(
+    image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, int] | None = None, angle: float = 0.0
+) -> FaceBox | None:
     """Find the face in the onset frame of a clip.
 
     Args:
       image: `[H, W, 3]` uint8.
       cropped: the image shows the face alone; the result is None, the whole image.
-      given: `(top, left, side)` of the corpus in place of detection, clipped to the image.
+      given: `(top, left, side)` of the corpus in place of detection; clipped to the image unless it has an angle.
+      angle: of the given box, see `FaceBox`.
 
     Returns:
-      The given box, else the largest one of `find_upright_faces`, else the central square of 60% of the shorter side.
+      The given box, else that of the landmarks of the largest face, else the largest one of `find_upright_faces`, else the central
+      square of 60% of the shorter side.
     """
     if cropped:
         return None
     height, width = image.shape[:2]
+    if given is not None and angle:
+        return FaceBox(*given, "given", angle=angle)
     if given is not None:
         side = max(2, min(given[2], height, width))
         top, left = (max(0, min(place, most - side)) for place, most in zip(given[:2], (height, width), strict=True))
         return FaceBox(top, left, side, "given")
+    by_landmarks = find_upright_landmarks(image)
+    if by_landmarks is not None:
+        turns, landmarks = by_landmarks
+        return box_of(face_square(landmarks.points), "landmarks", turns)
     rotation, found = find_upright_faces(image)
     if found:
         return found[0]._replace(rotation=rotation)
@@ -73,9 +101,30 @@ def face_box(image: NDArray[np.uint8], *, cropped: bool, given: tuple[int, int, 
 def clip_box(clip: RawClip, onset: NDArray[np.uint8]) -> FaceBox | None:
     """The box of a clip: that of the check of its files, else `face_box` of its onset frame."""
     if clip.face is not None:
-        top, left, side, finder, rotation = clip.face
-        return FaceBox(top, left, side, cast(Finder, finder), rotation)
-    return face_box(onset, cropped=clip.cropped, given=clip.box)
+        top, left, side, finder, rotation, angle = clip.face
+        return FaceBox(top, left, side, cast(Finder, finder), rotation, angle)
+    return face_box(onset, cropped=clip.cropped, given=clip.box, angle=clip.box_angle)
+
+
+def find_upright_landmarks(image: NDArray[np.uint8]) -> tuple[int, Landmarks] | None:
+    """Landmarks of the largest face in an image that may be rotated by quarter turns.
+
+    Args:
+      image: `[H, W, 3]` uint8.
+
+    Returns:
+      Counter-clockwise quarter turns after which the line of the eyes is within 45 degrees of a row, and the landmarks then; None if
+      no face is at least 24 pixels and an eighth of the shorter side wide.
+
+    Choice: the whole image is searched at each turn before its tiles, in which texture is sometimes taken for a small face.
+    """
+    smallest = max(_SMALLEST, _SMALLEST_SHARE * min(image.shape[:2]))
+    for turns, thorough in ((0, False), (1, False), (3, False), (2, False), (0, True)):
+        for face in find_landmarks(_rotated(image, turns), thorough=thorough):
+            square = face_square(face.points)
+            if square.side >= smallest and abs(square.angle) <= _UPRIGHT:
+                return turns, face
+    return None
 
 
 def find_upright_faces(image: NDArray[np.uint8], rotation: int = 0) -> tuple[int, list[FaceBox]]:
@@ -138,9 +187,29 @@ def find_faces(image: NDArray[np.uint8], detections: int = _DETECTIONS, min_side
 
 def crop_face(image: NDArray[np.uint8], box: FaceBox | None, side: int) -> NDArray[np.uint8]:
     """Rotate the image upright, crop the box (None: the whole image) and resize it to `[side, side, 3]`."""
-    if box is not None:
-        image = _rotated(image, box.rotation)[box.top : box.top + box.side, box.left : box.left + box.side]
-    return resize_image(image, side, side)
+    if box is None:
+        return resize_image(image, side, side)
+    image = _rotated(image, box.rotation)
+    height, width = image.shape[:2]
+    if box.angle or not (0 <= box.top <= height - box.side and 0 <= box.left <= width - box.side):
+        return _turned_crop(image, box.square, side)
+    return resize_image(image[box.top : box.top + box.side, box.left : box.left + box.side], side, side)
+
+
+def _turned_crop(image: NDArray[np.uint8], square: Region, side: int) -> NDArray[np.uint8]:
+    """A square along its own axes, `[side, side, 3]`; outside of the image its edge is repeated."""
+    scale = square.side / side
+    cosine, sine = scale * np.cos(square.angle), scale * np.sin(square.angle)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    shift = (square.x, square.y) - turn @ np.full(2, (side - 1) / 2)
+    if scale > 2:
+        # A pixel of the crop is a mean over several of the image.
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), scale / 3), np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    matrix = np.column_stack([turn, shift])
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 class FaceLimits(NamedTuple):
@@ -154,7 +223,7 @@ class FaceLimits(NamedTuple):
     """
 
     side: int = 128
-    min_side: int = 48
+    min_side: int = 40
     min_brightness: float = 20.0
     min_contrast: float = 6.0
 
@@ -204,11 +273,14 @@ def visible_face(
 
 
 def _violation(frame: NDArray[np.uint8], box: FaceBox | None, limits: FaceLimits) -> str:
-    """The limit that a face violates; empty if none."""
     side = min(frame.shape[:2]) if box is None else box.side
+    return unusable(grey_image(crop_face(frame, box, limits.side)), side, limits)
+
+
+def unusable(grey: NDArray[np.uint8], side: int, limits: FaceLimits) -> str:
+    """The limit that a face violates, empty if none: its grey crop, and the side of its square in the frame."""
     if side < limits.min_side:
         return f"the face is {side} pixels wide; record it at {limits.min_side} or more"
-    grey = grey_image(crop_face(frame, box, limits.side))
     if grey.mean() < limits.min_brightness:
         return f"the face is too dark (mean grey level {grey.mean():.0f} of 255); use more light"
     if grey.std() < limits.min_contrast:

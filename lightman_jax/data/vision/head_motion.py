@@ -1,9 +1,9 @@
 """Head motion of a face followed by landmarks: frames aligned to a rest frame, and flow without what remains of the head.
 
-A frame is aligned in two stages. The rigid pose between the landmarks of the two frames, with the depth of the mesh, gives the place
-of every pixel of the rest face under perspective. The flow from the rest face to the frame sampled there is then fitted by a small
-rigid motion and a smooth error of the depth, and the places are corrected; this is repeated. What the fit finds last is head
-motion that remains in the flow.
+A frame is aligned in two stages. The rigid pose between the landmarks of the two frames, with the depth of the mesh, gives the
+place of every pixel of the rest face under perspective. The flow from the rest face to the frame sampled there is then fitted by
+a small rigid motion and a smooth error of the depth, and the places are corrected; this is repeated. What the fit finds last is
+head motion that remains in the flow.
 """
 
 import functools
@@ -22,34 +22,8 @@ from lightman_jax.data.vision.optical_flow import FlowMethod, optical_flow
 MESH = 468
 """Points of the face's surface, the first of `Landmarks.points`."""
 STABLE = (
-    *(
-        33,
-        133,
-        362,
-        263,
-        168,
-        6,
-        197,
-        195,
-        4,
-        10,
-        67,
-        297,
-        54,
-        284,
-        21,
-        251,
-        127,
-        356,
-        234,
-        454,
-        93,
-        323,
-        117,
-        346,
-        119,
-    ),
-    *(348, 121, 350, 129, 358, 151, 9, 8, 193, 417, 245, 465),
+    *(33, 133, 362, 263, 168, 6, 197, 195, 4, 10, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323, 117, 346),
+    *(119, 348, 121, 350, 129, 358, 151, 9, 8, 193, 417, 245, 465),
 )
 """Points that expressions move least: corners of the eyes, nose, forehead, temples, upper cheeks."""
 RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)
@@ -94,7 +68,7 @@ class AlignedFace(NamedTuple):
     """A face aligned to the rest frame.
 
     Attributes:
-      face: `[side, side, 3]` uint8.
+      face: `[side, side, 3]` uint8, with the rest frame around the face.
       motion: of the head since the rest frame.
       per_depth: displacement of a pixel per unit of depth, `(right, down)`.
     """
@@ -130,6 +104,7 @@ class RestFace:
     Attributes:
       face: the crop, `[side, side, 3]` uint8.
       square: its place in the frame.
+      points: its landmarks in pixels of the crop, `[478, 3]`.
       visible: `[side, side]`, where the landmarks span the face.
     """
 
@@ -137,8 +112,8 @@ class RestFace:
         self.square = square or face_square(landmarks.points)
         self._side = side
         self._rows, self._columns = np.mgrid[:side, :side].astype(np.float64)
-        self._points = self._in_face(landmarks)
-        mesh = self._points[:MESH]
+        self.points = self._in_face(landmarks)
+        mesh = self.points[:MESH]
         depth = LinearNDInterpolator(mesh[:, :2], mesh[:, 2])(self._columns, self._rows)
         self.visible = ~np.isnan(depth)
         outside = self._columns[~self.visible], self._rows[~self.visible]
@@ -153,18 +128,25 @@ class RestFace:
         self._rigid, self._errors = self._fields()
         self._pick = ((np.arange(_GRID) + 0.5) * side / _GRID).astype(int)
 
-    def align(self, image: NDArray[np.uint8], landmarks: Landmarks, method: FlowMethod = "farneback") -> AlignedFace:
+    def align(
+        self,
+        image: NDArray[np.uint8],
+        landmarks: Landmarks,
+        method: FlowMethod = "farneback",
+        rounds: int = _ROUNDS,
+    ) -> AlignedFace:
         """Align another frame of the same face.
 
         Args:
           image: `[H, W, 3]` uint8 RGB, of any size.
           landmarks: of the face in it.
           method: of the flow that the alignment is corrected by.
+          rounds: number of corrections.
         """
         places, rotation, scale = self._posed(landmarks)
         per_depth = scale * rotation[:2, 2]
-        for _ in range(_ROUNDS):
-            flow = optical_flow(self._grey, self._without_background(self._sampled(image, places)), method)
+        for _ in range(rounds):
+            flow = optical_flow(self._grey, grey_image(self._without_background(self._sampled(image, places))), method)
             head = self._head_flow(flow, per_depth)
             across, down = (
                 (self._columns + head[..., 0]).astype(np.float32),
@@ -176,16 +158,15 @@ class RestFace:
         moved = (places - np.dstack([self._columns, self._rows]))[self.visible]
         pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean())) if len(moved) else 0.0
         motion = HeadMotion(*_angles(rotation), scale, pixels * 128 / self._side)
-        return AlignedFace(self._sampled(image, places), motion, per_depth)
+        return AlignedFace(self._without_background(self._sampled(image, places)), motion, per_depth)
 
     def expression_flow(self, aligned: AlignedFace, method: FlowMethod = "farneback") -> NDArray[np.float32]:
         """Flow `[side, side, 2]` from the rest face to an aligned one, in pixels of the crop, without what remains of the head."""
-        flow = optical_flow(self._grey, self._without_background(aligned.face), method)
-        return self.without_head(flow, aligned.per_depth)
+        return self.without_head(optical_flow(self._grey, grey_image(aligned.face), method), aligned.per_depth)
 
     def without_head(self, flow: NDArray[np.floating], per_depth: NDArray[np.floating]) -> NDArray[np.float32]:
         """Remove the fitted head motion from a flow `[side, side, 2]`; `per_depth` as of `AlignedFace`."""
-        return (flow - self._head_flow(flow, per_depth)).astype(np.float32)
+        return (flow - self._inside[..., None] * self._head_flow(flow, per_depth)).astype(np.float32)
 
     def _in_face(self, landmarks: Landmarks) -> NDArray[np.float64]:
         """Points in pixels of the crop, `[478, 3]`, with the depth corrected."""
@@ -207,9 +188,9 @@ class RestFace:
         return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
     def _without_background(self, face: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A grey face with the rest frame around it, so that the background's own motion does not reach into the face."""
-        grey = self._inside * grey_image(face) + (1 - self._inside) * self._grey
-        return grey.round().astype(np.uint8)
+        """A face with the rest frame around it, so that the background's own motion does not reach into the face."""
+        inside = self._inside[..., None]
+        return (inside * face + (1 - inside) * self.face).round().astype(np.uint8)
 
     def _posed(self, landmarks: Landmarks) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Place of every pixel of the rest face in another frame, in pixels of the crop, by the landmarks; rotation and scale.
@@ -220,7 +201,7 @@ class RestFace:
         stable = list(STABLE)
         found = self._in_face(landmarks)[stable] - (center, center, self._middle)
         metric = lambda points: points * np.array([1.0, 1.0, 0.0]) * (1 + points[..., 2:] / far) + points * (0, 0, 1)  # noqa: E731
-        rest = metric(self._points[stable] - (center, center, self._middle))
+        rest = metric(self.points[stable] - (center, center, self._middle))
         rotation = _fitted_rotation(rest, found)
         turned = rest @ rotation.T
         shown = turned[:, :2] / (1 + turned[:, 2:] / far)
@@ -240,12 +221,12 @@ class RestFace:
         reach = max(1, round(0.06 * side))
         for points, margin, weight in ((LIPS, reach, 0.3), *((lid, max(1, reach // 4), 0.1) for lid in EYELIDS)):
             area = np.zeros((side, side), np.uint8)
-            hull = cv2.convexHull(self._points[list(points), :2].astype(np.float32)).astype(np.int32)
+            hull = cv2.convexHull(self.points[list(points), :2].astype(np.float32)).astype(np.int32)
             cv2.fillConvexPoly(area, hull, 1)
             grown = cv2.dilate(area, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
             weights[grown] = np.minimum(weights[grown], weight)
-        weights[self._rows > self._points[LIPS[5], 1]] *= 0.3
-        weights[self._rows < self._points[list(BROWS), 1].max()] *= 0.3
+        weights[self._rows > self.points[LIPS[5], 1]] *= 0.3
+        weights[self._rows < self.points[list(BROWS), 1].max()] *= 0.3
         texture = [
             cv2.GaussianBlur(np.square(cv2.Sobel(self._grey, cv2.CV_32F, *order)), (0, 0), side / 32)
             for order in ((1, 0), (0, 1))

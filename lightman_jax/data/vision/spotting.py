@@ -1,78 +1,39 @@
-"""Movement spotting in a video of any length, in one pass: onset, apex and offset of each movement, or why there is none.
+"""Movement spotting in a video of any length, in one pass: onset, apex, offset and kind of each movement of each face.
 
-The face is searched for at four rotations, and its box is kept while the face stays there. A visible segment ends where the face
-moves away or is lost. A segment of a short video is analysed as a whole; in a longer video a window slides over it by a quarter
-of its length, and only the faces of one window stay in memory.
+Every face is followed by its landmarks. A segment of a face ends where it is lost or the head has moved far; its frames are aligned
+to the first one and searched in windows of several lengths, and only the frames of the longest window stay in memory.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.vision.apex import DisplacementCurve, displacement_curve
-from lightman_jax.data.vision.faces import FaceBox, FaceLimits, VisibleFace, Whole, crop_face, find_faces, visible_face
+from lightman_jax.data.vision.face_landmarks import Landmarks, Region
+from lightman_jax.data.vision.face_search import CurvePoint, FaceSearch, SpotConfig, Spotted
+from lightman_jax.data.vision.face_segments import FaceSegment, absolute_angles
+from lightman_jax.data.vision.face_tracking import FaceTracker, TrackedFace
+from lightman_jax.data.vision.faces import WHOLE, FaceBox, VisibleFace, Whole, face_box, unusable, visible_face
 from lightman_jax.data.vision.images import grey_image
+from lightman_jax.data.vision.movement_kinds import refused_pose
+from lightman_jax.data.vision.video import TimedFrame
+
+__all__ = ["CurvePoint", "Gap", "MovementSearch", "Search", "SpotConfig", "Spotted", "cut_movement", "search_movements"]
 
 _MAX_FRAMES_WITHOUT_FPS, _MAX_SPAN = 300, 3000
-_MIN_WINDOW, _MIN_SEGMENT = 8, 3
-_WINDOW_SAMPLES, _CLIP_SAMPLES = 32, 64
-_MAX_SHIFT = 0.25
-
-
-@dataclasses.dataclass(frozen=True)
-class SpotConfig:
-    """Thresholds of a movement and of its video.
-
-    Attributes:
-      min_pixels: smallest peak displacement, in pixels of a face 128 wide.
-      min_snr: smallest signal-to-noise ratio of the displacement curve.
-      clip_seconds: videos up to this length are one clip; longer ones are searched in windows.
-      window_seconds: length of a window; a movement must begin and end within it.
-      face: what the face needs, and the side of its crop.
-      min_fps: fewest frames per second.
-
-    Choice: the portrait of `experiments.demo` at rest, with sensor noise of 0.5 to 8 grey levels and head sway of up to 5 pixels,
-      reaches 0.21 pixels at a signal-to-noise ratio of 10; movements of 0.5 pixels reach 0.28 at 20. A micro-expression lasts
-      1/25 to 1/2 s, and the slowest corpora have 25 frames per second.
-    """
-
-    min_pixels: float = 0.25
-    min_snr: float = 10.0
-    clip_seconds: float = 3.0
-    window_seconds: float = 1.0
-    face: FaceLimits = dataclasses.field(default_factory=FaceLimits)
-    min_fps: float = 24.0
-
-
-class Spotted(NamedTuple):
-    """A movement.
-
-    Attributes:
-      onset, apex, offset: numbers of its first, strongest and last frame, from 1.
-      pixels: peak displacement without head motion, in pixels of a face 128 wide.
-      faces: `[face_side, face_side, 3]` uint8 of every frame from onset to offset.
-      box: box of the face in the rotated frame; None is the whole frame.
-      rotation: counter-clockwise quarter turns that make the frames upright.
-    """
-
-    onset: int
-    apex: int
-    offset: int
-    pixels: float
-    faces: tuple[NDArray[np.uint8], ...]
-    box: FaceBox | None
-    rotation: int
+_CLIP_SECONDS, _MISSING_SECONDS, _UNTIMED_FPS = 3.0, 0.15, 30.0
+_NO_FACE = "no face was found; show it from the front, or give --face=TOP,LEFT,SIDE or --face=whole"
 
 
 class Gap(NamedTuple):
-    """First and last number of frames without a usable face, and the reason."""
+    """First and last number of frames without a usable face, the reason, and their times in seconds; NaN if unknown."""
 
     first: int
     last: int
     reason: str
+    begin: float = np.nan
+    end: float = np.nan
 
 
 class Search(NamedTuple):
@@ -80,21 +41,28 @@ class Search(NamedTuple):
 
     Attributes:
       movements: in temporal order.
-      curve: number of the last frame and peak displacement, per window.
+      curve: peak displacement of each window.
       gaps: frames that could not be analysed.
       frames: number of frames of the video.
-      whole: whether the video was analysed as one clip.
+      whole: whether the video has the length of a clip, 3 s or less.
     """
 
     movements: tuple[Spotted, ...]
-    curve: tuple[tuple[int, float], ...]
+    curve: tuple[CurvePoint, ...]
     gaps: tuple[Gap, ...]
     frames: int
     whole: bool
 
 
+class Followed(NamedTuple):
+    """A face in the newest frame: its name, and its points `[478, 3]` in pixels of the upright frame."""
+
+    name: str
+    points: NDArray[np.float32]
+
+
 def search_movements(
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[TimedFrame],
     fps: float,
     config: SpotConfig,
     *,
@@ -105,10 +73,11 @@ def search_movements(
     """Find all movements of a video.
 
     Args:
-      frames: `[H, W, 3]` uint8, all of one size; read once.
-      fps: frames per second; 0 is unknown, and a video of up to 300 frames is then one clip.
+      frames: all of one size; read once.
+      fps: frames per second, of which the times of the frames may differ; 0 is unknown, and a video of up to 300 frames without
+        times is then one clip.
       config: thresholds.
-      box: box of the face in every frame, or `whole`; None searches for the face.
+      box: box of the face in every frame, or `whole`; None follows all faces.
       on_frame: called with the number of each frame.
       on_movement: called with each movement as soon as no stronger one can replace it; the result then holds no faces. None keeps
         all faces, so memory grows with the number of movements.
@@ -116,23 +85,180 @@ def search_movements(
     Raises:
       ValueError: fewer than `min_fps` frames per second, or more than 300 frames at an unknown number.
     """
-    if 0 < fps < config.min_fps:
-        raise ValueError(
-            f"{fps:g} frames per second are too few: a micro-expression lasts 1/25 to 1/2 s; record {config.min_fps:g} or more, "
-            "or give --fps=FPS if the file states it wrongly"
-        )
-    search = _Search(fps, config, box, on_movement)
+    search = MovementSearch(fps, config, box=box, on_movement=on_movement)
     number = 0
     for number, frame in enumerate(frames, start=1):
-        search.add(number, frame)
+        search.add(number, frame.image, frame.seconds)
         if on_frame is not None:
             on_frame(number)
-    search.finish(number)
-    return Search(tuple(search.movements), tuple(search.curve), tuple(search.gaps), number, search.whole)
+    return search.finish()
+
+
+class MovementSearch:
+    """A search that is given one frame after the other.
+
+    Args: as in `search_movements`.
+
+    Attributes:
+      movements: found so far.
+      curve: as of `Search`.
+      gaps: as of `Search`.
+
+    Raises:
+      ValueError: as in `search_movements`.
+    """
+
+    def __init__(
+        self,
+        fps: float,
+        config: SpotConfig,
+        *,
+        box: FaceBox | Whole | None = None,
+        on_movement: Callable[[Spotted], None] | None = None,
+    ) -> None:
+        if 0 < fps < config.min_fps:
+            raise ValueError(
+                f"{fps:g} frames per second are too few: a micro-expression lasts 1/25 to 1/2 s; record "
+                f"{np.ceil(config.min_fps):g} or more, or give --fps=FPS if the file states it wrongly"
+            )
+        self._config, self._given, self._on_movement = config, box, on_movement
+        self._stride = max(1, int(np.ceil(fps / config.max_rate)))
+        region = None if box is None or box == WHOLE else _region(box)
+        self._tracker = FaceTracker(region)
+        self._searches: dict[int, FaceSearch] = {}
+        self._segments, self._number, self._seconds = 0, 0, np.nan
+        self._gap_start, self._gap_reason, self._gap_begin = 1, "", np.nan
+        self._faces: list[TrackedFace] = []
+        self.movements: list[Spotted] = []
+        self.curve: list[CurvePoint] = []
+        self.gaps: list[Gap] = []
+
+    @property
+    def faces(self) -> tuple[Followed, ...]:
+        """Faces in the newest frame."""
+        return tuple(Followed(self._name(face.number), face.landmarks.points) for face in self._faces)
+
+    def add(self, number: int, image: NDArray[np.uint8], seconds: float) -> None:
+        """Process the next frame: its number from 1, `[H, W, 3]` uint8 RGB, and its time, NaN if unknown.
+
+        Raises:
+          ValueError: more than 300 frames without times.
+        """
+        self._number = number
+        if np.isnan(seconds) and number > _MAX_FRAMES_WITHOUT_FPS:
+            raise ValueError(
+                f"more than {_MAX_FRAMES_WITHOUT_FPS} frames, and the number per second is unknown; give --fps=FPS"
+            )
+        if (number - 1) % self._stride:
+            return
+        self._seconds = seconds
+        upright, reason = self._follow(image, seconds)
+        usable = 0
+        for face in self._faces:
+            refused = refused_pose(*absolute_angles(face.landmarks))
+            reason = reason or refused
+            if not refused:
+                usable += self._measure(face, number, seconds, upright)
+        if self._fixed is not None and not self._faces:
+            usable += self._measure(None, number, seconds, upright)
+        self._end_missing(seconds)
+        self._note_gap(number, "" if usable else reason or self._refusal)
+
+    def finish(self) -> Search:
+        """Process the end of the video."""
+        is_clip = self._segments == 1 and not self.gaps and not self._gap_reason
+        for search in self._searches.values():
+            self._report(search.finish(is_clip))
+        self._searches.clear()
+        self._note_gap(self._number + 1, "")
+        self.movements.sort(key=lambda one: (one.onset, one.face_name))
+        whole = not self._seconds > _CLIP_SECONDS
+        return Search(tuple(self.movements), tuple(self.curve), tuple(self.gaps), self._number, whole)
+
+    _fixed: VisibleFace | None = None
+    _refusal = ""
+
+    def _follow(self, image: NDArray[np.uint8], seconds: float) -> tuple[NDArray[np.uint8], str]:
+        """Find the faces of a frame; returns it upright, and why it shows none."""
+        clock = self._number / _UNTIMED_FPS if np.isnan(seconds) else seconds
+        if self._given == WHOLE:
+            self._fixed = self._fixed or visible_face(image, self._config.face, given=WHOLE)
+            return image, self._fixed.reason
+        self._faces = self._tracker.update(image, clock)
+        if not self._faces and isinstance(self._given, FaceBox):
+            self._fixed = self._fixed or visible_face(image, self._config.face, given=self._given)
+            return image, self._fixed.reason
+        upright = self._tracker.upright(image)
+        if self._faces:
+            return upright, ""
+        dark = grey_image(image).mean()
+        if dark < self._config.face.min_brightness:
+            return upright, f"too dark to find a face (mean grey level {dark:.0f} of 255); use more light"
+        return upright, _NO_FACE
+
+    def _measure(self, face: TrackedFace | None, number: int, seconds: float, upright: NDArray[np.uint8]) -> bool:
+        """Add a frame to the segment of a face, and begin one if needed; False if the face cannot be used."""
+        key = face.number if face else 0
+        landmarks = face.landmarks if face else None
+        search = self._searches.get(key)
+        if search is not None and not search.segment.add(number, seconds, upright, landmarks):
+            self._report(self._searches.pop(key).finish(is_clip=False))
+            search = None
+        if search is None:
+            segment, box, self._refusal = self._begin(upright, landmarks)
+            if self._refusal:
+                return False
+            segment.add(number, seconds, upright, landmarks)
+            place = (box, self._tracker.rotation, self._name(key))
+            search = FaceSearch(segment, self._config, place, not np.isnan(seconds), self.curve)
+            self._searches[key] = search
+            self._segments += 1
+        self._report(search.update())
+        return True
+
+    def _begin(
+        self, upright: NDArray[np.uint8], landmarks: Landmarks | None
+    ) -> tuple[FaceSegment, FaceBox | None, str]:
+        """A segment that begins with a frame, the box of its face, and why the face cannot be used."""
+        side, limits = self._config.face.side, self._config.face
+        if landmarks is None:
+            assert self._fixed is not None
+            return FaceSegment(upright, None, side, box=self._fixed.box), self._fixed.box, self._fixed.reason
+        square = _region(self._given) if isinstance(self._given, FaceBox) else None
+        segment = FaceSegment(upright, landmarks, side, square)
+        assert segment.square is not None
+        x, y, width, _ = segment.square
+        finder = "given" if square else "landmarks"
+        box = FaceBox(round(y - width / 2), round(x - width / 2), round(width), finder)  # type: ignore[arg-type]
+        return segment, box, unusable(segment.rest_face, round(width), limits)
+
+    def _end_missing(self, seconds: float) -> None:
+        """End the segments whose face has not been seen for a while."""
+        for key, search in list(self._searches.items()):
+            if seconds - search.segment.samples[-1].seconds > _MISSING_SECONDS:
+                self._report(self._searches.pop(key).finish(is_clip=False))
+
+    def _report(self, movements: list[Spotted]) -> None:
+        for movement in movements:
+            if self._on_movement is not None:
+                self._on_movement(movement)
+                movement = movement._replace(faces=(), per_depth=())
+            self.movements.append(movement)
+
+    def _note_gap(self, number: int, reason: str) -> None:
+        """Continue, begin or end a gap at a frame."""
+        if _kind(reason) == _kind(self._gap_reason):
+            return
+        if self._gap_reason:
+            self.gaps.append(Gap(self._gap_start, number - 1, self._gap_reason, self._gap_begin, self._seconds))
+        self._gap_start, self._gap_reason, self._gap_begin = number, reason, self._seconds
+
+    def _name(self, number: int) -> str:
+        return f"face {number}" if self._tracker.count > 1 else ""
 
 
 def cut_movement(
-    frames: Iterable[NDArray[np.uint8]],
+    frames: Iterable[TimedFrame],
     onset: int,
     apex: int,
     offset: int,
@@ -140,9 +266,9 @@ def cut_movement(
     *,
     box: FaceBox | Whole | None = None,
 ) -> Spotted:
-    """Crop the faces of a movement with known frame numbers, from 1, without measuring it: `pixels` is NaN.
+    """Align the faces of a movement with known frame numbers, from 1, without measuring it: `pixels` is NaN.
 
-    Args: as in `search_movements`.
+    Args: as in `search_movements`. Of several faces the largest is taken.
 
     Raises:
       ValueError: the frames do not exist or are out of order, or the face cannot be used.
@@ -153,136 +279,65 @@ def cut_movement(
     count = offset - onset + 1
     if count > _MAX_SPAN:
         raise ValueError(f"{count} frames from onset to offset; give at most {_MAX_SPAN}, or search the video")
-    faces, found, number = [], None, 0
+    cut = _Cut(config, box)
+    number = 0
     for number, frame in enumerate(frames, start=1):
-        if number == onset:
-            found = visible_face(frame, config.face, given=box)
-            if found.reason:
-                raise ValueError(f"frame {onset}: {found.reason}")
-        if found is not None:
-            faces.append(crop_face(np.rot90(frame, found.rotation), found.box, config.face.side))
+        if number >= onset:
+            cut.add(number, frame)
         if number == offset:
             break
-    if found is None or number < offset:
+    if number < offset:
         raise ValueError(f"frame {offset} does not exist; the video has {number} frames")
-    return Spotted(onset, apex, offset, np.nan, tuple(faces), found.box, found.rotation)
+    return cut.movement(onset, apex, offset)
 
 
-class _Search:
-    """State of `search_movements` after some frames."""
+class _Cut(MovementSearch):
+    """A movement that is cut out: all its frames in one segment."""
 
-    def __init__(
-        self,
-        fps: float,
-        config: SpotConfig,
-        given: FaceBox | Whole | None,
-        on_movement: Callable[[Spotted], None] | None,
-    ) -> None:
-        self._fps, self._config, self._given, self._on_movement = fps, config, given, on_movement
-        self._clip = round(fps * config.clip_seconds) if fps else _MAX_FRAMES_WITHOUT_FPS
-        self._window = max(_MIN_WINDOW, round((fps or _MAX_FRAMES_WITHOUT_FPS) * config.window_seconds))
-        self._stride = max(1, self._window // 4)
-        self._visible = False
+    def __init__(self, config: SpotConfig, box: FaceBox | Whole | None) -> None:
+        super().__init__(0, config, box=box)
+        self._segment: FaceSegment | None = None
         self._box: FaceBox | None = None
-        self._rotation = 0
-        self._faces: list[NDArray[np.uint8]] = []
-        self._checked = self._analysed = 0
-        self._gap_start, self._gap_reason = 1, ""
-        self.whole = True
-        self.movements: list[Spotted] = []
-        self.curve: list[tuple[int, float]] = []
-        self.gaps: list[Gap] = []
+        self._times: list[float] = []
 
-    def add(self, number: int, frame: NDArray[np.uint8]) -> None:
-        """Process the next frame."""
-        if self.whole and number > self._clip:
-            if not self._fps:
-                raise ValueError(
-                    f"more than {_MAX_FRAMES_WITHOUT_FPS} frames, and the number per second is unknown; give --fps=FPS"
-                )
-            self.whole = False
-            # The video is longer than a clip: analyse the frames so far in windows.
-            for end in range(self._window, len(self._faces) + 1, self._stride):
-                self._analyse(number - 1 - len(self._faces) + end, self._faces[end - self._window : end])
-        if self._visible and self._given is None and number - self._checked >= self._window:
-            self._check_box(number, frame)
-        elif not self._visible and (number - self._gap_start) % self._stride == 0:
-            self._begin(number, visible_face(frame, self._config.face, given=self._given, rotation=self._rotation))
-        if not self._visible:
-            return
-        self._faces.append(crop_face(np.rot90(frame, self._rotation), self._box, self._config.face.side))
-        if not self.whole and len(self._faces) >= self._window and number - self._analysed >= self._stride:
-            self._analyse(number, self._faces[-self._window :])
-            del self._faces[: -self._window]
-            self._report_until(number - self._window)
+    def add(self, number: int, frame: TimedFrame) -> None:  # type: ignore[override]
+        """Add a frame of the movement.
 
-    def finish(self, last: int) -> None:
-        """Process the end of the video."""
-        if self._visible:
-            self._end(last)
-        else:
-            self._close_gap(last + 1)
-        self._report_until(last)
+        Raises:
+          ValueError: the face cannot be used.
+        """
+        self._number = number
+        upright, reason = self._follow(frame.image, number / _UNTIMED_FPS)
+        face = self._faces[0] if self._faces else None
+        if self._segment is None:
+            if face is None and (reason or self._fixed is None):
+                raise ValueError(f"frame {number}: {reason}")
+            self._segment, self._box, refusal = self._begin(upright, face.landmarks if face else None)
+            if refusal:
+                raise ValueError(f"frame {number}: {refusal}")
+            self._first = face.number if face else 0
+        own = next((one for one in self._faces if one.number == self._first), None)
+        if self._segment.square is not None and own is None:
+            raise ValueError(f"frame {number}: the face is lost; {_NO_FACE}")
+        self._times.append(frame.seconds)
+        if not self._segment.add(number, frame.seconds, upright, own.landmarks if own else None):
+            raise ValueError(f"frame {number}: the head has moved far from its pose at the onset")
 
-    def _begin(self, number: int, found: VisibleFace) -> None:
-        """Begin a visible segment if the face is visible, or a gap if the reason has changed."""
-        if self._gap_reason and (not found.reason or _kind(found.reason) != _kind(self._gap_reason)):
-            self._close_gap(number)
-        self._gap_reason = found.reason
-        if not found.reason:
-            self._visible, self._box, self._rotation = True, found.box, found.rotation
-            self._faces, self._checked, self._analysed = [], number, number
+    def movement(self, onset: int, apex: int, offset: int) -> Spotted:
+        """The movement."""
+        assert self._segment is not None
+        samples = self._segment.samples
+        return Spotted(
+            *(onset, apex, offset, np.nan, tuple(one.face for one in samples), self._box, self._tracker.rotation),
+            times=(self._times[0], self._times[apex - onset], self._times[-1]),
+            numbers=tuple(one.number for one in samples),
+            remove_head=self._segment.remove_head,
+            per_depth=tuple(one.per_depth for one in samples),
+        )
 
-    def _check_box(self, number: int, frame: NDArray[np.uint8]) -> None:
-        """Keep the box while the face is near it, whatever other faces there are; else begin another segment."""
-        self._checked = number
-        box = self._box
-        assert box is not None
-        for face in find_faces(np.ascontiguousarray(np.rot90(frame, self._rotation))):
-            shift = float(np.hypot(face.top - box.top, face.left - box.left)) + abs(face.side - box.side)
-            if shift <= _MAX_SHIFT * box.side:
-                return
-        self._end(number - 1)
-        self._visible, self._gap_start, self._gap_reason = False, number, ""
-        self._begin(number, visible_face(frame, self._config.face, rotation=self._rotation))
 
-    def _end(self, last: int) -> None:
-        """Analyse the rest of a visible segment."""
-        if len(self._faces) >= _MIN_SEGMENT and (self.whole or self._analysed < last):
-            self._analyse(last, self._faces if self.whole else self._faces[-self._window :])
-
-    def _report_until(self, number: int) -> None:
-        """Report the movements that end up to a frame: later windows do not overlap them."""
-        if self._on_movement is None:
-            return
-        for index, movement in enumerate(self.movements):
-            if movement.faces and movement.offset <= number:
-                self._on_movement(movement)
-                self.movements[index] = movement._replace(faces=())
-
-    def _close_gap(self, number: int) -> None:
-        if number > self._gap_start:
-            self.gaps.append(Gap(self._gap_start, number - 1, self._gap_reason))
-            self._gap_start = number
-
-    def _analyse(self, last: int, faces: list[NDArray[np.uint8]]) -> None:
-        """Measure the displacement curve of consecutive faces up to frame `last`, and keep a movement that meets the thresholds."""
-        self._analysed = last
-        samples = _CLIP_SAMPLES if self.whole else _WINDOW_SAMPLES
-        curve = displacement_curve([grey_image(face) for face in faces], samples)
-        self.curve.append((last, curve.pixels))
-        strong = curve.pixels >= self._config.min_pixels and curve.snr >= self._config.min_snr
-        if strong and curve.is_one and curve.returns and (self.whole or curve.rests):
-            self._keep_strongest(last - len(faces) + 1, curve, faces)
-
-    def _keep_strongest(self, first: int, curve: DisplacementCurve, faces: list[NDArray[np.uint8]]) -> None:
-        """Keep the strongest of overlapping movements; windows over the flanks of a movement find weaker copies of it."""
-        span = (first + curve.onset, first + curve.apex, first + curve.offset)
-        kept = tuple(faces[curve.onset : curve.offset + 1])
-        new = Spotted(*span, curve.pixels, kept, self._box, self._rotation)
-        rivals = [old for old in self.movements if old.offset > new.onset and new.offset > old.onset]
-        if all(new.pixels > old.pixels for old in rivals):
-            self.movements = [old for old in self.movements if not any(old is rival for rival in rivals)] + [new]
+def _region(box: FaceBox) -> Region:
+    return Region(box.left + box.side / 2, box.top + box.side / 2, float(box.side), 0.0)
 
 
 def _kind(reason: str) -> str:

@@ -1,5 +1,6 @@
 """Read videos and image folders: single frames of a clip of a corpus, or all frames of any path."""
 
+import contextlib
 import csv
 import difflib
 import functools
@@ -15,13 +16,19 @@ from numpy.typing import NDArray
 from lightman_jax.data.folders.frame_order import order_frames
 from lightman_jax.data.folders.trees import IMAGE_SUFFIXES, VIDEO_SUFFIXES, entries, list_frames
 from lightman_jax.data.records import RawClip
+from lightman_jax.data.vision.frame_times import FrameTimes
 from lightman_jax.data.vision.images import StoredImage, eight_bits, load_image
+from lightman_jax.data.vision.interlace import first_field, is_interlaced
 from lightman_jax.data.vision.video_file import SharedFrames, VideoFile
 from lightman_jax.types import natural_order
 
 CONVERT = "convert it, for example with ffmpeg -i FILE -c:v libx264 -crf 10 NEW.mp4"
+DEINTERLACE = "convert it, for example with ffmpeg -i FILE -vf bwdif -c:v libx264 -crf 10 NEW.mp4"
 
 _CELL_SIDE, _PAIR = 48, 2
+_USUAL_FPS, _RATE_FRAMES = 120.0, 60
+# Versions 4.13 to 5.0 return one image, of whatever was in memory, for every frame that is marked as interlaced.
+_FROZEN_FRAMES, _FROZEN_REASON = 10, "4.13 and later cannot decode interlaced video; if this is one"
 
 
 class Video(NamedTuple):
@@ -40,6 +47,18 @@ class Video(NamedTuple):
     is_file: bool
     fps: float = 0.0
     notes: tuple[str, ...] = ()
+
+
+class TimedFrame(NamedTuple):
+    """A frame of a video.
+
+    Attributes:
+      image: `[H, W, 3]` uint8 RGB.
+      seconds: from the first frame on; NaN if unknown.
+    """
+
+    image: NDArray[np.uint8]
+    seconds: float
 
 
 class Unreadable(NamedTuple):
@@ -71,13 +90,70 @@ def find_videos(names: Sequence[str]) -> list[Video | Unreadable]:
     return found
 
 
-def read_frames(video: Video) -> Iterator[NDArray[np.uint8]]:
-    """Decode the frames one after the other, `[H, W, 3]` uint8 RGB, rotated as the files' metadata specify, with square pixels.
+def read_frames(video: Video, fps: float = 0.0) -> "VideoFrames":
+    """Decode the frames one after the other, rotated as the files' metadata specify, with square pixels and without combs.
+
+    Args:
+      video: a video file or images.
+      fps: frames per second that replace the times in the file; 0 takes those, and images then have none.
 
     Raises:
-      ValueError: a file is damaged, the images differ in size, or a frame exceeds `MAX_IMAGE_PIXELS`.
+      ValueError: while reading: the first frame of a file is damaged or all its frames are equal, the images differ in size, or a
+        frame exceeds `MAX_IMAGE_PIXELS`.
     """
-    return _read_video(video.paths[0]) if video.is_file else _read_images(video.paths, video.paths)
+    return VideoFrames(video, fps)
+
+
+class VideoFrames(Iterator[TimedFrame]):
+    """The frames of one video, each once; the result of `read_frames`."""
+
+    def __init__(self, video: Video, fps: float) -> None:
+        self._notes: list[str] = []
+        self._times: FrameTimes | None = None
+        self._frames = self._decode(video.paths[0], fps) if video.is_file else _timed_images(video.paths, fps)
+
+    def __next__(self) -> TimedFrame:
+        return next(self._frames)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is unusual in the frames read so far, in words."""
+        return (*self._notes, *(self._times.notes if self._times else ()))
+
+    def _decode(self, path: Path, fps: float) -> Iterator[TimedFrame]:
+        has_fields = _has_fields(path)
+        if has_fields:
+            self._notes.append(
+                f"interlaced: every second line is interpolated; for twice the frame rate, {DEINTERLACE}"
+            )
+        with VideoFile(path) as file:
+            self._times = None if fps else file.times
+            first, is_frozen = None, True
+            try:
+                for number, image in file.frames():
+                    first = image if first is None else first
+                    is_frozen = is_frozen and np.array_equal(image, first)
+                    seconds = (number - 1) / fps if fps else file.times.seconds
+                    yield TimedFrame(first_field(image) if has_fields else image, seconds)
+            except ValueError as error:
+                if first is None:
+                    raise
+                self._notes.append(f"{error} from frame {file.position} on")
+            if is_frozen and file.position >= _FROZEN_FRAMES:
+                raise ValueError(f"all {file.position} frames are equal; OpenCV {_FROZEN_REASON}, {DEINTERLACE}")
+            self._notes += file.shortfall
+
+
+def _has_fields(path: Path) -> bool:
+    """Whether a video file is interlaced."""
+    with VideoFile(path) as file, contextlib.suppress(ValueError):
+        return not file.is_sideways and is_interlaced(image for _, image in file.frames())
+    return False
+
+
+def _timed_images(paths: Sequence[Path], fps: float) -> Iterator[TimedFrame]:
+    for index, image in enumerate(_read_images(paths, paths)):
+        yield TimedFrame(image, index / fps if fps else np.nan)
 
 
 def read_clip_images(
@@ -102,11 +178,6 @@ def read_clip_images(
         return list(_read_images([clip.paths[position] for position in positions], clip.paths))
     numbers = [clip.numbers[position] for position in positions]
     return (shared or SharedFrames(clip.paths[0], [numbers])).take(numbers)
-
-
-def _read_video(path: Path) -> Iterator[NDArray[np.uint8]]:
-    with VideoFile(path) as video:
-        yield from (frame for _, frame in video.frames())
 
 
 def _read_images(paths: Sequence[Path], clip_paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
@@ -203,8 +274,28 @@ def _sequence(name: str, images: Sequence[Path]) -> Video | Unreadable:
 def _open_video(name: str, path: Path) -> Video | Unreadable:
     try:
         with VideoFile(path) as video:
-            return Video(name, (path,), is_file=True, fps=video.fps, notes=video.notes)
+            fps, notes = _frame_rate(video)
+            return Video(name, (path,), is_file=True, fps=fps, notes=(*video.notes, *notes))
     except ValueError as error:
         return Unreadable(
             name, f"{error}; {CONVERT}, or name a folder of its frames" if path.stat().st_size else "an empty file"
         )
+
+
+def _frame_rate(video: VideoFile) -> tuple[float, tuple[str, ...]]:
+    """Frames per second, and a note if those in the header contradict the times of the first frames.
+
+    Choice: browsers write WebM without a frame rate, and OpenCV then states the 1,000 ticks per second of its clock. Other headers
+      state the mean, so only more than 120 frames per second, and none, are checked.
+    """
+    stated = video.fps
+    if 0 < stated <= _USUAL_FPS:
+        return stated, ()
+    with contextlib.suppress(ValueError):
+        list(video.frames({_RATE_FRAMES}))
+    steps, seconds = video.position - 1, video.times.seconds
+    measured = steps / seconds if seconds > 0 else 0.0
+    if measured == 0 or abs(measured - stated) < stated / 2:
+        return stated, ()
+    text = f"frames per second by the times of {video.position} frames: {measured:.4g}; the header states"
+    return measured, (f"{text} {stated:.6g}" if stated else f"{text} none",)

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.folders.trees import MAX_IMAGE_PIXELS
+from lightman_jax.data.vision.frame_times import FrameTimes
 from lightman_jax.data.vision.images import resize_image
 
 _MAX_FPS = 5000.0
 _LEAST_STRETCH = 0.01
+_SHORTER, _SHORTER_SECONDS = 0.1, 0.25
 
 
 class VideoFile:
@@ -26,6 +28,7 @@ class VideoFile:
 
     Attributes:
       position: number of frames passed.
+      times: of the frames passed.
 
     Raises:
       ValueError: OpenCV cannot open it, or its frames exceed `MAX_IMAGE_PIXELS`.
@@ -37,6 +40,7 @@ class VideoFile:
             self._video.release()
             raise ValueError(f"{path.name} is no video that OpenCV can open ({path.stat().st_size} bytes)")
         self._check_size(self.stretch)
+        self.times = FrameTimes(self.fps)
 
     def __enter__(self) -> "VideoFile":
         return self
@@ -64,6 +68,27 @@ class VideoFile:
         changed = self.stretch != 1
         return (f"pixels {self.stretch:.3g} times as wide as high are made square",) if changed else ()
 
+    @property
+    def is_sideways(self) -> bool:
+        """Whether the metadata turn the lines of the file into columns."""
+        return self._video.get(cv2.CAP_PROP_ORIENTATION_META) % 180 != 0
+
+    @property
+    def shortfall(self) -> tuple[str, ...]:
+        """How much of its stated length the file lacks after the last frame, in words, if the header states more.
+
+        Choice: headers round the length, and some state that of the sound, so a tenth or a quarter of a second may lack.
+        """
+        fps, count = self.fps, self._video.get(cv2.CAP_PROP_FRAME_COUNT)
+        if fps == 0 or count <= 0:
+            return ()
+        stated, passed = count / fps, self.times.seconds + 1 / fps
+        if stated - passed <= max(_SHORTER * stated, _SHORTER_SECONDS):
+            return ()
+        return (
+            f"{passed:.3g} of {stated:.3g} s can be decoded: the file is damaged, cut off, or states a wrong length",
+        )
+
     def frames(self, wanted: Collection[int] | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Go on to the end, or to the last wanted frame.
 
@@ -82,6 +107,7 @@ class VideoFile:
                 if not self._video.grab():
                     return
                 self.position += 1
+                self.times.add(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000)
                 if wanted is None or self.position in wanted:
                     decoded, image = self._video.retrieve()
                     if not decoded:
@@ -93,13 +119,13 @@ class VideoFile:
 
     def _square(self, image: NDArray) -> NDArray[np.uint8]:
         """An image of OpenCV in RGB and with square pixels."""
-        image = np.ascontiguousarray(image[:, :, ::-1]).astype(np.uint8, copy=False)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
         stretch = self.stretch
         if stretch == 1:
             return image
         self._check_size(stretch)
         height, width = image.shape[:2]
-        if self._video.get(cv2.CAP_PROP_ORIENTATION_META) % 180:
+        if self.is_sideways:
             return resize_image(image, max(1, round(height * stretch)), width)
         return resize_image(image, height, max(1, round(width * stretch)))
 

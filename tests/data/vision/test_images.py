@@ -283,7 +283,7 @@ def test_the_images_of_a_clip_have_one_range_whichever_are_read(tmp_path):
     every = read_clip_images(clip, range(4))
     np.testing.assert_allclose(every[1].astype(float), texture() * (4.0 * 255 / 4095), atol=0.51)
     np.testing.assert_array_equal(read_clip_images(clip, (0, 1)), every[:2])
-    np.testing.assert_array_equal(list(read_frames(Video("v", clip.paths, is_file=False))), every)
+    np.testing.assert_array_equal([frame.image for frame in read_frames(Video("v", clip.paths, is_file=False))], every)
 
 
 def test_images_of_8_and_16_bits_in_one_clip_are_scaled_by_their_own_ranges(tmp_path):

@@ -70,7 +70,7 @@ def test_a_still_face_with_noise_and_head_sway_has_no_movement(seed):
 def test_a_movement_that_has_only_begun_is_not_reported(smile):
     search = search_movements(iter(smile[:50]), 100, SPOT)
     assert search.movements == ()
-    assert max(pixels for _, pixels in search.curve) > SPOT.min_pixels
+    assert max(point.pixels for point in search.curve) > SPOT.min_pixels
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_every_suffix_that_can_be_predicted_can_be_trained_on(clips):
         (video,) = find_videos([str(clips / f"clip{suffix}")])
         assert not isinstance(video, Unreadable), video
         assert video.is_file == (suffix in VIDEO_SUFFIXES)
-        predicted = list(read_frames(video))
+        predicted = [frame.image for frame in read_frames(video)]
         trained = read_clip_images(clip, range(len(clip.numbers)))
         np.testing.assert_array_equal(predicted, trained)
     (unknown,) = find_videos([str(clips / "clips.csv")])
@@ -73,6 +73,16 @@ def test_images_given_one_by_one_form_one_video(tmp_path):
     assert folder == video
     with pytest.raises(ValueError, match=r"10.png has \(16, 16\) pixels, 1.png \(32, 32\)"):
         list(read_frames(folder))
+
+
+def test_images_have_times_only_at_a_given_frame_rate(tmp_path):
+    for name in ("1.png", "2.png", "3.png"):
+        write_image(tmp_path / name, np.zeros((32, 32, 3), np.uint8))
+    (video,) = find_videos([str(tmp_path)])
+    assert np.isnan([frame.seconds for frame in read_frames(video)]).all()
+    frames = read_frames(video, 50.0)
+    assert [frame.seconds for frame in frames] == [0.0, 0.02, 0.04]
+    assert frames.notes == ()
 
 
 def test_images_without_an_order_are_refused_unless_two_are_given(tmp_path):

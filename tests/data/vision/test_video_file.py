@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.data import astronaut
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.vision import video_file
+from lightman_jax.data.vision.interlace import first_field
+from lightman_jax.data.vision.spotting import SpotConfig
 from lightman_jax.data.vision.video import Unreadable, find_videos, read_clip_images, read_frames
 from lightman_jax.data.vision.video_file import SharedFrames, ShortVideoError, VideoFile
 
@@ -22,17 +25,18 @@ def frame(number):
     return image
 
 
-def write_y4m(path, aspect="1:1", frames=FRAMES):
+def write_y4m(path, aspect="1:1", frames=FRAMES, scan="p", grey=frame):
     """A raw video without a number of frames in its header; its grey levels are exact."""
-    header = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F50:1 Ip A{aspect} C420jpeg\n".encode()
-    chroma = bytes([128]) * (HEIGHT * WIDTH // 2)
-    path.write_bytes(header + b"".join(b"FRAME\n" + frame(n).tobytes() + chroma for n in range(frames)))
+    height, width = grey(0).shape
+    header = f"YUV4MPEG2 W{width} H{height} F50:1 I{scan} A{aspect} C420jpeg\n".encode()
+    chroma = bytes([128]) * (height * width // 2)
+    path.write_bytes(header + b"".join(b"FRAME\n" + grey(n).tobytes() + chroma for n in range(frames)))
 
 
-def write_video(path, codec="MJPG", frames=FRAMES):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 50, (WIDTH, HEIGHT))
+def write_video(path, codec="MJPG", frames=FRAMES, fps=50.0):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (WIDTH, HEIGHT))
     for number in range(frames):
-        writer.write(np.repeat(frame(number)[..., None], 3, axis=2))
+        writer.write(np.repeat(frame(number % FRAMES)[..., None], 3, axis=2))
     writer.release()
 
 
@@ -65,35 +69,186 @@ def test_frames_have_square_pixels(tmp_path, aspect, size):
     assert len(frames) == FRAMES
     assert {image.shape for image in frames} == {(*size, 3)}
     (found,) = find_videos([str(tmp_path / "v.y4m")])
-    np.testing.assert_array_equal(list(read_frames(found)), frames)
+    np.testing.assert_array_equal([frame.image for frame in read_frames(found)], frames)
     shared = SharedFrames(tmp_path / "v.y4m", [[3]])
     np.testing.assert_array_equal(shared.take([3]), frames[2:3])
     assert found.notes == shared.notes
     assert bool(shared.notes) == (size != (HEIGHT, WIDTH))
 
 
-def with_aspect(mp4, wide, high):
-    """Add the aspect of the pixels to the description of the video, and its length to that of each box around it."""
+def extended(mp4, boxes, data):
+    """Add data to the end of the last of some boxes, each in the one before, and its length to that of each; and its start."""
     content, starts = bytearray(mp4), []
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):
+    for name in boxes.encode().split():
         starts.append(content.find(name, starts[-1] + 8 if starts else 0) - 4)
     length = lambda start: struct.unpack(">I", content[start : start + 4])[0]  # noqa: E731
     end = starts[-1] + length(starts[-1])
     for start in starts:
-        content[start : start + 4] = struct.pack(">I", length(start) + 16)
-    content[end:end] = struct.pack(">I4sII", 16, b"pasp", wide, high)
-    return content
+        content[start : start + 4] = struct.pack(">I", length(start) + len(data))
+    content[end:end] = data
+    return content, starts[-1]
+
+
+def rotate(path, quarter_turns):
+    """Write a clockwise rotation into the track header of an MP4 file."""
+    content, unit = bytearray(path.read_bytes()), 1 << 16
+    place = content.find(b"tkhd") + 44
+    across, along = ((unit, 0), (0, unit), (-unit, 0), (0, -unit))[quarter_turns]
+    content[place : place + 36] = struct.pack(">9i", across, along, 0, -along, across, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_frames_are_turned_as_the_metadata_specify(tmp_path, suffix, quarter_turns):
+    path = tmp_path / f"v{suffix}"
+    write_video(path, "mp4v")
+    upright = all_frames(path)
+    rotate(path, quarter_turns)
+    (video,) = find_videos([str(path)])
+    for turned, before in zip(read_frames(video), upright, strict=True):
+        np.testing.assert_array_equal(turned.image, np.rot90(before, -quarter_turns))
 
 
 def test_rotated_frames_are_stretched_along_the_rows_of_the_file(tmp_path):
+    path = tmp_path / "v.mp4"
+    write_video(path, "mp4v")
+    square = struct.pack(">I4sII", 16, b"pasp", 2, 1)
+    path.write_bytes(extended(path.read_bytes(), "moov trak mdia minf stbl stsd mp4v", square)[0])
+    assert all_frames(path)[0].shape == (HEIGHT, 2 * WIDTH, 3)
+    rotate(path, 1)
+    assert all_frames(path)[0].shape == (2 * WIDTH, HEIGHT, 3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "mp4v"), (".mov", "mp4v"), (".mkv", "MJPG"), (".avi", "MJPG"), (".webm", "VP80")]
+)
+def test_times_are_those_of_the_container(tmp_path, suffix, codec):
+    path, fps = tmp_path / f"v{suffix}", 24000 / 1001
+    write_video(path, codec, fps=fps)
+    (video,) = find_videos([str(path)])
+    assert video.fps == pytest.approx(fps, abs=0.001)
+    assert video.fps >= SpotConfig().min_fps
+    frames = read_frames(video)
+    np.testing.assert_allclose([frame.seconds for frame in frames], np.arange(FRAMES) / fps, atol=0.0006)
+    assert frames.notes == ()
+    given = [frame.seconds for frame in read_frames(video, 100.0)]
+    np.testing.assert_allclose(given, np.arange(FRAMES) / 100)
+
+
+def test_times_of_a_variable_frame_rate_are_exact(tmp_path):
+    path = tmp_path / "v.mp4"
+    write_video(path, "mp4v")
+    content = path.read_bytes()
+    tick = struct.unpack_from(">I", content, content.find(b"stts") + 16)[0]
+    runs = [(4, tick), (1, tick // 2), (1, tick + tick // 2), (6, tick)]
+    content, start = extended(content, "moov trak mdia minf stbl stts", bytes(8 * (len(runs) - 1)))
+    struct.pack_into(f">{1 + 2 * len(runs)}I", content, start + 12, len(runs), *(n for run in runs for n in run))
+    path.write_bytes(content)
+    (video,) = find_videos([str(path)])
+    frames = read_frames(video)
+    steps = np.diff([frame.seconds for frame in frames])
+    np.testing.assert_allclose(steps, [0.02] * 4 + [0.01, 0.03] + [0.02] * 5, atol=1e-6)
+    assert frames.notes == ("frame rate varies: 10.0 to 30.0 ms between frames",)
+    replaced = read_frames(video, 25.0)
+    assert [frame.seconds for frame in replaced] == [number / 25 for number in range(FRAMES)]
+    assert replaced.notes == ()
+
+
+@pytest.mark.parametrize("stated", [0.0, 1000.0])
+def test_a_frame_rate_that_the_times_contradict_is_replaced(tmp_path, monkeypatch, stated):
     write_video(tmp_path / "v.mp4", "mp4v")
-    content = with_aspect((tmp_path / "v.mp4").read_bytes(), 2, 1)
-    (tmp_path / "v.mp4").write_bytes(content)
-    assert all_frames(tmp_path / "v.mp4")[0].shape == (HEIGHT, 2 * WIDTH, 3)
-    place = content.find(b"tkhd") + 44  # The matrix of the track header.
-    content[place : place + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
-    (tmp_path / "v.mp4").write_bytes(content)
-    assert all_frames(tmp_path / "v.mp4")[0].shape == (2 * WIDTH, HEIGHT, 3)
+    monkeypatch.setattr(VideoFile, "fps", stated)
+    (video,) = find_videos([str(tmp_path / "v.mp4")])
+    assert video.fps == pytest.approx(50, abs=0.01)
+    text = "frames per second by the times of 12 frames: 50; the header states"
+    assert video.notes == (f"{text} {'1000' if stated else 'none'}",)
+
+
+def test_a_high_frame_rate_is_taken_from_the_header(tmp_path):
+    write_video(tmp_path / "v.mp4", "mp4v", fps=1000)
+    (video,) = find_videos([str(tmp_path / "v.mp4")])
+    assert (video.fps, video.notes) == (1000, ())
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".avi", "MJPG"), (".mkv", "MJPG"), (".webm", "VP80")])
+def test_a_truncated_video_gives_its_frames_and_the_reason(tmp_path, suffix, codec):
+    path = tmp_path / f"v{suffix}"
+    write_video(path, codec, frames=4 * FRAMES)
+    whole = all_frames(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (video,) = find_videos([str(path)])
+    reader = read_frames(video)
+    frames = [frame.image for frame in reader]
+    assert 8 <= len(frames) < len(whole)
+    np.testing.assert_array_equal(frames[:-1], whole[: len(frames) - 1])  # The last one may be cut.
+    (note,) = reader.notes
+    assert "of 0.96 s can be decoded: the file is damaged, cut off, or states a wrong length" in note
+
+
+@pytest.mark.parametrize("whole", [0, 5])
+def test_frames_before_damage_are_read_and_the_damage_is_noted(tmp_path, monkeypatch, whole):
+    class DamagedVideo:
+        def __init__(self, path):
+            self.video, self.decoded = capture(path), 0
+
+        def __getattr__(self, name):
+            return getattr(self.video, name)
+
+        def retrieve(self):
+            self.decoded += 1
+            if self.decoded > whole:
+                raise cv2.error("no picture")
+            return self.video.retrieve()
+
+    capture = cv2.VideoCapture
+    write_video(tmp_path / "v.mp4", "mp4v")
+    (video,) = find_videos([str(tmp_path / "v.mp4")])
+    monkeypatch.setattr(cv2, "VideoCapture", DamagedVideo)
+    frames = read_frames(video)
+    if whole:
+        assert len(list(frames)) == whole
+        assert frames.notes[0] == "v.mp4 is damaged (no picture) from frame 6 on"
+    else:
+        with pytest.raises(ValueError, match=r"v.mp4 is damaged \(no picture\)"):
+            list(frames)
+
+
+def portrait(number):
+    """The portrait in grey, moved by 2 pixels per half frame."""
+    return np.roll(astronaut()[40:200, 120:360, 1], 2 * number, axis=1)
+
+
+def woven(number):
+    result = portrait(2 * number)
+    result[1::2] = portrait(2 * number + 1)[1::2]
+    return result
+
+
+def test_fields_are_separated_in_prediction_alone_and_whole_frames_stay(tmp_path):
+    for name, grey in (("fields", woven), ("whole", lambda number: portrait(2 * number))):
+        write_y4m(tmp_path / f"{name}.y4m", grey=grey)
+        (video,) = find_videos([str(tmp_path / f"{name}.y4m")])
+        frames, stored = read_frames(video), all_frames(video.paths[0])
+        images = [frame.image for frame in frames]
+        if name == "whole":
+            np.testing.assert_array_equal(images, stored)
+            assert frames.notes == ()
+        else:
+            np.testing.assert_array_equal(images, [first_field(image) for image in stored])
+            assert "interlaced: every second line is interpolated" in frames.notes[0]
+            assert "ffmpeg -i FILE -vf bwdif" in frames.notes[0]
+        np.testing.assert_array_equal(SharedFrames(video.paths[0], [[3]]).take([3]), stored[2:3])
+
+
+def test_interlaced_video_that_opencv_cannot_decode_is_refused(tmp_path):
+    write_y4m(tmp_path / "v.y4m", scan="t", grey=woven)
+    (video,) = find_videos([str(tmp_path / "v.y4m")])
+    if tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 13):
+        assert len(list(read_frames(video))) == FRAMES
+    else:
+        with pytest.raises(ValueError, match=r"all 12 frames are equal; OpenCV.*ffmpeg -i FILE -vf bwdif"):
+            list(read_frames(video))
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 100, 2**31 - 1])

@@ -1,0 +1,318 @@
+"""Movements of one face: windows of several lengths slide over its samples, and each movement found in them gets a kind.
+
+In a window, the displacement that follows the pose of the head is removed first: what the alignment of the frames leaves is
+proportional to it. Blinks, speech, motion of the head and covered parts are also found by the landmarks alone.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightman_jax.data.vision.apex import DisplacementCurve, field_curve
+from lightman_jax.data.vision.face_segments import FaceSegment, RemoveHead, Sample
+from lightman_jax.data.vision.face_signals import field_size, gaze_shift, lid_closure
+from lightman_jax.data.vision.faces import FaceBox, FaceLimits
+from lightman_jax.data.vision.movement_kinds import WITH_CLASS, Evidence, Kind, movement_kind, speech_spans
+from lightman_jax.data.vision.movement_spans import blink_spans, covered_spans, head_spans
+
+_MIN_SAMPLES, _MAX_SAMPLES = 8, 64
+_STRIDE = 0.25
+_PIXELS_PER_DEGREE, _FIELD_NOISE = 0.08, 0.15
+_POSE_SMOOTHING = 0.1
+_NEAR_APEX = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class SpotConfig:
+    """Thresholds of a movement and of its video.
+
+    Attributes:
+      min_pixels: smallest peak displacement, in pixels of a face 128 wide.
+      min_snr: smallest signal-to-noise ratio of the displacement curve.
+      clip_seconds: videos up to this length may begin or end within their movement.
+      window_seconds: lengths of the windows; a movement must begin and end within one.
+      face: what the face needs, and the side of its crop.
+      min_fps: fewest frames per second.
+      max_rate: most frames per second that are analysed; of a faster video every second or third frame and so on.
+
+    Choice: the portrait of `experiments.demo` at rest, with sensor noise of 0.5 to 8 grey levels and head sway of up to 5 pixels,
+      reaches 0.21 pixels at a signal-to-noise ratio of 10; movements of 0.5 pixels reach 0.28 at 20. A micro-expression lasts
+      1/25 to 1/2 s, and the slowest corpora have 25 frames per second. What cameras call 24 is 23.976, and 23.81 in a file that
+      rounds 1/24 s to 42 ms.
+    """
+
+    min_pixels: float = 0.25
+    min_snr: float = 10.0
+    clip_seconds: float = 1.5
+    window_seconds: tuple[float, ...] = (1.0, 2.0, 4.0)
+    face: FaceLimits = dataclasses.field(default_factory=FaceLimits)
+    min_fps: float = 23.8
+    max_rate: float = 60.0
+
+
+class Spotted(NamedTuple):
+    """A movement.
+
+    Attributes:
+      onset, apex, offset: numbers of its first, strongest and last frame, from 1.
+      pixels: peak displacement without head motion, in pixels of a face 128 wide.
+      faces: `[face_side, face_side, 3]` uint8 of analysed frames from onset to offset, aligned to one frame.
+      box: box of the face in the rotated frame of the onset; None is the whole frame.
+      rotation: counter-clockwise quarter turns that make the frames upright.
+      kind: what moves; only `WITH_CLASS` get a class.
+      times: seconds of onset, apex and offset from the first frame on; NaN if unknown.
+      face_name: `face 1`, `face 2` among several faces; empty for one.
+      numbers: of the frames of `faces`.
+      remove_head: removes what remains of the head from the flow between two of `faces`; None if it is unknown.
+      per_depth: of each of `faces`, see `AlignedFace`.
+    """
+
+    onset: int
+    apex: int
+    offset: int
+    pixels: float
+    faces: tuple[NDArray[np.uint8], ...]
+    box: FaceBox | None
+    rotation: int
+    kind: Kind = "micro-expression"
+    times: tuple[float, float, float] = (np.nan, np.nan, np.nan)
+    face_name: str = ""
+    numbers: tuple[int, ...] = ()
+    remove_head: RemoveHead | None = None
+    per_depth: tuple[NDArray[np.float64], ...] = ()
+
+    @property
+    def apex_place(self) -> int:
+        """Position of the apex in `faces`."""
+        return self.numbers.index(self.apex) if self.numbers else self.apex - self.onset
+
+    def without_head(self, flow: NDArray[np.floating], first: int, second: int) -> NDArray[np.float32]:
+        """Remove from the flow between two of `faces`, named by their positions, what remains of the head."""
+        if self.remove_head is None:
+            return np.asarray(flow, np.float32)
+        return self.remove_head(flow, self.per_depth[second] - self.per_depth[first])
+
+
+class CurvePoint(NamedTuple):
+    """Peak displacement in a window.
+
+    Attributes:
+      seconds: middle of the window; NaN if unknown.
+      window: its length in seconds; NaN if unknown.
+      pixels: the peak, in pixels of a face 128 wide.
+      face_name: as of `Spotted`.
+    """
+
+    seconds: float
+    window: float
+    pixels: float
+    face_name: str
+
+
+class Found(NamedTuple):
+    """A movement as places of its onset, apex and offset in the samples of a window, and its size."""
+
+    onset: int
+    apex: int
+    offset: int
+    pixels: float
+
+
+class FaceSearch:
+    """Search of one segment of one face.
+
+    Args:
+      segment: the segment; its samples are dropped when no window needs them.
+      config: thresholds.
+      place: box, rotation and name of the face, for `Spotted`.
+      timed: whether the samples have times; otherwise all of them are one window.
+      curve: gets a point for each window.
+    """
+
+    def __init__(
+        self,
+        segment: FaceSegment,
+        config: SpotConfig,
+        place: tuple[FaceBox | None, int, str],
+        timed: bool,
+        curve: list[CurvePoint],
+    ) -> None:
+        self.segment, self._config, self._place, self._timed = segment, config, place, timed
+        self._curve = curve
+        self._movements: list[Spotted] = []
+        self._next = dict.fromkeys(config.window_seconds, -np.inf)
+        self._first, self._reported = np.nan, -np.inf
+
+    def update(self) -> list[Spotted]:
+        """Analyse the windows that end with the newest sample; returns the movements that no later window can change."""
+        samples, now = self.segment.samples, self.segment.samples[-1].seconds
+        if not self._timed:
+            return []
+        self._first = now if np.isnan(self._first) else self._first
+        for length in self._config.window_seconds:
+            if now - self._first >= length and now >= self._next[length]:
+                self._next[length] = now + _STRIDE * length
+                self._analyse([one for one in samples if one.seconds > now - length], length)
+        longest = max(self._config.window_seconds)
+        done = self._report_until(now - longest)
+        while samples and samples[0].seconds < now - 2 * longest:
+            samples.popleft()
+        return done
+
+    def finish(self, is_clip: bool) -> list[Spotted]:
+        """Analyse the end of the segment; `is_clip` is whether it is the whole of a video."""
+        samples = list(self.segment.samples)
+        if not samples:
+            return []
+        seconds = samples[-1].seconds - samples[0].seconds if self._timed else 0.0
+        is_short = seconds <= self._config.clip_seconds
+        for length in self._config.window_seconds if self._timed else ():
+            self._analyse([one for one in samples if one.seconds > samples[-1].seconds - length], length)
+        if is_clip and is_short:
+            self._analyse(samples)
+        return self._report_until(np.inf)
+
+    def _report_until(self, seconds: float) -> list[Spotted]:
+        """Movements that end up to a time, in temporal order, with those that the landmarks show."""
+        if self._timed:
+            self._add_landmark_movements(seconds)
+        done = [one for one in self._movements if not one.times[2] > seconds]
+        self._movements = [one for one in self._movements if one.times[2] > seconds]
+        return sorted(done, key=lambda one: one.onset)
+
+    def _analyse(self, samples: Sequence[Sample], length: float = 0.0) -> None:
+        """Keep the strongest movement of a window, and below a movement of the eyes that of the rest of the face.
+
+        `length` is that of the window in seconds; 0 is a whole clip, in which the face need not rest at the ends.
+        """
+        if len(samples) < (_MIN_SAMPLES if length else 3):
+            return
+        samples = [samples[place] for place in _spread(len(samples), _MAX_SAMPLES)]
+        fields = window_fields(samples)
+        regions = self.segment.regions
+        for number, mask in enumerate((regions.face, regions.face & ~regions.eyes)):
+            curve = field_curve(fields[:, mask], _clock(samples))
+            if number == 0 and length in (0.0, self._config.window_seconds[0]):
+                begin, end = samples[0].seconds, samples[-1].seconds
+                self._curve.append(CurvePoint((begin + end) / 2, end - begin, curve.pixels, self._place[2]))
+            if not self._is_movement(curve, bool(length)):
+                return
+            found = Found(curve.onset, curve.apex, curve.offset, curve.pixels)
+            kind = self._kind(samples, fields, found)
+            self._keep(self._spotted(samples, found, kind))
+            if kind != "blink or gaze":
+                return
+
+    def _is_movement(self, curve: DisplacementCurve, strict: bool) -> bool:
+        strong = curve.pixels >= self._config.min_pixels and curve.snr >= self._config.min_snr
+        return strong and curve.is_one and curve.returns and (curve.rests or not strict)
+
+    def _kind(self, samples: Sequence[Sample], fields: NDArray[np.floating], found: Found) -> Kind:
+        span = samples[found.onset : found.offset + 1]
+        size = field_size(_mean_near(fields, found.apex) - _mean_near(fields, found.onset), self.segment.regions)
+        poses = np.array([one.motion[:3] for one in span])
+        head = np.array([one.motion.pixels for one in span])
+        seconds = span[-1].seconds - span[0].seconds if self._timed else np.nan
+        speech = speech_spans(
+            [one.seconds for one in self.segment.samples], [one.mouth for one in self.segment.samples]
+        )
+        return movement_kind(
+            Evidence(
+                seconds=seconds,
+                pixels=size.pixels,
+                eye_pixels=size.eye_pixels,
+                mouth_share=size.mouth_share,
+                head_degrees=float(np.abs(poses - poses[0]).max()),
+                head_pixels=float(np.abs(head - head[0]).max()),
+                covered=max(one.covered for one in span),
+                lid_closure=lid_closure(np.array([one.openness for one in span])),
+                gaze_shift=gaze_shift(np.array([one.gaze for one in span])),
+                in_speech=any(first <= span[-1].seconds and span[0].seconds <= last for first, last in speech),
+            )
+        )
+
+    def _spotted(self, samples: Sequence[Sample], found: Found, kind: Kind) -> Spotted:
+        ends = [samples[place] for place in (found.onset, found.apex, found.offset)]
+        kept = [one for one in self.segment.samples if ends[0].number <= one.number <= ends[2].number]
+        box, rotation, name = self._place
+        return Spotted(
+            *(one.number for one in ends),
+            found.pixels,
+            tuple(one.face for one in kept) if kind in WITH_CLASS else (),
+            *(box, rotation, kind, tuple(one.seconds for one in ends), name),
+            tuple(one.number for one in kept),
+            self.segment.remove_head,
+            tuple(one.per_depth for one in kept),
+        )
+
+    def _keep(self, new: Spotted) -> None:
+        """Keep the strongest of overlapping movements, with those that get a class before others."""
+        rank = lambda one: (one.kind in WITH_CLASS, one.pixels)  # noqa: E731
+        rivals = [old for old in self._movements if old.offset > new.onset and new.offset > old.onset]
+        if all(rank(new) > rank(old) for old in rivals):
+            self._movements = [old for old in self._movements if not any(old is rival for rival in rivals)] + [new]
+
+    def _add_landmark_movements(self, until: float) -> None:
+        """Add the blinks, speech, motion of the head and covered parts that end up to a time and no window has found."""
+        samples = [one for one in self.segment.samples if not np.isnan(one.mouth)]
+        if not samples:
+            return
+        times = np.array([one.seconds for one in samples])
+        spans: list[tuple[Kind, tuple[float, float]]] = [
+            *(("blink or gaze", span) for span in blink_spans(times, np.array([one.openness for one in samples]))),
+            *(("speech", span) for span in speech_spans(times, [one.mouth for one in samples])),
+            *(("head motion", span) for span in head_spans(times, np.array([one.motion[:3] for one in samples]))),
+            *(("face covered", span) for span in covered_spans(times, np.array([one.covered for one in samples]))),
+        ]
+        for kind, (first, last) in spans:
+            if not self._reported < last <= until or any(
+                one.kind == kind and one.times[0] <= last and first <= one.times[2] for one in self._movements
+            ):
+                continue
+            places = [int(np.searchsorted(times, time)) for time in (first, (first + last) / 2, last)]
+            self._movements.append(self._spotted(samples, Found(*places, np.nan), kind))
+        self._reported = until
+
+
+def window_fields(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Displacement fields `[T, 24, 24, 2]` since the first sample, without the part that follows the pose of the head.
+
+    Each displacement is regressed on turn, nod, tilt and size, whose influence is assumed to be 0 with a standard deviation of 0.08
+    pixels per degree or percent, so that a pose that hardly changes explains nothing.
+    """
+    fields = np.stack([one.field for one in samples]).astype(np.float64)
+    fields -= fields[0]
+    poses = np.array([(*one.motion[:3], 100 * (one.motion.nearer - 1)) for one in samples])
+    clock = _clock(samples)
+    poses = _smoothed(poses - poses.mean(axis=0), max(1, round(len(samples) * _POSE_SMOOTHING)))
+    drift = np.column_stack([np.ones_like(clock), (clock - clock.mean()) / max(np.ptp(clock), 1e-9)])
+    design = np.column_stack([drift, poses])
+    prior = np.diag([1e-6, 1e-6, *[(_FIELD_NOISE / _PIXELS_PER_DEGREE) ** 2] * poses.shape[1]])
+    flat = fields.reshape(len(fields), -1)
+    solution = np.linalg.solve(design.T @ design + prior, design.T @ flat)
+    flat = flat - poses @ solution[drift.shape[1] :]
+    return (flat - flat[0]).reshape(fields.shape)
+
+
+def _smoothed(values: NDArray[np.floating], half: int) -> NDArray[np.float64]:
+    """Running mean of `[T, n]` over `2 half + 1` rows, fewer at the ends."""
+    total = np.vstack([np.zeros(values.shape[1]), np.cumsum(values, axis=0)])
+    places = np.arange(len(values))
+    first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
+    return (total[last] - total[first]) / (last - first)[:, None]
+
+
+def _clock(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    times = np.array([one.seconds for one in samples])
+    return np.arange(len(samples), dtype=np.float64) if np.isnan(times).any() else times
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def _mean_near(fields: NDArray[np.floating], place: int) -> NDArray[np.float64]:
+    return fields[max(0, place - _NEAR_APEX) : place + _NEAR_APEX + 1].mean(axis=0)
