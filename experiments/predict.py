@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.panel import Panel
 
@@ -86,8 +87,8 @@ class _Drawn(NamedTuple):
 
     def predict(self, video: Video, label: str, on_frame: Callable[[int], None]) -> list[Row]:
         """Predict the movements of a video, and draw its figures under the file name `label`."""
-        fps, model = self.settings.fps or video.fps, self.predictor.model
-        row = Row(video.name, fps=fps, notes=video.notes)
+        model = self.predictor.model
+        row = Row(video.name, fps=self.settings.fps or video.fps, notes=video.notes)
         rows: list[Row] = []
 
         def on_movement(movement: Spotted) -> None:
@@ -100,7 +101,9 @@ class _Drawn(NamedTuple):
         except ValueError as error:
             # Movements before a damaged frame are kept.
             return [*rows, row._replace(reason=str(error))]
-        rows = [one._replace(frames=search.frames) for one in rows]
+        rows.sort(key=lambda one: one.span or ())
+        several = len({one.face_name for one in rows}) > 1
+        rows = [one._replace(frames=search.frames, face_name=one.face_name if several else "") for one in rows]
         if self.settings.span is None:
             rows = [one._replace(notes=_notes(model, search, one)) for one in rows]
         rows = rows or [
@@ -108,7 +111,7 @@ class _Drawn(NamedTuple):
         ]
         if not search.whole:
             (self.out / TIMELINES).mkdir(exist_ok=True)
-            save_timeline(self.out / TIMELINES / f"{label}.png", search, rows, fps, model, self.settings.spot)
+            save_timeline(self.out / TIMELINES / f"{label}.png", search, rows, model, self.settings.spot)
         return rows
 
     def _draw(self, row: Row, movement: Spotted) -> Row:
@@ -157,7 +160,7 @@ def _notes(model: Model, search: Search, row: Row) -> tuple[str, ...]:
     if row.span is None or row.reason:
         return row.notes
     notes = [*row.notes]
-    if not row.fps and search.frames > _PAIR:
+    if np.isnan(row.times).any() and search.frames > _PAIR:
         notes.append("frames per second are unknown, and so is the duration of the movement (--fps=FPS)")
     if search.whole and row.span[0] == 1 and search.frames > _PAIR:
         notes.append("moves from the first frame on: the onset may precede the video")

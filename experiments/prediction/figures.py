@@ -1,6 +1,7 @@
 """Figures of a prediction: one per movement, and the timeline of a long video."""
 
 import dataclasses
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from experiments.reporting.figures import CLASS_COLOURS, save_figure
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
 from lightman_jax.data.vision.images import grey_image, resize_image
 from lightman_jax.data.vision.movement_kinds import KINDS, Kind
-from lightman_jax.data.vision.spotting import Gap, Search, SpotConfig, Spotted
+from lightman_jax.data.vision.spotting import CurvePoint, Gap, Search, SpotConfig, Spotted
 from lightman_jax.model.saved_model import Model
 from lightman_jax.types import natural_order
 
@@ -117,9 +118,7 @@ def _peak(flow: NDArray[np.floating]) -> float:
     return float(np.hypot(flow[..., 0], flow[..., 1]).max())
 
 
-def save_timeline(
-    path: Path, search: Search, rows: Sequence[Row], fps: float, model: Model, config: SpotConfig
-) -> None:
+def save_timeline(path: Path, search: Search, rows: Sequence[Row], model: Model, config: SpotConfig) -> None:
     """Draw the displacement curve of a long video, its gaps, and the kinds of its movements (`rows`), with one panel per face.
 
     Classes are written at the movements that have one.
@@ -127,13 +126,17 @@ def save_timeline(
     names = sorted({row.face_name for row in rows}, key=natural_order)
     figure = Figure(figsize=(11, 1.2 + 2.6 * len(names)), layout="constrained")
     panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    window = min(config.window_seconds)
+    points = [point for point in search.curve if point.window <= window]
     for axes, name in zip(panels, names, strict=True):
-        top = _draw_curve(axes, search, fps, config)
-        _draw_gaps(axes, search.gaps, fps, top)
+        own = [point for point in points if name in ("", point.face_name)]
+        top = 1.3 * max([config.min_pixels, *(point.pixels for point in own)])
+        _draw_curve(axes, own, window, config.min_pixels)
+        _draw_gaps(axes, search.gaps, search.seconds, top)
         _draw_kinds(axes, [row for row in rows if row.face_name == name], model, top)
-        axes.set(xlim=(0, search.frames / fps), ylim=(-_BAND * top, top), ylabel="pixels on a face 128 wide")
+        axes.set(xlim=(0, search.seconds), ylim=(-_BAND * top, top), ylabel="pixels on a face 128 wide")
         axes.set_title(name, loc="left", fontsize=9)
-    about = "peak displacement per window of one second; dashed: threshold of a movement"
+    about = f"peak displacement per window of {window:g} s; dashed: threshold of a movement"
     panels[0].set_title(f"{_title(rows[0].name if rows else '')}\n{about}", fontsize=9)
     panels[-1].set_xlabel("seconds")
     found = {row.kind for row in rows}
@@ -144,33 +147,32 @@ def save_timeline(
     save_figure(path, figure, dpi=110)
 
 
-def _draw_curve(axes: Axes, search: Search, fps: float, config: SpotConfig) -> float:
-    """Draw the peak displacement of each window; returns the upper end of the axis."""
-    window = config.window_seconds[0]
-    times = np.array([number / fps - window / 2 for number, _ in search.curve])
-    pixels = np.array([size for _, size in search.curve])
+def _draw_curve(axes: Axes, points: Sequence[CurvePoint], window: float, min_pixels: float) -> None:
+    times = np.array([point.seconds for point in points])
+    pixels = np.array([point.pixels for point in points])
     # No line across a gap: nothing was measured there.
     breaks = np.flatnonzero(np.diff(times) > window) + 1
     for part in np.split(np.arange(len(times)), breaks):
         axes.plot(times[part], pixels[part], color="#444444", linewidth=1, marker=".", markersize=3)
-    axes.axhline(config.min_pixels, color="#888888", linewidth=0.8, linestyle="--")
-    return 1.3 * max([config.min_pixels, *pixels.tolist()])
+    axes.axhline(min_pixels, color="#888888", linewidth=0.8, linestyle="--")
 
 
-def _draw_gaps(axes: Axes, gaps: Sequence[Gap], fps: float, top: float) -> None:
+def _draw_gaps(axes: Axes, gaps: Sequence[Gap], seconds: float, top: float) -> None:
+    """Hatch the times without a usable face; those that are wide enough get the reason."""
     for gap in gaps:
-        begin, end = (gap.first - 1) / fps, gap.last / fps
-        axes.axvspan(
-            begin, end, ymin=_BAND / (1 + _BAND), facecolor="#eeeeee", edgecolor="#cccccc", hatch="//", linewidth=0
-        )
-        text = textwrap.shorten(gap.reason.split(";")[0], 40)
-        axes.text((begin + end) / 2, 0.5 * top, text, fontsize=7, rotation=90, ha="center", va="center", clip_on=True)
+        area = axes.axvspan(gap.begin, gap.end, ymin=_BAND / (1 + _BAND), hatch="//", linewidth=0)
+        area.set(facecolor="#eeeeee", edgecolor="#cccccc")
+        if gap.end - gap.begin > 0.01 * seconds:
+            text = textwrap.shorten(re.split("[;(]", gap.reason)[0], 40)
+            middle = (gap.begin + gap.end) / 2
+            axes.text(middle, 0.5 * top, text, fontsize=7, rotation=90, ha="center", va="center", clip_on=True)
 
 
 def _draw_kinds(axes: Axes, rows: Sequence[Row], model: Model, top: float) -> None:
     """A band below the curve in the colour of each movement's kind, and the class of those that have one."""
     axes.axhspan(-_BAND * top, 0, color="#f4f4f4", zorder=0)
-    for row in rows:
+    # Where movements overlap, short ones are drawn over long ones.
+    for row in sorted(rows, key=lambda row: row.times[0] - row.times[2]):
         if not row.kind or np.isnan(row.times).any():
             continue
         begin, apex, end = row.times

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from experiments.cli.terminal import printable
 from experiments.prediction.figures import KIND_COLOURS
 from experiments.prediction.table import Row, summarize
+from lightman_jax.data.vision.spotting import CurvePoint
 from lightman_jax.model.saved_model import Model
+from lightman_jax.types import natural_order
 
 SHOWN_SECONDS = 20.0
 
@@ -65,7 +67,7 @@ class Live(NamedTuple):
       image: `[H, W, 3]` uint8 RGB.
       seconds: time of the image.
       faces: the faces that are followed in it.
-      curve: time and peak displacement of windows, in temporal order.
+      curve: peak displacement of windows, in temporal order.
       rows: movements.
       status: a line on the rate.
       is_slow: whether that line is a warning.
@@ -74,7 +76,7 @@ class Live(NamedTuple):
     image: NDArray[np.uint8]
     seconds: float
     faces: Sequence[FollowedFace] = ()
-    curve: Sequence[tuple[float, float]] = ()
+    curve: Sequence[CurvePoint] = ()
     rows: Sequence[Row] = ()
     status: str = ""
     is_slow: bool = False
@@ -118,20 +120,24 @@ def _draw_timeline(live: Live, width: int, min_pixels: float) -> NDArray[np.uint
     """The curve of the last seconds, and below it a band of each face with its movements in the colours of their kinds."""
     begin = live.seconds - SHOWN_SECONDS
     place = lambda seconds: round(_MARGIN + (seconds - begin) / SHOWN_SECONDS * (width - 2 * _MARGIN))  # noqa: E731
-    names = sorted({row.face_name for row in live.rows} | {face.name for face in live.faces}) or [""]
+    rows = [row for row in live.rows if row.times[2] >= begin]
+    shown = [point for point in live.curve if point.seconds >= begin]
+    seen = {row.face_name for row in rows} | {point.face_name for point in shown} | {face.name for face in live.faces}
+    names = sorted(seen, key=natural_order) or [""]
     panel = _blank(_CURVE + _BAND * len(names) + _LINE, width)
-    shown = [point for point in live.curve if point[0] >= begin]
-    top = max([2 * min_pixels, *(pixels for _, pixels in shown)])
+    top = max([2 * min_pixels, *(point.pixels for point in shown)])
     level = lambda pixels: round(_CURVE - pixels / top * (_CURVE - 4))  # noqa: E731
     cv2.line(panel, (_MARGIN, level(min_pixels)), (width - _MARGIN, level(min_pixels)), _FAINT, 1)
-    for (start, first), (end, second) in itertools.pairwise(shown):
-        # No line across a gap: nothing was measured there.
-        if end - start < 1:
-            cv2.line(panel, (place(start), level(first)), (place(end), level(second)), _TEXT, 1, cv2.LINE_AA)
-    for row in live.rows:
-        if row.kind and row.times[2] >= begin:
-            upper = _CURVE + 2 + _BAND * names.index(row.face_name)
-            corners = (max(_MARGIN, place(row.times[0])), upper), (place(row.times[2]), upper + _BAND - 3)
+    for name in names:
+        for one, two in itertools.pairwise(point for point in shown if point.face_name == name):
+            # No line across a gap: nothing was measured there.
+            if two.seconds - one.seconds < 1:
+                start, end = ((place(point.seconds), level(point.pixels)) for point in (one, two))
+                cv2.line(panel, start, end, _TEXT, 1, cv2.LINE_AA)
+    for row in rows:
+        upper = _CURVE + 2 + _BAND * names.index(row.face_name)
+        corners = (max(_MARGIN, place(row.times[0])), upper), (place(row.times[2]), upper + _BAND - 3)
+        if row.kind:
             cv2.rectangle(panel, *corners, _colour(KIND_COLOURS[row.kind]), cv2.FILLED)
     for name, upper in zip(names, itertools.count(_CURVE, _BAND), strict=False):
         _write(panel, name, (_MARGIN, upper + _BAND - 2), _FAINT)

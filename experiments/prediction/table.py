@@ -104,6 +104,7 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
 def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
     """Print the prediction of each movement with the spread over the networks; other kinds in one line per input and face."""
     views = ("views",) if model.views else ()
+    shown = _short_names(rows)
     heads = ("kind", "frames", "apex", "px", *views, "class", *model.classes, "agree")
     table = text_table("input", *heads)
     for row in rows:
@@ -111,7 +112,7 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
             continue
         mean, sd, best, agreement = summarize(row.probabilities)
         table.add_row(
-            _place(row),
+            _place(row, shown),
             row.kind.removesuffix("-expression"),
             "-".join(map(str, row.span)),
             "-" if np.isnan(row.times[1]) else f"{row.times[1]:.2f} s",
@@ -123,7 +124,7 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
         )
     if table.row_count:
         console.print(table)
-    for line in _lines_of_kinds(rows):
+    for line in _lines_of_kinds(rows, shown):
         console.print(line)
     for row in rows:
         if row.reason and not row.kind:
@@ -134,12 +135,12 @@ def print_table(console: Console, rows: Sequence[Row], model: Model) -> None:
         console.print(f"{name}{more}: {note}", style="dim")
 
 
-def _lines_of_kinds(rows: Sequence[Row]) -> Iterator[str]:
+def _lines_of_kinds(rows: Sequence[Row], shown: dict[str, str]) -> Iterator[str]:
     """A line per input and face: each kind without class, the number of its movements, and when the first ones begin."""
     places: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
         if row.kind and row.kind not in WITH_CLASS:
-            places.setdefault(_place(row), {}).setdefault(row.kind, []).append(row)
+            places.setdefault(_place(row, shown), {}).setdefault(row.kind, []).append(row)
     for place, kinds in places.items():
         parts = []
         for kind, found in kinds.items():
@@ -150,8 +151,14 @@ def _lines_of_kinds(rows: Sequence[Row]) -> Iterator[str]:
         yield f"no class: {place}: {'; '.join(parts)}"
 
 
-def _place(row: Row) -> str:
-    return f"{row.name}, {row.face_name}" if row.face_name else row.name
+def _short_names(rows: Sequence[Row]) -> dict[str, str]:
+    """The inputs without their folders, if they remain distinct."""
+    short = {row.name: Path(row.name).name or row.name for row in rows}
+    return short if len(set(short.values())) == len(short) else {name: name for name in short}
+
+
+def _place(row: Row, shown: dict[str, str]) -> str:
+    return f"{shown[row.name]}, {row.face_name}" if row.face_name else shown[row.name]
 
 
 def _escape_formula(cell: object) -> object:

@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 from experiments.cli.flags import ConfigError
 from experiments.prediction.camera import INSTEAD, LiveFrame, Record, open_webcam
-from experiments.prediction.live_view import SHOWN_SECONDS, FollowedFace, Live, draw_live
+from experiments.prediction.live_view import FollowedFace, Live, draw_live
 from experiments.prediction.movements import Settings
 from experiments.prediction.predictor import Predictor
 from experiments.prediction.table import Row
-from lightman_jax.data.vision import spotting
-from lightman_jax.data.vision.spotting import SpotConfig, Spotted
+from lightman_jax.data.vision.spotting import CurvePoint, MovementSearch, SpotConfig, Spotted
 
 _TITLE, _ESCAPE = "lightman_jax", 27
-_NOMINAL_FPS, _WARM_UP, _RATE_FRAMES = 30.0, 45, 30
+_RATE_FRAMES, _CURVE_POINTS = 30, 320
+_NO_IMAGE = np.empty(0, np.uint8)
 
 
 class LiveSearch(Protocol):
     """A search for movements that is given one frame after the other, such as `MovementSearch`."""
 
-    curve: list[tuple[int, float]]
+    curve: list[CurvePoint]
 
     @property
     def faces(self) -> Sequence[FollowedFace]:
@@ -41,7 +41,7 @@ class LiveSearch(Protocol):
     def add(self, number: int, image: NDArray[np.uint8], seconds: float) -> None:
         """Process the next frame."""
 
-    def finish(self) -> None:
+    def finish(self) -> object:
         """Process the end."""
 
 
@@ -55,17 +55,18 @@ def predict_webcam(predictor: Predictor, number: int, settings: Settings, record
     # Compiled before the window opens, so that the first movement does not stop it.
     predictor.probabilities(np.zeros((1, *predictor.model.about["image_shape"]), np.float32))
 
-    def search_at(fps: float, on_movement: Callable[[Spotted], None]) -> LiveSearch:
-        return spotting.MovementSearch(fps, settings.spot, box=settings.box, on_movement=on_movement)
+    def begin_search(on_movement: Callable[[Spotted], None]) -> LiveSearch:
+        # The rate varies, and the frames have times.
+        return MovementSearch(0.0, settings.spot, box=settings.box, on_movement=on_movement)
 
     with open_webcam(number, settings.fps) as frames, open_window() as show:
-        return run_webcam(f"webcam {number}", frames, search_at, predictor, show, settings.spot, record)
+        return run_webcam(f"webcam {number}", frames, begin_search, predictor, show, settings.spot, record)
 
 
 def run_webcam(
     name: str,
     frames: Iterable[LiveFrame],
-    search_at: Callable[[float, Callable[[Spotted], None]], LiveSearch],
+    begin_search: Callable[[Callable[[Spotted], None]], LiveSearch],
     predictor: Predictor,
     show: Callable[[NDArray[np.uint8]], bool],
     config: SpotConfig,
@@ -73,41 +74,32 @@ def run_webcam(
 ) -> list[Row]:
     """Search frames for movements, predict each, and show all until the frames or the window end, or the record is full.
 
-    The first frames serve to measure how many are analysed per second; the search begins after them.
-
     Args:
       name: of the webcam, in the rows.
       frames: the newest frame at a time.
-      search_at: begins a search at a number of frames per second; the search calls the second argument with each movement.
+      begin_search: begins a search that calls its argument with each movement.
       predictor: predicts the movements.
       show: shows an image, uint8 BGR; False ends the search.
       config: thresholds of a movement.
-      record: the video to which the frames of the search are appended.
+      record: the video to which the frames are appended.
 
     Returns:
-      The movements. Frames and seconds count from the first frame of the search.
+      The movements. Their frames and seconds count from the first analysed frame.
     """
     rows: list[Row] = []
     clock: deque[LiveFrame] = deque(maxlen=_RATE_FRAMES)
-    curve: deque[tuple[float, float]] = deque(maxlen=int(8 * SHOWN_SECONDS))
-
-    def begin_at(fps: float) -> LiveSearch:
-        row = Row(name, fps=round(fps, 2))
-        return search_at(fps, lambda movement: rows.append(predictor.row_of(row, movement)))
-
-    search, begin, drawn = search_at(_NOMINAL_FPS, lambda movement: None), 0.0, 0
-    for count, frame in enumerate(frames, start=1 - _WARM_UP):
-        clock.append(frame._replace(image=np.empty(0, np.uint8)))
-        if count == 1:
-            search, begin = begin_at(_rates(clock)[0]), frame.seconds
+    curve: deque[CurvePoint] = deque(maxlen=_CURVE_POINTS)
+    search, begin, drawn = begin_search(lambda movement: rows.append(predictor.row_of(Row(name), movement))), 0.0, 0
+    for count, frame in enumerate(frames, start=1):
+        clock.append(frame._replace(image=_NO_IMAGE))
+        begin = frame.seconds if count == 1 else begin
         seconds = frame.seconds - begin
-        search.add(count if count > 0 else count + _WARM_UP, frame.image, seconds)
-        if count > 0:
-            if record is not None:
-                record.add(frame)
-            curve += [(seconds - config.window_seconds[0] / 2, pixels) for _, pixels in search.curve[drawn:]]
-            drawn = len(search.curve)
-        status, is_slow = _status(count, clock, config.min_fps, saved=record is not None)
+        search.add(count, frame.image, seconds)
+        if record is not None:
+            record.add(frame)
+        curve += [point for point in search.curve[drawn:] if point.window <= min(config.window_seconds)]
+        drawn = len(search.curve)
+        status, is_slow = _status(clock, config.min_fps, saved=record is not None)
         live = Live(frame.image, seconds, search.faces, curve, rows, status, is_slow)
         if not show(draw_live(live, predictor.model, config.min_pixels)) or (record is not None and record.is_full):
             break
@@ -115,19 +107,12 @@ def run_webcam(
     return rows
 
 
-def _rates(clock: Sequence[LiveFrame]) -> tuple[float, float]:
-    """Frames per second that were analysed, and that arrived."""
+def _status(clock: Sequence[LiveFrame], min_fps: float, *, saved: bool) -> tuple[str, bool]:
+    """A line on the frames per second, and whether it is a warning."""
     seconds = clock[-1].seconds - clock[0].seconds
     if seconds <= 0:
-        return 0.0, 0.0
-    return (len(clock) - 1) / seconds, (clock[-1].number - clock[0].number) / seconds
-
-
-def _status(count: int, clock: Sequence[LiveFrame], min_fps: float, *, saved: bool) -> tuple[str, bool]:
-    """A line on the rate, and whether it is a warning."""
-    if count <= 0:
-        return "measuring the number of frames per second ...", False
-    analysed, arrived = _rates(clock)
+        return "q or Esc stops", False
+    analysed, arrived = (len(clock) - 1) / seconds, (clock[-1].number - clock[0].number) / seconds
     needed = f" (micro-expressions need {min_fps:.0f})" if analysed < min_fps else ""
     file = ", saved to a file" if saved else ""
     return f"{analysed:.0f} of {arrived:.0f} frames/s analysed{needed}{file}. q or Esc stops", bool(needed)

@@ -27,6 +27,7 @@ from experiments.claims import (
 from experiments.claims.contenders import Contender, adapted_counts, evaluate, train_rounds
 from experiments.claims.subjects import StudyData, keep_clips, share, shots, synthetic_subjects, wrong_labels
 from experiments.evaluation import classical_baselines
+from lightman_jax.data.vision.spotting import Search
 from lightman_jax.metrics import chance_band
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.preprocessing import scale_flow
@@ -246,9 +247,8 @@ def few_levels(monkeypatch):
         spotting: {
             "PIXELS": (1.0,),
             "HEADS": {"rest": spotting.HEADS["rest"]},
-            "VIDEOS": 1,
-            "MOVEMENTS": 1,
-            "FRAMES": 40,
+            **{"VIDEOS": 1, "MOVEMENTS": 1, "SIZE": (120, 160), "SIDES": (80, 81)},
+            "search_movements": lambda frames, fps, config: Search((), (), (), len(list(frames)), True),
         },
         leaks: {"CONTENDERS": (SVM,), "SHARES": (1.0,)},
         ablations: {

@@ -10,7 +10,7 @@ from experiments.prediction.movements import missing_text, missing_views, model_
 from experiments.prediction.table import Row
 from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.data.vision.movement_kinds import KINDS, WITH_CLASS
-from lightman_jax.data.vision.spotting import Gap, Search, SpotConfig, Spotted
+from lightman_jax.data.vision.spotting import CurvePoint, Gap, Search, SpotConfig, Spotted
 from lightman_jax.model.saved_model import Model
 
 VIEWS = ("farneback_rise", "dis_rise", "farneback_fall")
@@ -102,9 +102,11 @@ def timeline(monkeypatch, tmp_path):
     monkeypatch.setattr(figures, "save_figure", lambda path, figure, dpi: kept.append(figure))
 
     def draw(rows):
-        gap = Gap(300, 400, "the face is covered; show it")
-        search = Search((), ((25, 0.2), (50, 1.5), (75, 0.4)), (gap,), 500, whole=False)
-        figures.save_timeline(tmp_path / "a.png", search, rows, 25.0, model_of(()), SpotConfig())
+        gap = Gap(300, 400, "the face is covered; show it", 12.0, 16.0)
+        points = [(0.5, 1.0, 0.2, "face 1"), (0.7, 1.0, 1.5, "face 2"), (1.0, 2.0, 7.0, "face 1")]
+        curve = tuple(CurvePoint(*point) for point in points)
+        search = Search((), curve, (gap,), 500, whole=False, seconds=20.0)
+        figures.save_timeline(tmp_path / "a.png", search, rows, model_of(()), SpotConfig())
         keys = [text.get_text() for legend in kept[-1].legends for text in legend.get_texts()]
         return kept[-1].axes, keys
 
@@ -136,6 +138,9 @@ def test_the_timeline_has_a_panel_for_each_face(timeline):
     assert [axes.get_title(loc="left") for axes in panels] == ["face 1", "face 2", "face 10"]
     assert [len(axes.collections) for axes in panels] == [1, 1, 1]
     assert keys == ["speech", "head motion"]
+    # The curve of each face, in windows of one second.
+    assert [axes.lines[0].get_ydata().tolist() for axes in panels] == [[0.2], [1.5], []]
+    assert panels[0].get_xlim() == (0, 20)
 
 
 def test_a_video_without_movements_has_a_timeline(timeline):

@@ -12,7 +12,7 @@ from experiments.prediction.predictor import Predictor
 from experiments.prediction.table import Row
 from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.data.vision.movement_kinds import KINDS, WITH_CLASS
-from lightman_jax.data.vision.spotting import Search, Spotted
+from lightman_jax.data.vision.spotting import CurvePoint, Search, Spotted
 from lightman_jax.data.vision.video import Video
 from tests.inputs import CLASSES
 
@@ -71,7 +71,7 @@ def status(monkeypatch, tmp_path):
         def find(video, settings, on_frame, on_movement):
             for movement in found:
                 on_movement(movement)
-            return Search(found, ((25, 0.1),), (), 300, whole)
+            return Search(found, (CurvePoint(0.5, 1.0, 0.1, "face 1"),), (), 300, whole, 12.0)
 
         monkeypatch.setattr(predict.movements, "find_movements", find)
         done = predict.main(["a.avi", "--model=m"])
@@ -90,7 +90,7 @@ def test_a_video_of_blinks_alone_is_analysed(status, capsys):
     ]
     assert not any(Path("predictions/figures").iterdir())
     assert [path.name for path in Path("predictions/timelines").iterdir()] == ["001_a.avi.png"]
-    assert "no class: a.avi, face 1: blink or gaze: 1, at 0.4 s; head motion: 1, at 1.2 s" in capsys.readouterr().out
+    assert "no class: a.avi: blink or gaze: 1, at 0.4 s; head motion: 1, at 1.2 s" in capsys.readouterr().out
 
 
 def test_a_video_without_any_movement_has_no_answer(status):

@@ -22,7 +22,7 @@ from lightman_jax.data.preparation.video_jobs import each_result
 from lightman_jax.data.records import Problem, RawClip
 from lightman_jax.files import read_checksummed, write_checksummed
 
-CLIP_VERSION = 9
+CLIP_VERSION = 10
 """Part of every key. Raise it whenever the same clip and settings give another image or inspection, or are stored differently."""
 
 Result = TypeVar("Result", Inspection, MotionImage)
@@ -60,7 +60,7 @@ def text_digest(lines: Sequence[str]) -> str:
 
 
 def _span_text(clip: RawClip) -> str:
-    span = (clip.kind, clip.numbers, clip.apex, clip.cropped, clip.box, *clip.views)
+    span = (clip.kind, clip.numbers, clip.apex, clip.cropped, clip.box, clip.box_angle, *clip.views)
     return repr((CLIP_VERSION, clip.clip, clip.pool, span))
 
 
@@ -144,4 +144,5 @@ def _decode_motion(content: bytes) -> MotionImage:
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         texts = str(stored["apex_from"]), str(stored["face"])
         missing = tuple(map(str, stored["missing"].tolist()))
-        return MotionImage(stored["image"], int(stored["apex"]), *texts, cast(Moves, str(stored["moves"])), missing)
+        moves, aligned = cast(Moves, str(stored["moves"])), bool(stored["aligned"])
+        return MotionImage(stored["image"], int(stored["apex"]), *texts, moves, missing, aligned)

@@ -142,7 +142,7 @@ def _with_face(clip: RawClip, onset: NDArray[np.uint8], inspection: Inspection) 
     assert box is not None
     rotated = f"the face is not upright, so the images are rotated by {90 * box.rotation} degrees"
     notes = (*inspection.notes, *([rotated] if box.rotation else []))
-    return inspection._replace(face=tuple(box), notes=notes)
+    return inspection._replace(face=(*box,), notes=notes)
 
 
 def inspection_notes(clips: Sequence[RawClip], inspections: Sequence[Inspection]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from lightman_jax.data.vision.apex import APEX_POLICIES, ApexPolicy
 from lightman_jax.data.vision.optical_flow import FLOW_METHODS, FlowMethod
 
 Representation = Literal["flow", "difference", "apex", "dynamic", "frames"]
+HeadMotionPolicy = Literal["remove", "keep"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,8 @@ class MotionConfig:
       face_side: pixels of the square face on which motion is computed.
       image_side: H = W of the stored image.
       frame_count: number of images of the representation frames.
+      head_motion: remove (align the frames of images that show more than the face to the onset, and take what remains of the head
+        from the flow) or keep.
     """
 
     representation: Representation = "flow"
@@ -38,10 +41,16 @@ class MotionConfig:
     face_side: int = 128
     image_side: int = 28
     frame_count: int = 8
+    head_motion: HeadMotionPolicy = "remove"
 
     def __post_init__(self) -> None:
         representations = get_args(Representation)
-        choices = {"representation": representations, "flow_method": FLOW_METHODS, "apex_policy": APEX_POLICIES}
+        choices = {
+            "representation": representations,
+            "flow_method": FLOW_METHODS,
+            "apex_policy": APEX_POLICIES,
+            "head_motion": get_args(HeadMotionPolicy),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")

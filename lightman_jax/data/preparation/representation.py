@@ -12,6 +12,7 @@ from lightman_jax.data.preparation.motion_config import MotionConfig, Representa
 from lightman_jax.data.preparation.views import FALL, RELEASED_VIEWS, Joined, Moves, join_views, view_of
 from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_field
+from lightman_jax.data.vision.aligned_faces import align_faces
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image
@@ -46,6 +47,7 @@ class MotionImage(NamedTuple):
       moves: where the frames of the image differ: `face`, `outside` (of the face box alone) or `nowhere`; always `face` for a
         single image and a simulated clip. Of several views, those of the one that moves most.
       missing: for each view why the clip lacks it, empty where it has it; empty for a single image.
+      aligned: whether head motion is removed.
     """
 
     image: NDArray[np.float32]
@@ -54,6 +56,30 @@ class MotionImage(NamedTuple):
     face: str
     moves: Moves = "face"
     missing: tuple[str, ...] = ()
+    aligned: bool = False
+
+
+class _Frames(NamedTuple):
+    """Frames of a movement by their positions, from 0.
+
+    Attributes:
+      faces: grey faces, aligned to the onset where possible.
+      crops: grey faces in one box: `faces` if they are not aligned.
+      images: whole frames.
+      finder: source of the box.
+      without_head: removes what remains of the head from the flow between two of `faces`; None if they are not aligned.
+    """
+
+    faces: Mapping[int, NDArray[np.uint8]]
+    crops: Mapping[int, NDArray[np.uint8]]
+    images: Mapping[int, NDArray[np.uint8]]
+    finder: str = "given"
+    without_head: WithoutHead | None = None
+
+    def moves(self, used: Sequence[int]) -> Moves:
+        """Where the frames at some positions differ."""
+        crops, images = ([one[place] for place in used] for one in (self.crops, self.images))
+        return "face" if is_movement(crops) else "outside" if is_movement(images) else "nowhere"
 
 
 def needed_positions(clip: RawClip, config: MotionConfig) -> Sequence[int]:
@@ -93,19 +119,26 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
     if len(clip.numbers) < 2 and config.representation != "apex":
         raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
     positions = needed_positions(clip, config)
-    images = read_clip_images(clip, positions, shared)
-    faces, face = _faces(clip, images, config)
+    frames = _frames(clip, dict(zip(positions, read_clip_images(clip, positions, shared), strict=True)), config)
+    return _frames_image(clip, frames, config)._replace(face=frames.finder, aligned=frames.without_head is not None)
+
+
+def _frames_image(clip: RawClip, frames: _Frames, config: MotionConfig) -> MotionImage:
+    """The motion image of a clip from its needed frames, without the source of the face."""
+    faces = list(frames.faces.values())
     if len(clip.numbers) < 2:
-        return MotionImage(_from_faces(faces, (0,), 0, config), 0, "given", face)
+        return MotionImage(_from_faces(faces, (0,), 0, config), 0, "given", "")
     apex, apex_from = (spot_apex(faces), "spot") if config.apex_policy == "spot" else _annotated_apex(clip, config)
     if config.view_names:
-        at_faces, at_images = (dict(zip(positions, one, strict=True)) for one in (faces, images))
-        end = apex if clip.apex == len(clip.numbers) - 1 else max(positions)
-        return _with_views(_views(at_faces, at_images, (apex, end), config), apex, apex_from, face)
+        end = apex if clip.apex == len(clip.numbers) - 1 else max(frames.faces)
+        return _with_views(_views(frames, (apex, end), config), apex, apex_from, "")
+    used = _positions_used(list(frames.faces), apex, config.representation)
+    remove_head = _between(frames.without_head, 0, apex)
     if not _needs_all_frames(config):
-        return MotionImage(_from_faces(faces, (0, 1), 1, config), apex, apex_from, face, _moves(faces, images))
-    moves = _moves(*(_frames_used(frames, apex, config.representation) for frames in (faces, images)))
-    return MotionImage(_from_faces(faces, clip.numbers, apex, config), apex, apex_from, face, moves)
+        image = _from_faces(faces, (0, 1), 1, config, remove_head)
+    else:
+        image = _from_faces(faces, clip.numbers, apex, config, remove_head)
+    return MotionImage(image, apex, apex_from, "", frames.moves(used))
 
 
 def _annotated_apex(clip: RawClip, config: MotionConfig) -> tuple[int, str]:
@@ -138,7 +171,8 @@ def motion_of_faces(
             f"the apex is the last frame, so the movement has no view {', '.join(config.view_names)}; give a later offset"
         )
     at = dict(enumerate(grey))
-    return _with_views(_views(at, at, (apex, len(faces) - 1), config, without_head), apex, "given", "given").image
+    frames = _Frames(at, at, at, without_head=without_head)
+    return _with_views(_views(frames, (apex, len(faces) - 1), config), apex, "given", "given").image
 
 
 def _between(without_head: WithoutHead | None, first: int, second: int) -> RemoveHead | None:
@@ -164,17 +198,13 @@ def _leg(name: str, apex: int, last: int) -> tuple[int, int]:
     return (apex, last) if view_of(name).leg == FALL else (0, apex)
 
 
-def _views(
-    faces: Mapping[int, NDArray[np.uint8]],
-    images: Mapping[int, NDArray[np.uint8]],
-    ends: tuple[int, int],
-    config: MotionConfig,
-    without_head: WithoutHead | None = None,
-) -> Joined:
-    """The views of a movement from grey faces by their positions, from 0.
+def _views(frames: _Frames, ends: tuple[int, int], config: MotionConfig) -> Joined:
+    """The views of a movement.
 
-    `images` are the frames of the faces, `ends` the positions of the apex and of the end of the way back: the apex itself if the
-    corpus has none, whatever apex is used.
+    `ends` are the positions of the apex and of the end of the way back: the apex itself if the corpus has none, whatever apex is
+    used.
+
+    Choice: both legs are flow between faces aligned to the onset, so that their pixels show the same places of the face.
     """
     names = config.view_names
     legs = {name: _leg(name, *ends) for name in names}
@@ -183,15 +213,13 @@ def _views(
     @functools.cache
     def image(method: FlowMethod, leg: tuple[int, int]) -> NDArray[np.float32]:
         own = dataclasses.replace(config, flow_method=method, views="")
-        return _from_faces([faces[end] for end in leg], (0, 1), 1, own, _between(without_head, *leg))
-
-    def moves(leg: tuple[int, int]) -> Moves:
-        return _moves([faces[end] for end in leg], [images[end] for end in leg])
+        faces = [frames.faces[end] for end in leg]
+        return _from_faces(faces, (0, 1), 1, own, _between(frames.without_head, *leg))
 
     return join_views(
         names,
         {name: image(view_of(name).method or config.flow_method, legs[name]) for name in given},
-        {name: moves(legs[name]) for name in given},
+        {name: frames.moves(legs[name]) for name in given},
         {name: f"their apex is the {'last' if view_of(name).leg == FALL else 'first'} frame" for name in names},
         still="their frames show no movement of the face",
     )
@@ -204,24 +232,30 @@ def _with_views(joined: Joined, apex: int, apex_from: str, face: str) -> MotionI
     return MotionImage(joined.image, apex, apex_from, face, joined.moves, joined.missing)
 
 
-def _moves(faces: Sequence[NDArray[np.uint8]], images: Sequence[NDArray[np.uint8]]) -> Moves:
-    return "face" if is_movement(faces) else "outside" if is_movement(images) else "nowhere"
-
-
-def _frames_used(faces: list[NDArray[np.uint8]], apex: int, representation: Representation) -> list[NDArray[np.uint8]]:
-    """The frames from onset to offset that a representation shows."""
+def _positions_used(positions: list[int], apex: int, representation: Representation) -> list[int]:
+    """The positions from onset to offset that a representation shows."""
     if representation == "frames":
-        return faces
-    return faces[: apex + 1] if representation == "dynamic" else [faces[0], faces[apex]]
+        return positions
+    return positions[: apex + 1] if representation == "dynamic" else [positions[0], apex]
 
 
-def _faces(
-    clip: RawClip, images: Sequence[NDArray[np.uint8]], config: MotionConfig
-) -> tuple[list[NDArray[np.uint8]], str]:
-    """Grey faces of the frames, and the source of the face box."""
-    box = clip_box(clip, images[0])
-    faces = [grey_image(crop_face(image, box, config.face_side)) for image in images]
-    return faces, box.finder if box else "given"
+def _frames(clip: RawClip, images: Mapping[int, NDArray[np.uint8]], config: MotionConfig) -> _Frames:
+    """Faces of the frames of a clip; aligned if the images show more than the face and have its landmarks in every frame."""
+    shown = list(images.values())
+    box = clip_box(clip, shown[0])
+    crops = dict(zip(images, (grey_image(crop_face(image, box, config.face_side)) for image in shown), strict=True))
+    finder = box.finder if box else "given"
+    searched = box is not None and box.finder != "centre" and len(shown) > 1 and config.head_motion == "remove"
+    aligned = align_faces(shown, box, config.face_side) if box and searched else None
+    if aligned is None:
+        return _Frames(crops, crops, images, finder)
+    faces = dict(zip(images, (grey_image(one.face) for one in aligned.frames), strict=True))
+    places = list(images)
+
+    def without_head(flow: NDArray[np.floating], first: int, second: int) -> NDArray[np.float32]:
+        return aligned.without_head(flow, places.index(first), places.index(second))
+
+    return _Frames(faces, crops, images, finder, without_head)
 
 
 def _dynamic_image(faces: list[NDArray[np.uint8]]) -> NDArray[np.floating]:
@@ -272,8 +306,8 @@ def _from_faces(
 ) -> NDArray[np.float32]:
     """Representation of a movement from grey faces, magnified and resized as configured; zero if nothing differs from the onset."""
     side = config.image_side
-    used = _frames_used(faces, apex, config.representation)
-    if config.representation in _CHANGES and all(np.array_equal(face, faces[0]) for face in used):
+    used = _positions_used(list(range(len(faces))), apex, config.representation)
+    if config.representation in _CHANGES and all(np.array_equal(faces[place], faces[0]) for place in used):
         # The flow between equal images is not zero.
         return np.zeros((side, side, 3 if config.representation == "flow" else 1), np.float32)
     faces = magnify_motion(faces, config.magnify)

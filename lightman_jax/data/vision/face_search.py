@@ -15,6 +15,7 @@ from lightman_jax.data.vision.apex import DisplacementCurve, field_curve
 from lightman_jax.data.vision.face_segments import FaceSegment, RemoveHead, Sample
 from lightman_jax.data.vision.face_signals import field_size, gaze_shift, lid_closure
 from lightman_jax.data.vision.faces import FaceBox, FaceLimits
+from lightman_jax.data.vision.head_motion import HeadMotion
 from lightman_jax.data.vision.movement_kinds import WITH_CLASS, Evidence, Kind, movement_kind, speech_spans
 from lightman_jax.data.vision.movement_spans import blink_spans, covered_spans, head_spans
 
@@ -23,6 +24,8 @@ _STRIDE = 0.25
 _PIXELS_PER_DEGREE, _FIELD_NOISE = 0.08, 0.15
 _POSE_SMOOTHING = 0.1
 _NEAR_APEX = 1
+# Root mean square distance of a face's pixels from its middle, in pixels of a face 128 wide.
+_FACE_RADIUS = 45.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Spotted(NamedTuple):
       rotation: counter-clockwise quarter turns that make the frames upright.
       kind: what moves; only `WITH_CLASS` get a class.
       times: seconds of onset, apex and offset from the first frame on; NaN if unknown.
-      face_name: `face 1`, `face 2` among several faces; empty for one.
+      face_name: `face 1`, `face 2` in order of appearance; empty for a fixed crop.
       numbers: of the frames of `faces`.
       remove_head: removes what remains of the head from the flow between two of `faces`; None if it is unknown.
       per_depth: of each of `faces`, see `AlignedFace`.
@@ -144,7 +147,7 @@ class FaceSearch:
         self._curve = curve
         self._movements: list[Spotted] = []
         self._next = dict.fromkeys(config.window_seconds, -np.inf)
-        self._first, self._reported = np.nan, -np.inf
+        self._first, self._reported, self._next_report = np.nan, -np.inf, -np.inf
 
     def update(self) -> list[Spotted]:
         """Analyse the windows that end with the newest sample; returns the movements that no later window can change."""
@@ -156,6 +159,9 @@ class FaceSearch:
             if now - self._first >= length and now >= self._next[length]:
                 self._next[length] = now + _STRIDE * length
                 self._analyse([one for one in samples if one.seconds > now - length], length)
+        if now < self._next_report:
+            return []
+        self._next_report = now + _STRIDE * min(self._config.window_seconds)
         longest = max(self._config.window_seconds)
         done = self._report_until(now - longest)
         while samples and samples[0].seconds < now - 2 * longest:
@@ -213,8 +219,7 @@ class FaceSearch:
     def _kind(self, samples: Sequence[Sample], fields: NDArray[np.floating], found: Found) -> Kind:
         span = samples[found.onset : found.offset + 1]
         size = field_size(_mean_near(fields, found.apex) - _mean_near(fields, found.onset), self.segment.regions)
-        poses = np.array([one.motion[:3] for one in span])
-        head = np.array([one.motion.pixels for one in span])
+        turned, moved = _head_range([one.motion for one in span])
         seconds = span[-1].seconds - span[0].seconds if self._timed else np.nan
         speech = speech_spans(
             [one.seconds for one in self.segment.samples], [one.mouth for one in self.segment.samples]
@@ -222,11 +227,11 @@ class FaceSearch:
         return movement_kind(
             Evidence(
                 seconds=seconds,
-                pixels=size.pixels,
+                pixels=min(size.pixels, found.pixels),
                 eye_pixels=size.eye_pixels,
                 mouth_share=size.mouth_share,
-                head_degrees=float(np.abs(poses - poses[0]).max()),
-                head_pixels=float(np.abs(head - head[0]).max()),
+                head_degrees=turned,
+                head_pixels=moved,
                 covered=max(one.covered for one in span),
                 lid_closure=lid_closure(np.array([one.openness for one in span])),
                 gaze_shift=gaze_shift(np.array([one.gaze for one in span])),
@@ -275,6 +280,14 @@ class FaceSearch:
             places = [int(np.searchsorted(times, time)) for time in (first, (first + last) / 2, last)]
             self._movements.append(self._spotted(samples, Found(*places, np.nan), kind))
         self._reported = until
+
+
+def _head_range(motions: Sequence[HeadMotion]) -> tuple[float, float]:
+    """Largest rotation since the first frame in degrees, and largest displacement in pixels of a face 128 wide."""
+    values = np.array(motions) - np.array(motions[0])
+    turned = np.linalg.norm(values[:, :3], axis=1)
+    moved = np.hypot(values[:, 4], values[:, 5]) + _FACE_RADIUS * np.abs(values[:, 3])
+    return float(turned.max()), float(moved.max())
 
 
 def window_fields(samples: Sequence[Sample]) -> NDArray[np.float64]:

@@ -28,7 +28,6 @@ GRID = 24
 _REFERENCE_SIDE = 128
 _MAX_DEGREES, _MAX_ZOOM = 20.0, 1.35
 _COVER_SECONDS = 0.1
-_NO_MOTION = HeadMotion(0.0, 0.0, 0.0, 1.0, 0.0)
 
 RemoveHead = Callable[[NDArray[np.floating], NDArray[np.floating]], NDArray[np.float32]]
 """Removes from a flow `[side, side, 2]` what remains of the head, given the difference of `AlignedFace.per_depth`."""
@@ -137,7 +136,9 @@ class FaceSegment:
         rows, columns = np.mgrid[:GRID, :GRID].reshape(2, -1) / GRID - 0.5
         plane = np.stack([np.ones_like(rows), rows, columns], axis=-1)
         head = (plane @ np.linalg.lstsq(plane, flow.reshape(-1, 2), rcond=None)[0]).reshape(flow.shape)
-        motion = _NO_MOTION._replace(pixels=float(np.sqrt(np.square(head).sum(axis=-1).mean())))
+        right, down = head.mean(axis=(0, 1))
+        pixels = float(np.sqrt(np.square(head).sum(axis=-1).mean()))
+        motion = HeadMotion(right=float(right), down=float(down), pixels=pixels)
         unknown = np.full(2, np.nan)
         field = (flow - head).astype(np.float32)
         return Sample(number, seconds, face, field, motion, np.zeros(2), unknown, unknown, np.nan, 0.0)

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from matplotlib.tri import LinearTriInterpolator, Triangulation
 from numpy.typing import NDArray
-from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+from scipy.interpolate import NearestNDInterpolator
 
 from lightman_jax.data.vision.face_landmarks import Landmarks, Region
 from lightman_jax.data.vision.images import grey_image
@@ -41,6 +42,7 @@ BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 _EYE_DISTANCE, _EYE_ROW, _EYE_TO_MOUTH = 0.341, 0.333, 0.36
 _DEPTH_SCALE, _DEPTH_FILE = 0.743, "mesh_depth.npy"
 _CAMERA = 4.0
+_REFERENCE_SIDE = 128
 _GRID, _DEPTH_GRID, _DEPTH_REACH, _DEPTH_SD = 20, 5, 0.16, 2.5 / 128
 _ROUNDS, _FITS, _PRIOR_WEIGHT = 2, 7, 2.0
 _WIDEST, _NARROWEST = 2.0 / 128, 0.1 / 128
@@ -54,14 +56,17 @@ class HeadMotion(NamedTuple):
     Attributes:
       turn, nod, tilt: degrees; positive to the right of the image, down, and clockwise.
       nearer: size over the size at rest.
-      pixels: root mean square displacement of the face in pixels of a face 128 wide.
+      right, down: mean displacement of the face in pixels of a face 128 wide.
+      pixels: root mean square displacement of the face, in the same pixels.
     """
 
-    turn: float
-    nod: float
-    tilt: float
-    nearer: float
-    pixels: float
+    turn: float = 0.0
+    nod: float = 0.0
+    tilt: float = 0.0
+    nearer: float = 1.0
+    right: float = 0.0
+    down: float = 0.0
+    pixels: float = 0.0
 
 
 class AlignedFace(NamedTuple):
@@ -114,7 +119,9 @@ class RestFace:
         self._rows, self._columns = np.mgrid[:side, :side].astype(np.float64)
         self.points = self._in_face(landmarks)
         mesh = self.points[:MESH]
-        depth = LinearNDInterpolator(mesh[:, :2], mesh[:, 2])(self._columns, self._rows)
+        # Not SciPy's: on several cores its many small LAPACK calls take up to 50 times as long.
+        surface = LinearTriInterpolator(Triangulation(mesh[:, 0], mesh[:, 1]), mesh[:, 2])
+        depth = surface(self._columns, self._rows).filled(np.nan)
         self.visible = ~np.isnan(depth)
         outside = self._columns[~self.visible], self._rows[~self.visible]
         depth[~self.visible] = NearestNDInterpolator(mesh[:, :2], mesh[:, 2])(*outside)
@@ -156,8 +163,9 @@ class RestFace:
                 places.astype(np.float32), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
         moved = (places - np.dstack([self._columns, self._rows]))[self.visible]
-        pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean())) if len(moved) else 0.0
-        motion = HeadMotion(*_angles(rotation), scale, pixels * 128 / self._side)
+        moved = (moved if len(moved) else np.zeros((1, 2))) * (_REFERENCE_SIDE / self._side)
+        pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean()))
+        motion = HeadMotion(*_angles(rotation), scale, *map(float, moved.mean(axis=0)), pixels)
         return AlignedFace(self._without_background(self._sampled(image, places)), motion, per_depth)
 
     def expression_flow(self, aligned: AlignedFace, method: FlowMethod = "farneback") -> NDArray[np.float32]:

@@ -34,7 +34,8 @@ def blink_spans(times: NDArray[np.floating], openness: NDArray[np.floating]) -> 
     mean = openness.mean(axis=1)
     rest = np.array([np.median(mean[np.abs(times - time) <= _REST_SECONDS]) for time in times])
     closed = (rest - mean) / np.maximum(rest, _SMALLEST_OPENING) > BLINK_CLOSURE
-    return [span for span in _runs(times, closed, 0.0) if 0 < span[1] - span[0] <= BLINK_SECONDS]
+    # Eyes that are closed in the first frame may have been closed for long.
+    return [span for span in _runs(times, closed, 0.0) if times[0] < span[0] and span[1] - span[0] <= BLINK_SECONDS]
 
 
 def head_spans(times: NDArray[np.floating], angles: NDArray[np.floating]) -> Spans:

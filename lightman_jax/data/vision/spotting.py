@@ -45,6 +45,7 @@ class Search(NamedTuple):
       gaps: frames that could not be analysed.
       frames: number of frames of the video.
       whole: whether the video has the length of a clip, 3 s or less.
+      seconds: time of the last frame; NaN if unknown.
     """
 
     movements: tuple[Spotted, ...]
@@ -52,6 +53,7 @@ class Search(NamedTuple):
     gaps: tuple[Gap, ...]
     frames: int
     whole: bool
+    seconds: float = np.nan
 
 
 class Followed(NamedTuple):
@@ -173,7 +175,8 @@ class MovementSearch:
         self._note_gap(self._number + 1, "")
         self.movements.sort(key=lambda one: (one.onset, one.face_name))
         whole = not self._seconds > _CLIP_SECONDS
-        return Search(tuple(self.movements), tuple(self.curve), tuple(self.gaps), self._number, whole)
+        found = (tuple(self.movements), tuple(self.curve), tuple(self.gaps))
+        return Search(*found, self._number, whole, self._seconds)
 
     _fixed: VisibleFace | None = None
     _refusal = ""
@@ -254,7 +257,7 @@ class MovementSearch:
         self._gap_start, self._gap_reason, self._gap_begin = number, reason, self._seconds
 
     def _name(self, number: int) -> str:
-        return f"face {number}" if self._tracker.count > 1 else ""
+        return f"face {number}" if number else ""
 
 
 def cut_movement(

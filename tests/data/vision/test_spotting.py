@@ -56,7 +56,9 @@ def test_all_movements_of_a_long_video_are_found_including_those_before_it_excee
     for found, truth in zip(search.movements, truths, strict=True):
         assert abs(found.apex - truth.apex) <= 3
     # Without movement the displacement curve stays below the threshold.
-    still = [pixels for last, pixels in search.curve if 105 <= last <= 145]
+    still = [
+        point.pixels for point in search.curve if 2.08 <= point.seconds + point.window / 2 <= 2.88 and point.window < 1
+    ]
     assert still
     assert max(still) < SPOT.min_pixels
 
