@@ -103,7 +103,15 @@ class _Drawn(NamedTuple):
             return [*rows, row._replace(reason=str(error))]
         rows.sort(key=lambda one: one.span or ())
         several = len({one.face_name for one in rows}) > 1
-        rows = [one._replace(frames=search.frames, face_name=one.face_name if several else "") for one in rows]
+        row = row._replace(notes=(*row.notes, *search.notes))
+        rows = [
+            one._replace(
+                frames=search.frames,
+                face_name=one.face_name if several else "",
+                notes=(*one.notes, *search.notes),
+            )
+            for one in rows
+        ]
         if self.settings.span is None:
             rows = [one._replace(notes=_notes(model, search, one)) for one in rows]
         rows = rows or [

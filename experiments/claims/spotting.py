@@ -26,7 +26,7 @@ from lightman_jax.data.vision.spotting import SpotConfig, search_movements
 from lightman_jax.data.vision.video import TimedFrame
 from lightman_jax.networks.dual_branch import NetworkConfig
 
-FPS, FRAMES, SIZE, SIDES = 30, 90, (480, 640), (100, 220)
+FPS, FRAMES, SIZE, SIDES = 30, 90, (360, 480), (100, 220)
 VIDEOS, MOVEMENTS = 40, 12
 """Videos of each motion of the head without a movement, and of each motion and peak with one."""
 

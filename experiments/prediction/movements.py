@@ -69,13 +69,14 @@ def find_movements(
     span = settings.span or ((1, 2, 2) if is_pair else None)
     if span is None:
         fps = settings.fps or video.fps
-        return search_movements(frames, fps, spot, box=box, on_frame=on_frame, on_movement=on_movement)
+        search = search_movements(frames, fps, spot, box=box, on_frame=on_frame, on_movement=on_movement)
+        return search._replace(notes=frames.notes)
     movement = cut_movement(frames, *span, config=spot, box=box)
     if not is_movement([grey_image(movement.faces[0]), grey_image(movement.faces[movement.apex_place])]):
         raise ValueError(f"no movement: frames {movement.onset} and {movement.apex} are equal")
     if on_movement is not None:
         on_movement(movement)
-    return Search((movement,), (), (), movement.offset, whole=True)
+    return Search((movement,), (), (), movement.offset, whole=True, notes=frames.notes)
 
 
 def model_image(model: Model, movement: Spotted) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Pool = Literal["micro", "macro"]
 POOLS: tuple[Pool, ...] = ("micro", "macro")
@@ -19,6 +19,13 @@ class DataError(ValueError):
 
 class LostClipError(Exception):
     """A clip that cannot be used; arguments as `Problem`."""
+
+
+class GivenLandmarks(NamedTuple):
+    """A file of landmarks, and the number of the onset frame in it, from 1."""
+
+    path: Path
+    frame: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Movement:
     long_video: bool = False
     expected_folder: str = ""
     box: tuple[int, int, int] | None = None
-    box_angle: float = 0.0
+    landmarks: GivenLandmarks | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +91,7 @@ class RawClip:
       label: class name in the label space; empty until `assign_labels`.
       cropped: whether the images show the face only.
       box: face in the onset frame as given by the corpus, `(top, left, side)` in pixels; None if it gives none.
-      box_angle: angle in radians by which the box is turned clockwise around its center.
+      landmarks: landmarks given with the clip; None if there are none.
     """
 
     clip: str
@@ -104,7 +111,7 @@ class RawClip:
     written: str = ""
     views: tuple[str, ...] = ()
     face: tuple[int, int, int, str, int, float] | None = None
-    box_angle: float = 0.0
+    landmarks: GivenLandmarks | None = None
 
     @property
     def corpus(self) -> str:

@@ -15,13 +15,14 @@ from experiments.cli.runtime import DEFAULT_DATA_CACHE
 from experiments.cli.terminal import make_console
 from experiments.demo import DemoVideo, Movement, video_frames, write_video
 from experiments.prediction.models import open_model
-from experiments.prediction.movements import Settings
+from experiments.prediction.movements import Settings, movement_image
 from experiments.prediction.table import print_table
 from lightman_jax.data.preparation.representation import MotionConfig, motion_of_faces
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
 from lightman_jax.data.vision.faces import crop_face
 from lightman_jax.data.vision.images import write_image
 from lightman_jax.data.vision.spotting import SpotConfig, search_movements
+from lightman_jax.data.vision.video import TimedFrame
 from lightman_jax.model.ensemble import Ensemble, ensemble_programs
 from lightman_jax.model.export import flat_programs
 from lightman_jax.model.saved_model import Model
@@ -258,7 +259,8 @@ def test_networks_trained_on_simulated_faces_classify_the_demo_videos():
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *[one.params for one in trained])
     predict_all = jax.jit(ensemble_programs(config).predict)
     for video in demo.VIDEOS[:3]:
-        (found,) = search_movements(video_frames(video), video.fps, SpotConfig()).movements
-        image = motion_of_faces(found.faces, found.apex - found.onset, motion)
+        frames = (TimedFrame(frame, place / video.fps) for place, frame in enumerate(video_frames(video)))
+        (found,) = search_movements(frames, video.fps, SpotConfig()).movements
+        image = movement_image(found, motion)
         probabilities = np.asarray(predict_all(Ensemble(params, jnp.ones((2, 1, 1, 1, 3))), jnp.asarray(image[None])))
         assert CLASSES[int(probabilities.mean(axis=0)[0].argmax())] == video.movements[0].label

@@ -302,7 +302,7 @@ class Collector:
             objective=_OBJECTIVE.get(movement.objective, movement.objective),
             cropped=movement.cropped,
             box=movement.box,
-            box_angle=movement.box_angle,
+            landmarks=movement.landmarks and movement.landmarks._replace(frame=onset + 1),
         )
         self.add(record, movement.where)
 

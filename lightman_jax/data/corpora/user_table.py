@@ -2,8 +2,8 @@
 
 `path`, relative to the table, is a folder of images, one image, or a video. `onset`, `apex` and `offset` are frame numbers, those
 in the names of the images; without them a clip consists of all its images. In a video they count from 1, and onset and offset are
-required. Further columns: `pool` (micro or macro; default micro), `action_units`, `fps`, and `box` (`top left side` of the face in
-the onset frame, in pixels).
+required. Further columns: `pool` (micro or macro; default micro), `action_units`, `fps`, `box` (`top left side` of the face in the
+onset frame, in pixels), and `landmarks` (a csv file of OpenFace).
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from lightman_jax.data.folders.trees import (
     plain_name,
     walk,
 )
-from lightman_jax.data.records import DataError, LostClipError, Movement, Pool, RawClip
+from lightman_jax.data.records import DataError, GivenLandmarks, LostClipError, Movement, Pool, RawClip
 from lightman_jax.data.tables.cells import MAX_PATH, cell_text, is_missing, looks_like_date
 from lightman_jax.data.tables.sheets import TEXT_SUFFIXES
 from lightman_jax.data.tables.table import COLUMNS as ALL_COLUMNS
@@ -41,7 +41,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "subject": ALL_COLUMNS["subject"],
     "label": ("label", "emotion"),
     "path": ALL_COLUMNS["path"],
-    **{name: ALL_COLUMNS[name] for name in ("onset", "apex", "offset", "pool", "action_units", "fps", "box")},
+    **{
+        name: ALL_COLUMNS[name]
+        for name in ("onset", "apex", "offset", "pool", "action_units", "fps", "box", "landmarks")
+    },
 }
 """Columns of a user table and the spellings accepted for each: lower case, letters and digits only, the preferred one first."""
 
@@ -67,9 +70,9 @@ def read_rows(path: Path, required: Sequence[str] = REQUIRED) -> Table:
     return read_table(path, tuple(required), optional=tuple(set(COLUMNS) - {*required}), **COLUMNS)
 
 
-def row_path(row: Row) -> str:
-    """Path of a row, with `/` between folders; empty if missing. A dot is the folder of the table."""
-    text = cell_text(row.cells.get("path"), MAX_PATH)
+def row_path(row: Row, field: str = "path") -> str:
+    """Path in a cell of a row, with `/` between folders; empty if missing. A dot is the folder of the table."""
+    text = cell_text(row.cells.get(field), MAX_PATH)
     return "" if text != "." and is_missing(text) else text.replace("\\", "/")
 
 
@@ -88,6 +91,17 @@ def row_box(row: Row) -> tuple[int, int, int] | None:
     if text and (len(numbers) != 3 or max(map(len, numbers)) > _MAX_BOX_DIGITS):
         raise ValueError(f"box is {text!r}, not the top, left and side of a square in pixels")
     return (int(numbers[0]), int(numbers[1]), int(numbers[2])) if text else None
+
+
+def row_landmarks(row: Row, folder: Path) -> GivenLandmarks | None:
+    """File of landmarks of a row, relative to the folder; None if missing, a `ValueError` if there is no such file below it."""
+    place = row_path(row, "landmarks")
+    if not place:
+        return None
+    path = located(folder.resolve(), place, row.where)
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise ValueError(f"landmarks is {place!r}, which is no file below {folder.name}")
+    return GivenLandmarks(path)
 
 
 def _find(data_dir: Path) -> list[Path]:
@@ -174,7 +188,7 @@ def _read_one(collector: Collector, table: Table) -> None:
                 row.where, "a name", f"{date!r}, as a spreadsheet program writes a date", remedy, lost=False
             )
         with collector.reporting():
-            _add(collector, row, _checked_path(row, path.parent.resolve(), other_spelling))
+            _add(collector, row, _checked_path(row, path.parent.resolve(), other_spelling), path.parent)
     if other_spelling:
         collector.note(
             f"{len(other_spelling)} paths of {path.name} are spelt unlike the files, in case or Unicode form: {other_spelling[0]}"
@@ -247,11 +261,13 @@ def _real(path: Path) -> Path:
     return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
 
 
-def _add(collector: Collector, row: Row, path: Path) -> None:
+def _add(collector: Collector, row: Row, path: Path, table: Path) -> None:
     subject, label = row.text("subject"), row.text("label")
     pool: Pool = parse_pool(row.text("pool")) or "micro"
     fps = _or_report(collector, row, row_fps, "a number of frames per second", "it is treated as unknown")
     box = _or_report(collector, row, row_box, "box as top left side", "the face is searched for")
+    expected = "landmarks as the path of a csv file of OpenFace"
+    landmarks = _or_report(collector, row, lambda row: row_landmarks(row, table), expected, "the face is searched for")
     if path.is_symlink() and not path.exists():
         remedy = "fetch the content of its store, for example by dvc pull or git annex get"
         raise LostClipError(
@@ -259,7 +275,8 @@ def _add(collector: Collector, row: Row, path: Path) -> None:
         )
     if path.is_dir() or not path.exists():
         folder = path if path.is_dir() else None
-        fields: dict[str, Any] = {"emotion": label, "pool": pool, "fps": fps, "box": box, "expected_folder": str(path)}
+        fields: dict[str, Any] = {"emotion": label, "pool": pool, "fps": fps, "expected_folder": str(path)}
+        fields |= {"box": box, "landmarks": landmarks}
         if not any(row.text(field) for field in ("onset", "apex", "offset")):
             fields["has_span"] = False
         return collector.add_row(row, folder, **fields)
@@ -294,6 +311,7 @@ def _add(collector: Collector, row: Row, path: Path) -> None:
         written=values["emotion"],
         action_units=parse_action_units(values["action_units"]),
         box=box,
+        landmarks=landmarks and landmarks._replace(frame=(onset or 1) if video else 1),
     )
     return collector.add(dataclasses.replace(clip, **video), row.where)
 

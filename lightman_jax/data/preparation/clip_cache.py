@@ -36,8 +36,8 @@ def inspection_key(clip: RawClip) -> str:
     Raises:
       OSError: a file does not exist.
     """
-    lines = [_span_text(clip)]
-    for path in clip.paths:
+    lines = [_span_text(clip), str(clip.landmarks)]
+    for path in (*clip.paths, *([clip.landmarks.path] if clip.landmarks else [])):
         status = os.stat(path)
         lines.append(f"{path} {status.st_size} {status.st_mtime_ns}")
     return text_digest(lines)[:24]
@@ -51,7 +51,8 @@ def motion_key(clip: RawClip, content: Sequence[str], config: MotionConfig) -> s
       content: SHA-256 of each of its files, as from `Check.content`.
       config: settings of the image.
     """
-    return text_digest([_span_text(clip), repr(config), *content])[:24]
+    given = [repr(clip.face)] if clip.landmarks else []
+    return text_digest([_span_text(clip), repr(config), *content, *given])[:24]
 
 
 def text_digest(lines: Sequence[str]) -> str:
@@ -60,7 +61,7 @@ def text_digest(lines: Sequence[str]) -> str:
 
 
 def _span_text(clip: RawClip) -> str:
-    span = (clip.kind, clip.numbers, clip.apex, clip.cropped, clip.box, clip.box_angle, *clip.views)
+    span = (clip.kind, clip.numbers, clip.apex, clip.cropped, clip.box, *clip.views)
     return repr((CLIP_VERSION, clip.clip, clip.pool, span))
 
 

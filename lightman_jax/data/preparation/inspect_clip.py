@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.records import Problem, RawClip
-from lightman_jax.data.vision.faces import face_box
+from lightman_jax.data.vision.faces import box_of, face_box
+from lightman_jax.data.vision.given_landmarks import square_in_frame
 from lightman_jax.data.vision.images import StoredImage, decode_image, eight_bits
 from lightman_jax.data.vision.video_file import SharedFrames, ShortVideoError
 from lightman_jax.files import file_digest
@@ -138,6 +139,14 @@ def _inspect_video(clip: RawClip, shared: SharedFrames) -> Inspection:
 def _with_face(clip: RawClip, onset: NDArray[np.uint8], inspection: Inspection) -> Inspection:
     if clip.cropped or clip.box is not None:
         return inspection
+    if clip.landmarks is not None:
+        try:
+            given = box_of(square_in_frame(*clip.landmarks), "given")
+            return inspection._replace(face=(*given,))
+        except ValueError as error:
+            expected, remedy = "landmarks of the onset frame", "correct the file; the face is searched for"
+            problem = Problem(clip.clip, expected, str(error), remedy, lost=False)
+            inspection = inspection._replace(problems=(*inspection.problems, problem))
     box = face_box(onset, cropped=False)
     assert box is not None
     rotated = f"the face is not upright, so the images are rotated by {90 * box.rotation} degrees"

@@ -26,7 +26,7 @@ from lightman_jax.files import file_digest, remove_leftovers, reporting_disk_ful
 
 KEEP_UNMOVED = "--no_movement=keep"
 
-_SPARE_BYTES = 64 << 20
+_SPARE_BYTES, _MAX_NAMED = 64 << 20, 3
 
 _ClipImage = tuple[RawClip, MotionImage]
 
@@ -148,6 +148,21 @@ def _view_notes(images: Sequence[_ClipImage], config: MotionConfig) -> list[str]
     return notes
 
 
+def _alignment_notes(images: Sequence[_ClipImage], config: MotionConfig) -> list[str]:
+    """In how many clips head motion is removed, and the first clips without landmarks."""
+    moving = [
+        (clip, motion)
+        for clip, motion in images
+        if clip.kind in ("frames", "video") and not clip.cropped and len(clip.numbers) > 1
+    ]
+    if not moving or config.head_motion == "keep":
+        return []
+    lost = [clip.clip for clip, motion in moving if not motion.aligned]
+    note = f"head motion is removed in {len(moving) - len(lost)} of {len(moving)} clips of more than the face"
+    more = f" and {len(lost) - _MAX_NAMED} more" if len(lost) > _MAX_NAMED else ""
+    return [f"{note}; landmarks lack in {', '.join(lost[:_MAX_NAMED])}{more}" if lost else note]
+
+
 def _manifest(
     check: Check, dataset: str, config: MotionConfig, images: Sequence[_ClipImage], problems: Sequence[Problem]
 ) -> Manifest:
@@ -172,7 +187,7 @@ def _manifest(
         apexes=dict(Counter(motion.apex_from for _, motion in images)),
         views=_view_counts(images, config),
         counts=check.counts,
-        notes=(*reading.notes, *_view_notes(images, config)),
+        notes=(*reading.notes, *_alignment_notes(images, config), *_view_notes(images, config)),
         corrections=tuple(reading.corrections),
         problems=tuple(problems),
         sources=check.digests,

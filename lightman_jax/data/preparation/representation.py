@@ -2,19 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data.preparation.clip_faces import ClipFaces, WithoutHead, clip_faces
 from lightman_jax.data.preparation.motion_config import MotionConfig, Representation
 from lightman_jax.data.preparation.views import FALL, RELEASED_VIEWS, Joined, Moves, join_views, view_of
 from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_field
-from lightman_jax.data.vision.aligned_faces import align_faces
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
-from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image
 from lightman_jax.data.vision.optical_flow import FlowMethod, magnify_motion, optical_flow, optical_strain
 from lightman_jax.data.vision.video import read_clip_images
@@ -24,10 +23,8 @@ _SIMULATED_FRAMES, _ROUNDING = 9, 1
 
 _CHANGES = ("flow", "difference", "dynamic")
 
-WithoutHead = Callable[[NDArray[np.floating], int, int], NDArray[np.float32]]
-"""Removes what remains of the head from the flow `[side, side, 2]` between two faces, given their positions."""
 RemoveHead = Callable[[NDArray[np.floating]], NDArray[np.float32]]
-"""The same for two known faces."""
+"""Removes what remains of the head from the flow `[side, side, 2]` between two faces."""
 
 
 def is_still(clip: RawClip) -> bool:
@@ -57,29 +54,6 @@ class MotionImage(NamedTuple):
     moves: Moves = "face"
     missing: tuple[str, ...] = ()
     aligned: bool = False
-
-
-class _Frames(NamedTuple):
-    """Frames of a movement by their positions, from 0.
-
-    Attributes:
-      faces: grey faces, aligned to the onset where possible.
-      crops: grey faces in one box: `faces` if they are not aligned.
-      images: whole frames.
-      finder: source of the box.
-      without_head: removes what remains of the head from the flow between two of `faces`; None if they are not aligned.
-    """
-
-    faces: Mapping[int, NDArray[np.uint8]]
-    crops: Mapping[int, NDArray[np.uint8]]
-    images: Mapping[int, NDArray[np.uint8]]
-    finder: str = "given"
-    without_head: WithoutHead | None = None
-
-    def moves(self, used: Sequence[int]) -> Moves:
-        """Where the frames at some positions differ."""
-        crops, images = ([one[place] for place in used] for one in (self.crops, self.images))
-        return "face" if is_movement(crops) else "outside" if is_movement(images) else "nowhere"
 
 
 def needed_positions(clip: RawClip, config: MotionConfig) -> Sequence[int]:
@@ -119,26 +93,28 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
     if len(clip.numbers) < 2 and config.representation != "apex":
         raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
     positions = needed_positions(clip, config)
-    frames = _frames(clip, dict(zip(positions, read_clip_images(clip, positions, shared), strict=True)), config)
-    return _frames_image(clip, frames, config)._replace(face=frames.finder, aligned=frames.without_head is not None)
+    images = dict(zip(positions, read_clip_images(clip, positions, shared), strict=True))
+    frames = clip_faces(clip, images, config.face_side, align=config.head_motion == "remove")
+    image = _image_of(clip, frames, positions, config)
+    return image._replace(face=frames.finder, aligned=frames.without_head is not None)
 
 
-def _frames_image(clip: RawClip, frames: _Frames, config: MotionConfig) -> MotionImage:
-    """The motion image of a clip from its needed frames, without the source of the face."""
-    faces = list(frames.faces.values())
+def _image_of(clip: RawClip, frames: ClipFaces, positions: Sequence[int], config: MotionConfig) -> MotionImage:
+    """The motion image of a clip from its needed frames."""
+    faces = [frames.faces[position] for position in positions]
     if len(clip.numbers) < 2:
         return MotionImage(_from_faces(faces, (0,), 0, config), 0, "given", "")
     apex, apex_from = (spot_apex(faces), "spot") if config.apex_policy == "spot" else _annotated_apex(clip, config)
     if config.view_names:
-        end = apex if clip.apex == len(clip.numbers) - 1 else max(frames.faces)
-        return _with_views(_views(frames, (apex, end), config), apex, apex_from, "")
-    used = _positions_used(list(frames.faces), apex, config.representation)
+        end = apex if clip.apex == len(clip.numbers) - 1 else max(positions)
+        return _with_views(_views(frames, (apex, end), config), apex, apex_from)
     remove_head = _between(frames.without_head, 0, apex)
     if not _needs_all_frames(config):
         image = _from_faces(faces, (0, 1), 1, config, remove_head)
-    else:
-        image = _from_faces(faces, clip.numbers, apex, config, remove_head)
-    return MotionImage(image, apex, apex_from, "", frames.moves(used))
+        return MotionImage(image, apex, apex_from, "", _moves(frames, positions))
+    used = [positions[place] for place in _places_used(len(faces), apex, config.representation)]
+    image = _from_faces(faces, clip.numbers, apex, config, remove_head)
+    return MotionImage(image, apex, apex_from, "", _moves(frames, used))
 
 
 def _annotated_apex(clip: RawClip, config: MotionConfig) -> tuple[int, str]:
@@ -171,8 +147,8 @@ def motion_of_faces(
             f"the apex is the last frame, so the movement has no view {', '.join(config.view_names)}; give a later offset"
         )
     at = dict(enumerate(grey))
-    frames = _Frames(at, at, at, without_head=without_head)
-    return _with_views(_views(frames, (apex, len(faces) - 1), config), apex, "given", "given").image
+    frames = ClipFaces(at, at, at, without_head=without_head)
+    return _with_views(_views(frames, (apex, len(faces) - 1), config), apex, "given").image
 
 
 def _between(without_head: WithoutHead | None, first: int, second: int) -> RemoveHead | None:
@@ -198,7 +174,7 @@ def _leg(name: str, apex: int, last: int) -> tuple[int, int]:
     return (apex, last) if view_of(name).leg == FALL else (0, apex)
 
 
-def _views(frames: _Frames, ends: tuple[int, int], config: MotionConfig) -> Joined:
+def _views(frames: ClipFaces, ends: tuple[int, int], config: MotionConfig) -> Joined:
     """The views of a movement.
 
     `ends` are the positions of the apex and of the end of the way back: the apex itself if the corpus has none, whatever apex is
@@ -219,43 +195,30 @@ def _views(frames: _Frames, ends: tuple[int, int], config: MotionConfig) -> Join
     return join_views(
         names,
         {name: image(view_of(name).method or config.flow_method, legs[name]) for name in given},
-        {name: frames.moves(legs[name]) for name in given},
+        {name: _moves(frames, legs[name]) for name in given},
         {name: f"their apex is the {'last' if view_of(name).leg == FALL else 'first'} frame" for name in names},
         still="their frames show no movement of the face",
     )
 
 
-def _with_views(joined: Joined, apex: int, apex_from: str, face: str) -> MotionImage:
+def _with_views(joined: Joined, apex: int, apex_from: str) -> MotionImage:
     """The views of a clip; a single one without an axis."""
     if len(joined.missing) == 1:
-        return MotionImage(joined.image[0], apex, apex_from, face, joined.moves)
-    return MotionImage(joined.image, apex, apex_from, face, joined.moves, joined.missing)
+        return MotionImage(joined.image[0], apex, apex_from, "given", joined.moves)
+    return MotionImage(joined.image, apex, apex_from, "given", joined.moves, joined.missing)
 
 
-def _positions_used(positions: list[int], apex: int, representation: Representation) -> list[int]:
-    """The positions from onset to offset that a representation shows."""
+def _moves(frames: ClipFaces, used: Sequence[int]) -> Moves:
+    """Where the frames at some positions differ; aligned faces differ by their resampling alone."""
+    crops, images = ([shown[position] for position in used] for shown in (frames.crops, frames.images))
+    return "face" if is_movement(crops) else "outside" if is_movement(images) else "nowhere"
+
+
+def _places_used(count: int, apex: int, representation: Representation) -> Sequence[int]:
+    """Which of the faces from onset to offset a representation shows."""
     if representation == "frames":
-        return positions
-    return positions[: apex + 1] if representation == "dynamic" else [positions[0], apex]
-
-
-def _frames(clip: RawClip, images: Mapping[int, NDArray[np.uint8]], config: MotionConfig) -> _Frames:
-    """Faces of the frames of a clip; aligned if the images show more than the face and have its landmarks in every frame."""
-    shown = list(images.values())
-    box = clip_box(clip, shown[0])
-    crops = dict(zip(images, (grey_image(crop_face(image, box, config.face_side)) for image in shown), strict=True))
-    finder = box.finder if box else "given"
-    searched = box is not None and box.finder != "centre" and len(shown) > 1 and config.head_motion == "remove"
-    aligned = align_faces(shown, box, config.face_side) if box and searched else None
-    if aligned is None:
-        return _Frames(crops, crops, images, finder)
-    faces = dict(zip(images, (grey_image(one.face) for one in aligned.frames), strict=True))
-    places = list(images)
-
-    def without_head(flow: NDArray[np.floating], first: int, second: int) -> NDArray[np.float32]:
-        return aligned.without_head(flow, places.index(first), places.index(second))
-
-    return _Frames(faces, crops, images, finder, without_head)
+        return range(count)
+    return range(apex + 1) if representation == "dynamic" else (0, apex)
 
 
 def _dynamic_image(faces: list[NDArray[np.uint8]]) -> NDArray[np.floating]:
@@ -291,7 +254,7 @@ def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
         # The way back is the negative field, of the same strain; every extraction of an exact field is that field.
         back = image * np.array((-1, -1, 1), np.float32)
         views = np.stack([back if view_of(name).leg == FALL else image for name in config.view_names])
-        return _with_views(Joined(views, "face", ("",) * len(views)), apex, "given", "given")
+        return _with_views(Joined(views, "face", ("",) * len(views)), apex, "given")
     faces = simulated_faces(clip, config.face_side, _SIMULATED_FRAMES)
     image = _from_faces(faces, tuple(range(_SIMULATED_FRAMES)), apex, config)
     return MotionImage(image, apex, "given", "given")
@@ -306,7 +269,7 @@ def _from_faces(
 ) -> NDArray[np.float32]:
     """Representation of a movement from grey faces, magnified and resized as configured; zero if nothing differs from the onset."""
     side = config.image_side
-    used = _positions_used(list(range(len(faces))), apex, config.representation)
+    used = _places_used(len(faces), apex, config.representation)
     if config.representation in _CHANGES and all(np.array_equal(faces[place], faces[0]) for place in used):
         # The flow between equal images is not zero.
         return np.zeros((side, side, 3 if config.representation == "flow" else 1), np.float32)
@@ -348,7 +311,7 @@ def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
         moves[name] = "face" if np.ptp(image, axis=(0, 1)).any() else "nowhere"
     if not images:
         raise refused
-    return _with_views(join_views(names, images, moves, reasons, still="their image is constant"), 0, "given", "given")
+    return _with_views(join_views(names, images, moves, reasons, still="their image is constant"), 0, "given")
 
 
 def _resized(image: NDArray[np.floating], side: int) -> NDArray[np.float32]:

@@ -3,9 +3,10 @@
 The surface is a depth over a frontal texture: a smooth bump for the head and Gaussians for its features, with a few random
 proportions. Expressions move the surface within the frontal plane; then the head turns, nods, tilts and moves as a rigid body.
 
-Choice: the numbers of the surface are a least-squares fit to the neutral face of ICT-FaceKit (Li et al. 2020, MIT licence); the
-  residual is 1.5% of the face's width (rms), where identities differ by 2.5% (sd). Its steepest slope is 3.1, so that no part hides
-  another up to 17 degrees. Next to the head the motion fades, and the background stays.
+Choice: the numbers of the surface are a least-squares fit to the neutral face of ICT-FaceKit (Li et al. 2020, MIT licence), brought
+  to the landmarks of the portrait. The residual is 0.8% of the face's width in the median (1.8% rms); identities differ by 2.5%
+  (sd). The steepest slope is 3.1, so that no part hides another up to 17 degrees. Next to the head the motion fades, and the
+  background stays.
 """
 
 import functools
@@ -18,10 +19,10 @@ from numpy.typing import NDArray
 from lightman_jax.data.synthetic.faces import draw_face
 
 # Everything of the surface is in sides of the face's square: 19.1 cm. The pivot lies between the ears, in the centre of the square.
-_DEPTH, _HALF_WIDTH, _HALF_HEIGHT, _POWER, _CENTER = 0.592, 0.411, 0.598, 3.22, -0.127
+_DEPTH, _HALF_WIDTH, _HALF_HEIGHT, _POWER, _CENTER = 0.634, 0.404, 0.541, 3.30, -0.118
 _DISTANCE, _MEAN_DEPTH = 3.1, 0.5
 # The standard deviation of an identity's proportions.
-_DEPTH_SPREAD, _SIZE_SPREAD, _FEATURE_SPREAD = 0.03, 0.05, 0.10
+_DEPTH_SPREAD, _SIZE_SPREAD, _FEATURE_SPREAD = 0.03, 0.05, 0.08
 # The head, its hair included, and where the background begins, as radii around the centre of the square.
 _HEAD, _BACKGROUND = 0.75, 1.6
 _FACE = (0.40, 0.48)
@@ -44,12 +45,12 @@ class Feature(NamedTuple):
 
 
 FEATURES = {
-    "nose": Feature(0.149, 0.0, -0.040, 0.056, 0.072),
-    "upper lip": Feature(0.050, 0.0, 0.162, 0.055, 0.044),
-    "lower lip": Feature(0.079, 0.0, 0.260, 0.158, 0.084),
-    "chin": Feature(0.200, 0.0, 0.383, 0.128, 0.069),
-    "eye socket": Feature(-0.101, 0.108, -0.133, 0.074, 0.120),
-    "brows": Feature(0.021, 0.0, -0.277, 0.251, 0.033),
+    "nose": Feature(0.155, 0.0, -0.078, 0.064, 0.100),
+    "upper lip": Feature(0.025, 0.0, 0.180, 0.065, 0.041),
+    "lower lip": Feature(0.114, 0.0, 0.320, 0.171, 0.092),
+    "chin": Feature(0.250, 0.0, 0.438, 0.138, 0.086),
+    "eye socket": Feature(-0.156, 0.098, -0.164, 0.092, 0.130),
+    "brows": Feature(0.054, 0.0, -0.278, 0.181, 0.043),
 }
 """Features of the mean face, from the centre of the face's square in units of its side; y grows downwards."""
 

@@ -27,12 +27,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "folder"),
     "pool": ("pool", "expressiontype", "typeofexpression", "microormacro", "micromacro", "type"),
     "box": ("box", "facebox"),
+    "landmarks": ("landmarks", "landmarkfile", "openface"),
 }
 """Spellings of each column in the tables of all corpora, as `column_key`; the preferred one first."""
 
 _HEADER_ROWS = 60
 # Fields without which a clip can still be used.
-_SPARE = frozenset(["action_units", "objective", "fps", "box", "total", "source"])
+_SPARE = frozenset(["action_units", "objective", "fps", "box", "landmarks", "total", "source"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ _SEARCH_SECONDS, _THOROUGH_SECONDS, _LOST_SECONDS = 0.5, 1.0, 3.0
 _HIDDEN_SECONDS = 0.1
 _SAME_FACE, _SAME_PLACE, _SMALLEST_SHARE, _MAX_FACES = 0.4, 0.75, 0.35, 4
 _GIVEN_GROWTH = 1.6
+_UPRIGHT = np.pi / 4
 
 
 class TrackedFace(NamedTuple):
@@ -84,11 +85,12 @@ class FaceTracker:
         if self._given is not None:
             face = landmarks_in(image, self._given._replace(side=_GIVEN_GROWTH * self._given.side))
             return [face] if face is not None else []
-        found = find_landmarks(self.upright(image), thorough=thorough)
-        if found or self.count:
-            return found
-        for turns in (1, 3, 2):
-            found = find_landmarks(np.ascontiguousarray(np.rot90(image, turns)), thorough=False)
+        if self.count:
+            return find_landmarks(self.upright(image), thorough=thorough)
+        # Texture in tiles is sometimes taken for a small face, and faces on their side are found, but less accurately.
+        for turns, in_tiles in ((0, False), (1, False), (3, False), (2, False), (0, thorough)):
+            faces = find_landmarks(np.ascontiguousarray(np.rot90(image, turns)), thorough=in_tiles)
+            found = [face for face in faces if abs(region_of(face.points).angle) <= _UPRIGHT]
             if found:
                 self.rotation = turns
                 return found

@@ -42,6 +42,8 @@ BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
 _EYE_DISTANCE, _EYE_ROW, _EYE_TO_MOUTH = 0.341, 0.333, 0.36
 _DEPTH_SCALE, _DEPTH_FILE = 0.743, "mesh_depth.npy"
 _CAMERA = 4.0
+_MEMORY, _DOUBT = 0.98, 0.02
+_SLOPE_SD = 12 / 128
 _REFERENCE_SIDE = 128
 _GRID, _DEPTH_GRID, _DEPTH_REACH, _DEPTH_SD = 20, 5, 0.16, 2.5 / 128
 _ROUNDS, _FITS, _PRIOR_WEIGHT = 2, 7, 2.0
@@ -89,7 +91,11 @@ def face_square(points: NDArray[np.floating]) -> Region:
     Args:
       points: `[478, 2 or 3]`.
     """
-    right, left, mouth = (points[list(ends), :2].mean(axis=0) for ends in (RIGHT_EYE, LEFT_EYE, MOUTH_CORNERS))
+    return square_around(*(points[list(ends), :2].mean(axis=0) for ends in (RIGHT_EYE, LEFT_EYE, MOUTH_CORNERS)))
+
+
+def square_around(right: NDArray[np.floating], left: NDArray[np.floating], mouth: NDArray[np.floating]) -> Region:
+    """The same from the middle `[2]` of each eye of the subject and of the mouth."""
     angle = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
     turn, eyes = _rotation(angle), (left + right) / 2
     side = float(np.mean([(turn @ (left - right))[0] / _EYE_DISTANCE, (turn @ (mouth - eyes))[1] / _EYE_TO_MOUTH]))
@@ -133,6 +139,7 @@ class RestFace:
         self._inside = np.clip(inside / max(1.0, _SOFT_EDGE * side), 0, 1).astype(np.float32)
         self._weights = self._fit_weights(inside > _EDGE * side)
         self._rigid, self._errors = self._fields()
+        self._expected, self._evidence = np.zeros(self._errors.shape[-1]), 0.0
         self._pick = ((np.arange(_GRID) + 0.5) * side / _GRID).astype(int)
 
     def align(
@@ -152,9 +159,12 @@ class RestFace:
         """
         places, rotation, scale = self._posed(landmarks)
         per_depth = scale * rotation[:2, 2]
-        for _ in range(rounds):
+        nothing = np.zeros_like(self._expected)
+        errors = nothing
+        for number in range(rounds):
             flow = optical_flow(self._grey, grey_image(self._without_background(self._sampled(image, places))), method)
-            head = self._head_flow(flow, per_depth)
+            head, found = self._head_flow(flow, per_depth, nothing if number else self._expected)
+            errors = errors + found
             across, down = (
                 (self._columns + head[..., 0]).astype(np.float32),
                 (self._rows + head[..., 1]).astype(np.float32),
@@ -162,6 +172,7 @@ class RestFace:
             places = cv2.remap(
                 places.astype(np.float32), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
             )
+        self._learn(errors, per_depth)
         moved = (places - np.dstack([self._columns, self._rows]))[self.visible]
         moved = (moved if len(moved) else np.zeros((1, 2))) * (_REFERENCE_SIDE / self._side)
         pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean()))
@@ -174,7 +185,15 @@ class RestFace:
 
     def without_head(self, flow: NDArray[np.floating], per_depth: NDArray[np.floating]) -> NDArray[np.float32]:
         """Remove the fitted head motion from a flow `[side, side, 2]`; `per_depth` as of `AlignedFace`."""
-        return (flow - self._inside[..., None] * self._head_flow(flow, per_depth)).astype(np.float32)
+        head, _ = self._head_flow(flow, per_depth, np.zeros_like(self._expected))
+        return (flow - self._inside[..., None] * head).astype(np.float32)
+
+    def _learn(self, errors: NDArray[np.float64], per_depth: NDArray[np.floating]) -> None:
+        """Add the errors of the depth that a frame shows to the expected ones: the more, the further the head is rotated."""
+        weight = float(np.square(per_depth).sum())
+        self._evidence = _MEMORY * self._evidence + weight
+        share = weight / (self._evidence + _DOUBT)
+        self._expected = (1 - share) * self._expected + share * errors
 
     def _in_face(self, landmarks: Landmarks) -> NDArray[np.float64]:
         """Points in pixels of the crop, `[478, 3]`, with the depth corrected."""
@@ -276,10 +295,13 @@ class RestFace:
             [np.exp(-((self._columns - a) ** 2 + (self._rows - b) ** 2) / reach) for a, b in centers], axis=-1
         )
         spread = np.sqrt(np.square(bumps[self.visible]).sum(axis=-1).mean()) if len(rows_seen) else 1.0
-        return rigid.astype(np.float32), (bumps * _DEPTH_SD * self._side / spread).astype(np.float32)
+        errors = np.concatenate([bumps * (_DEPTH_SD / spread), _SLOPE_SD * np.stack([x, y], axis=-1)], axis=-1)
+        return rigid.astype(np.float32), (errors * self._side).astype(np.float32)
 
-    def _head_flow(self, flow: NDArray[np.floating], per_depth: NDArray[np.floating]) -> NDArray[np.float32]:
-        """The part of a flow `[side, side, 2]` that a small rigid motion and a smooth error of the depth explain.
+    def _head_flow(
+        self, flow: NDArray[np.floating], per_depth: NDArray[np.floating], expected: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """The part of a flow `[side, side, 2]` that a small rigid motion and a smooth error of the depth explain; the error's terms.
 
         A robust fit (Geman-McClure) whose width narrows, so that expressions are outliers. Depth errors have a standard deviation
         of 2.5 pixels of a face 128 wide and act along `per_depth`, so that they explain nothing without a rotation.
@@ -290,6 +312,7 @@ class RestFace:
         design = np.concatenate([self._rigid[np.ix_(pick, pick)].reshape(len(pick) ** 2, 2, -1), bumps], axis=-1)
         design = design.reshape(2 * len(pick) ** 2, -1)
         found = flow[np.ix_(pick, pick)].reshape(-1).astype(np.float32)
+        mean = np.concatenate([np.zeros(self._rigid.shape[-1]), expected])
         own = self._weights.reshape(-1)
         rigid = self._rigid.shape[-1]
         inverse_variance = np.ones(design.shape[1])
@@ -298,11 +321,12 @@ class RestFace:
         for width in np.geomspace(_WIDEST * self._side, _NARROWEST * self._side, _FITS):
             weighted = (design * weights[:, None]).T
             prior = np.diag(_PRIOR_WEIGHT * width**2 * inverse_variance)
-            solution = np.linalg.solve((weighted @ design).astype(np.float64) + prior, weighted @ found)
+            solution = np.linalg.solve((weighted @ design).astype(np.float64) + prior, weighted @ found + prior @ mean)
             rest = np.square((found - design @ solution.astype(np.float32)).reshape(-1, 2)).sum(axis=1)
             weights = own * np.repeat(1 / np.square(1 + rest / np.float32(width) ** 2), 2)
         factors = solution.astype(np.float32)
-        return self._rigid @ factors[:rigid] + (self._errors @ factors[rigid:])[..., None] * along
+        field = self._rigid @ factors[:rigid] + (self._errors @ factors[rigid:])[..., None] * along
+        return field, solution[rigid:]
 
 
 def _on_grid(values: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -47,11 +47,11 @@ Choice: blinks reach 0.31 to 0.66, irises that move 0.2 to 0.35. Fields of actio
 MAX_TURN, MAX_NOD = 45.0, 40.0
 """Most degrees of turn and nod: beyond them one eye or the brows are hidden on many heads, and widths shrink to 0.7."""
 
-HEAD_ERROR_PER_DEGREE, HEAD_ERROR_PER_PIXEL = 0.1, 0.03
+HEAD_ERROR_PER_DEGREE, HEAD_ERROR_PER_PIXEL = 0.09, 0.005
 """Pixels that remain after the motion of the head is removed: per degree by which it turns, and per pixel by which it moves.
 
-Choice: a resting face that turns, leans and comes nearer in a compressed video leaves 0.54 pixels and 0.03 more per pixel of head
-  motion outside the eyes, and in the region of the eyes, which keep to their target, 0.1 per degree.
+Choice: rendered heads that turn by up to 12 degrees leave at most 0.09 per degree within a window of a second; heads that sway by
+  5 pixels or come nearer by 5% leave no more than noise.
 """
 
 SPEECH_OPENING, SPEECH_PERIOD, SPEECH_CYCLES, SPEECH_PAUSE, MOUTH_SHARE = 0.05, 0.6, 3, 1.0, 0.6

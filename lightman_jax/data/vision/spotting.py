@@ -46,6 +46,7 @@ class Search(NamedTuple):
       frames: number of frames of the video.
       whole: whether the video has the length of a clip, 3 s or less.
       seconds: time of the last frame; NaN if unknown.
+      notes: what is unusual in the frames.
     """
 
     movements: tuple[Spotted, ...]
@@ -54,6 +55,7 @@ class Search(NamedTuple):
     frames: int
     whole: bool
     seconds: float = np.nan
+    notes: tuple[str, ...] = ()
 
 
 class Followed(NamedTuple):

@@ -268,3 +268,21 @@ def test_a_name_that_may_have_been_turned_into_a_date_is_reported(folder, name):
     assert len(reading.clips) == 2
     (problem,) = reading.problems
     assert (problem.lost, "line 2" in problem.where, name in problem.found) == (False, True, True)
+
+
+def test_the_file_of_landmarks_counts_frames_from_the_first_of_the_folder_or_video(folder):
+    for place in ("a.csv", "deep/a.csv"):
+        (folder / place).parent.mkdir(exist_ok=True)
+        (folder / place).write_text("frame,x_0\n")
+    (folder / "v.avi").write_bytes(b"")
+    header = (*HEADER, "onset", "apex", "offset", "landmarks")
+    rows = [("c", "anna", "joy", "a", 2, 3, 3, "deep/A.csv"), ("d", "anna", "joy", "v.avi", 7, 8, 9, "a.csv")]
+    rows += [("e", "anna", "joy", "a", 1, 2, 3, "none.csv"), ("f", "ben", "joy", "a", 1, 2, 3, "../a.csv")]
+    write(folder / "clips.csv", *rows, header=header)
+    reading = read_corpus("table", folder)
+    given_with = {clip.clip: clip.landmarks for clip in reading.clips}
+    assert given_with.pop("table/anna/c") == (folder / "deep" / "a.csv", 2)
+    assert given_with.pop("table/anna/d") == (folder / "a.csv", 7)
+    assert set(given_with.values()) == {None}
+    assert len(given_with) == len(reading.problems) == 2
+    assert all("no file below" in problem.found and not problem.lost for problem in reading.problems)

@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
+from lightman_jax.data.preparation.clip_cache import inspection_key
 from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip, inspection_notes
 from lightman_jax.data.preparation.representation import MotionConfig, motion_image
 from lightman_jax.data.preparation.video_jobs import each_result
-from lightman_jax.data.records import RawClip
+from lightman_jax.data.records import GivenLandmarks, RawClip
+from lightman_jax.data.vision.face_landmarks import find_landmarks
+from lightman_jax.data.vision.head_motion import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, face_square
 from lightman_jax.data.vision.images import resize_image, write_image
 
 SIDE = 128
@@ -201,3 +204,35 @@ def test_clips_of_one_video_give_the_same_images_in_one_pass_as_alone(tmp_path):
     assert str(results[2]) == "a bad clip"
     for row in (0, 1, 3, 4):
         np.testing.assert_array_equal(results[row].image, motion_image(clips[row], config).image)
+
+
+def test_given_landmarks_are_the_place_of_the_face(tmp_path):
+    image = skimage.data.astronaut()[:300, 100:400]
+    beside = np.concatenate([image, image], axis=1)
+    corners = dict(zip((36, 39, 42, 45, 48, 54), (*RIGHT_EYE, *LEFT_EYE, *MOUTH_CORNERS), strict=True))
+    found = find_landmarks(image)[0].points
+    points = np.zeros((68, 2))
+    points[list(corners)] = found[list(corners.values()), :2] + np.array([300, 0])
+    axes = [f"{axis}_{point}" for axis in "xy" for point in range(68)]
+    cells = ",".join(map(str, points.T.ravel()))
+    (tmp_path / "a.csv").write_text(f"frame,success,{','.join(axes)}\n1,1,{cells}\n2,0,{cells}\n")
+    clip = dataclasses.replace(stored(tmp_path, [beside[..., ::-1]] * 2, ".png"), cropped=False)
+    keys = {inspection_key(clip)}
+    searched = inspect_clip(clip).face
+    given = dataclasses.replace(clip, landmarks=GivenLandmarks(tmp_path / "a.csv"))
+    inspection = inspect_clip(given)
+    top, left, side, finder, rotation, angle = inspection.face
+    assert (finder, rotation, inspection.problems) == ("given", 0, ())
+    # Both faces are of one size: the search takes either, the landmarks the right one.
+    alone = face_square(found)
+    assert (top + (side - 1) / 2, left + (side - 1) / 2 - 300) == pytest.approx((alone.y, alone.x), abs=1)
+    assert angle == pytest.approx(alone.angle, abs=1e-3)
+    lost = inspect_clip(dataclasses.replace(given, landmarks=GivenLandmarks(tmp_path / "a.csv", 2)))
+    assert (lost.face, len(lost.problems)) == (searched, 1)
+    assert lost.problems[0].reason == (
+        "found a.csv has no landmarks of frame 2; expected landmarks of the onset frame; correct the file; the face is searched for"
+    )
+    keys.add(inspection_key(given))
+    (tmp_path / "a.csv").write_text("frame\n")
+    keys.add(inspection_key(given))
+    assert len(keys) == 3

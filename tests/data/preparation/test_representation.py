@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -11,8 +12,9 @@ from lightman_jax.data.preparation.representation import MotionConfig, motion_im
 from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.synthetic.faces import SimulatorConfig, subject_clips
+from lightman_jax.data.synthetic.moving_head import HeadPose, portrait_head
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
-from lightman_jax.data.vision.faces import FaceBox, crop_face, face_box
+from lightman_jax.data.vision.faces import FaceBox, face_box
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image, write_image
 from lightman_jax.data.vision.optical_flow import FLOW_METHODS, magnify_motion, optical_flow, optical_strain, warp_image
 from lightman_jax.data.vision.video import read_clip_images
@@ -70,19 +72,6 @@ def test_images_are_red_green_blue_and_broken_ones_are_named(tmp_path):
     write_image(tmp_path / "c.png", np.zeros((30, 28, 3), np.uint8))
     with pytest.raises(ValueError, match="30x28 pixels; the release has 28x28"):
         motion_image(RawClip("c", "s", "micro", "flow", (tmp_path / "c.png",)), MotionConfig())
-
-
-def test_a_real_face_is_found_and_a_wall_falls_back_to_the_centre():
-    photograph = skimage.data.astronaut()
-    box = face_box(photograph, cropped=False)
-    assert box.finder == "cascade"
-    # The face lies around row 115, column 222 of this public-domain image.
-    assert box.top < 115 < box.top + box.side
-    assert box.left < 222 < box.left + box.side
-    assert crop_face(photograph, box, 64).shape == (64, 64, 3)
-    wall = face_box(np.full((60, 80, 3), 99, np.uint8), cropped=False)
-    assert wall == FaceBox(12, 22, 36, "centre")
-    assert face_box(photograph, cropped=True) is None
 
 
 def write_clip(folder, frames, numbers=None, **more):
@@ -227,6 +216,84 @@ def test_a_movement_outside_of_the_face_box_is_distinguished(tmp_path):
     assert not result.image.any()
 
 
+@pytest.fixture(scope="module")
+def moving_head(tmp_path_factory):
+    """A clip of a rendered head that smiles and moves, the fields of the smile, and the box of the face."""
+    folder, side = tmp_path_factory.mktemp("head"), 100
+    head = portrait_head(side, (180, 220), np.random.default_rng(3))
+    smile = action_unit_field({12: (2.0, 2.0)}, side)
+    poses = (HeadPose(), HeadPose(tilt=4, right=3), HeadPose(tilt=6, right=5, nearer=1.03), HeadPose(tilt=6, down=4))
+    frames = [head.frame(pose, rise * smile) for pose, rise in zip(poses, (0, 0.5, 1, 0), strict=True)]
+    clip = dataclasses.replace(write_clip(folder / "clip", frames, apex=2), cropped=False)
+    box = face_box(frames[0], cropped=False)
+    columns, rows = np.meshgrid(*2 * [(np.arange(96) - 47.5) * box.side / 96])
+    turn = np.array([[np.cos(box.angle), -np.sin(box.angle)], [np.sin(box.angle), np.cos(box.angle)]])
+    x, y = np.moveaxis(np.dstack([columns, rows]) @ turn.T + (box.square.x, box.square.y), -1, 0).astype(np.float32)
+    sampled = cv2.remap(head.fields(HeadPose(), smile), x, y, cv2.INTER_LINEAR)
+    return clip, resize_image(sampled @ turn * (96 / box.side), 28, 28), box
+
+
+def error(flow, truth):
+    """Mean error on the face without its edge."""
+    return float(np.hypot(*np.moveaxis(flow[..., :2] - truth, -1, 0))[4:-4, 5:-5].mean())
+
+
+def test_flow_of_uncropped_clips_is_without_head_motion(moving_head):
+    clip, smile, _ = moving_head
+    result = motion_image(clip, MotionConfig(face_side=96))
+    kept = motion_image(clip, MotionConfig(face_side=96, head_motion="keep"))
+    assert (result.face, result.aligned, kept.face, kept.aligned) == ("landmarks", True, "landmarks", False)
+    assert error(result.image, smile) < 0.25 < 2 < error(kept.image, smile)
+    # Head motion kept is the fixed crop of earlier releases.
+    cropped = dataclasses.replace(clip, face=(*moving_head[2],))
+    np.testing.assert_array_equal(motion_image(cropped, MotionConfig(face_side=96)).image, result.image)
+
+
+def test_both_legs_of_a_movement_are_without_head_motion(moving_head):
+    clip, smile, _ = moving_head
+    rise, fall = motion_image(clip, MotionConfig(face_side=96, views="farneback_rise,farneback_fall")).image
+    np.testing.assert_array_equal(rise, motion_image(clip, MotionConfig(face_side=96)).image)
+    assert error(fall, -smile) < 0.3
+
+
+@pytest.mark.parametrize("name", ["difference", "dynamic", "frames"])
+def test_other_representations_show_aligned_faces(moving_head, name):
+    changes = []
+    for policy in ("remove", "keep"):
+        image = motion_image(moving_head[0], MotionConfig(representation=name, head_motion=policy, face_side=96)).image
+        changes.append(np.abs(image[5] - image[0] if name == "frames" else image)[4:-4, 4:-4].mean())
+    assert changes[0] < 0.6 * changes[1]
+
+
+def test_a_given_box_stays_and_its_face_is_aligned(moving_head):
+    clip, smile, box = moving_head
+    given = dataclasses.replace(clip, box=box[:3])
+    result = motion_image(given, MotionConfig(face_side=96, apex_policy="spot"))
+    assert (result.face, result.aligned, result.apex) == ("given", True, 2)
+    assert error(result.image, smile) < 0.4
+
+
+def test_faces_that_are_lost_are_not_aligned_and_cropped_ones_never(tmp_path, moving_head):
+    frames = [read_image(path) for path in moving_head[0].paths]
+    config = MotionConfig(face_side=96)
+    hidden = dataclasses.replace(write_clip(tmp_path / "a", [frames[0], np.full_like(frames[0], 99)]), cropped=False)
+    assert not motion_image(hidden, config).aligned
+    cropped = write_clip(tmp_path / "b", frames, apex=2)
+    images = [motion_image(cropped, dataclasses.replace(config, head_motion=name)) for name in ("remove", "keep")]
+    assert not images[0].aligned
+    np.testing.assert_array_equal(images[0].image, images[1].image)
+
+
+def test_a_movement_beside_a_face_that_rests_is_none_of_the_face(tmp_path, moving_head):
+    first = read_image(moving_head[0].paths[0])
+    beside = first.copy()
+    beside[-6:] = 255 - beside[-6:]
+    clip = dataclasses.replace(write_clip(tmp_path / "a", [first, beside]), cropped=False)
+    result = motion_image(clip, MotionConfig(face_side=96))
+    assert (result.aligned, result.moves) == (True, "outside")
+    assert not result.image.any()
+
+
 def test_stills_in_a_table_are_found_by_their_line(tmp_path):
     rows = [np.full(48 * 48, value) for value in (10, 20, 30)]
     lines = ["emotion,pixels,Usage", *(f"3,{' '.join(map(str, row))},Training" for row in rows[:2]), ""]
@@ -251,6 +318,7 @@ def test_a_given_face_box_is_used_and_clipped_to_the_image():
         ({"representation": "lbp"}, "flow, difference, apex, dynamic, frames"),
         ({"flow_method": "raft"}, "farneback, dis, tvl1"),
         ({"apex_policy": "best"}, "given, middle, spot"),
+        ({"head_motion": "off"}, "choose one of remove, keep"),
         ({"image_side": 2}, "too small"),
     ],
 )

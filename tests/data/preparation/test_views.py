@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import assign_labels
-from lightman_jax.data.preparation import representation
+from lightman_jax.data.preparation import clip_faces, representation
 from lightman_jax.data.preparation.check import check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache, motion_key
 from lightman_jax.data.preparation.load import load_clips
@@ -97,10 +97,14 @@ def test_one_default_view_is_the_setting_of_its_method():
 
 def test_a_face_is_found_and_each_frame_decoded_once(tmp_path, monkeypatch):
     calls = []
-    for name in ("clip_box", "read_clip_images", "crop_face"):
-        original = getattr(representation, name)
+    for module, name in (
+        (clip_faces, "clip_box"),
+        (representation, "read_clip_images"),
+        (clip_faces, "crop_face"),
+    ):
+        original = getattr(module, name)
         monkeypatch.setattr(
-            representation, name, lambda *args, name=name, original=original: (calls.append(name), original(*args))[1]
+            module, name, lambda *args, name=name, original=original: (calls.append(name), original(*args))[1]
         )
     motion_image(moving_clip(tmp_path / "clip"), with_views("farneback_rise", "farneback_fall", "dis_rise"))
     assert sorted(calls) == ["clip_box", *["crop_face"] * 3, "read_clip_images"]

@@ -1,0 +1,59 @@
+"""Faces of the frames of a clip: cropped by the box of its onset frame, and aligned to that frame where landmarks are found."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightman_jax.data.records import RawClip
+from lightman_jax.data.vision.aligned_faces import align_faces
+from lightman_jax.data.vision.faces import clip_box, crop_face
+from lightman_jax.data.vision.images import grey_image
+
+WithoutHead = Callable[[NDArray[np.floating], int, int], NDArray[np.float32]]
+"""Removes what remains of the head from the flow `[side, side, 2]` between two faces, given their positions."""
+
+
+class ClipFaces(NamedTuple):
+    """Grey images of a movement by the positions of their frames, from 0.
+
+    Attributes:
+      faces: `[side, side]`, aligned to the onset if `without_head` is known.
+      crops: the faces as they are in the box.
+      images: whole frames.
+      finder: source of the box.
+      without_head: None if the faces are not aligned.
+    """
+
+    faces: Mapping[int, NDArray[np.uint8]]
+    crops: Mapping[int, NDArray[np.uint8]]
+    images: Mapping[int, NDArray[np.uint8]]
+    finder: str = "given"
+    without_head: WithoutHead | None = None
+
+
+def clip_faces(clip: RawClip, images: Mapping[int, NDArray[np.uint8]], side: int, *, align: bool) -> ClipFaces:
+    """Faces of some frames of a clip, the onset first.
+
+    Args:
+      clip: the clip.
+      images: `[H, W, 3]` uint8 by position.
+      side: side of the faces in pixels.
+      align: align them to the onset if the images show more than the face, and its landmarks are found in each.
+    """
+    shown = list(images.values())
+    box = clip_box(clip, shown[0])
+    crops = {place: grey_image(crop_face(image, box, side)) for place, image in images.items()}
+    finder = box.finder if box else "given"
+    searched = align and box is not None and box.finder != "centre" and len(shown) > 1
+    aligned = align_faces(shown, box, side) if searched and box else None
+    if aligned is None:
+        return ClipFaces(crops, crops, images, finder)
+    at = dict(zip(images, aligned.frames, strict=True))
+    faces = {place: grey_image(one.face) for place, one in at.items()}
+
+    def without_head(flow: NDArray[np.floating], first: int, second: int) -> NDArray[np.float32]:
+        return aligned.rest.without_head(flow, at[second].per_depth - at[first].per_depth)
+
+    return ClipFaces(faces, crops, images, finder, without_head)
