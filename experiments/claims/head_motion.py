@@ -51,7 +51,7 @@ UNITS = (
     (4, 9),
     (15, 17),
 )
-"""Expressions: single action units, and the usual combinations."""
+"""Expressions: single action units, and common combinations."""
 
 PIXELS = (0.3, 1.0, 3.0)
 METHODS = ("fixed box", "aligned", "aligned, head removed")

@@ -41,7 +41,7 @@ HEAVY = {
     "tifffile": {"lightman_jax.data.vision"},
     "tensorflow_datasets": {"lightman_jax.data.preparation"},
     "sklearn": {"experiments.evaluation.classical_baselines", "experiments.claims"},
-    "matplotlib": {"experiments"},
+    "matplotlib": {"experiments", "lightman_jax.data.vision.head_motion"},
 }
 """Packages that take long to import or need system libraries, and the only modules or folders that may import them."""
 

@@ -53,26 +53,26 @@ def expected(folder, name, span):
 def test_the_columns_of_a_user_table_are_read_under_all_their_spellings(folder):
     table = (
         "Filename;Subject;Emotion;Path;Onset;Apex;Offset;FPS;Box\n"
-        "c1;p1;positive;smile.avi;12;20;29;50;104 218 194\n"
-        "c2;p1;positive;images;12;20;29;50;104 218 194\n"
+        "c1;p1;positive;smile.avi;12;15;17;50;104 218 194\n"
+        "c2;p1;positive;images;12;15;17;50;104 218 194\n"
     )
     support = read(folder, table)
     # The frame numbers of a folder are those in the names of its images, which begin at 8.
-    assert [line.split(", frames ")[1] for line in support.lines] == ["12-20-29", "5-13-22"]
+    assert [line.split(", frames ")[1] for line in support.lines] == ["12-15-17", "5-8-10"]
     assert support.label.tolist() == [CLASSES.index("positive")] * 2
-    np.testing.assert_array_equal(support.images[0], expected(folder, "smile.avi", (12, 20, 29)))
-    np.testing.assert_array_equal(support.images[1], expected(folder, "images", (5, 13, 22)))
+    np.testing.assert_array_equal(support.images[0], expected(folder, "smile.avi", (12, 15, 17)))
+    np.testing.assert_array_equal(support.images[1], expected(folder, "images", (5, 8, 10)))
     # The same table is a corpus to train on.
     (folder / "support.csv").rename(folder / "clips.csv")
     reading = read_corpus("table", folder)
     (folder / "clips.csv").unlink()
     assert reading.problems == ()
-    assert [clip.numbers[clip.apex] for clip in reading.clips] == [20, 20]
+    assert [clip.numbers[clip.apex] for clip in reading.clips] == [15, 15]
 
 
 def test_a_path_in_another_spelling_is_found(folder):
-    support = read(folder, "path,label,onset,apex,offset\nSmile.AVI,positive,12,20,29\n")
-    assert support.lines == ("Smile.AVI as positive, frames 12-20-29",)
+    support = read(folder, "path,label,onset,apex,offset\nSmile.AVI,positive,12,15,17\n")
+    assert support.lines == ("Smile.AVI as positive, frames 12-15-17",)
 
 
 @pytest.mark.parametrize(("policy", "apex"), [("given", 20), ("spot", 20)])
@@ -116,7 +116,7 @@ DIALECTS = {
 def test_tables_of_other_dialects_are_read(folder, dialect):
     rows = [
         ["Filename", "Emotion", "Path", "Onset", "Apex", "Offset"],
-        ["c1", "Positive", "smile.avi", "12", "20", "29"],
+        ["c1", "Positive", "smile.avi", "12", "15", "17"],
     ]
     if dialect == "workbook":
         book = openpyxl.Workbook()
@@ -131,12 +131,12 @@ def test_tables_of_other_dialects_are_read(folder, dialect):
     support = read_support(path, StubModel(), SETTINGS)
     assert support.label.tolist() == [CLASSES.index("positive")]
     *notes, clip = support.lines
-    assert clip == "smile.avi as positive (written 'Positive'), frames 12-20-29"
+    assert clip == "smile.avi as positive (written 'Positive'), frames 12-15-17"
     assert all("read as" in note or "is a text table" in note for note in notes)
 
 
 def labels_of(folder, labels, model):
-    rows = "".join(f"smile.avi,{label},12,20,29,104 218 194\n" for label in labels)
+    rows = "".join(f"smile.avi,{label},12,15,17,104 218 194\n" for label in labels)
     return [model.classes[k] for k in read(folder, f"path,label,onset,apex,offset,box\n{rows}", model).label]
 
 
@@ -179,7 +179,7 @@ def test_labels_of_no_class_or_of_several_are_refused_with_the_classes(folder, l
 
 
 def test_a_table_of_several_subjects_is_refused_and_spellings_of_one_are_reported(folder):
-    row = "smile.avi,positive,12,20,29,104 218 194"
+    row = "smile.avi,positive,12,15,17,104 218 194"
     head = "subject,path,label,onset,apex,offset,box"
     with pytest.raises(ConfigError, match=r"lists clips of 2 subjects \(anna, ben\)"):
         read(folder, f"{head}\nanna,{row}\nben,{row}\n")

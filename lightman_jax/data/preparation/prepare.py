@@ -158,9 +158,11 @@ def _alignment_notes(images: Sequence[_ClipImage], config: MotionConfig) -> list
     if not moving or config.head_motion == "keep":
         return []
     lost = [clip.clip for clip, motion in moving if not motion.aligned]
-    note = f"head motion is removed in {len(moving) - len(lost)} of {len(moving)} clips of more than the face"
+    note = (
+        f"head motion is removed in {len(moving) - len(lost)} of {len(moving)} clips that are not cropped to the face"
+    )
     more = f" and {len(lost) - _MAX_NAMED} more" if len(lost) > _MAX_NAMED else ""
-    return [f"{note}; landmarks lack in {', '.join(lost[:_MAX_NAMED])}{more}" if lost else note]
+    return [f"{note}; some frame has no landmarks in {', '.join(lost[:_MAX_NAMED])}{more}" if lost else note]
 
 
 def _manifest(

@@ -29,7 +29,7 @@ from lightman_jax.data.vision.movement_spans import blink_spans, covered_spans, 
 _MIN_SAMPLES, _MAX_SAMPLES, _MIN_SECONDS = 8, 64, 0.3
 _STRIDE = 0.25
 _PIXELS_PER_DEGREE, _FIELD_NOISE, _POSE_HALF, _POSE_FITS = 0.1, 0.15, 2, 3
-_SMOOTHING, _LONG = 0.08, 2.0
+_SMOOTHING, _LONG = 0.08, 4.0
 _NEAR_APEX = 1
 # Root mean square distance of a face's pixels from its middle, in pixels of a face 128 wide.
 _FACE_RADIUS = 45.0
@@ -40,7 +40,7 @@ class SpotConfig:
     """Thresholds of a movement and of its video.
 
     Attributes:
-      min_pixels: smallest peak displacement in pixels of a face 128 wide; a movement of more than 1/2 s needs twice as much.
+      min_pixels: smallest peak displacement in pixels of a face 128 wide; a movement of more than 1/2 s needs four times as much.
       min_snr: smallest signal-to-noise ratio of the displacement curve.
       clip_seconds: videos up to this length may begin or end within their movement.
       window_seconds: lengths of the windows; a movement must begin and end within one.
@@ -256,6 +256,7 @@ class FaceSearch:
                 covered=max(one.covered for one in span),
                 lid_closure=lid_closure(np.array([one.openness for one in span])),
                 gaze_shift=gaze_shift(np.array([one.gaze for one in span])),
+                mouth_opening=float(np.ptp(_smoothed(np.array([[one.mouth] for one in span]), 1))),
                 in_speech=any(first <= span[-1].seconds and span[0].seconds <= last for first, last in speech),
             )
         )

@@ -27,7 +27,7 @@ GRID = 24
 
 _REFERENCE_SIDE = 128
 _MAX_DEGREES, _MAX_ZOOM = 20.0, 1.35
-_COVER_SECONDS = 0.1
+_COVER_SECONDS, _LIGHT_CHANGE = 0.1, 0.1
 
 RemoveHead = Callable[[NDArray[np.floating], NDArray[np.floating]], NDArray[np.float32]]
 """Removes from a flow `[side, side, 2]` what remains of the head, given the difference of `AlignedFace.per_depth`."""
@@ -45,7 +45,7 @@ class Sample(NamedTuple):
       per_depth: as of `AlignedFace`.
       openness, gaze: of the eyes, `[2]` each; NaN without landmarks.
       mouth: opening; NaN without landmarks.
-      covered: share of the face that something covers or leaves, compared with 0.1 s before.
+      covered: share of the face that something covers or leaves, compared with 0.1 s before; 1 if the light changes by a tenth.
     """
 
     number: int

@@ -48,7 +48,7 @@ class FaceBox(NamedTuple):
       top, left, side: the square, in the rotated frame.
       finder: its source: `given` (annotated or cropped images), `landmarks` or `cascade` (detected), or `centre` (fallback).
       rotation: counter-clockwise quarter turns that make the frame upright.
-      angle: of the line of the eyes in the rotated frame, in radians; the square is turned by it around its center.
+      angle: of the line of the eyes in the rotated frame, in radians; the square is rotated by it around its center.
     """
 
     top: int

@@ -1,6 +1,6 @@
 """Given landmarks: 68 points per frame in a csv file of OpenFace, which decide where the face is and whose face is analysed.
 
-Choice: 68 points without the depth and texture of a face say too little about the head's pose, so the networks of
+Choice: 68 points without the depth of a face do not give the pose of the head well enough to align it, so the networks of
   `face_landmarks` find their 478 points in the square around the given ones.
 Reference: Baltrusaitis et al. 2018, "OpenFace 2.0: Facial Behavior Analysis Toolkit".
 """

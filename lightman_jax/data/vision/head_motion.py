@@ -334,7 +334,7 @@ def _on_grid(values: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _rotation(angle: float) -> NDArray[np.float64]:
-    """Turns a picture's axes by `angle`: coordinates along the line of the eyes."""
+    """Rotates the axes of an image by `angle`: coordinates along the line of the eyes."""
     return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 

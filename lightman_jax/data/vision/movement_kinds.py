@@ -47,11 +47,27 @@ Choice: blinks reach 0.31 to 0.66, irises that move 0.2 to 0.35. Fields of actio
 MAX_TURN, MAX_NOD = 45.0, 40.0
 """Most degrees of turn and nod: beyond them one eye or the brows are hidden on many heads, and widths shrink to 0.7."""
 
-HEAD_ERROR_PER_DEGREE, HEAD_ERROR_PER_PIXEL = 0.09, 0.005
-"""Pixels that remain after the motion of the head is removed: per degree by which it turns, and per pixel by which it moves.
+HEAD_ERROR_PER_DEGREE, HEAD_ERROR_PER_SQUARE_PIXEL, LONG_ERROR = 0.1, 0.003, 2.0
+"""Pixels that remain after the motion of the head is removed: per degree by which it turns, and per square pixel by which it moves;
+twice as much in a movement longer than a micro-expression.
 
-Choice: rendered heads that turn by up to 12 degrees leave at most 0.09 per degree within a window of a second; heads that sway by
-  5 pixels or come nearer by 5% leave no more than noise.
+Choice: rendered heads that turn by up to 12 degrees leave at most 0.09 per degree within a window of a second, and heads that sway
+  by 5 pixels no more than noise. A resting face in a compressed video leaves 0.9 to 1.9 pixels while it moves by 12 to 18 pixels
+  and turns by 4 to 10 degrees.
+"""
+
+BLINK_CLOSED, BLINK_PIXELS = 0.5, 1.0
+"""Closure of the lids that is a blink for certain, and the largest displacement elsewhere that may be part of it.
+
+Choice: a blink moves the lids by 2 to 3 pixels, and brows and cheeks by up to 0.66 of that at its own apex.
+"""
+
+SYLLABLE_OPENING = 0.03
+"""Least range of the mouth's opening, in eye distances, of a single syllable: a movement below the nose as short and small as a
+micro-expression.
+
+Choice: mouthed words of four subjects reach 0.03 to 0.15, landmarks of small faces at rest 0.02. Lips part in micro-expressions
+  mostly together with the brows.
 """
 
 SPEECH_OPENING, SPEECH_PERIOD, SPEECH_CYCLES, SPEECH_PAUSE, MOUTH_SHARE = 0.05, 0.6, 3, 1.0, 0.6
@@ -78,6 +94,7 @@ class Evidence(NamedTuple):
       covered: largest `covered_share`.
       lid_closure: `lid_closure` of the eyes.
       gaze_shift: `gaze_shift` of the eyes.
+      mouth_opening: range of `mouth_opening`, smoothed.
       in_speech: whether the movement overlaps one of `speech_spans`.
     """
 
@@ -90,6 +107,7 @@ class Evidence(NamedTuple):
     covered: float = 0.0
     lid_closure: float = 0.0
     gaze_shift: float = 0.0
+    mouth_opening: float = 0.0
     in_speech: bool = False
 
 
@@ -101,7 +119,10 @@ def movement_kind(evidence: Evidence) -> Kind:
     """
     if evidence.covered >= COVERED_SHARE:
         return "face covered" if evidence.head_degrees < COVERED_DEGREES else "head motion"
-    head_error = HEAD_ERROR_PER_DEGREE * evidence.head_degrees + HEAD_ERROR_PER_PIXEL * evidence.head_pixels
+    head_error = HEAD_ERROR_PER_DEGREE * evidence.head_degrees
+    head_error += HEAD_ERROR_PER_SQUARE_PIXEL * evidence.head_pixels**2
+    is_short = not evidence.seconds > MICRO_SECONDS
+    head_error *= 1 if is_short else LONG_ERROR
     if max(evidence.pixels, evidence.eye_pixels) < head_error:
         return "head motion"
     eyes_move = evidence.lid_closure >= LID_CLOSURE or evidence.gaze_shift >= GAZE_SHIFT
@@ -109,9 +130,13 @@ def movement_kind(evidence: Evidence) -> Kind:
         return "blink or gaze"
     if evidence.pixels < head_error:
         return "head motion"
+    if evidence.lid_closure >= BLINK_CLOSED and evidence.pixels < BLINK_PIXELS:
+        return "blink or gaze"
     if evidence.in_speech and evidence.mouth_share >= MOUTH_SHARE:
         return "speech"
-    is_micro = not evidence.seconds > MICRO_SECONDS and evidence.pixels <= MICRO_PIXELS
+    is_micro = is_short and evidence.pixels <= MICRO_PIXELS
+    if is_micro and evidence.mouth_share >= MOUTH_SHARE and evidence.mouth_opening >= SYLLABLE_OPENING:
+        return "speech"
     return "micro-expression" if is_micro else "macro-expression"
 
 

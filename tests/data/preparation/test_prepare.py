@@ -214,6 +214,8 @@ def test_a_user_table_takes_videos_and_lists_its_faults(tmp_path):
     manifest = json.loads(next(data_cache.glob("table-*/manifest.json")).read_text())
     text = " ".join(f"{p['where']} {p['expected']} {p['found']}" for p in manifest["problems"])
     assert manifest["clips"] == {"micro": 1}
+    aligned = "head motion is removed in 0 of 1 clips that are not cropped to the face; some frame has no landmarks in table/1/a"
+    assert aligned in manifest["notes"]
     assert manifest["classes"] == ["happy", "sad"]
     short = "table/2/b: f.avi a video of 50 frames or more 6 frames"
     for fault in ("aplex", short, "nothing.avi none of that name", "apex 1, offset 2"):

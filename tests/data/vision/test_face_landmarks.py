@@ -159,7 +159,7 @@ def test_the_region_of_landmarks_follows_shift_scale_and_rotation(found):
 
 
 def test_overlap_is_the_intersection_over_union_of_rectangles():
-    square = np.array([[0.0, 0.0], [2.0, 2.0]])
+    square, right = np.array([[0.0, 0.0], [2.0, 2.0]]), np.array([1.0, 0.0])
     assert overlap(square, square) == pytest.approx(1)
-    assert overlap(square, square + [1, 0]) == overlap(square + [1, 0], square) == pytest.approx(1 / 3)
-    assert overlap(square, square + [2, 0]) == 0
+    assert overlap(square, square + right) == overlap(square + right, square) == pytest.approx(1 / 3)
+    assert overlap(square, square + 2 * right) == 0
