@@ -81,10 +81,10 @@ def field_curve(fields: NDArray[np.floating], times: NDArray[np.floating], half:
       times: `[T]` in any unit.
       half: frames on each side of one that smooth the curve there, by a local quadratic.
 
-    Choice: 15%, since a smoothed curve never rests completely, and smoothing makes a movement of 0.3 s half as long again. Half of the
-      peak is passed at a quarter and three quarters of a movement that rises and falls as a sine. The first of `T - 2` components has a
-      share of 0.4 or more above an even one: still faces with noise of up to 8 grey levels and JPEG artefacts that show 0.25 pixels
-      reach 0.70 of 5 frames and 0.52 of 9, movements of 0.5 pixels with noise of 2 levels 0.79 and 0.77.
+    Choice: 15%, since a smoothed curve never rests completely, and smoothing makes a movement of 0.3 s half as long again. Half of
+      the peak is passed at a quarter and three quarters of a movement that rises and falls as a sine. The first of `T - 2`
+      components has a share of 0.4 or more above an even one: still faces with noise of up to 8 grey levels and JPEG artefacts that
+      show 0.25 pixels reach 0.70 of 5 frames and 0.52 of 9, movements of 0.5 pixels with noise of 2 levels 0.79 and 0.77.
     """
     displacements = fields.reshape(len(fields), -1).astype(np.float64)
     times_of, sizes, points = _without_drift(displacements, times)
@@ -128,7 +128,7 @@ def _fields(faces: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.int64], NDAr
 
 
 def _without_drift(
-    displacements: NDArray[np.floating], times: NDArray[np.floating]
+    displacements: NDArray[np.floating], times: NDArray[np.floating] | NDArray[np.integer]
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Singular value decomposition of displacements `[T, n]` without the line from the first to the last.
 

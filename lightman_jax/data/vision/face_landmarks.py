@@ -3,8 +3,8 @@
 The networks are Google's BlazeFace detector and Face Landmarker, in the folder `networks` with their licence.
 
 Choice: they need no further package and no download, and give depth, eyelids and irises. On one core the detector takes 2 ms and
-  the landmarks of a face 8 ms. Compared: MTCNN (five points, no depth) and the same networks by LiteRT (3 ms, a further 22 MB), whose
-  results differ by less than 0.001 pixels.
+  the landmarks of a face 8 ms. Compared: MTCNN (five points, no depth) and the same networks by LiteRT (3 ms, a further 22 MB),
+  whose results differ by less than 0.001 pixels.
 """
 
 import functools
@@ -34,8 +34,8 @@ class Landmarks(NamedTuple):
     """Points of a face in an image.
 
     Attributes:
-      points: float32 `[478, 3]` in the order of MediaPipe's face mesh: x to the right, y down, z away from the camera relative to the
-        middle of the head, all in pixels of the image.
+      points: float32 `[478, 3]` in the order of MediaPipe's face mesh: x to the right, y down, z away from the camera relative to
+        the middle of the head, all in pixels of the image.
       presence: probability that they show a face.
     """
 

@@ -4,7 +4,6 @@ In a window, the displacement that follows the pose of the head is removed first
 proportional to it. Blinks, speech, motion of the head and covered parts are also found by the landmarks alone.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.vision.apex import DisplacementCurve, field_curve
-from lightman_jax.data.vision.face_segments import GRID, FaceSegment, RemoveHead, Sample
+from lightman_jax.data.vision.face_segments import GRID, FaceSegment, Sample
 from lightman_jax.data.vision.face_signals import field_size, gaze_shift, lid_closure
-from lightman_jax.data.vision.faces import FaceBox, FaceLimits
+from lightman_jax.data.vision.faces import FaceBox
 from lightman_jax.data.vision.head_motion import HeadMotion
 from lightman_jax.data.vision.movement_kinds import (
     MICRO_SECONDS,
@@ -25,102 +24,15 @@ from lightman_jax.data.vision.movement_kinds import (
     speech_spans,
 )
 from lightman_jax.data.vision.movement_spans import blink_spans, covered_spans, head_spans
+from lightman_jax.data.vision.pose_regression import fields_without_pose, running_mean
+from lightman_jax.data.vision.spotted import CurvePoint, SpotConfig, Spotted
 
 _MIN_SAMPLES, _MAX_SAMPLES, _MIN_SECONDS = 8, 64, 0.3
 _STRIDE = 0.25
-_PIXELS_PER_DEGREE, _FIELD_NOISE, _POSE_HALF, _POSE_FITS = 0.1, 0.15, 2, 3
 _SMOOTHING, _LONG = 0.08, 4.0
 _NEAR_APEX = 1
 # Root mean square distance of a face's pixels from its middle, in pixels of a face 128 wide.
 _FACE_RADIUS = 45.0
-
-
-@dataclasses.dataclass(frozen=True)
-class SpotConfig:
-    """Thresholds of a movement and of its video.
-
-    Attributes:
-      min_pixels: smallest peak displacement in pixels of a face 128 wide; a movement of more than 1/2 s needs four times as much.
-      min_snr: smallest signal-to-noise ratio of the displacement curve.
-      clip_seconds: videos up to this length may begin or end within their movement.
-      window_seconds: lengths of the windows; a movement must begin and end within one.
-      face: what the face needs, and the side of its crop.
-      min_fps: fewest frames per second.
-      max_rate: most frames per second that are analysed; of a faster video every second or third frame and so on.
-
-    Choice: rendered heads that rest, sway or come nearer, with noise of 1 to 3 grey levels, reach a signal-to-noise ratio of 15 in
-      1 of 72 windows, with 0.06 pixels; movements whose largest displacement is 0.3 pixels show 0.10 to 0.16 (the estimate
-      is smooth in space and time), of 0.5 pixels 0.16 to 0.32. A micro-expression lasts
-      1/25 to 1/2 s, and the slowest corpora have 25 frames per second. What cameras call 24 is 23.976, and 23.81 in a file that
-      rounds 1/24 s to 42 ms.
-    """
-
-    min_pixels: float = 0.11
-    min_snr: float = 15.0
-    clip_seconds: float = 1.5
-    window_seconds: tuple[float, ...] = (1.0, 2.0, 4.0)
-    face: FaceLimits = dataclasses.field(default_factory=FaceLimits)
-    min_fps: float = 23.8
-    max_rate: float = 60.0
-
-
-class Spotted(NamedTuple):
-    """A movement.
-
-    Attributes:
-      onset, apex, offset: numbers of its first, strongest and last frame, from 1.
-      pixels: peak displacement without head motion, in pixels of a face 128 wide.
-      faces: `[face_side, face_side, 3]` uint8 of analysed frames from onset to offset, aligned to one frame.
-      box: box of the face in the rotated frame of the onset; None is the whole frame.
-      rotation: counter-clockwise quarter turns that make the frames upright.
-      kind: what moves; only `WITH_CLASS` get a class.
-      times: seconds of onset, apex and offset from the first frame on; NaN if unknown.
-      face_name: `face 1`, `face 2` in order of appearance; empty for a fixed crop.
-      numbers: of the frames of `faces`.
-      remove_head: removes what remains of the head from the flow between two of `faces`; None if it is unknown.
-      per_depth: of each of `faces`, see `AlignedFace`.
-    """
-
-    onset: int
-    apex: int
-    offset: int
-    pixels: float
-    faces: tuple[NDArray[np.uint8], ...]
-    box: FaceBox | None
-    rotation: int
-    kind: Kind = "micro-expression"
-    times: tuple[float, float, float] = (np.nan, np.nan, np.nan)
-    face_name: str = ""
-    numbers: tuple[int, ...] = ()
-    remove_head: RemoveHead | None = None
-    per_depth: tuple[NDArray[np.float64], ...] = ()
-
-    @property
-    def apex_place(self) -> int:
-        """Position of the apex in `faces`."""
-        return self.numbers.index(self.apex) if self.numbers else self.apex - self.onset
-
-    def without_head(self, flow: NDArray[np.floating], first: int, second: int) -> NDArray[np.float32]:
-        """Remove from the flow between two of `faces`, named by their positions, what remains of the head."""
-        if self.remove_head is None:
-            return np.asarray(flow, np.float32)
-        return self.remove_head(flow, self.per_depth[second] - self.per_depth[first])
-
-
-class CurvePoint(NamedTuple):
-    """Peak displacement in a window.
-
-    Attributes:
-      seconds: middle of the window; NaN if unknown.
-      window: its length in seconds; NaN if unknown.
-      pixels: the peak, in pixels of a face 128 wide.
-      face_name: as of `Spotted`.
-    """
-
-    seconds: float
-    window: float
-    pixels: float
-    face_name: str
 
 
 class Found(NamedTuple):
@@ -256,7 +168,7 @@ class FaceSearch:
                 covered=max(one.covered for one in span),
                 lid_closure=lid_closure(np.array([one.openness for one in span])),
                 gaze_shift=gaze_shift(np.array([one.gaze for one in span])),
-                mouth_opening=float(np.ptp(_smoothed(np.array([[one.mouth] for one in span]), 1))),
+                mouth_opening=float(np.ptp(running_mean(np.array([[one.mouth] for one in span]), 1))),
                 in_speech=any(first <= span[-1].seconds and span[0].seconds <= last for first, last in speech),
             )
         )
@@ -265,14 +177,15 @@ class FaceSearch:
         ends = [samples[place] for place in (found.onset, found.apex, found.offset)]
         kept = [one for one in self.segment.samples if ends[0].number <= one.number <= ends[2].number]
         box, rotation, name = self._place
+        onset, apex, offset = (one.number for one in ends)
+        faces = tuple(one.face for one in kept) if kind in WITH_CLASS else ()
         return Spotted(
-            *(one.number for one in ends),
-            found.pixels,
-            tuple(one.face for one in kept) if kind in WITH_CLASS else (),
-            *(box, rotation, kind, tuple(one.seconds for one in ends), name),
-            tuple(one.number for one in kept),
-            self.segment.remove_head,
-            tuple(one.per_depth for one in kept),
+            *(onset, apex, offset, found.pixels, faces, box, rotation, kind),
+            times=(ends[0].seconds, ends[1].seconds, ends[2].seconds),
+            face_name=name,
+            numbers=tuple(one.number for one in kept),
+            remove_head=self.segment.remove_head,
+            per_depth=tuple(one.per_depth for one in kept),
         )
 
     def _keep(self, new: Spotted) -> None:
@@ -291,7 +204,7 @@ class FaceSearch:
         times = np.array([one.seconds for one in samples])
         spans: list[tuple[Kind, tuple[float, float]]] = [
             *(("blink or gaze", span) for span in blink_spans(times, np.array([one.openness for one in samples]))),
-            *(("speech", span) for span in speech_spans(times, [one.mouth for one in samples])),
+            *(("speech", span) for span in speech_spans(list(times), [one.mouth for one in samples])),
             *(("head motion", span) for span in head_spans(times, np.array([one.motion[:3] for one in samples]))),
             *(("face covered", span) for span in covered_spans(times, np.array([one.covered for one in samples]))),
         ]
@@ -300,8 +213,8 @@ class FaceSearch:
                 one.kind == kind and one.times[0] <= last and first <= one.times[2] for one in self._movements
             ):
                 continue
-            places = [int(np.searchsorted(times, time)) for time in (first, (first + last) / 2, last)]
-            self._movements.append(self._spotted(samples, Found(*places, np.nan), kind))
+            onset, apex, offset = (int(np.searchsorted(times, time)) for time in (first, (first + last) / 2, last))
+            self._movements.append(self._spotted(samples, Found(onset, apex, offset, np.nan), kind))
         self._reported = until
 
 
@@ -311,44 +224,6 @@ def _head_range(motions: Sequence[HeadMotion]) -> tuple[float, float]:
     turned = np.linalg.norm(values[:, :3], axis=1)
     moved = np.hypot(values[:, 4], values[:, 5]) + _FACE_RADIUS * np.abs(values[:, 3])
     return float(turned.max()), float(moved.max())
-
-
-def fields_without_pose(samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Displacement fields `[T, 24, 24, 2]` of consecutive samples, without the part that follows the pose of the head.
-
-    Each displacement is regressed on turn, nod, tilt and size, and on squares and the product of the angles, over all samples. The
-    fit is robust (Geman-McClure over frames), so that a short movement does not enter it, and its terms are assumed to be 0
-    with standard deviations of 0.1 pixels per degree or percent and 0.01 per square degree, so that a pose that hardly
-    changes explains nothing.
-
-    Choice: what the alignment leaves is an error of the depth, the same at every time. On 94 rendered heads that turn by up to 12
-      degrees this halves it, to 0.09 pixels per degree.
-    """
-    fields = np.stack([one.field for one in samples]).astype(np.float64)
-    flat = fields.reshape(len(fields), -1)
-    poses = np.array([(*one.motion[:3], 100 * (one.motion.nearer - 1)) for one in samples])
-    poses = _smoothed(poses, _POSE_HALF)
-    poses -= poses.mean(axis=0)
-    turn, nod, tilt = poses[:, 0], poses[:, 1], poses[:, 2]
-    terms = np.column_stack([poses, turn**2, nod**2, turn * nod, tilt**2])
-    sds = np.repeat([_PIXELS_PER_DEGREE, _PIXELS_PER_DEGREE / 10], 4)
-    design = np.column_stack([np.ones(len(terms)), terms])
-    prior = np.diag([1e-9, *np.square(_FIELD_NOISE / sds)])
-    weights, solution = np.ones(len(terms)), np.zeros((design.shape[1], flat.shape[1]))
-    for _ in range(_POSE_FITS):
-        weighted = (design * weights[:, None]).T
-        solution = np.linalg.solve(weighted @ design + prior, weighted @ flat)
-        rest = np.sqrt(np.square(flat - design @ solution).mean(axis=1))
-        weights = 1 / np.square(1 + np.square(rest / (2 * np.median(rest) + 1e-6)))
-    return (flat - terms @ solution[1:]).reshape(fields.shape)
-
-
-def _smoothed(values: NDArray[np.floating], half: int) -> NDArray[np.float64]:
-    """Running mean of `[T, n]` over `2 half + 1` rows, fewer at the ends."""
-    total = np.vstack([np.zeros(values.shape[1]), np.cumsum(values, axis=0)])
-    places = np.arange(len(values))
-    first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
-    return (total[last] - total[first]) / (last - first)[:, None]
 
 
 def _clock(samples: Sequence[Sample]) -> NDArray[np.float64]:

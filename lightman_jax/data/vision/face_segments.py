@@ -1,4 +1,4 @@
-"""A segment of a video in which one face stays visible: each analysed frame aligned to the first, with all that is measured in it."""
+"""A segment of a video in which one face stays visible: each analysed frame aligned to the first, and what is measured in it."""
 
 from collections import deque
 from collections.abc import Callable
@@ -125,7 +125,7 @@ class FaceSegment:
 
     def _covered(self, aligned: AlignedFace, seconds: float) -> float:
         earlier = next((one for one in reversed(self.samples) if seconds - one.seconds >= _COVER_SECONDS - 1e-6), None)
-        if earlier is None:
+        if earlier is None or self._points is None:
             return 0.0
         return covered_share(grey_image(earlier.face), grey_image(aligned.face), self._points)
 

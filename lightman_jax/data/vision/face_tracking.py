@@ -1,4 +1,4 @@
-"""Follow every face of a video by its landmarks; each keeps its name while it is seen, and after a short loss at the same place."""
+"""Follow every face of a video by its landmarks; each keeps its name while it is seen, and after a short loss at its place."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,14 @@ from lightman_jax.data.vision.face_landmarks import (
     Region,
     find_landmarks,
     follow_landmarks,
-    landmarks_in,
     overlap,
     region_of,
 )
+from lightman_jax.data.vision.faces import landmarks_of_square
 
 _SEARCH_SECONDS, _THOROUGH_SECONDS, _LOST_SECONDS = 0.5, 1.0, 3.0
 _HIDDEN_SECONDS = 0.1
 _SAME_FACE, _SAME_PLACE, _SMALLEST_SHARE, _MAX_FACES = 0.4, 0.75, 0.35, 4
-_GIVEN_GROWTH = 1.6
 _UPRIGHT = np.pi / 4
 
 
@@ -58,9 +57,9 @@ class FaceTracker:
             face = follow_landmarks(upright, last)
             if face is not None and all(overlap(face.points, other.points) < _SAME_FACE for other in seen.values()):
                 seen[number] = face
-        if seconds - self._searched >= (_SEARCH_SECONDS if seen else _HIDDEN_SECONDS):
-            if not seen or self._given is None:
-                self._search(image, seconds, seen)
+        is_due = seconds - self._searched >= (_SEARCH_SECONDS if seen else _HIDDEN_SECONDS)
+        if is_due and (not seen or self._given is None):
+            self._search(image, seconds, seen)
         self._faces |= {number: (face, seconds) for number, face in seen.items()}
         self._faces = {number: one for number, one in self._faces.items() if seconds - one[1] <= _LOST_SECONDS}
         return [TrackedFace(number, face) for number, face in sorted(seen.items())]
@@ -83,7 +82,7 @@ class FaceTracker:
 
     def _found(self, image: NDArray[np.uint8], thorough: bool) -> list[Landmarks]:
         if self._given is not None:
-            face = landmarks_in(image, self._given._replace(side=_GIVEN_GROWTH * self._given.side))
+            face = landmarks_of_square(image, self._given)
             return [face] if face is not None else []
         if self.count:
             return find_landmarks(self.upright(image), thorough=thorough)

@@ -169,14 +169,15 @@ class RestFace:
                 (self._columns + head[..., 0]).astype(np.float32),
                 (self._rows + head[..., 1]).astype(np.float32),
             )
-            places = cv2.remap(
-                places.astype(np.float32), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            places = np.asarray(
+                cv2.remap(places.astype(np.float32), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             )
         self._learn(errors, per_depth)
         moved = (places - np.dstack([self._columns, self._rows]))[self.visible]
         moved = (moved if len(moved) else np.zeros((1, 2))) * (_REFERENCE_SIDE / self._side)
         pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean()))
-        motion = HeadMotion(*_angles(rotation), scale, *map(float, moved.mean(axis=0)), pixels)
+        right, low = map(float, moved.mean(axis=0))
+        motion = HeadMotion(*_angles(rotation), scale, right, low, pixels)
         return AlignedFace(self._without_background(self._sampled(image, places)), motion, per_depth)
 
     def expression_flow(self, aligned: AlignedFace, method: FlowMethod = "farneback") -> NDArray[np.float32]:
@@ -288,7 +289,9 @@ class RestFace:
         ]
         rigid = np.stack([np.stack(column, axis=-1) for column in columns], axis=-1)
         rows_seen, columns_seen = np.nonzero(self.visible)
-        ends = [(seen.min(), seen.max()) if len(seen) else (0, self._side) for seen in (columns_seen, rows_seen)]
+        ends = [
+            (int(seen.min()), int(seen.max())) if len(seen) else (0, self._side) for seen in (columns_seen, rows_seen)
+        ]
         centers = [(a, b) for a in np.linspace(*ends[0], _DEPTH_GRID) for b in np.linspace(*ends[1], _DEPTH_GRID)]
         reach = 2 * (_DEPTH_REACH * self._side) ** 2
         bumps = np.stack(
@@ -301,7 +304,7 @@ class RestFace:
     def _head_flow(
         self, flow: NDArray[np.floating], per_depth: NDArray[np.floating], expected: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """The part of a flow `[side, side, 2]` that a small rigid motion and a smooth error of the depth explain; the error's terms.
+        """The part of a flow `[side, side, 2]` that a small rigid motion and a smooth error of the depth explain; its terms.
 
         A robust fit (Geman-McClure) whose width narrows, so that expressions are outliers. Depth errors have a standard deviation
         of 2.5 pixels of a face 128 wide and act along `per_depth`, so that they explain nothing without a rotation.

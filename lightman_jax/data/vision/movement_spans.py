@@ -64,9 +64,9 @@ def _runs(times: NDArray[np.floating], inside: NDArray[np.bool_], pause: float) 
     """Spans of consecutive times inside, joined across pauses, and wider by one time on each side."""
     spans: Spans = []
     for place in np.flatnonzero(inside):
-        first, last = times[max(place - 1, 0)], times[min(place + 1, len(times) - 1)]
+        first, last = float(times[np.maximum(place - 1, 0)]), float(times[np.minimum(place + 1, len(times) - 1)])
         if spans and first - spans[-1][1] <= pause:
-            spans[-1] = (spans[-1][0], float(last))
+            spans[-1] = (spans[-1][0], last)
         else:
-            spans.append((float(first), float(last)))
+            spans.append((first, last))
     return spans

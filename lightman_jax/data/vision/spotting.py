@@ -10,20 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.data.vision.face_landmarks import Landmarks, Region
-from lightman_jax.data.vision.face_search import CurvePoint, FaceSearch, SpotConfig, Spotted
-from lightman_jax.data.vision.face_segments import FaceSegment, absolute_angles
-from lightman_jax.data.vision.face_tracking import FaceTracker, TrackedFace
-from lightman_jax.data.vision.faces import WHOLE, FaceBox, VisibleFace, Whole, face_box, unusable, visible_face
-from lightman_jax.data.vision.images import grey_image
+from lightman_jax.data.vision.face_search import FaceSearch
+from lightman_jax.data.vision.face_segments import absolute_angles
+from lightman_jax.data.vision.face_tracking import TrackedFace
+from lightman_jax.data.vision.faces import FaceBox, Whole
 from lightman_jax.data.vision.movement_kinds import refused_pose
+from lightman_jax.data.vision.spotted import CurvePoint, SpotConfig, Spotted
 from lightman_jax.data.vision.video import TimedFrame
+from lightman_jax.data.vision.visible_faces import NO_FACE, VisibleFaces
 
 __all__ = ["CurvePoint", "Gap", "MovementSearch", "Search", "SpotConfig", "Spotted", "cut_movement", "search_movements"]
 
 _MAX_FRAMES_WITHOUT_FPS, _MAX_SPAN = 300, 3000
-_CLIP_SECONDS, _MISSING_SECONDS, _UNTIMED_FPS = 3.0, 0.15, 30.0
-_NO_FACE = "no face was found; show it from the front, or give --face=TOP,LEFT,SIDE or --face=whole"
+_CLIP_SECONDS, _MISSING_SECONDS = 3.0, 0.15
 
 
 class Gap(NamedTuple):
@@ -125,14 +124,13 @@ class MovementSearch:
                 f"{fps:g} frames per second are too few: a micro-expression lasts 1/25 to 1/2 s; record "
                 f"{np.ceil(config.min_fps):g} or more, or give --fps=FPS if the file states it wrongly"
             )
-        self._config, self._given, self._on_movement = config, box, on_movement
+        self._config, self._on_movement = config, on_movement
         self._stride = max(1, int(np.ceil(fps / config.max_rate)))
-        region = None if box is None or box == WHOLE else _region(box)
-        self._tracker = FaceTracker(region)
+        self._visible = VisibleFaces(config.face, box)
         self._searches: dict[int, FaceSearch] = {}
         self._segments, self._number, self._seconds = 0, 0, np.nan
         self._gap_start, self._gap_reason, self._gap_begin = 1, "", np.nan
-        self._faces: list[TrackedFace] = []
+        self._refusal = ""
         self.movements: list[Spotted] = []
         self.curve: list[CurvePoint] = []
         self.gaps: list[Gap] = []
@@ -140,7 +138,7 @@ class MovementSearch:
     @property
     def faces(self) -> tuple[Followed, ...]:
         """Faces in the newest frame."""
-        return tuple(Followed(self._name(face.number), face.landmarks.points) for face in self._faces)
+        return tuple(Followed(self._name(face.number), face.landmarks.points) for face in self._visible.faces)
 
     def add(self, number: int, image: NDArray[np.uint8], seconds: float) -> None:
         """Process the next frame: its number from 1, `[H, W, 3]` uint8 RGB, and its time, NaN if unknown.
@@ -156,14 +154,14 @@ class MovementSearch:
         if (number - 1) % self._stride:
             return
         self._seconds = seconds
-        upright, reason = self._follow(image, seconds)
+        upright, reason = self._visible.update(image, number, seconds)
         usable = 0
-        for face in self._faces:
+        for face in self._visible.faces:
             refused = refused_pose(*absolute_angles(face.landmarks))
             reason = reason or refused
             if not refused:
                 usable += self._measure(face, number, seconds, upright)
-        if self._fixed is not None and not self._faces:
+        if self._visible.fixed is not None and not self._visible.faces:
             usable += self._measure(None, number, seconds, upright)
         self._end_missing(seconds)
         self._note_gap(number, "" if usable else reason or self._refusal)
@@ -180,27 +178,6 @@ class MovementSearch:
         found = (tuple(self.movements), tuple(self.curve), tuple(self.gaps))
         return Search(*found, self._number, whole, self._seconds)
 
-    _fixed: VisibleFace | None = None
-    _refusal = ""
-
-    def _follow(self, image: NDArray[np.uint8], seconds: float) -> tuple[NDArray[np.uint8], str]:
-        """Find the faces of a frame; returns it upright, and why it shows none."""
-        clock = self._number / _UNTIMED_FPS if np.isnan(seconds) else seconds
-        if self._given == WHOLE:
-            self._fixed = self._fixed or visible_face(image, self._config.face, given=WHOLE)
-            return image, self._fixed.reason
-        self._faces = self._tracker.update(image, clock)
-        if not self._faces and isinstance(self._given, FaceBox):
-            self._fixed = self._fixed or visible_face(image, self._config.face, given=self._given)
-            return image, self._fixed.reason
-        upright = self._tracker.upright(image)
-        if self._faces:
-            return upright, ""
-        dark = grey_image(image).mean()
-        if dark < self._config.face.min_brightness:
-            return upright, f"too dark to find a face (mean grey level {dark:.0f} of 255); use more light"
-        return upright, _NO_FACE
-
     def _measure(self, face: TrackedFace | None, number: int, seconds: float, upright: NDArray[np.uint8]) -> bool:
         """Add a frame to the segment of a face, and begin one if needed; False if the face cannot be used."""
         key = face.number if face else 0
@@ -210,32 +187,16 @@ class MovementSearch:
             self._report(self._searches.pop(key).finish(is_clip=False))
             search = None
         if search is None:
-            segment, box, self._refusal = self._begin(upright, landmarks)
+            segment, box, self._refusal = self._visible.begin(upright, landmarks)
             if self._refusal:
                 return False
             segment.add(number, seconds, upright, landmarks)
-            place = (box, self._tracker.rotation, self._name(key))
+            place = (box, self._visible.rotation, self._name(key))
             search = FaceSearch(segment, self._config, place, not np.isnan(seconds), self.curve)
             self._searches[key] = search
             self._segments += 1
         self._report(search.update())
         return True
-
-    def _begin(
-        self, upright: NDArray[np.uint8], landmarks: Landmarks | None
-    ) -> tuple[FaceSegment, FaceBox | None, str]:
-        """A segment that begins with a frame, the box of its face, and why the face cannot be used."""
-        side, limits = self._config.face.side, self._config.face
-        if landmarks is None:
-            assert self._fixed is not None
-            return FaceSegment(upright, None, side, box=self._fixed.box), self._fixed.box, self._fixed.reason
-        square = _region(self._given) if isinstance(self._given, FaceBox) else None
-        segment = FaceSegment(upright, landmarks, side, square)
-        assert segment.square is not None
-        x, y, width, _ = segment.square
-        finder = "given" if square else "landmarks"
-        box = FaceBox(round(y - width / 2), round(x - width / 2), round(width), finder)  # type: ignore[arg-type]
-        return segment, box, unusable(segment.rest_face, round(width), limits)
 
     def _end_missing(self, seconds: float) -> None:
         """End the segments whose face has not been seen for a while."""
@@ -284,65 +245,35 @@ def cut_movement(
     count = offset - onset + 1
     if count > _MAX_SPAN:
         raise ValueError(f"{count} frames from onset to offset; give at most {_MAX_SPAN}, or search the video")
-    cut = _Cut(config, box)
-    number = 0
+    visible = VisibleFaces(config.face, box)
+    segment, found, own, times, number = None, None, 0, [], 0
     for number, frame in enumerate(frames, start=1):
-        if number >= onset:
-            cut.add(number, frame)
+        if number < onset:
+            continue
+        upright, reason = visible.update(frame.image, number, np.nan)
+        if segment is None:
+            own = visible.faces[0].number if visible.faces else 0
+        landmarks = next((face.landmarks for face in visible.faces if face.number == own), None)
+        if landmarks is None and (visible.fixed is None or own):
+            raise ValueError(f"frame {number}: {reason or 'the face is lost; ' + NO_FACE}")
+        if segment is None:
+            segment, found, reason = visible.begin(upright, landmarks)
+            if reason:
+                raise ValueError(f"frame {number}: {reason}")
+        if not segment.add(number, frame.seconds, upright, landmarks):
+            raise ValueError(f"frame {number}: the head has moved far from its pose at the onset")
+        times.append(frame.seconds)
         if number == offset:
             break
-    if number < offset:
+    if segment is None or number < offset:
         raise ValueError(f"frame {offset} does not exist; the video has {number} frames")
-    return cut.movement(onset, apex, offset)
-
-
-class _Cut(MovementSearch):
-    """A movement that is cut out: all its frames in one segment."""
-
-    def __init__(self, config: SpotConfig, box: FaceBox | Whole | None) -> None:
-        super().__init__(0, config, box=box)
-        self._segment: FaceSegment | None = None
-        self._box: FaceBox | None = None
-        self._times: list[float] = []
-
-    def add(self, number: int, frame: TimedFrame) -> None:  # type: ignore[override]
-        """Add a frame of the movement.
-
-        Raises:
-          ValueError: the face cannot be used.
-        """
-        self._number = number
-        upright, reason = self._follow(frame.image, number / _UNTIMED_FPS)
-        face = self._faces[0] if self._faces else None
-        if self._segment is None:
-            if face is None and (reason or self._fixed is None):
-                raise ValueError(f"frame {number}: {reason}")
-            self._segment, self._box, refusal = self._begin(upright, face.landmarks if face else None)
-            if refusal:
-                raise ValueError(f"frame {number}: {refusal}")
-            self._first = face.number if face else 0
-        own = next((one for one in self._faces if one.number == self._first), None)
-        if self._segment.square is not None and own is None:
-            raise ValueError(f"frame {number}: the face is lost; {_NO_FACE}")
-        self._times.append(frame.seconds)
-        if not self._segment.add(number, frame.seconds, upright, own.landmarks if own else None):
-            raise ValueError(f"frame {number}: the head has moved far from its pose at the onset")
-
-    def movement(self, onset: int, apex: int, offset: int) -> Spotted:
-        """The movement."""
-        assert self._segment is not None
-        samples = self._segment.samples
-        return Spotted(
-            *(onset, apex, offset, np.nan, tuple(one.face for one in samples), self._box, self._tracker.rotation),
-            times=(self._times[0], self._times[apex - onset], self._times[-1]),
-            numbers=tuple(one.number for one in samples),
-            remove_head=self._segment.remove_head,
-            per_depth=tuple(one.per_depth for one in samples),
-        )
-
-
-def _region(box: FaceBox) -> Region:
-    return Region(box.left + box.side / 2, box.top + box.side / 2, float(box.side), 0.0)
+    return Spotted(
+        *(onset, apex, offset, np.nan, tuple(one.face for one in segment.samples), found, visible.rotation),
+        times=(times[0], times[apex - onset], times[-1]),
+        numbers=tuple(one.number for one in segment.samples),
+        remove_head=segment.remove_head,
+        per_depth=tuple(one.per_depth for one in segment.samples),
+    )
 
 
 def _kind(reason: str) -> str:
