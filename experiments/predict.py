@@ -40,8 +40,10 @@ from experiments.prediction.predictor import Predictor
 from experiments.prediction.table import Row, print_table, write_table
 from experiments.prediction.webcam import predict_webcam, refuse_no_display, webcam_number
 from lightman_jax.data.vision.faces import WHOLE, FaceBox, FaceLimits, Whole
+from lightman_jax.data.vision.given_landmarks import read_openface
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
 from lightman_jax.data.vision.video import Video, find_videos
+from lightman_jax.data.vision.visible_faces import GivenFace
 from lightman_jax.model.saved_model import Model
 
 TABLE, FIGURES, TIMELINES = "predictions.csv", "figures", "timelines"
@@ -192,6 +194,22 @@ def _face_flag(text: str) -> FaceBox | Whole:
     return FaceBox(top, left, side, "given")
 
 
+def _given_face(options: argparse.Namespace) -> GivenFace | None:
+    """The face by --face or --landmarks."""
+    if options.landmarks is None:
+        return options.face
+    if options.face is not None:
+        raise ConfigError("--face and --landmarks both give the face; keep one of them")
+    if len(options.inputs) > 1:
+        raise ConfigError(f"--landmarks needs exactly one video, found {len(options.inputs)} inputs; give one input")
+    try:
+        return read_openface(options.landmarks)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--landmarks={options.landmarks} cannot be used: {error}; give a csv file of OpenFace"
+        ) from error
+
+
 def _fps_flag(text: str) -> float:
     if not re.fullmatch(r"\d{1,4}(\.\d+)?", text) or float(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of frames per second, such as 200")
@@ -233,7 +251,7 @@ def _run(words: Sequence[str]) -> int:
     model = open_model(options.model, options.adapt_steps)
     about, out = model.about, options.out or Path("predictions")
     spot = SpotConfig(min_pixels=options.min_pixels, face=FaceLimits(about["motion"]["face_side"]))
-    settings = Settings(spot, options.face, options.fps, span)
+    settings = Settings(spot, _given_face(options), options.fps, span)
     if about["stand_in"]:
         text = "The networks were trained on synthetic stand-in clips: the predictions below have no meaning for real faces."
         console.print(Panel(text, title="TRAINED ON STAND-IN DATA", width=min(console.width, 110), style="yellow"))
@@ -272,6 +290,8 @@ def _parser() -> CommandParser:
     parser.add_argument("--fps", type=_fps_flag, default=0.0, metavar="FPS", help=fps)
     face = "position of the face: TOP,LEFT,SIDE in pixels, or whole [detected]"
     parser.add_argument("--face", type=_face_flag, metavar="FACE", help=face)
+    text = "csv file of OpenFace with the face's landmarks in each frame [detected]"
+    parser.add_argument("--landmarks", type=Path, metavar="FILE", help=text)
     for name in SPAN:
         parser.add_argument(f"--{name}", type=int, metavar="N", help=f"number of the {name} frame, from 1 [detected]")
     least = SpotConfig.min_pixels

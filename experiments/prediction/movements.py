@@ -16,11 +16,12 @@ from lightman_jax.data.preparation.representation import MotionConfig, is_moveme
 from lightman_jax.data.records import DataError, LostClipError, Problem
 from lightman_jax.data.tables.table import Row
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
-from lightman_jax.data.vision.faces import FaceBox, Whole
+from lightman_jax.data.vision.faces import FaceBox
 from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.movement_kinds import WITH_CLASS
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted, cut_movement, search_movements
 from lightman_jax.data.vision.video import CONVERT, Unreadable, Video, find_videos, read_frames
+from lightman_jax.data.vision.visible_faces import GivenFace
 from lightman_jax.model.saved_model import Model
 
 Span = tuple[int, int, int]
@@ -34,13 +35,13 @@ class Settings(NamedTuple):
 
     Attributes:
       spot: thresholds of a movement.
-      box: box of the face; None searches for it.
+      box: box of the face, or its landmarks in each frame; None searches for it.
       fps: frames per second; 0 takes the number that the file states.
       span: numbers of a known movement; None searches for movements.
     """
 
     spot: SpotConfig
-    box: FaceBox | Whole | None = None
+    box: GivenFace | None = None
     fps: float = 0.0
     span: Span | None = None
 

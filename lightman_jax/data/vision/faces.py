@@ -21,7 +21,7 @@ from lightman_jax.data.vision.face_landmarks import (
     landmarks_in,
     overlap,
 )
-from lightman_jax.data.vision.head_motion import face_square
+from lightman_jax.data.vision.face_points import face_square
 from lightman_jax.data.vision.images import grey_image, resize_image
 
 Finder = Literal["given", "landmarks", "cascade", "centre"]

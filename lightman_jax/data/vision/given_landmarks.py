@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.vision.face_landmarks import Region
-from lightman_jax.data.vision.head_motion import square_around
+from lightman_jax.data.vision.face_points import square_around
 
 GIVEN_POINTS = 68
 

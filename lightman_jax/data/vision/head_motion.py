@@ -17,29 +17,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import NearestNDInterpolator
 
 from lightman_jax.data.vision.face_landmarks import Landmarks, Region
+from lightman_jax.data.vision.face_points import BROWS, EYELIDS, LIPS, MESH, STABLE, axes_rotated_by, face_square
 from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.optical_flow import FlowMethod, optical_flow
 
-MESH = 468
-"""Points of the face's surface, the first of `Landmarks.points`."""
-STABLE = (
-    *(33, 133, 362, 263, 168, 6, 197, 195, 4, 10, 67, 297, 54, 284, 21, 251, 127, 356, 234, 454, 93, 323, 117, 346),
-    *(119, 348, 121, 350, 129, 358, 151, 9, 8, 193, 417, 245, 465),
-)
-"""Points that expressions move least: corners of the eyes, nose, forehead, temples, upper cheeks."""
-RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)
-"""Corners of the eyes of the subject."""
-MOUTH_CORNERS = (61, 291)
-
-LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-EYELIDS = (
-    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-)
-BROWS = (70, 63, 105, 66, 107, 336, 296, 334, 293, 300)
-
-# Eyes and mouth of the crop: see vision.faces.
-_EYE_DISTANCE, _EYE_ROW, _EYE_TO_MOUTH = 0.341, 0.333, 0.36
 _DEPTH_SCALE, _DEPTH_FILE = 0.743, "mesh_depth.npy"
 _CAMERA = 4.0
 _MEMORY, _DOUBT = 0.98, 0.02
@@ -83,24 +64,6 @@ class AlignedFace(NamedTuple):
     face: NDArray[np.uint8]
     motion: HeadMotion
     per_depth: NDArray[np.float64]
-
-
-def face_square(points: NDArray[np.floating]) -> Region:
-    """The square around a face whose crop has eyes and mouth where `vision.faces` places them, along the line of the eyes.
-
-    Args:
-      points: `[478, 2 or 3]`.
-    """
-    return square_around(*(points[list(ends), :2].mean(axis=0) for ends in (RIGHT_EYE, LEFT_EYE, MOUTH_CORNERS)))
-
-
-def square_around(right: NDArray[np.floating], left: NDArray[np.floating], mouth: NDArray[np.floating]) -> Region:
-    """The same from the middle `[2]` of each eye of the subject and of the mouth."""
-    angle = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
-    turn, eyes = _rotation(angle), (left + right) / 2
-    side = float(np.mean([(turn @ (left - right))[0] / _EYE_DISTANCE, (turn @ (mouth - eyes))[1] / _EYE_TO_MOUTH]))
-    x, y = eyes + turn.T @ (0, (0.5 - _EYE_ROW) * side)
-    return Region(float(x), float(y), max(side, 1.0), angle)
 
 
 class RestFace:
@@ -200,7 +163,7 @@ class RestFace:
         """Points in pixels of the crop, `[478, 3]`, with the depth corrected."""
         scale = self._side / self.square.side
         points = landmarks.points.astype(np.float64)
-        flat = (points[:, :2] - self.square[:2]) @ _rotation(self.square.angle).T * scale + (self._side - 1) / 2
+        flat = (points[:, :2] - self.square[:2]) @ axes_rotated_by(self.square.angle).T * scale + (self._side - 1) / 2
         depth = _DEPTH_SCALE * scale * points[:, 2]
         depth[:MESH] += _mesh_depth() * self._side
         return np.column_stack([flat, depth])
@@ -208,7 +171,7 @@ class RestFace:
     def _sampled(self, image: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArray[np.uint8]:
         """The frame at places `[side, side, 2]` that are given in pixels of the crop."""
         scale, center = self.square.side / self._side, (self._side - 1) / 2
-        x, y = np.moveaxis(scale * (places - center) @ _rotation(self.square.angle) + self.square[:2], -1, 0)
+        x, y = np.moveaxis(scale * (places - center) @ axes_rotated_by(self.square.angle) + self.square[:2], -1, 0)
         x, y = x.astype(np.float32), y.astype(np.float32)
         if scale > 2:
             # A pixel of the crop is a mean over several of the frame.
@@ -334,11 +297,6 @@ class RestFace:
 
 def _on_grid(values: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(values.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _rotation(angle: float) -> NDArray[np.float64]:
-    """Rotates the axes of an image by `angle`: coordinates along the line of the eyes."""
-    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 
 def _fitted_rotation(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from lightman_jax.data.vision.face_search import FaceSearch
 from lightman_jax.data.vision.face_segments import absolute_angles
 from lightman_jax.data.vision.face_tracking import TrackedFace
-from lightman_jax.data.vision.faces import FaceBox, Whole
 from lightman_jax.data.vision.movement_kinds import refused_pose
 from lightman_jax.data.vision.spotted import CurvePoint, SpotConfig, Spotted
 from lightman_jax.data.vision.video import TimedFrame
-from lightman_jax.data.vision.visible_faces import NO_FACE, VisibleFaces
+from lightman_jax.data.vision.visible_faces import NO_FACE, GivenFace, VisibleFaces
 
 __all__ = ["CurvePoint", "Gap", "MovementSearch", "Search", "SpotConfig", "Spotted", "cut_movement", "search_movements"]
 
@@ -69,7 +68,7 @@ def search_movements(
     fps: float,
     config: SpotConfig,
     *,
-    box: FaceBox | Whole | None = None,
+    box: GivenFace | None = None,
     on_frame: Callable[[int], None] | None = None,
     on_movement: Callable[[Spotted], None] | None = None,
 ) -> Search:
@@ -80,7 +79,7 @@ def search_movements(
       fps: frames per second, of which the times of the frames may differ; 0 is unknown, and a video of up to 300 frames without
         times is then one clip.
       config: thresholds.
-      box: box of the face in every frame, or `whole`; None follows all faces.
+      box: box of the face in every frame, `whole`, or landmarks `[68, 2]` by the number of the frame; None follows all faces.
       on_frame: called with the number of each frame.
       on_movement: called with each movement as soon as no stronger one can replace it; the result then holds no faces. None keeps
         all faces, so memory grows with the number of movements.
@@ -116,7 +115,7 @@ class MovementSearch:
         fps: float,
         config: SpotConfig,
         *,
-        box: FaceBox | Whole | None = None,
+        box: GivenFace | None = None,
         on_movement: Callable[[Spotted], None] | None = None,
     ) -> None:
         if 0 < fps < config.min_fps:
@@ -230,7 +229,7 @@ def cut_movement(
     offset: int,
     config: SpotConfig,
     *,
-    box: FaceBox | Whole | None = None,
+    box: GivenFace | None = None,
 ) -> Spotted:
     """Align the faces of a movement with known frame numbers, from 1, without measuring it: `pixels` is NaN.
 

@@ -1,5 +1,6 @@
 """The usable faces of each frame of a video, and the segment that begins with one of them."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +16,19 @@ from lightman_jax.data.vision.faces import (
     VisibleFace,
     Whole,
     box_of,
+    landmarks_of_square,
     unusable,
     visible_face,
 )
+from lightman_jax.data.vision.given_landmarks import given_square
 from lightman_jax.data.vision.images import grey_image
 
 NO_FACE = "no face was found; show it from the front, or give --face=TOP,LEFT,SIDE or --face=whole"
 
 _UNTIMED_FPS = 30.0
+
+GivenFace = FaceBox | Whole | Mapping[int, NDArray[np.float32]]
+"""A given face, as `VisibleFaces` takes it."""
 
 
 class Beginning(NamedTuple):
@@ -44,14 +50,14 @@ class VisibleFaces:
 
     Args:
       limits: what a face needs, and the side of its crop.
-      given: box of the only face, or `whole`; None follows all faces.
+      given: box of the only face, `whole`, or its landmarks in each frame, by the number of the frame; None follows all faces.
 
     Attributes:
       faces: in the newest frame; empty for a fixed crop.
       fixed: the given crop, if no landmarks are found in it.
     """
 
-    def __init__(self, limits: FaceLimits, given: FaceBox | Whole | None) -> None:
+    def __init__(self, limits: FaceLimits, given: GivenFace | None) -> None:
         self._limits, self._given = limits, given
         self._square = given.square if isinstance(given, FaceBox) else None
         self._tracker = FaceTracker(self._square)
@@ -68,6 +74,11 @@ class VisibleFaces:
         if self._given == WHOLE:
             self.fixed = self.fixed or visible_face(image, self._limits, given=WHOLE)
             return image, self.fixed.reason
+        if isinstance(self._given, Mapping):
+            points = self._given.get(number)
+            found = None if points is None else landmarks_of_square(image, given_square(points))
+            self.faces = [TrackedFace(1, found)] if found else []
+            return image, "" if found else "the given landmarks show no face in these frames"
         self.faces = self._tracker.update(image, number / _UNTIMED_FPS if np.isnan(seconds) else seconds)
         if not self.faces and isinstance(self._given, FaceBox):
             self.fixed = self.fixed or visible_face(image, self._limits, given=self._given)

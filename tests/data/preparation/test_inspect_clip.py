@@ -17,7 +17,7 @@ from lightman_jax.data.preparation.representation import MotionConfig, motion_im
 from lightman_jax.data.preparation.video_jobs import each_result
 from lightman_jax.data.records import GivenLandmarks, RawClip
 from lightman_jax.data.vision.face_landmarks import find_landmarks
-from lightman_jax.data.vision.head_motion import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, face_square
+from lightman_jax.data.vision.face_points import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, face_square
 from lightman_jax.data.vision.images import resize_image, write_image
 
 SIDE = 128

@@ -6,8 +6,8 @@ import skimage.data
 
 from lightman_jax.data.synthetic.faces import draw_face
 from lightman_jax.data.vision.face_landmarks import find_landmarks, landmarks_in
+from lightman_jax.data.vision.face_points import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, face_square
 from lightman_jax.data.vision.faces import FaceBox, box_of, crop_face, face_box, find_upright_landmarks
-from lightman_jax.data.vision.head_motion import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, face_square
 
 SIDE = 128
 

@@ -7,9 +7,9 @@ import pytest
 import skimage.data
 
 from lightman_jax.data.vision.face_landmarks import find_landmarks
+from lightman_jax.data.vision.face_points import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, face_square
 from lightman_jax.data.vision.faces import face_box
 from lightman_jax.data.vision.given_landmarks import given_square, read_openface, square_in_frame
-from lightman_jax.data.vision.head_motion import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, face_square
 
 CORNERS = dict(zip((36, 39, 42, 45, 48, 54), (*RIGHT_EYE, *LEFT_EYE, *MOUTH_CORNERS), strict=True))
 AXES = [f"{axis}_{point}" for axis in "xy" for point in range(68)]
