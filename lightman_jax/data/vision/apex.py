@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.vision.images import resize_image
+from lightman_jax.data.vision.one_thread import one_thread
 from lightman_jax.data.vision.optical_flow import optical_flow
 
 ApexPolicy = Literal["given", "middle", "spot"]
@@ -70,6 +71,7 @@ def spot_apex(faces: Sequence[NDArray[np.uint8]]) -> int:
     return int(sampled[1 + int(_smooth(np.abs(times[:, 0]), max(2, len(times) // 6))[1:-1].argmax())])
 
 
+@one_thread
 def field_curve(fields: NDArray[np.floating], times: NDArray[np.floating], half: int) -> DisplacementCurve:
     """Measure the strongest movement that rises and falls within displacement fields.
 

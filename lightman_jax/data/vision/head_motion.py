@@ -19,6 +19,7 @@ from scipy.interpolate import NearestNDInterpolator
 from lightman_jax.data.vision.face_landmarks import Landmarks, Region
 from lightman_jax.data.vision.face_points import BROWS, EYELIDS, LIPS, MESH, STABLE, axes_rotated_by, face_square
 from lightman_jax.data.vision.images import grey_image
+from lightman_jax.data.vision.one_thread import one_thread
 from lightman_jax.data.vision.optical_flow import FlowMethod, optical_flow
 
 _DEPTH_SCALE, _DEPTH_FILE = 0.743, "mesh_depth.npy"
@@ -183,6 +184,7 @@ class RestFace:
         inside = self._inside[..., None]
         return (inside * face + (1 - inside) * self.face).round().astype(np.uint8)
 
+    @one_thread
     def _posed(self, landmarks: Landmarks) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         """Place of every pixel of the rest face in another frame, in pixels of the crop, by the landmarks; rotation and scale.
 
@@ -193,7 +195,7 @@ class RestFace:
         found = self._in_face(landmarks)[stable] - (center, center, self._middle)
         metric = lambda points: points * np.array([1.0, 1.0, 0.0]) * (1 + points[..., 2:] / far) + points * (0, 0, 1)  # noqa: E731
         rest = metric(self.points[stable] - (center, center, self._middle))
-        rotation = _fitted_rotation(rest, found)
+        rotation = _fitted_rotation(rest, metric(found))
         turned = rest @ rotation.T
         shown = turned[:, :2] / (1 + turned[:, 2:] / far)
         spread = shown - shown.mean(axis=0)
@@ -264,6 +266,7 @@ class RestFace:
         errors = np.concatenate([bumps * (_DEPTH_SD / spread), _SLOPE_SD * np.stack([x, y], axis=-1)], axis=-1)
         return rigid.astype(np.float32), (errors * self._side).astype(np.float32)
 
+    @one_thread
     def _head_flow(
         self, flow: NDArray[np.floating], per_depth: NDArray[np.floating], expected: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

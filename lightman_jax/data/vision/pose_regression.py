@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.vision.face_segments import Sample
+from lightman_jax.data.vision.one_thread import one_thread
 
 _PIXELS_PER_DEGREE, _FIELD_NOISE, _HALF, _FITS = 0.1, 0.15, 2, 3
 
 
+@one_thread
 def fields_without_pose(samples: Sequence[Sample]) -> NDArray[np.float64]:
     """Displacement fields `[T, 24, 24, 2]` of consecutive samples, without the part that follows the pose of the head.
 

