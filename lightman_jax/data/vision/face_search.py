@@ -30,7 +30,7 @@ from lightman_jax.data.vision.spotted import CurvePoint, SpotConfig, Spotted
 _MIN_SAMPLES, _MAX_SAMPLES, _MIN_SECONDS = 8, 64, 0.3
 _STRIDE = 0.25
 _SMOOTHING, _LONG = 0.08, 4.0
-_NEAR_APEX = 1
+_NEAR_APEX, _SHARED = 1, 0.3
 # Root mean square distance of a face's pixels from its middle, in pixels of a face 128 wide.
 _FACE_RADIUS = 45.0
 
@@ -66,7 +66,7 @@ class FaceSearch:
     ) -> None:
         self.segment, self._config, self._place, self._timed = segment, config, place, timed
         self._curve = curve
-        self._movements: list[Spotted] = []
+        self._found: list[Spotted] = []
         self._next = dict.fromkeys(config.window_seconds, -np.inf)
         self._first, self._reported, self._next_report = np.nan, -np.inf, -np.inf
         self._newest, self._without_pose = 0, np.zeros((0, GRID, GRID, 2))
@@ -104,11 +104,18 @@ class FaceSearch:
         return self._report_until(np.inf)
 
     def _report_until(self, seconds: float) -> list[Spotted]:
-        """Movements that end up to a time, in temporal order, with those that the landmarks show."""
+        """Movements that end up to a time, in temporal order, with those that the landmarks show.
+
+        Of overlapping movements the strongest is kept, with those that get a class before others.
+        """
+        chosen: list[Spotted] = []
+        for one in sorted(self._found, key=lambda one: (one.kind in WITH_CLASS, one.pixels), reverse=True):
+            if not any(_overlap(one, other) for other in chosen):
+                chosen.append(one)
+        done = [one for one in chosen if not one.times[2] > seconds]
+        self._found = [one for one in self._found if one.times[2] > seconds and not any(_overlap(one, d) for d in done)]
         if self._timed:
-            self._add_landmark_movements(seconds)
-        done = [one for one in self._movements if not one.times[2] > seconds]
-        self._movements = [one for one in self._movements if one.times[2] > seconds]
+            done += self._landmark_movements(seconds, chosen)
         return sorted(done, key=lambda one: one.onset)
 
     def _analyse(self, length: float = 0.0) -> None:
@@ -134,7 +141,7 @@ class FaceSearch:
                 return
             found = Found(*curve[:4], curve.duration if self._timed else np.nan)
             kind = self._kind(samples, fields, found)
-            self._keep(self._spotted(samples, found, kind))
+            self._found.append(self._spotted(samples, found, kind))
             if kind != "blink or gaze":
                 return
 
@@ -188,19 +195,12 @@ class FaceSearch:
             per_depth=tuple(one.per_depth for one in kept),
         )
 
-    def _keep(self, new: Spotted) -> None:
-        """Keep the strongest of overlapping movements, with those that get a class before others."""
-        rank = lambda one: (one.kind in WITH_CLASS, one.pixels)  # noqa: E731
-        rivals = [old for old in self._movements if old.offset > new.onset and new.offset > old.onset]
-        if all(rank(new) > rank(old) for old in rivals):
-            self._movements = [old for old in self._movements if not any(old is rival for rival in rivals)] + [new]
-
-    def _add_landmark_movements(self, until: float) -> None:
-        """Add the blinks, speech, motion of the head and covered parts that end up to a time and no window has found."""
+    def _landmark_movements(self, until: float, chosen: Sequence[Spotted]) -> list[Spotted]:
+        """Blinks, speech, motion of the head and covered parts that end up to a time and are not among the chosen movements."""
         samples = [one for one in self.segment.samples if not np.isnan(one.mouth)]
         # What is taken for a face for a moment is often none.
         if not samples or samples[-1].seconds - self._first < _MIN_SECONDS:
-            return
+            return []
         times = np.array([one.seconds for one in samples])
         spans: list[tuple[Kind, tuple[float, float]]] = [
             *(("blink or gaze", span) for span in blink_spans(times, np.array([one.openness for one in samples]))),
@@ -208,14 +208,20 @@ class FaceSearch:
             *(("head motion", span) for span in head_spans(times, np.array([one.motion[:3] for one in samples]))),
             *(("face covered", span) for span in covered_spans(times, np.array([one.covered for one in samples]))),
         ]
+        found = []
         for kind, (first, last) in spans:
-            if not self._reported < last <= until or any(
-                one.kind == kind and one.times[0] <= last and first <= one.times[2] for one in self._movements
-            ):
-                continue
-            onset, apex, offset = (int(np.searchsorted(times, time)) for time in (first, (first + last) / 2, last))
-            self._movements.append(self._spotted(samples, Found(onset, apex, offset, np.nan), kind))
+            known = any(one.kind == kind and one.times[0] <= last and first <= one.times[2] for one in chosen)
+            if self._reported < last <= until and not known:
+                onset, apex, offset = (int(np.searchsorted(times, time)) for time in (first, (first + last) / 2, last))
+                found.append(self._spotted(samples, Found(onset, apex, offset, np.nan), kind))
         self._reported = until
+        return found
+
+
+def _overlap(first: Spotted, second: Spotted) -> bool:
+    """Whether two movements share more than 30% of the shorter one."""
+    shared = min(first.offset, second.offset) - max(first.onset, second.onset)
+    return shared > _SHARED * min(first.offset - first.onset, second.offset - second.onset)
 
 
 def _head_range(motions: Sequence[HeadMotion]) -> tuple[float, float]:
