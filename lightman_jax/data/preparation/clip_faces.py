@@ -14,6 +14,8 @@ from lightman_jax.data.vision.images import grey_image
 WithoutHead = Callable[[NDArray[np.floating], int, int], NDArray[np.float32]]
 """Removes what remains of the head from the flow `[side, side, 2]` between two faces, given their positions."""
 
+_STILL_PIXELS = 1.0
+
 
 class ClipFaces(NamedTuple):
     """Grey images of a movement by the positions of their frames, from 0.
@@ -24,6 +26,7 @@ class ClipFaces(NamedTuple):
       images: whole frames.
       finder: source of the box.
       without_head: None if the faces are not aligned.
+      still: whether the head does not move, so that there is nothing to align.
     """
 
     faces: Mapping[int, NDArray[np.uint8]]
@@ -31,6 +34,7 @@ class ClipFaces(NamedTuple):
     images: Mapping[int, NDArray[np.uint8]]
     finder: str = "given"
     without_head: WithoutHead | None = None
+    still: bool = False
 
 
 def clip_faces(clip: RawClip, images: Mapping[int, NDArray[np.uint8]], side: int, *, align: bool) -> ClipFaces:
@@ -41,6 +45,9 @@ def clip_faces(clip: RawClip, images: Mapping[int, NDArray[np.uint8]], side: int
       images: `[H, W, 3]` uint8 by position.
       side: side of the faces in pixels.
       align: align them to the onset if the images show more than the face, and its landmarks are found in each.
+
+    Choice: a head that moves by less than a pixel of a face 128 wide is still. Alignment takes a third of a field of 1 pixel
+      with it, more than such a motion adds.
     """
     shown = list(images.values())
     box = clip_box(clip, shown[0])
@@ -50,6 +57,8 @@ def clip_faces(clip: RawClip, images: Mapping[int, NDArray[np.uint8]], side: int
     aligned = align_faces(shown, box, side) if searched and box else None
     if aligned is None:
         return ClipFaces(crops, crops, images, finder)
+    if max(one.motion.pixels for one in aligned.frames) < _STILL_PIXELS:
+        return ClipFaces(crops, crops, images, finder, still=True)
     at = dict(zip(images, aligned.frames, strict=True))
     faces = {place: grey_image(one.face) for place, one in at.items()}
 

@@ -96,7 +96,7 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
     images = dict(zip(positions, read_clip_images(clip, positions, shared), strict=True))
     frames = clip_faces(clip, images, config.face_side, align=config.head_motion == "remove")
     image = _image_of(clip, frames, positions, config)
-    return image._replace(face=frames.finder, aligned=frames.without_head is not None)
+    return image._replace(face=frames.finder, aligned=frames.still or frames.without_head is not None)
 
 
 def _image_of(clip: RawClip, frames: ClipFaces, positions: Sequence[int], config: MotionConfig) -> MotionImage:

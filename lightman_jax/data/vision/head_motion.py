@@ -7,6 +7,7 @@ head motion that remains in the flow.
 """
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,20 +18,21 @@ from numpy.typing import NDArray
 from scipy.interpolate import NearestNDInterpolator
 
 from lightman_jax.data.vision.face_landmarks import Landmarks, Region
-from lightman_jax.data.vision.face_points import BROWS, EYELIDS, LIPS, MESH, STABLE, axes_rotated_by, face_square
+from lightman_jax.data.vision.face_points import BROWS, EYELIDS, LIPS, MESH, NOSE, STABLE, axes_rotated_by, face_square
 from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.one_thread import one_thread
 from lightman_jax.data.vision.optical_flow import FlowMethod, optical_flow
 
 _DEPTH_SCALE, _DEPTH_FILE = 0.743, "mesh_depth.npy"
 _CAMERA = 4.0
-_MEMORY, _DOUBT = 0.98, 0.02
-_SLOPE_SD = 12 / 128
+_UNTRUSTED, _LEFT, _LEFT_PER_PIXEL, _LEFT_PER_DEPTH, _CORRELATED = 0.5, 0.1, 5.0, 100.0, 20.0
+_SLOPE_SD = 3 / 128
 _REFERENCE_SIDE = 128
 _GRID, _DEPTH_GRID, _DEPTH_REACH, _DEPTH_SD = 20, 5, 0.16, 2.5 / 128
 _ROUNDS, _FITS, _PRIOR_WEIGHT = 2, 7, 2.0
 _WIDEST, _NARROWEST = 2.0 / 128, 0.1 / 128
 _PERSPECTIVE_SD = 0.2 / 128
+_STILL, _MOVING, _BLINKING, _ROTATED = 0.06, 0.3, 0.1, 0.035
 _EDGE, _SOFT_EDGE = 6 / 128, 6 / 128
 
 
@@ -101,9 +103,8 @@ class RestFace:
         self._grey = grey_image(self.face)
         inside = cv2.distanceTransform(np.pad(self.visible.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
         self._inside = np.clip(inside / max(1.0, _SOFT_EDGE * side), 0, 1).astype(np.float32)
-        self._weights = self._fit_weights(inside > _EDGE * side)
+        self._weights = tuple(self._fit_weights(inside > _EDGE * side, weight) for weight in (_STILL, 1.0))
         self._rigid, self._errors = self._fields()
-        self._expected, self._evidence = np.zeros(self._errors.shape[-1]), 0.0
         self._pick = ((np.arange(_GRID) + 0.5) * side / _GRID).astype(int)
 
     def align(
@@ -122,13 +123,11 @@ class RestFace:
           rounds: number of corrections.
         """
         places, rotation, scale = self._posed(landmarks)
+        places, spread = self._trusted(places)
         per_depth = scale * rotation[:2, 2]
-        nothing = np.zeros_like(self._expected)
-        errors = nothing
-        for number in range(rounds):
+        for _ in range(rounds):
             flow = optical_flow(self._grey, grey_image(self._without_background(self._sampled(image, places))), method)
-            head, found = self._head_flow(flow, per_depth, nothing if number else self._expected)
-            errors = errors + found
+            head = self._head_flow(flow, per_depth, spread)
             across, down = (
                 (self._columns + head[..., 0]).astype(np.float32),
                 (self._rows + head[..., 1]).astype(np.float32),
@@ -136,7 +135,6 @@ class RestFace:
             places = np.asarray(
                 cv2.remap(places.astype(np.float32), across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             )
-        self._learn(errors, per_depth)
         moved = (places - np.dstack([self._columns, self._rows]))[self.visible]
         moved = (moved if len(moved) else np.zeros((1, 2))) * (_REFERENCE_SIDE / self._side)
         pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean()))
@@ -150,15 +148,22 @@ class RestFace:
 
     def without_head(self, flow: NDArray[np.floating], per_depth: NDArray[np.floating]) -> NDArray[np.float32]:
         """Remove the fitted head motion from a flow `[side, side, 2]`; `per_depth` as of `AlignedFace`."""
-        head, _ = self._head_flow(flow, per_depth, np.zeros_like(self._expected))
+        spread = _LEFT + _LEFT_PER_DEPTH * _share(per_depth) * float(np.hypot(*per_depth))
+        head = self._head_flow(flow, per_depth, spread)
         return (flow - self._inside[..., None] * head).astype(np.float32)
 
-    def _learn(self, errors: NDArray[np.float64], per_depth: NDArray[np.floating]) -> None:
-        """Add the errors of the depth that a frame shows to the expected ones: the more, the further the head is rotated."""
-        weight = float(np.square(per_depth).sum())
-        self._evidence = _MEMORY * self._evidence + weight
-        share = weight / (self._evidence + _DOUBT)
-        self._expected = (1 - share) * self._expected + share * errors
+    def _trusted(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """Places by the landmarks, with less of their rotation and size the smaller it is, and the deviation left, in pixels.
+
+        Choice: expressions move the landmarks too: of a resting face with fields of 1 pixel they show a nod of 0.8 degrees.
+        """
+        moved = places - np.dstack([self._columns, self._rows])
+        shift = moved[self.visible].mean(axis=0) if self.visible.any() else np.zeros(2)
+        rest = moved - shift
+        pixels = float(np.sqrt(np.square(rest[self.visible]).sum(axis=-1).mean())) if self.visible.any() else 0.0
+        pixels *= _REFERENCE_SIDE / self._side
+        trust = pixels**2 / (pixels**2 + _UNTRUSTED**2)
+        return places - (1 - trust) * rest, _LEFT + trust * _LEFT_PER_PIXEL * pixels + (1 - trust) * pixels / 2
 
     def _in_face(self, landmarks: Landmarks) -> NDArray[np.float64]:
         """Points in pixels of the crop, `[478, 3]`, with the depth corrected."""
@@ -208,18 +213,20 @@ class RestFace:
         places = scale * surface[..., :2] / (1 + scale * surface[..., 2:] / far) + shift + center
         return places, rotation, scale
 
-    def _fit_weights(self, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Weights `[grid^2, 2]` of the two components of the flow: less where expressions move the face or it has no texture."""
-        side, weights = self._side, inside.astype(np.float64)
+    def _fit_weights(self, inside: NDArray[np.bool_], elsewhere: float) -> NDArray[np.float32]:
+        """Weights `[grid^2, 2]` of the two components of the flow: less where expressions move the face or it has no texture.
+
+        `elsewhere` is the weight beside the nose.
+        """
+        side = self._side
         reach = max(1, round(0.06 * side))
-        for points, margin, weight in ((LIPS, reach, 0.3), *((lid, max(1, reach // 4), 0.1) for lid in EYELIDS)):
-            area = np.zeros((side, side), np.uint8)
-            hull = cv2.convexHull(self.points[list(points), :2].astype(np.float32)).astype(np.int32)
-            cv2.fillConvexPoly(area, hull, 1)
-            grown = cv2.dilate(area, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
-            weights[grown] = np.minimum(weights[grown], weight)
-        weights[self._rows > self.points[LIPS[5], 1]] *= 0.3
-        weights[self._rows < self.points[list(BROWS), 1].max()] *= 0.3
+        rows = self._rows[:, :1]
+        moving = np.where((rows < self.points[list(BROWS), 1].max()) | (rows > self.points[LIPS[5], 1]), _MOVING, 1.0)
+        weights = np.where(self._area(NOSE, reach // 2), 1.0, elsewhere) * moving * inside
+        lids = ((lid, max(1, reach // 4), _BLINKING) for lid in EYELIDS)
+        for points, margin, weight in ((LIPS, reach, _MOVING), *lids):
+            area = self._area(points, margin)
+            weights[area] = np.minimum(weights[area], elsewhere * weight)
         texture = [
             cv2.GaussianBlur(np.square(cv2.Sobel(self._grey, cv2.CV_32F, *order)), (0, 0), side / 32)
             for order in ((1, 0), (0, 1))
@@ -235,6 +242,12 @@ class RestFace:
             )
             + 1e-6
         )
+
+    def _area(self, points: Sequence[int], margin: int) -> NDArray[np.bool_]:
+        """Where the hull of some points lies, with a margin in pixels."""
+        area = np.zeros((self._side, self._side), np.uint8)
+        cv2.fillConvexPoly(area, cv2.convexHull(self.points[list(points), :2].astype(np.float32)).astype(np.int32), 1)
+        return cv2.dilate(area, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
 
     def _fields(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Flow `[side, side, 2, 8]` of small rigid motions and perspective, and errors of the depth `[side, side, n]`."""
@@ -268,9 +281,9 @@ class RestFace:
 
     @one_thread
     def _head_flow(
-        self, flow: NDArray[np.floating], per_depth: NDArray[np.floating], expected: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """The part of a flow `[side, side, 2]` that a small rigid motion and a smooth error of the depth explain; its terms.
+        self, flow: NDArray[np.floating], per_depth: NDArray[np.floating], spread: float
+    ) -> NDArray[np.float32]:
+        """The part of a flow `[side, side, 2]` that a small rigid motion and a smooth error of the depth explain.
 
         A robust fit (Geman-McClure) whose width narrows, so that expressions are outliers. Depth errors have a standard deviation
         of 2.5 pixels of a face 128 wide and act along `per_depth`, so that they explain nothing without a rotation.
@@ -281,21 +294,28 @@ class RestFace:
         design = np.concatenate([self._rigid[np.ix_(pick, pick)].reshape(len(pick) ** 2, 2, -1), bumps], axis=-1)
         design = design.reshape(2 * len(pick) ** 2, -1)
         found = flow[np.ix_(pick, pick)].reshape(-1).astype(np.float32)
-        mean = np.concatenate([np.zeros(self._rigid.shape[-1]), expected])
-        own = self._weights.reshape(-1)
+        share = _share(per_depth)
+        own = ((1 - share) * self._weights[0] + share * self._weights[1]).reshape(-1)
         rigid = self._rigid.shape[-1]
         inverse_variance = np.ones(design.shape[1])
-        inverse_variance[:6], inverse_variance[6:rigid] = 1e-4, 1 / (_PERSPECTIVE_SD * self._side) ** 2
+        inverse_variance[:2] = 1e-4
+        inverse_variance[2:6] = _CORRELATED / (spread * self._side / _REFERENCE_SIDE) ** 2
+        inverse_variance[6:rigid] = 1 / (_PERSPECTIVE_SD * self._side) ** 2
         weights, solution = own, np.zeros(design.shape[1])
         for width in np.geomspace(_WIDEST * self._side, _NARROWEST * self._side, _FITS):
             weighted = (design * weights[:, None]).T
             prior = np.diag(_PRIOR_WEIGHT * width**2 * inverse_variance)
-            solution = np.linalg.solve((weighted @ design).astype(np.float64) + prior, weighted @ found + prior @ mean)
+            solution = np.linalg.solve((weighted @ design).astype(np.float64) + prior, weighted @ found)
             rest = np.square((found - design @ solution.astype(np.float32)).reshape(-1, 2)).sum(axis=1)
             weights = own * np.repeat(1 / np.square(1 + rest / np.float32(width) ** 2), 2)
         factors = solution.astype(np.float32)
-        field = self._rigid @ factors[:rigid] + (self._errors @ factors[rigid:])[..., None] * along
-        return field, solution[rigid:]
+        return self._rigid @ factors[:rigid] + (self._errors @ factors[rigid:])[..., None] * along
+
+
+def _share(per_depth: NDArray[np.floating]) -> float:
+    """How much a rotation is trusted: 0 at rest, 1/2 at 2 degrees, nearly 1 from 8 degrees on."""
+    rotated = float(np.square(per_depth).sum())
+    return rotated / (rotated + _ROTATED**2)
 
 
 def _on_grid(values: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -52,8 +52,8 @@ def search(seconds, movements, *, timed=True, config=None, changes=None):
 
 def test_movements_of_a_long_video_are_reported_in_order_once_and_old_samples_are_dropped():
     config = SpotConfig(window_seconds=(1.0, 2.0))
-    truths = [(2.0, 0.4, 1.0), (4.0, 0.4, 1.5), (6.0, 1.2, 5.0), (9.0, 0.4, 1.0)]
-    reported, most, curve = search(12.0, truths, config=config)
+    truths = [(2.0, 0.4, 1.0), (5.0, 0.4, 1.5), (8.0, 1.2, 5.0), (12.0, 0.4, 1.0)]
+    reported, most, curve = search(15.0, truths, config=config)
     assert [one.kind for _, one in reported] == ["micro-expression"] * 2 + ["macro-expression", "micro-expression"]
     for (when, one), (first, duration, _) in zip(reported, truths, strict=True):
         assert one.times[1] == pytest.approx(first + duration / 2, abs=0.09)
