@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 _MIN_CLIPS_FOR_PROCESSES = 24
 _QUEUED_PER_WORKER = 2
-_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 _MAX_NAMED = 3
 _KILLED_TWICE = "the process that computes it was killed twice: memory is short, or OpenCV crashed on the files"
 _CGROUP = Path("/sys/fs/cgroup")
@@ -175,12 +174,8 @@ class _Calls(NamedTuple):
 
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
-        """Context in which processes start, with one thread for linear algebra each.
-
-        They do not import the main script, so that it needs no guard against that.
-        """
-        main, threads = sys.modules["__main__"], {name: os.environ.get(name) for name in _THREADS}
-        os.environ.update(dict.fromkeys(_THREADS, "1"))
+        """Context in which processes start; they do not import the main script, so that it needs no guard against that."""
+        main = sys.modules["__main__"]
         if self.function.__module__ != "__main__":
             sys.modules["__main__"] = types.ModuleType("__main__")
         try:
@@ -191,9 +186,6 @@ class _Calls(NamedTuple):
             raise _NoProcessesError(f"no worker process can be started ({' '.join(str(error).split())})") from error
         finally:
             sys.modules["__main__"] = main
-            for name, number in threads.items():
-                os.environ.pop(name)
-                os.environ |= {} if number is None else {name: number}
 
     def _warn(self, interrupted: Sequence[int], workers: int) -> None:
         named = ", ".join(self.clips[index].clip for index in sorted(interrupted)[:_MAX_NAMED])

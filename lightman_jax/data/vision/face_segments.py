@@ -85,7 +85,7 @@ class FaceSegment:
         box: FaceBox | None = None,
     ) -> None:
         self._side, self._box = side, box
-        self._rest = None if landmarks is None else RestFace(image, landmarks, side, square)
+        self._rest = None if landmarks is None else RestFace(image, landmarks, side, square, followed=True)
         self.square = self._rest.square if self._rest else None
         self._rest_grey = grey_image(self._rest.face if self._rest else crop_face(image, box, side))
         self._points = self._rest.points if self._rest else None

@@ -22,16 +22,22 @@ from lightman_jax.data.vision.face_points import BROWS, EYELIDS, LIPS, MESH, NOS
 from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.one_thread import one_thread
 from lightman_jax.data.vision.optical_flow import FlowMethod, optical_flow
+from lightman_jax.data.vision.rigid_rotation import angles_of, fitted_rotation
 
-_DEPTH_SCALE, _DEPTH_FILE = 0.743, "mesh_depth.npy"
-_CAMERA = 4.0
-_UNTRUSTED, _LEFT, _LEFT_PER_PIXEL, _LEFT_PER_DEPTH, _CORRELATED = 0.5, 0.1, 5.0, 100.0, 20.0
-_SLOPE_SD = 3 / 128
 _REFERENCE_SIDE = 128
+# The depth of the scans over that of the network, and the distance of the camera in widths of the face.
+_DEPTH_SCALE, _DEPTH_FILE, _CAMERA = 0.743, "mesh_depth.npy", 4.0
+# Pixels of a face 128 wide: rotation and size that the landmarks show of a resting face, and deviations of the rotation and size
+# that are left at rest, per pixel of their displacement, and per `per_depth`.
+_UNTRUSTED, _LEFT, _LEFT_PER_PIXEL, _LEFT_PER_DEPTH, _FREE = 0.5, 0.1, 5.0, 100.0, 1000.0
+# Points of the fit per side; those of the depth's errors, with their reach, deviation and slope as shares of the side.
 _GRID, _DEPTH_GRID, _DEPTH_REACH, _DEPTH_SD = 20, 5, 0.16, 2.5 / 128
-_ROUNDS, _FITS, _PRIOR_WEIGHT = 2, 7, 2.0
-_WIDEST, _NARROWEST = 2.0 / 128, 0.1 / 128
+_SLOPE_SD, _FOLLOWED_SLOPE_SD = 3 / 128, 12 / 128
 _PERSPECTIVE_SD = 0.2 / 128
+# Corrections; steps of each fit between two widths; independent points that share an error, for the priors.
+_ROUNDS, _FITS, _WIDEST, _NARROWEST = 2, 7, 2.0 / 128, 0.1 / 128
+_PRIOR_WEIGHT, _CORRELATED = 2.0, 20.0
+# Weights of the face without the nose at rest, of its moving parts, and of the lids; the `per_depth` of a half sure rotation.
 _STILL, _MOVING, _BLINKING, _ROTATED = 0.06, 0.3, 0.1, 0.035
 _EDGE, _SOFT_EDGE = 6 / 128, 6 / 128
 
@@ -77,6 +83,8 @@ class RestFace:
       landmarks: of its face.
       side: side of the crop in pixels.
       square: the crop; None takes `face_square`.
+      followed: whether every frame of a video is aligned: each pose then counts alike, so that nothing changes while the head
+        passes its pose at rest. Otherwise a small rotation is not trusted, which keeps more of the expression.
 
     Attributes:
       face: the crop, `[side, side, 3]` uint8.
@@ -85,8 +93,17 @@ class RestFace:
       visible: `[side, side]`, where the landmarks span the face.
     """
 
-    def __init__(self, image: NDArray[np.uint8], landmarks: Landmarks, side: int, square: Region | None = None) -> None:
+    def __init__(
+        self,
+        image: NDArray[np.uint8],
+        landmarks: Landmarks,
+        side: int,
+        square: Region | None = None,
+        *,
+        followed: bool = False,
+    ) -> None:
         self.square = square or face_square(landmarks.points)
+        self._followed = followed
         self._side = side
         self._rows, self._columns = np.mgrid[:side, :side].astype(np.float64)
         self.points = self._in_face(landmarks)
@@ -103,7 +120,9 @@ class RestFace:
         self._grey = grey_image(self.face)
         inside = cv2.distanceTransform(np.pad(self.visible.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
         self._inside = np.clip(inside / max(1.0, _SOFT_EDGE * side), 0, 1).astype(np.float32)
-        self._weights = tuple(self._fit_weights(inside > _EDGE * side, weight) for weight in (_STILL, 1.0))
+        self._weights = tuple(
+            self._fit_weights(inside > _EDGE * side, weight) for weight in (1.0 if followed else _STILL, 1.0)
+        )
         self._rigid, self._errors = self._fields()
         self._pick = ((np.arange(_GRID) + 0.5) * side / _GRID).astype(int)
 
@@ -139,7 +158,7 @@ class RestFace:
         moved = (moved if len(moved) else np.zeros((1, 2))) * (_REFERENCE_SIDE / self._side)
         pixels = float(np.sqrt(np.square(moved).sum(axis=1).mean()))
         right, low = map(float, moved.mean(axis=0))
-        motion = HeadMotion(*_angles(rotation), scale, right, low, pixels)
+        motion = HeadMotion(*angles_of(rotation), scale, right, low, pixels)
         return AlignedFace(self._without_background(self._sampled(image, places)), motion, per_depth)
 
     def expression_flow(self, aligned: AlignedFace, method: FlowMethod = "farneback") -> NDArray[np.float32]:
@@ -148,7 +167,8 @@ class RestFace:
 
     def without_head(self, flow: NDArray[np.floating], per_depth: NDArray[np.floating]) -> NDArray[np.float32]:
         """Remove the fitted head motion from a flow `[side, side, 2]`; `per_depth` as of `AlignedFace`."""
-        spread = _LEFT + _LEFT_PER_DEPTH * _share(per_depth) * float(np.hypot(*per_depth))
+        rotated = _LEFT_PER_DEPTH * _share(per_depth) * float(np.hypot(*per_depth))
+        spread = _FREE if self._followed else _LEFT + rotated
         head = self._head_flow(flow, per_depth, spread)
         return (flow - self._inside[..., None] * head).astype(np.float32)
 
@@ -157,6 +177,8 @@ class RestFace:
 
         Choice: expressions move the landmarks too: of a resting face with fields of 1 pixel they show a nod of 0.8 degrees.
         """
+        if self._followed:
+            return places, _FREE
         moved = places - np.dstack([self._columns, self._rows])
         shift = moved[self.visible].mean(axis=0) if self.visible.any() else np.zeros(2)
         rest = moved - shift
@@ -200,7 +222,7 @@ class RestFace:
         found = self._in_face(landmarks)[stable] - (center, center, self._middle)
         metric = lambda points: points * np.array([1.0, 1.0, 0.0]) * (1 + points[..., 2:] / far) + points * (0, 0, 1)  # noqa: E731
         rest = metric(self.points[stable] - (center, center, self._middle))
-        rotation = _fitted_rotation(rest, metric(found))
+        rotation = fitted_rotation(rest, metric(found))
         turned = rest @ rotation.T
         shown = turned[:, :2] / (1 + turned[:, 2:] / far)
         spread = shown - shown.mean(axis=0)
@@ -216,7 +238,7 @@ class RestFace:
     def _fit_weights(self, inside: NDArray[np.bool_], elsewhere: float) -> NDArray[np.float32]:
         """Weights `[grid^2, 2]` of the two components of the flow: less where expressions move the face or it has no texture.
 
-        `elsewhere` is the weight beside the nose.
+        `elsewhere` is the weight of the face without the nose.
         """
         side = self._side
         reach = max(1, round(0.06 * side))
@@ -232,16 +254,8 @@ class RestFace:
             for order in ((1, 0), (0, 1))
         ]
         typical = [max(float(np.median(one[self.visible])), 1e-3) if self.visible.any() else 1.0 for one in texture]
-        return (
-            np.stack(
-                [
-                    _on_grid(weights * np.clip(one / middle, 0.05, 1)).ravel()
-                    for one, middle in zip(texture, typical, strict=True)
-                ],
-                axis=1,
-            )
-            + 1e-6
-        )
+        textured = [np.clip(one / middle, 0.05, 1) for one, middle in zip(texture, typical, strict=True)]
+        return np.stack([_on_grid(weights * one).ravel() for one in textured], axis=1) + 1e-6
 
     def _area(self, points: Sequence[int], margin: int) -> NDArray[np.bool_]:
         """Where the hull of some points lies, with a margin in pixels."""
@@ -276,7 +290,8 @@ class RestFace:
             [np.exp(-((self._columns - a) ** 2 + (self._rows - b) ** 2) / reach) for a, b in centers], axis=-1
         )
         spread = np.sqrt(np.square(bumps[self.visible]).sum(axis=-1).mean()) if len(rows_seen) else 1.0
-        errors = np.concatenate([bumps * (_DEPTH_SD / spread), _SLOPE_SD * np.stack([x, y], axis=-1)], axis=-1)
+        slope = _FOLLOWED_SLOPE_SD if self._followed else _SLOPE_SD
+        errors = np.concatenate([bumps * (_DEPTH_SD / spread), slope * np.stack([x, y], axis=-1)], axis=-1)
         return rigid.astype(np.float32), (errors * self._side).astype(np.float32)
 
     @one_thread
@@ -320,20 +335,6 @@ def _share(per_depth: NDArray[np.floating]) -> float:
 
 def _on_grid(values: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(values.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _fitted_rotation(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Rotation `[3, 3]` that best turns points `[n, 3]` into others (Kabsch 1976)."""
-    left, _, right = np.linalg.svd((second - second.mean(axis=0)).T @ (first - first.mean(axis=0)))
-    return left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right
-
-
-def _angles(rotation: NDArray[np.floating]) -> tuple[float, float, float]:
-    """Turn, nod and tilt in degrees; depth points away from the camera."""
-    turn = np.degrees(np.arctan2(-rotation[0, 2], rotation[2, 2]))
-    nod = np.degrees(np.arctan2(-rotation[1, 2], np.hypot(rotation[0, 2], rotation[2, 2])))
-    tilt = np.degrees(np.arctan2(rotation[1, 0], rotation[1, 1]))
-    return float(turn), float(nod), float(tilt)
 
 
 @functools.cache
