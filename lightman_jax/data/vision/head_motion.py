@@ -32,7 +32,7 @@ _DEPTH_SCALE, _DEPTH_FILE, _CAMERA = 0.743, "mesh_depth.npy", 4.0
 _UNTRUSTED, _LEFT, _LEFT_PER_PIXEL, _LEFT_PER_DEPTH, _FREE = 0.5, 0.1, 5.0, 100.0, 1000.0
 # Points of the fit per side; those of the depth's errors, with their reach, deviation and slope as shares of the side.
 _GRID, _DEPTH_GRID, _DEPTH_REACH, _DEPTH_SD = 20, 5, 0.16, 2.5 / 128
-_SLOPE_SD, _FOLLOWED_SLOPE_SD = 3 / 128, 12 / 128
+_SLOPE_SD = 12 / 128
 _PERSPECTIVE_SD = 0.2 / 128
 # Corrections; steps of each fit between two widths; independent points that share an error, for the priors.
 _ROUNDS, _FITS, _WIDEST, _NARROWEST = 2, 7, 2.0 / 128, 0.1 / 128
@@ -290,8 +290,7 @@ class RestFace:
             [np.exp(-((self._columns - a) ** 2 + (self._rows - b) ** 2) / reach) for a, b in centers], axis=-1
         )
         spread = np.sqrt(np.square(bumps[self.visible]).sum(axis=-1).mean()) if len(rows_seen) else 1.0
-        slope = _FOLLOWED_SLOPE_SD if self._followed else _SLOPE_SD
-        errors = np.concatenate([bumps * (_DEPTH_SD / spread), slope * np.stack([x, y], axis=-1)], axis=-1)
+        errors = np.concatenate([bumps * (_DEPTH_SD / spread), _SLOPE_SD * np.stack([x, y], axis=-1)], axis=-1)
         return rigid.astype(np.float32), (errors * self._side).astype(np.float32)
 
     @one_thread
@@ -303,13 +302,13 @@ class RestFace:
         A robust fit (Geman-McClure) whose width narrows, so that expressions are outliers. Depth errors have a standard deviation
         of 2.5 pixels of a face 128 wide and act along `per_depth`, so that they explain nothing without a rotation.
         """
-        along = np.asarray(per_depth, np.float32)
+        share = _share(per_depth)
+        along = np.asarray(per_depth, np.float32) * np.float32(1 if self._followed else share)
         pick = self._pick
         bumps = self._errors[np.ix_(pick, pick)].reshape(len(pick) ** 2, 1, -1) * along[:, None]
         design = np.concatenate([self._rigid[np.ix_(pick, pick)].reshape(len(pick) ** 2, 2, -1), bumps], axis=-1)
         design = design.reshape(2 * len(pick) ** 2, -1)
         found = flow[np.ix_(pick, pick)].reshape(-1).astype(np.float32)
-        share = _share(per_depth)
         own = ((1 - share) * self._weights[0] + share * self._weights[1]).reshape(-1)
         rigid = self._rigid.shape[-1]
         inverse_variance = np.ones(design.shape[1])
