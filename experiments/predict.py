@@ -1,8 +1,8 @@
 """`python -m experiments.predict INPUT ... --model=WORKDIR|FILE`: find facial movements in videos and predict their classes.
 
-An INPUT is a video, a folder of videos or images, the images of one movement, or a webcam. A video of up to 3 seconds is searched
-for one movement with its onset, apex and offset; a longer one for any number of movements, and its timeline is drawn. Each movement
-has a kind. All networks of the model predict micro- and macro-expressions, and the spread over the networks is reported; blinks,
+An INPUT is a video, a folder of videos or images, the images of one movement, or a webcam. Every face of a video is followed and
+searched for movements with their onset, apex and offset; a timeline of a video of more than 3 seconds is drawn. Each movement has a
+kind. All networks of the model predict micro- and macro-expressions, and the spread over the networks is reported; blinks,
 speech, head motion and a covered or lost face are listed without a class. An input that cannot be analysed or shows no movement is
 reported with the reason. A model of several views gets the same views of each movement; the table lists those it has.
 

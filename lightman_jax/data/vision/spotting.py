@@ -129,7 +129,7 @@ class MovementSearch:
         self._searches: dict[int, FaceSearch] = {}
         self._segments, self._number, self._seconds = 0, 0, np.nan
         self._gap_start, self._gap_reason, self._gap_begin = 1, "", np.nan
-        self._refusal = ""
+        self._refusal, self._named = "", set[int]()
         self.movements: list[Spotted] = []
         self.curve: list[CurvePoint] = []
         self.gaps: list[Gap] = []
@@ -194,6 +194,7 @@ class MovementSearch:
             search = FaceSearch(segment, self._config, place, not np.isnan(seconds), self.curve)
             self._searches[key] = search
             self._segments += 1
+            self._named.add(key)
         self._report(search.update())
         return True
 
@@ -215,7 +216,10 @@ class MovementSearch:
         if _kind(reason) == _kind(self._gap_reason):
             return
         if self._gap_reason:
-            self.gaps.append(Gap(self._gap_start, number - 1, self._gap_reason, self._gap_begin, self._seconds))
+            gap = Gap(self._gap_start, number - 1, self._gap_reason, self._gap_begin, self._seconds)
+            self.gaps.append(gap)
+            if self._named:
+                self._report([_face_lost(gap, self._name(max(self._named)) if len(self._named) == 1 else "")])
         self._gap_start, self._gap_reason, self._gap_begin = number, reason, self._seconds
 
     def _name(self, number: int) -> str:
@@ -273,6 +277,13 @@ def cut_movement(
         remove_head=segment.remove_head,
         per_depth=tuple(one.per_depth for one in segment.samples),
     )
+
+
+def _face_lost(gap: Gap, name: str) -> Spotted:
+    """A gap after a face was seen, as a movement without class; `name` is that of the only face."""
+    middle = (gap.first + gap.last) // 2
+    times = (gap.begin, (gap.begin + gap.end) / 2, gap.end)
+    return Spotted(gap.first, middle, gap.last, np.nan, (), None, 0, "face lost", times, name)
 
 
 def _kind(reason: str) -> str:
