@@ -17,7 +17,7 @@ _FLOW_SIDE, _GRID = 96, 24
 _MAX_FRAMES = 64
 _REST, _STRONGEST_POINTS = 0.15, 12
 _MIN_FRAMES_FOR_SHARE, _MIN_FRAMES_FOR_SNR = 5, 16
-_SHARE_ABOVE_NOISE = 0.4
+_SHARE_ABOVE_NOISE, _ENDS = 0.4, 3
 
 
 class DisplacementCurve(NamedTuple):
@@ -27,7 +27,8 @@ class DisplacementCurve(NamedTuple):
       onset, apex, offset: indices of its first, strongest and last frame.
       pixels: peak displacement in pixels of a face 128 wide.
       snr: peak of the curve over the RMS of its residual from the smoothed curve; infinite below 16 frames.
-      rests: whether the face rests before and after the movement.
+      rests: whether the face rests before and after the movement: the curve is below 15% of its peak on both sides, and below a
+        half in the first and the last three frames.
       returns: whether the face returns towards its first position, so that this is more than the beginning or end of a movement.
       duration: time between onset and offset, but at most twice the time above half of the peak, in the unit of the times.
       is_one: whether one movement explains the frames: its share of all displacement exceeds that of noise. True below 5
@@ -109,11 +110,18 @@ def field_curve(fields: NDArray[np.floating], times: NDArray[np.floating], half:
         offset,
         float(peak * displaced),
         peak / max(noise, 1e-9) if len(fields) >= _MIN_FRAMES_FOR_SNR else np.inf,
-        bool(len(before) and len(after)),
+        bool(len(before) and len(after))
+        and _is_low(smooth[1 : 1 + _ENDS], peak)
+        and _is_low(smooth[-1 - _ENDS : -1], peak),
         abs(float(displacements[-1] @ points[0])) < peak,
         float(duration),
         _is_one(sizes, len(fields)),
     )
+
+
+def _is_low(curve: NDArray[np.float64], peak: float) -> bool:
+    """Whether one end of a curve is low; its very first and last value are 0 by definition."""
+    return bool(np.abs(curve).mean() < peak / 2)
 
 
 def _is_one(sizes: NDArray[np.float64], frames: int) -> bool:

@@ -27,7 +27,7 @@ from lightman_jax.data.vision.movement_spans import blink_spans, covered_spans, 
 from lightman_jax.data.vision.pose_regression import fields_without_pose, running_mean
 from lightman_jax.data.vision.spotted import CurvePoint, SpotConfig, Spotted
 
-_MIN_SAMPLES, _MAX_SAMPLES, _MIN_SECONDS, _REST_SAMPLES = 8, 64, 0.3, 2
+_MIN_SAMPLES, _MAX_SAMPLES, _MIN_SECONDS = 8, 64, 0.3
 _STRIDE = 0.25
 _SMOOTHING, _LONG = 0.08, 4.0
 _NEAR_APEX, _SHARED = 1, 0.3
@@ -137,7 +137,7 @@ class FaceSearch:
             if number == 0 and length in (0.0, self._config.window_seconds[0]):
                 begin, end = samples[0].seconds, samples[-1].seconds
                 self._curve.append(CurvePoint((begin + end) / 2, end - begin, curve.pixels, self._place[2]))
-            if not self._is_movement(curve, length, len(samples)):
+            if not self._is_movement(curve, length):
                 return
             found = Found(*curve[:4], curve.duration if self._timed else np.nan)
             kind = self._kind(samples, fields, found)
@@ -152,13 +152,11 @@ class FaceSearch:
             self._newest, self._without_pose = newest, fields_without_pose(self.segment.samples)
         return self._without_pose
 
-    def _is_movement(self, curve: DisplacementCurve, length: float, count: int) -> bool:
+    def _is_movement(self, curve: DisplacementCurve, length: float) -> bool:
         is_long = self._timed and curve.duration > MICRO_SECONDS
         least = self._config.min_pixels * (_LONG if is_long else 1)
         strong = curve.pixels >= least and curve.snr >= self._config.min_snr
-        # The first and the last sample are at rest by definition.
-        rests = curve.rests and curve.onset >= _REST_SAMPLES and curve.offset < count - _REST_SAMPLES
-        return strong and curve.is_one and curve.returns and (rests or not length)
+        return strong and curve.is_one and curve.returns and (curve.rests or not length)
 
     def _kind(self, samples: Sequence[Sample], fields: NDArray[np.floating], found: Found) -> Kind:
         span = samples[found.onset : found.offset + 1]
