@@ -153,8 +153,9 @@ def test_two_faces_are_followed_apart(smile, still):
 def test_a_face_in_a_part_of_the_video_is_searched_there(smile):
     wall = [np.full_like(smile[0], 99)] * 12
     search = search_movements(timed([*wall, *smile, *wall]), FPS, SPOT)
-    (found,) = search.movements
+    found, lost = search.movements
     assert is_smile(found, before=12)
+    assert (lost.kind, lost.face_name, lost.onset, lost.offset) == ("face lost", "face 1", 38, 49)
     first, last = search.gaps
     assert (first.first, last.last) == (1, 49)
     # A face is searched for every tenth of a second.
