@@ -129,7 +129,7 @@ class MovementSearch:
         self._searches: dict[int, FaceSearch] = {}
         self._segments, self._number, self._seconds = 0, 0, np.nan
         self._gap_start, self._gap_reason, self._gap_begin = 1, "", np.nan
-        self._refusal, self._named = "", set[int]()
+        self._refusal, self._named, self._lost = "", set[int](), tuple[int, ...]()
         self.movements: list[Spotted] = []
         self.curve: list[CurvePoint] = []
         self.gaps: list[Gap] = []
@@ -218,9 +218,10 @@ class MovementSearch:
         if self._gap_reason:
             gap = Gap(self._gap_start, number - 1, self._gap_reason, self._gap_begin, self._seconds)
             self.gaps.append(gap)
-            if self._named:
-                self._report([_face_lost(gap, self._name(max(self._named)) if len(self._named) == 1 else "")])
+            if self._lost:
+                self._report([_face_lost(gap, self._name(*self._lost) if len(self._lost) == 1 else "")])
         self._gap_start, self._gap_reason, self._gap_begin = number, reason, self._seconds
+        self._lost = tuple(self._named)
 
     def _name(self, number: int) -> str:
         return f"face {number}" if number else ""
