@@ -128,7 +128,10 @@ class FaceSegment:
         earlier = next((one for one in reversed(self.samples) if seconds - one.seconds >= _COVER_SECONDS - 1e-6), None)
         if earlier is None or self._points is None:
             return 0.0
-        return covered_share(grey_image(earlier.face), grey_image(aligned.face), self._points)
+        before, now = grey_image(earlier.face), grey_image(aligned.face)
+        if abs(now.mean() / max(float(before.mean()), 1.0) - 1) > _LIGHT_CHANGE:
+            return 1.0
+        return covered_share(before, now, self._points)
 
     def _fixed(self, number: int, seconds: float, image: NDArray[np.uint8]) -> Sample:
         """A sample of a fixed crop, whose head motion is the affine part of the flow."""

@@ -14,10 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lightman_jax.data.vision.face_points import DEPTH_SCALE
 from lightman_jax.data.vision.images import resize_image
-
-DEPTH_SCALE = 0.743
-"""Depth over the depth that the network gives; see `head_motion`."""
 
 # The subject's right eye (left in the image), then the left one: outer and inner corner, lids, iris centre.
 _CORNERS = ((33, 133), (263, 362))

@@ -18,15 +18,25 @@ from numpy.typing import NDArray
 from scipy.interpolate import NearestNDInterpolator
 
 from lightman_jax.data.vision.face_landmarks import Landmarks, Region
-from lightman_jax.data.vision.face_points import BROWS, EYELIDS, LIPS, MESH, NOSE, STABLE, axes_rotated_by, face_square
+from lightman_jax.data.vision.face_points import (
+    BROWS,
+    DEPTH_SCALE,
+    EYELIDS,
+    LIPS,
+    MESH,
+    NOSE,
+    STABLE,
+    axes_rotated_by,
+    face_square,
+)
 from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.one_thread import one_thread
 from lightman_jax.data.vision.optical_flow import FlowMethod, optical_flow
 from lightman_jax.data.vision.rigid_rotation import angles_of, fitted_rotation
 
 _REFERENCE_SIDE = 128
-# The depth of the scans over that of the network, and the distance of the camera in widths of the face.
-_DEPTH_SCALE, _DEPTH_FILE, _CAMERA = 0.743, "mesh_depth.npy", 4.0
+# The distance of the camera is in widths of the face.
+_DEPTH_FILE, _CAMERA = "mesh_depth.npy", 4.0
 # Pixels of a face 128 wide: rotation and size that the landmarks show of a resting face, and deviations of the rotation and size
 # that are left at rest, per pixel of their displacement, and per `per_depth`.
 _UNTRUSTED, _LEFT, _LEFT_PER_PIXEL, _LEFT_PER_DEPTH, _FREE = 0.5, 0.1, 5.0, 100.0, 1000.0
@@ -192,7 +202,7 @@ class RestFace:
         scale = self._side / self.square.side
         points = landmarks.points.astype(np.float64)
         flat = (points[:, :2] - self.square[:2]) @ axes_rotated_by(self.square.angle).T * scale + (self._side - 1) / 2
-        depth = _DEPTH_SCALE * scale * points[:, 2]
+        depth = DEPTH_SCALE * scale * points[:, 2]
         depth[:MESH] += _mesh_depth() * self._side
         return np.column_stack([flat, depth])
 

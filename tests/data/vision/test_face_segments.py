@@ -8,7 +8,9 @@ from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.synthetic.moving_head import HeadPose, portrait_head
 from lightman_jax.data.vision.face_landmarks import find_landmarks, follow_landmarks
 from lightman_jax.data.vision.face_segments import GRID, FaceSegment
+from lightman_jax.data.vision.face_signals import FaceRegions, face_regions
 from lightman_jax.data.vision.faces import FaceBox, crop_face
+from lightman_jax.data.vision.head_motion import RestFace
 from lightman_jax.data.vision.images import grey_image
 from lightman_jax.data.vision.movement_kinds import COVERED_SHARE
 
@@ -95,3 +97,23 @@ def test_a_fixed_crop_takes_the_affine_part_of_the_flow_for_motion_of_the_head(r
     np.testing.assert_allclose((sample.motion.right, sample.motion.down), np.array([2, -1]) * SIDE / side, atol=0.3)
     assert np.sqrt(np.square(sample.field).mean()) < 0.3
     assert np.isnan([*sample.openness, *sample.gaze, sample.mouth]).all()
+
+
+def test_the_rim_of_a_face_does_not_count_since_a_turn_hides_it(head, segment, rest):
+    """At 14 degrees the rim shows twice the displacement of the rest of the face, which does not move."""
+    whole = face_regions(RestFace(*rest, SIDE).points, SIDE, GRID)
+    for name in FaceRegions._fields:
+        inner, outer = getattr(segment.regions, name), getattr(whole, name)
+        assert not (inner & ~outer).any()
+        assert not (inner & ~segment.regions.face).any()
+    assert 0.4 < segment.regions.face.sum() / whole.face.sum() < 0.9
+    assert add(segment, rest, head.frame(HeadPose(turn=14)))
+    size = np.hypot(*np.moveaxis(segment.samples[-1].field, -1, 0))
+    rim = whole.face & ~segment.regions.face
+    assert np.sort(size[segment.regions.face])[-12:].mean() < 0.75 * np.sort(size[rim])[-12:].mean()
+
+
+def test_a_sudden_change_of_light_counts_as_covered(segment, rest):
+    dark = (0.8 * rest[0]).astype(np.uint8)
+    assert add(segment, rest, dark)
+    assert segment.samples[-1].covered == 1

@@ -5,8 +5,8 @@ import pytest
 from skimage.data import astronaut
 
 from lightman_jax.data.vision.face_landmarks import find_landmarks, follow_landmarks
+from lightman_jax.data.vision.face_points import DEPTH_SCALE
 from lightman_jax.data.vision.face_signals import (
-    DEPTH_SCALE,
     covered_share,
     eye_distance,
     eye_openness,
