@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from experiments.cli.flags import ConfigError, refuse_unknown
 from lightman_jax.data.corpora.labels import LabelSpace, class_of_label
 from lightman_jax.data.corpora.subjects import subject_key
-from lightman_jax.data.corpora.user_table import located, read_rows, row_box, row_fps, row_path
+from lightman_jax.data.corpora.table_paths import located
+from lightman_jax.data.corpora.user_table import read_rows, row_box, row_fps, row_path
 from lightman_jax.data.folders.trees import list_frames
 from lightman_jax.data.preparation.representation import MotionConfig, is_movement, motion_of_faces
 from lightman_jax.data.records import DataError, LostClipError, Problem

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 Pool = Literal["micro", "macro"]
 POOLS: tuple[Pool, ...] = ("micro", "macro")
-Kind = Literal["frames", "video", "pixels", "flow", "simulated"]
+Kind = Literal["frames", "video", "pixels", "flow", "landmarks", "simulated"]
 
 MARKER = "STAND_IN.txt"
 """A file of this name at the root of a tree marks its clips as synthetic."""
@@ -19,6 +19,10 @@ class DataError(ValueError):
 
 class LostClipError(Exception):
     """A clip that cannot be used; arguments as `Problem`."""
+
+
+UNKNOWN_SPAN = (0, 0, 0)
+"""`RawClip.numbers` of landmarks without an annotated span."""
 
 
 class GivenLandmarks(NamedTuple):
@@ -77,9 +81,10 @@ class RawClip:
       subject: `subject_pool/subject`; a subject has the same id in every corpus of its subject pool.
       pool: `micro` or `macro`.
       kind: `frames` (image files), `video` (one video file), `pixels` (one still image in a table cell), `flow` (one
-        image of u, v, strain) or `simulated` (no files; `numbers` seed the simulation).
+        image of u, v, strain), `landmarks` (a csv file of OpenFace) or `simulated` (no files; `numbers` seed the simulation).
       paths: the images from onset to offset in time order, or the one video, table or flow image.
-      numbers: frame number of each image; of a video, of each frame from onset to offset; of a table cell, its row.
+      numbers: frame number of each image; of a video or landmarks, of each frame from onset to offset; of a table cell, its row.
+        Before the check, onset, apex and offset of landmarks with 0 for those that their points shall give.
       apex: position of the apex frame in `numbers`; None if the corpus gives none.
       fps: frames per second; 0 if unknown.
       emotion: label of the corpus in the spelling of `normal_emotion`; empty if it gives none.

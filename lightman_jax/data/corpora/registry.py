@@ -16,6 +16,7 @@ from lightman_jax.data.corpora.fer2013 import FER2013 as FER2013
 from lightman_jax.data.corpora.fourdme import FOURDME as FOURDME
 from lightman_jax.data.corpora.mmew import MMEW as MMEW
 from lightman_jax.data.corpora.oulu_casia import OULU_CASIA as OULU_CASIA
+from lightman_jax.data.corpora.ravdess import RAVDESS as RAVDESS
 from lightman_jax.data.corpora.samm import SAMM as SAMM
 from lightman_jax.data.corpora.samm_long import SAMM_LONG as SAMM_LONG
 from lightman_jax.data.corpora.simulated_au import SIMULATED_AU as SIMULATED_AU

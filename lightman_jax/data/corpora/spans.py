@@ -115,3 +115,22 @@ def span(movement: Movement, frames: Frames, place: str, report: Report) -> tupl
         remedy = "unpack the folder again if the release has them; the previous image replaces a dropped one"
         report(place, f"{last - first + 1} images numbered {first} to {last}", str(count), remedy, lost=False)
     return start, None if apex is None else frames.at(apex), end
+
+
+def landmark_span(where: str, onset: int | None, apex: int | None, offset: int | None) -> dict[str, Any]:
+    """Frame numbers in a file of landmarks, as fields of a `RawClip`; what is missing or 0 is found from the points.
+
+    Raises:
+      LostClipError: the numbers are out of order.
+    """
+    given = onset, apex, offset = onset or 0, apex or 0, offset or 0
+    known = [number for number in given if number]
+    if known != sorted(known) or min(known, default=1) < 1 or 0 < onset == offset:
+        named = ", ".join(
+            f"{name} {number or '-'}" for name, number in zip(("onset", "apex", "offset"), given, strict=True)
+        )
+        expected = "1 <= onset <= apex <= offset, and onset < offset, as far as they are known"
+        raise LostClipError(where, expected, named, "correct the cells, or leave them empty; the clip is left out")
+    if onset and offset:
+        return {"numbers": tuple(range(onset, offset + 1)), "apex": apex - onset if apex else None}
+    return {"numbers": given, "apex": 1 if apex else None}

@@ -1,14 +1,14 @@
 """Any other corpus, such as MMI: a table (csv, tsv, xlsx, xls, ods) with the columns `clip, subject, label, path`.
 
-`path`, relative to the table, is a folder of images, one image, or a video. `onset`, `apex` and `offset` are frame numbers, those
-in the names of the images; without them a clip consists of all its images. In a video they count from 1, and onset and offset are
-required. Further columns: `pool` (micro or macro; default micro), `action_units`, `fps`, `box` (`top left side` of the face in the
-onset frame, in pixels), and `landmarks` (a csv file of OpenFace).
+`path`, relative to the table, is a folder of images, one image, a video, or a csv file of OpenFace alone. `onset`, `apex` and
+`offset` are frame numbers, those in the names of the images; without them a clip consists of all its images. In a video they count
+from 1, and onset and offset are required. In a file of OpenFace they are those of its column `frame`, and missing ones are found
+from its points. Further columns: `pool` (micro or macro; default micro), `action_units`, `fps`, `box` (`top left side` of the face
+in the onset frame, in pixels), and `landmarks` (a csv file of OpenFace).
 """
 
 import dataclasses
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,16 +17,9 @@ from lightman_jax.data.corpora.action_units import parse_action_units
 from lightman_jax.data.corpora.base import Corpus, normal_emotion, parse_pool
 from lightman_jax.data.corpora.coding_tables import with_pools
 from lightman_jax.data.corpora.reader import Collector
-from lightman_jax.data.corpora.spans import completed
-from lightman_jax.data.folders.trees import (
-    IMAGE_SUFFIXES,
-    TABLE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    below,
-    entries,
-    plain_name,
-    walk,
-)
+from lightman_jax.data.corpora.spans import completed, landmark_span
+from lightman_jax.data.corpora.table_paths import checked_path, located
+from lightman_jax.data.folders.trees import IMAGE_SUFFIXES, TABLE_SUFFIXES, VIDEO_SUFFIXES, below, entries, walk
 from lightman_jax.data.records import DataError, GivenLandmarks, LostClipError, Movement, Pool, RawClip
 from lightman_jax.data.tables.cells import MAX_PATH, cell_text, is_missing, looks_like_date
 from lightman_jax.data.tables.sheets import TEXT_SUFFIXES
@@ -50,12 +43,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 _TABLE_NAME = "clips"
 _HEAD_BYTES = 1 << 16
-_MAX_PATH_PART, _MAX_BOX_DIGITS = 255, 5
-# Names enter file names, reports, and table cells; a spreadsheet program takes these first letters for the begin of a formula.
-_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
-_FORBIDDEN = "/\\<>\ufffd"
-# Invisible, but part of words in Persian and Indian scripts.
-_JOINERS = "\u200c\u200d"
+_MAX_BOX_DIGITS = 5
+_LANDMARKS = ".csv"
 
 
 def read_rows(path: Path, required: Sequence[str] = REQUIRED) -> Table:
@@ -188,77 +177,11 @@ def _read_one(collector: Collector, table: Table) -> None:
                 row.where, "a name", f"{date!r}, as a spreadsheet program writes a date", remedy, lost=False
             )
         with collector.reporting():
-            _add(collector, row, _checked_path(row, path.parent.resolve(), other_spelling), path.parent)
+            _add(collector, row, checked_path(row, row_path(row), path.parent.resolve(), other_spelling), path.parent)
     if other_spelling:
         collector.note(
             f"{len(other_spelling)} paths of {path.name} are spelt unlike the files, in case or Unicode form: {other_spelling[0]}"
         )
-
-
-def _checked_path(row: Row, folder: Path, other_spelling: list[str]) -> Path:
-    """Path of a row whose names are complete and safe; a path that only another spelling has is added to `other_spelling`."""
-    names = [row.text(field) for field in ("clip", "subject", "label")]
-    place, pool = row_path(row), row.text("pool")
-    if not all(names):
-        found = ", ".join(repr(cell_text(row.cells[field])) for field in ("clip", "subject", "label"))
-        remedy = "fill the cells; empty ones and marks such as nan, NA or None are missing"
-        raise LostClipError(row.where, "a clip, a subject and a label", found, remedy)
-    *ids, label = names
-    # A label is no part of a path, and a number no formula.
-    for name in (*ids, re.sub(r"^[+-](?=\d+([.,]\d+)?$)|/", "", label) or label):
-        if fault := _name_fault(name):
-            remedy = f"rename it without {fault}"
-            raise LostClipError(
-                row.where, "a plain name", ascii(name) if not name.isprintable() else repr(name), remedy
-            )
-    is_short = all(len(part.encode("utf-8", "replace")) <= _MAX_PATH_PART for part in place.split("/"))
-    if not place or not is_short or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in place):
-        raise LostClipError(row.where, "a path", repr(place[:60]), "correct the cell")
-    path = located(folder, place, row.where)
-    if path != (exact := _real(folder / place)):
-        is_form = unicodedata.normalize("NFC", str(exact)) == unicodedata.normalize("NFC", str(path))
-        texts = [(ascii if is_form else repr)(below(one, folder)) for one in (exact, path)]
-        other_spelling.append(" is ".join(texts))
-    if not path.is_relative_to(folder):
-        remedy = "move the clips or the table, so that the clips lie below the folder of the table"
-        raise LostClipError(row.where, f"a path below {folder}", str(path), remedy)
-    if pool and not parse_pool(pool):
-        raise LostClipError(row.where, "pool micro or macro", repr(pool), "correct the cell; the clip is left out")
-    return path
-
-
-def _name_fault(name: str) -> str:
-    """What makes a name unfit for file names, reports and spreadsheets; empty if nothing does."""
-    if name[0] in _FORMULA:
-        return f"{name[0]} as first letter, which begins a formula in a spreadsheet"
-    for letter in name:
-        if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and letter not in _JOINERS:
-            return f"the invisible letter {letter!a}"
-        if letter in _FORBIDDEN:
-            return f"{letter}, the mark of a letter lost in a conversion" if letter == "\ufffd" else letter
-    return "" if name.strip(".") else "dots alone"
-
-
-def located(folder: Path, place: str, where: str) -> Path:
-    """The real path; parts that do not exist are searched for in another case and another form of Unicode.
-
-    Raises:
-      LostClipError: several files or folders differ in these alone.
-    """
-    path = folder
-    for part in Path(place).parts:
-        here = (path / part).exists()
-        found = [] if here else [entry for entry in entries(path) if plain_name(entry.name) == plain_name(part)]
-        if len(found) > 1:
-            several = f"{found[0].name!r} and {found[1].name!r}"
-            raise LostClipError(where, f"one file or folder {part!r}", several, "write the path as one of the two")
-        path = found[0] if found else path / part
-    return _real(path)
-
-
-def _real(path: Path) -> Path:
-    """A path without links to folders. A linked file keeps its name: those of content stores such as DVC's have no suffix."""
-    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
 
 
 def _add(collector: Collector, row: Row, path: Path, table: Path) -> None:
@@ -288,18 +211,15 @@ def _add(collector: Collector, row: Row, path: Path, table: Path) -> None:
         "objective": "",
     }
     values |= collector.correct(name, values)
-    onset, apex, offset = values["onset"], values["apex"], values["offset"]
-    if path.suffix.lower() not in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-        allowed = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+    numbers, suffix = (values["onset"], values["apex"], values["offset"]), path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES | VIDEO_SUFFIXES | {_LANDMARKS}:
+        allowed = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES | {_LANDMARKS}))
         raise LostClipError(row.where, f"a folder, or a file of {allowed}", str(path), "correct the path")
-    video: dict[str, Any] = {}
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        onset, apex, offset = _completed(collector, f"{row.where} ({name})", onset, apex, offset)
-        if onset is None or offset is None or not 1 <= onset < offset or not (apex is None or onset <= apex <= offset):
-            found = f"onset {onset}, apex {apex}, offset {offset}"
-            raise LostClipError(row.where, "1 <= onset <= apex <= offset for a video", found, "correct the cells")
-        position = None if apex is None else apex - onset
-        video = {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": position}
+    frames: dict[str, Any] = {}
+    if suffix in VIDEO_SUFFIXES:
+        frames = _video_frames(row, *_completed(collector, f"{row.where} ({name})", *numbers))
+    elif suffix == _LANDMARKS:
+        frames = {"kind": "landmarks", **landmark_span(row.where, *numbers)}
     clip = RawClip(
         clip=name,
         subject=f"table/{subject}",
@@ -311,9 +231,17 @@ def _add(collector: Collector, row: Row, path: Path, table: Path) -> None:
         written=values["emotion"],
         action_units=parse_action_units(values["action_units"]),
         box=box,
-        landmarks=landmarks and landmarks._replace(frame=(onset or 1) if video else 1),
+        landmarks=landmarks and landmarks._replace(frame=frames["numbers"][0] if suffix in VIDEO_SUFFIXES else 1),
     )
-    return collector.add(dataclasses.replace(clip, **video), row.where)
+    return collector.add(dataclasses.replace(clip, **frames), row.where)
+
+
+def _video_frames(row: Row, onset: int | None, apex: int | None, offset: int | None) -> dict[str, Any]:
+    """The frames of a video from onset to offset, as fields of a clip."""
+    if onset is None or offset is None or not 1 <= onset < offset or not (apex is None or onset <= apex <= offset):
+        found = f"onset {onset}, apex {apex}, offset {offset}"
+        raise LostClipError(row.where, "1 <= onset <= apex <= offset for a video", found, "correct the cells")
+    return {"kind": "video", "numbers": tuple(range(onset, offset + 1)), "apex": None if apex is None else apex - onset}
 
 
 def _completed(collector: Collector, where: str, *numbers: int | None) -> tuple[int | None, int | None, int | None]:

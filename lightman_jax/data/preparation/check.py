@@ -113,7 +113,7 @@ def check_reading(reading: Reading, space: LabelSpace, cache: ClipCache) -> Chec
         problems.extend(inspection.problems)
         if any(problem.lost for problem in inspection.problems):
             continue
-        clip = _with_usable_views(clip, inspection)
+        clip = _with_frames(_with_usable_views(clip, inspection), inspection)
         # Copies in different folds would leak. Stills of one table share its digest.
         files = [inspection.digests[str(path)] for path in clip.paths]
         keys = [(clip.pool, file) for file in files] if clip.views else [(clip.pool, *files, *map(str, clip.numbers))]
@@ -140,6 +140,14 @@ def _with_usable_views(clip: RawClip, inspection: Inspection) -> RawClip:
         return clip
     paths, views = tuple(clip.paths[place] for place in kept), tuple(clip.views[place] for place in kept)
     return dataclasses.replace(clip, paths=paths, views=views)
+
+
+def _with_frames(clip: RawClip, inspection: Inspection) -> RawClip:
+    """The clip of landmarks with its frames."""
+    if not inspection.numbers:
+        return clip
+    apex = None if clip.apex is None else inspection.numbers.index(clip.numbers[clip.apex])
+    return dataclasses.replace(clip, numbers=inspection.numbers, apex=apex)
 
 
 def _counts(reading: Reading, space: LabelSpace) -> list[CorpusCount]:

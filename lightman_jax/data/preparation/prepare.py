@@ -140,7 +140,7 @@ def _view_notes(images: Sequence[_ClipImage], config: MotionConfig) -> list[str]
         f"{count} of {pools[pool]} {pool} clips have no view {names}: {reason}"
         for (pool, names, reason), count in sorted(lacking.items(), reverse=True)
     ]
-    computed = sum(clip.pool == "macro" and clip.kind not in ("flow", "simulated") for clip, _ in images)
+    computed = sum(clip.pool == "macro" and clip.kind not in ("flow", "landmarks", "simulated") for clip, _ in images)
     if computed and any(view_of(name).method is None for name in config.view_names):
         notes.append(
             f"the views of {computed} macro clips are computed by {config.flow_method}, since no release has them"

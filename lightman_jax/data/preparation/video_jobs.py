@@ -1,4 +1,4 @@
-"""Results of clips; those of one video are computed in one pass over its frames."""
+"""Results of clips; those of one video are computed in one pass over its frames, those of one file of landmarks by one process."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ Positions = Callable[..., Sequence[int]]
 
 
 class _Job(NamedTuple):
-    """A clip, or all clips of one video; `clip` names the first."""
+    """A clip, or all clips of one video or file of landmarks; `clip` names the first."""
 
     clips: tuple[RawClip, ...]
 
@@ -34,14 +34,14 @@ def each_result(
       function: importable by name; `shared` is the `SharedFrames` of the clips of a video, None for other clips.
       positions: importable by name; `positions(clip, *more)` are those of the frames that the function needs.
       more: further arguments, the same for all clips.
-      workers: as in `each_clip`; the clips of one video are computed by one process.
+      workers: as in `each_clip`; the clips of one video or file of landmarks are computed by one process.
 
     Yields:
       Index of the clip, and the result or the error, as in `each_clip`.
     """
     groups: dict[Any, list[int]] = {}
     for index, clip in enumerate(clips):
-        groups.setdefault(clip.paths[0] if clip.kind == "video" else index, []).append(index)
+        groups.setdefault(clip.paths[0] if clip.kind in ("video", "landmarks") else index, []).append(index)
     # By their last frame, so that few frames wait in memory for another clip.
     indices = [sorted(group, key=lambda index: clips[index].numbers[-1]) for group in groups.values()]
     jobs = [_Job(tuple(clips[index] for index in group)) for group in indices]

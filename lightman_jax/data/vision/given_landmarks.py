@@ -9,7 +9,7 @@ import csv
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from lightman_jax.data.vision.face_points import square_around
 GIVEN_POINTS = 68
 
 _RIGHT_EYE, _LEFT_EYE, _MOUTH_CORNERS = (36, 39), (42, 45), (48, 54)
-_MIN_CONFIDENCE = 0.5
+_MIN_CONFIDENCE, _MAX_NAMED = 0.5, 60
 _OPTIONAL = {"frame": ("frame",), "face": ("face_id", "face"), "confidence": ("confidence",), "success": ("success",)}
 
 
@@ -38,7 +38,8 @@ def read_openface(path: Path) -> dict[int, NDArray[np.float32]]:
     """Landmarks by frame number, from 1: float32 `[68, 2]`, x to the right and y down in pixels of the frame.
 
     A file of `FeatureExtraction`, `FaceLandmarkVidMulti` or, for one image, `FaceLandmarkImg`. Of several faces, the one found
-    in most frames counts. Frames without success, or with a confidence below 0.5, have no landmarks.
+    in most frames counts. Frames without success, or with a confidence below 0.5, have no landmarks. Rows without the number of
+    a frame or a face are one frame each. Other columns are not read.
 
     Raises:
       ValueError: a column is missing, or a cell is not a number.
@@ -61,18 +62,26 @@ def square_in_frame(path: Path, frame: int) -> Region:
     Raises:
       ValueError: they are missing, or the file cannot be used.
     """
-    try:
-        points = _landmarks(path, path.stat().st_mtime_ns).get(frame)
-    except OSError as error:
-        raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
+    points = landmarks_in(path).get(frame)
     if points is None:
         raise ValueError(f"{path.name} has no landmarks of frame {frame}")
     return given_square(points)
 
 
+def landmarks_in(path: Path) -> Mapping[int, NDArray[np.float32]]:
+    """The landmarks of `read_openface`, read once for the clips of one video.
+
+    Raises:
+      ValueError: the file cannot be used.
+    """
+    try:
+        return _landmarks(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read ({error.strerror})") from error
+
+
 @functools.lru_cache(maxsize=4)
 def _landmarks(path: Path, modified: int) -> dict[int, NDArray[np.float32]]:
-    """Landmarks of a file, read once for the clips of one video."""
     return read_openface(path)
 
 
@@ -86,8 +95,8 @@ def _rows(path: Path) -> Iterator[_Row]:
             known = {
                 field: next((header.index(n) for n in names if n in header), -1) for field, names in _OPTIONAL.items()
             }
-            for cells in filter(any, rows):
-                row = _row(cells, places, known)
+            for count, cells in enumerate(filter(any, rows), start=1):
+                row = _row(cells, places, known, count)
                 if row is not None:
                     yield row
         except (csv.Error, ValueError, IndexError) as error:
@@ -97,19 +106,27 @@ def _rows(path: Path) -> Iterator[_Row]:
 
 def _place(path: Path, header: list[str], name: str) -> int:
     if name not in header:
-        found = ", ".join(header[:4]) or "nothing"
+        found = ", ".join(header[:4])[:_MAX_NAMED] or "nothing"
         raise ValueError(f"no column {name}, but {found}; give a csv file of OpenFace, written with -2Dfp")
     return header.index(name)
 
 
-def _row(cells: list[str], places: list[int], known: dict[str, int]) -> _Row | None:
-    """A row of the table; None if its landmarks are not usable."""
+def _row(cells: list[str], places: list[int], known: dict[str, int], count: int) -> _Row | None:
+    """A row of the table, the `count`-th; None if its landmarks are not usable."""
     if len(cells) <= max(places):
         raise ValueError(f"{len(cells)} cells, fewer than the header; write the file again")
-    values = {field: float(cells[place]) for field, place in known.items() if place >= 0}
-    points = np.array([cells[place] for place in places], np.float32).reshape(GIVEN_POINTS, 2)
-    usable = values.get("success", 1) > 0 and values.get("confidence", 1) >= _MIN_CONFIDENCE
-    numbers = values.get("frame", 1), values.get("face", 0)
-    if not usable or not np.isfinite(points).all() or not all(map(math.isfinite, numbers)):
+    values = {field: _number(cells[place]) for field, place in known.items() if place >= 0}
+    frame, face = values.get("frame", 1.0 if "face" in values else count), values.get("face", 0.0)
+    usable = values.get("success", 1.0) > 0 and values.get("confidence", 1.0) >= _MIN_CONFIDENCE
+    if not usable or not math.isfinite(frame) or not math.isfinite(face):
         return None
-    return _Row(int(numbers[0]), int(numbers[1]), points)
+    try:
+        points = np.array([cells[place] for place in places], np.float32)
+    except ValueError:
+        points = np.array([_number(cells[place]) for place in places], np.float32)
+    return _Row(int(frame), int(face), points.reshape(GIVEN_POINTS, 2)) if np.isfinite(points).all() else None
+
+
+def _number(cell: str) -> float:
+    """A number; no number in the spellings of several systems, such as `-nan(ind)` and `-1.#IND`, is NaN."""
+    return math.nan if "nan" in cell.lower() or "#" in cell else float(cell)

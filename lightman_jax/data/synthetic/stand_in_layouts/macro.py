@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.synthetic.stand_in_layouts.files import (
     SyntheticSubject,
     Writer,
@@ -15,11 +18,16 @@ from lightman_jax.data.synthetic.stand_in_layouts.files import (
     write_xlsx,
 )
 from lightman_jax.data.synthetic.stand_in_layouts.micro import write_samm
+from lightman_jax.data.vision.given_landmarks import GIVEN_POINTS
 from lightman_jax.data.vision.images import resize_image, write_image
+from lightman_jax.data.vision.point_movement import mean_points
 
 _CK_NUMBER = {"disgust": 3, "happiness": 5, "surprise": 7}
 _FER_NUMBER = {"disgust": 1, "happiness": 3, "surprise": 5, "neutral": 6}
 _MMEW_NUMBER = {"happiness": 1, "surprise": 2, "disgust": 4}
+_RAVDESS_NUMBER = {"negative": 5, "positive": 3, "surprise": 8}
+# Side of the face and largest displacement of a unit, in pixels.
+_RAVDESS_FACE, _RAVDESS_PEAK = 300, 12.0
 
 
 def _samm_long(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
@@ -145,6 +153,31 @@ def _fer2013(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     (root / "fer2013.csv").write_text("\n".join(rows) + "\n")
 
 
+def _ravdess(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
+    """`FacialTracking_Actors_01-24/01-01-03-02-01-01-12.csv` of points alone, without the columns `face_id` and `success`."""
+    folder = root / "FacialTracking_Actors_01-24"
+    folder.mkdir(parents=True)
+    header = ",".join(
+        ["frame", "timestamp", "confidence", *(f"{axis}_{n}" for axis in "xy" for n in range(GIVEN_POINTS))]
+    )
+    points = mean_points()[:, :2]
+    columns, rows = ((points.T + 0.5) * _RAVDESS_FACE).astype(int).clip(0, _RAVDESS_FACE - 1)
+    course = np.interp(np.arange(60), (10, 25, 35, 50), (0, 1, 1, 0))
+    for subject in subjects:
+        rng = np.random.default_rng(subject.number)
+        for clip in subject.of_pool("macro"):
+            peak = action_unit_field(dict.fromkeys(clip.units, (_RAVDESS_PEAK, _RAVDESS_PEAK)), _RAVDESS_FACE)[
+                rows, columns
+            ]
+            lines = [header]
+            for frame, share in enumerate(course):
+                shown = (640, 330) + _RAVDESS_FACE * points + share * peak + rng.normal(0, 0.3, points.shape)
+                cells = ",".join(f"{value:.1f}" for value in shown.T.ravel())
+                lines.append(f"{frame + 1},{frame / 30:.3f},0.98,{cells}")
+            name = f"01-01-{_RAVDESS_NUMBER[clip.label]:02d}-02-01-{clip.number:02d}-{subject.number:02d}.csv"
+            (folder / name).write_text("\n".join(lines) + "\n")
+
+
 def _table(root: Path, subjects: Iterable[SyntheticSubject]) -> None:
     """A user's table of folders of images, with a blank and a non-ASCII letter in the path."""
     rows = ["clip,subject,label,onset,apex,offset,path,pool,fps,action_units"]
@@ -166,6 +199,7 @@ MACRO_WRITERS: dict[str, Writer] = {
     "ck_plus": _ck_plus,
     "oulu_casia": _oulu_casia,
     "fer2013": _fer2013,
+    "ravdess": _ravdess,
     "table": _table,
 }
 """Writer of each corpus by its name in the catalog."""
