@@ -65,6 +65,7 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="one of the run's seeds [0]")
     parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
     parser.add_argument("--macro_dir", help="folder of the macro corpus, if it has moved")
+    parser.add_argument("--geometry", help="folder of the face geometry, if it has moved")
     parser.add_argument("--data_cache", help="folder of prepared data")
     options = parser.parse_args(words)
     with as_config_error():
@@ -77,6 +78,7 @@ def _run(words: Sequence[str]) -> int:
         config.data,
         data_dir=options.data_dir or config.data.data_dir,
         macro_dir=options.macro_dir or config.data.macro_dir,
+        geometry=options.geometry or config.data.geometry,
         data_cache=options.data_cache or stored_data_cache(options.run) or config.data.data_cache,
     )
     set_up_jax(data.data_cache)

@@ -13,6 +13,7 @@ import jax
 import optax
 import pytest
 
+from tests.facekit import write_facekit
 from tests.inputs import TINY_RUN, write_flow_release
 
 # Both workers of one test run share what either has compiled; nothing is kept for the next run, nor shared with another.
@@ -98,6 +99,12 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("write_report", "write_inventory", "_draw"):
         monkeypatch.setattr(train, name, lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def facekit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an invented ICT-FaceKit, written once."""
+    return write_facekit(tmp_path_factory.mktemp("geometry") / "ICT-FaceKit")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from experiments.cli.baseline_names import chosen_baselines
 from experiments.cli.flags import ConfigError, as_config_error, own_values, parse_flags, refuse_unknown
 from lightman_jax.data.corpora.labels import check_labels
 from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
+from lightman_jax.data.corpora.simulated_au import SIMULATED_AU
 from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.files import user_path
 from lightman_jax.meta.inner_loop import BilevelConfig
@@ -38,9 +39,10 @@ class DataConfig:
         synthetic stand-in clips are used.
       labels: label space: 3, 4, 5 or 7 classes, objective (classes by action units), au12 (presence of action unit 12) or own
         (labels as they are); empty means the default of the dataset, mostly 3.
-      macro: corpus of macro-expressions for the auxiliary branch (ck_plus, oulu_casia, fer2013, mmew, casme_squared, casme3,
-        samm_long, table, simulated_au).
+      macro: corpus of macro-expressions for the auxiliary branch (ck_plus, oulu_casia, fer2013, ravdess, mmew, casme_squared,
+        casme3, samm_long, table, simulated_au).
       macro_dir: folder of that corpus; without it synthetic stand-in clips are used.
+      geometry: folder of ICT-FaceKit as cloned, whose measured heads simulated_au moves; without it built-in patches.
       corrections: table of corrections to the annotations, with columns clip, field, old, new, source.
       subjects: unified (spellings of a subject that differ in case, blanks, leading zeros or Unicode form are one subject) or
         as_written.
@@ -58,6 +60,7 @@ class DataConfig:
     labels: str = ""
     macro: str | None = None
     macro_dir: str | None = None
+    geometry: str | None = None
     corrections: str | None = None
     subjects: SubjectSpelling = "unified"
     subject_aliases: str | None = None
@@ -77,6 +80,10 @@ class DataConfig:
         if self.labels:
             with as_config_error():
                 check_labels(self.labels)
+        if self.geometry and SIMULATED_AU.name not in (self.dataset, self.macro):
+            raise ConfigError(
+                "geometry is given without simulated clips; add --macro=simulated_au, or --dataset=simulated_au"
+            )
         if self.macro_dir and not self.macro:
             raise ConfigError(f"macro_dir is given without macro; add --macro=NAME, one of {', '.join(MACRO_CORPORA)}")
 
@@ -236,7 +243,8 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
             task=TaskConfig(**own_values(values, TaskConfig)),
             **own_values(values, TrainConfig),
         )
-        return RunConfig(train=train, data=_data(values), **own_values(values, RunConfig))
+        motion = MotionConfig(**own_values(values, MotionConfig))
+        return RunConfig(train=train, data=data_config(values, motion), **own_values(values, RunConfig))
 
 
 def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
@@ -244,11 +252,13 @@ def parse_prepare_config(argv: Sequence[str]) -> PrepareConfig:
     about = "Check a downloaded corpus and prepare it for training."
     values = parse_flags(argv, "prepare", about, _PREPARE_GROUPS, _MAIN_OF_PREPARE)
     with as_config_error():
-        return PrepareConfig(data=_data(values), **own_values(values, PrepareConfig))
+        motion = MotionConfig(**own_values(values, MotionConfig))
+        return PrepareConfig(data=data_config(values, motion), **own_values(values, PrepareConfig))
 
 
-def _data(values: dict[str, Any]) -> DataConfig:
-    data = DataConfig(motion=MotionConfig(**own_values(values, MotionConfig)), **own_values(values, DataConfig))
+def data_config(values: dict[str, Any], motion: MotionConfig) -> DataConfig:
+    """Settings of the data from the values of flags; the folder may be given by `DATA_VARIABLE`."""
+    data = DataConfig(motion=motion, **own_values(values, DataConfig))
     return dataclasses.replace(data, data_dir=data.data_dir or os.environ.get(DATA_VARIABLE) or None)
 
 

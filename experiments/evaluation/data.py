@@ -8,7 +8,7 @@ from experiments.cli.config import DataConfig, data_folders
 from experiments.cli.progress import TimeLeft, print_progress
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
-from lightman_jax.data.corpora.labels import assign_labels
+from lightman_jax.data.corpora.labels import EMOTIONS_3, assign_labels, label_space
 from lightman_jax.data.corpora.registry import CORPORA, DATASETS
 from lightman_jax.data.corpora.subjects import read_aliases, unify_subjects
 from lightman_jax.data.preparation.check import Check, check_reading
@@ -20,6 +20,7 @@ from lightman_jax.data.preparation.prepare import KEEP_UNMOVED, prepare_clips, s
 from lightman_jax.data.preparation.representation import is_still
 from lightman_jax.data.preparation.views import FALL
 from lightman_jax.data.records import DataError, Problem, Reading, faults
+from lightman_jax.data.synthetic.face_geometry import neutral_file
 from lightman_jax.data.synthetic.simulated_au import NAME as SIMULATED_AU
 from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig, simulated_au_reading
 from lightman_jax.data.synthetic.stand_in import stand_in_config, stand_in_fingerprint, stand_in_size, write_stand_in
@@ -169,10 +170,18 @@ def _read(
     dataset: str, data_dir: str | None, config: DataConfig, corrections: Sequence[Correction], log: Log
 ) -> Reading:
     if dataset == SIMULATED_AU:
-        return simulated_au_reading(SimulatedAUConfig())
+        return simulated_au_reading(_simulated_config(config))
     given = [folder.absolute() for folder in data_folders(data_dir)] if data_dir else []
     place = given or [_make_stand_in(dataset, _data_cache(config), log)]
     return read_corpus(dataset, place if len(place) > 1 else place[0], corrections, incomplete=config.incomplete)
+
+
+def _simulated_config(config: DataConfig) -> SimulatedAUConfig:
+    """The simulated corpus with the classes of the micro clips."""
+    name, corpora = config.label_name, DATASETS[config.dataset].corpora
+    classes = EMOTIONS_3 if name == "own" else label_space(name, corpora).classes
+    geometry = neutral_file(user_path(config.geometry)).absolute() if config.geometry else None
+    return SimulatedAUConfig(geometry=geometry, label_space=name, classes=classes)
 
 
 def _make_stand_in(dataset: str, data_cache: Path, log: Log) -> Path:

@@ -46,7 +46,8 @@ class PlannedRun(NamedTuple):
             found = "none in the data" if macro is None else "not used"
             return f"{found}; pseudo-macro clips tanh({gain:g} x) of each fold's own training clips"
         if {name.removesuffix(STAND_IN_SUFFIX) for name in macro.dataset} == {SIMULATED_AU}:
-            return f"{len(macro)} macro clips simulated from action units ({SIMULATED_AU})"
+            heads = " and measured face geometry of ICT-FaceKit" if self.config.data.geometry else ""
+            return f"{len(macro)} macro clips simulated from action units{heads} ({SIMULATED_AU})"
         return f"{len(macro)} synthetic macro clips" if self.stand_in else f"{len(macro)} real macro clips of the data"
 
     @property

@@ -24,7 +24,7 @@ _PACKAGES = (
     *("orbax-checkpoint", "tensorflow-datasets", "opencv-python"),
 )
 # The location of a run, its baselines and the processes that share the work do not make it another run.
-_LOCATIONS = ("data_dir", "macro_dir", "corrections", "subject_aliases")
+_LOCATIONS = ("data_dir", "macro_dir", "geometry", "corrections", "subject_aliases")
 _NOT_STORED = ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", "processes", "process_id")
 
 

@@ -17,6 +17,7 @@ from lightman_jax.data.preparation.motion_config import MotionConfig, Representa
 from lightman_jax.data.preparation.representation import is_still, motion_image
 from lightman_jax.data.preparation.views import FALL, view_of
 from lightman_jax.data.records import RawClip
+from lightman_jax.data.synthetic.simulated_au import simulated_faces
 from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.video import read_clip_images
 
@@ -36,7 +37,8 @@ def save_contact_sheet(path: Path, clips: Sequence[RawClip], config: MotionConfi
       False if no clip has frames to show, as in the public flow release without views.
     """
     rows: list[tuple[str, list[_Panel]]] = []
-    for clip in _choose(clips, kinds=("frames", "video", *(("flow",) if config.view_names else ()))):
+    chosen = _choose(clips, kinds=("frames", "video", "simulated", *(("flow",) if config.view_names else ())))
+    for clip in chosen:
         label = f"{clip.pool}: {clip.clip}, {clip.emotion or '-'}, units {'+'.join(map(str, clip.action_units)) or '-'}"
         # Frames that the prepared representation did not need may be damaged.
         with contextlib.suppress(ValueError, OSError):
@@ -58,7 +60,8 @@ def save_contact_sheet(path: Path, clips: Sequence[RawClip], config: MotionConfi
             panel.set_title(title, fontsize=8, fontweight=weight)
         # In the layout the long text would widen its column.
         line[0].text(0, 1.2, label, transform=line[0].transAxes, fontsize=9).set_in_layout(False)
-    text = f"{origin}. Shows faces: obey the licence of the corpus"
+    is_simulated = all(clip.kind == "simulated" for clip in chosen)
+    text = origin if is_simulated else f"{origin}. Shows faces: obey the licence of the corpus"
     # A narrow sheet of views needs lines of its own for it.
     figure.suptitle(textwrap.fill(text, 20 * columns) + "\n" * bool(config.view_names), fontsize=9)
     save_figure(path, figure, dpi=110)
@@ -97,13 +100,18 @@ def _view_panels(clip: RawClip, config: MotionConfig) -> dict[str, list[_Panel]]
 
 
 def _leg_panels(clip: RawClip, config: MotionConfig, flow: NDArray, apex: int, *, is_fall: bool) -> list[_Panel]:
-    frames = read_clip_images(clip, (0, apex, len(clip.numbers) - 1))
-    box = clip_box(clip, frames[0])
-    faces = [
-        (name, crop_face(frame, box, config.face_side), (0.0, 255.0))
-        for name, frame in zip(("onset", "apex", "offset"), frames, strict=True)
-    ]
+    images = _faces(clip, (0, apex, len(clip.numbers) - 1), config.face_side)
+    faces = [(name, image, (0.0, 255.0)) for name, image in zip(("onset", "apex", "offset"), images, strict=True)]
     return [*(faces[1:] if is_fall else faces[:2]), *_flow_panels(flow)]
+
+
+def _faces(clip: RawClip, places: Sequence[int], side: int) -> list[NDArray[np.uint8]]:
+    """The face at the onset, the apex and the offset, or at those of them at `places`; simulated ones are rendered."""
+    if clip.kind == "simulated":
+        return simulated_faces(clip, side, 3)[: len(places)]
+    frames = read_clip_images(clip, places)
+    box = clip_box(clip, frames[0])
+    return [crop_face(frame, box, side) for frame in frames]
 
 
 def _flow_panels(flow: NDArray) -> list[_Panel]:
@@ -118,9 +126,7 @@ def _panels(clip: RawClip, config: MotionConfig) -> list[_Panel]:
     full = dataclasses.replace(config, image_side=config.face_side)
     names: Sequence[Representation] = get_args(Representation)
     one = {name: motion_image(clip, dataclasses.replace(full, representation=name)) for name in names}
-    onset, apex = read_clip_images(clip, (0, one["flow"].apex))
-    box = clip_box(clip, onset)
-    faces = [crop_face(frame, box, config.face_side) for frame in (onset, apex)]
+    faces = _faces(clip, (0, one["flow"].apex), config.face_side)
     panels: list[_Panel] = [
         ("onset", faces[0], (0.0, 255.0)),
         (f"apex ({one['flow'].apex_from})", faces[1], (0.0, 255.0)),

@@ -21,6 +21,15 @@ _CLASS_OF_UNITS = {
 }
 
 
+def units_of_class(name: str) -> tuple[tuple[int, ...], ...]:
+    """Sets of action units of an objective class.
+
+    >>> units_of_class("VI")
+    ((1, 2, 4), (20,))
+    """
+    return tuple(tuple(sorted(units)) for units, found in _CLASS_OF_UNITS.items() if found == name)
+
+
 def parse_action_units(text: str) -> tuple[int, ...]:
     """Numbers of the action units in a table cell.
 

@@ -1,6 +1,6 @@
 """Facts of the corpus that `lightman_jax.data.synthetic.simulated_au` simulates from action units; it has no files to read."""
 
-from lightman_jax.data.corpora.base import Corpus
+from lightman_jax.data.corpora.base import BASIC_EMOTIONS, Corpus
 
 SIMULATED_AU = Corpus(
     name="simulated_au",
@@ -9,5 +9,6 @@ SIMULATED_AU = Corpus(
     find=lambda data_dir: [],
     read=lambda collector: None,
     pools=("micro", "macro"),
-    emotions=dict.fromkeys(("negative", "positive", "surprise"), 0),
+    emotions=dict.fromkeys(("negative", "positive", "surprise", *BASIC_EMOTIONS, "repression", "tense", "others"), 0),
+    classes={"7": BASIC_EMOTIONS},
 )

@@ -20,9 +20,10 @@ from lightman_jax.data.preparation.representation import (
 )
 from lightman_jax.data.preparation.video_jobs import each_result
 from lightman_jax.data.records import Problem, RawClip
+from lightman_jax.data.synthetic.face_geometry import geometry_files
 from lightman_jax.files import read_checksummed, write_checksummed
 
-CLIP_VERSION = 10
+CLIP_VERSION = 11
 """Part of every key. Raise it whenever the same clip and settings give another image or inspection, or are stored differently."""
 
 Result = TypeVar("Result", Inspection, MotionImage)
@@ -37,7 +38,8 @@ def inspection_key(clip: RawClip) -> str:
       OSError: a file does not exist.
     """
     lines = [_span_text(clip), str(clip.landmarks)]
-    for path in (*clip.paths, *([clip.landmarks.path] if clip.landmarks else [])):
+    paths = [one for path in clip.paths for one in geometry_files(path)] if clip.kind == "simulated" else clip.paths
+    for path in (*paths, *([clip.landmarks.path] if clip.landmarks else [])):
         status = os.stat(path)
         lines.append(f"{path} {status.st_size} {status.st_mtime_ns}")
     return text_digest(lines)[:24]
@@ -132,7 +134,7 @@ def _decode_inspection(content: bytes) -> Inspection:
     stored = json.loads(content)
     problems = tuple(Problem(**problem) for problem in stored["problems"])
     face = tuple(stored["face"]) if stored["face"] else None
-    return Inspection(stored["digests"], problems, face, tuple(stored["notes"]))
+    return Inspection(stored["digests"], problems, face, tuple(stored["notes"]), tuple(stored["numbers"]))
 
 
 def _encode_motion(motion: MotionImage) -> bytes:

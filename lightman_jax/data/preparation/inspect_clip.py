@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.records import Problem, RawClip
+from lightman_jax.data.synthetic.face_geometry import geometry_digest
 from lightman_jax.data.vision.faces import box_of, face_box
 from lightman_jax.data.vision.given_landmarks import square_in_frame
 from lightman_jax.data.vision.images import StoredImage, decode_image, eight_bits
+from lightman_jax.data.vision.point_spans import point_span
 from lightman_jax.data.vision.video_file import SharedFrames, ShortVideoError
 from lightman_jax.files import file_digest
 
@@ -31,12 +33,14 @@ class Inspection(NamedTuple):
       problems: of the images.
       face: the face in the onset frame, as in `RawClip.face`; None if it is given, or not needed.
       notes: choices that concern the frames, without the name of the clip.
+      numbers: of landmarks, the frames from onset to offset that have them; empty for other clips.
     """
 
     digests: dict[str, str]
     problems: tuple[Problem, ...] = ()
     face: tuple[int, int, int, str, int, float] | None = None
     notes: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 def inspected_positions(clip: RawClip) -> tuple[int, int]:
@@ -56,6 +60,10 @@ def inspect_clip(clip: RawClip, shared: SharedFrames | None = None) -> Inspectio
     """
     if clip.kind == "pixels":
         return Inspection(_digests(clip))
+    if clip.kind == "simulated":
+        return Inspection({str(path): geometry_digest(path) for path in clip.paths})
+    if clip.kind == "landmarks":
+        return _inspect_landmarks(clip)
     if len(clip.views) > 1:
         return _inspect_views(clip)
     return _inspect_video(clip, shared) if shared else _inspect_images(clip)
@@ -85,6 +93,20 @@ def _inspect_views(clip: RawClip) -> Inspection:
             where = f"{clip.clip}: {path.name}"
             problems.append(Problem(where, "flow of a movement", "a constant image", remedy, lost=False))
     return Inspection(digests or still, tuple(problems))
+
+
+def _inspect_landmarks(clip: RawClip) -> Inspection:
+    try:
+        numbers = point_span(clip).numbers
+    except ValueError as error:
+        expected, remedy = (
+            "landmarks from onset to offset",
+            "correct the file or the frame numbers; the clip is left out",
+        )
+        return Inspection(_digests(clip), (Problem(clip.clip, expected, str(error), remedy),))
+    found = [name for name, number in zip(("onset", "apex", "offset"), clip.numbers, strict=False) if not number]
+    notes = (f"{', '.join(found)} found by the landmarks",) if found else ()
+    return Inspection(_digests(clip), notes=notes, numbers=numbers)
 
 
 def _inspect_images(clip: RawClip) -> Inspection:

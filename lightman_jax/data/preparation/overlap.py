@@ -29,8 +29,9 @@ class Overlaps:
         Returns:
           The overlap with an earlier clip, if there is one; with a clip of another subject it is lost.
         """
-        files = [digests[str(path)] for path in clip.paths]
-        in_one_file = clip.kind in ("video", "pixels")
+        # Simulated clips share a geometry, and no frame.
+        files = [] if clip.kind == "simulated" else [digests[str(path)] for path in clip.paths]
+        in_one_file = clip.kind in ("video", "pixels", "landmarks")
         frames: set[Hashable] = {(files[0], number) for number in clip.numbers} if in_one_file else set(files)
         shared = Counter(place for frame in frames for place in self._with_frame.get(frame, ()))
         found = None

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from lightman_jax.data.preparation.clip_faces import ClipFaces, WithoutHead, clip_faces
 from lightman_jax.data.preparation.motion_config import MotionConfig, Representation
+from lightman_jax.data.preparation.point_flow import PointFlow
 from lightman_jax.data.preparation.views import FALL, RELEASED_VIEWS, Joined, Moves, join_views, view_of
 from lightman_jax.data.records import RawClip
-from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_field
+from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_flow
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
 from lightman_jax.data.vision.images import grey_image, read_image, resize_image
 from lightman_jax.data.vision.optical_flow import FlowMethod, magnify_motion, optical_flow, optical_strain
@@ -29,7 +30,7 @@ RemoveHead = Callable[[NDArray[np.floating]], NDArray[np.float32]]
 
 def is_still(clip: RawClip) -> bool:
     """Whether a clip is a single image, which allows the representation `apex` only."""
-    return clip.kind not in ("flow", "simulated") and len(clip.numbers) < 2
+    return clip.kind not in ("flow", "landmarks", "simulated") and len(clip.numbers) < 2
 
 
 class MotionImage(NamedTuple):
@@ -90,6 +91,8 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
         return _released_flow(clip, config)
     if clip.kind == "simulated":
         return _simulated(clip, config)
+    if clip.kind == "landmarks":
+        return _of_landmarks(clip, config)
     if len(clip.numbers) < 2 and config.representation != "apex":
         raise ValueError(f"a single image has no {config.representation}; choose --representation=apex")
     positions = needed_positions(clip, config)
@@ -182,9 +185,7 @@ def _views(frames: ClipFaces, ends: tuple[int, int], config: MotionConfig) -> Jo
 
     Choice: both legs are flow between faces aligned to the onset, so that their pixels show the same places of the face.
     """
-    names = config.view_names
-    legs = {name: _leg(name, *ends) for name in names}
-    given = [name for name in names if legs[name][0] < legs[name][1]] or names
+    legs = {name: _leg(name, *ends) for name in config.view_names}
 
     @functools.cache
     def image(method: FlowMethod, leg: tuple[int, int]) -> NDArray[np.float32]:
@@ -192,11 +193,23 @@ def _views(frames: ClipFaces, ends: tuple[int, int], config: MotionConfig) -> Jo
         faces = [frames.faces[end] for end in leg]
         return _from_faces(faces, (0, 1), 1, own, _between(frames.without_head, *leg))
 
+    return _join_legs(
+        legs,
+        lambda name: image(view_of(name).method or config.flow_method, legs[name]),
+        lambda name: _moves(frames, legs[name]),
+    )
+
+
+def _join_legs(
+    legs: Mapping[str, tuple[int, int]], image: Callable[[str], NDArray[np.float32]], moves: Callable[[str], Moves]
+) -> Joined:
+    """The views of a movement from the positions between which each is, and functions of its name."""
+    given = [name for name, (first, last) in legs.items() if first < last] or list(legs)
     return join_views(
-        names,
-        {name: image(view_of(name).method or config.flow_method, legs[name]) for name in given},
-        {name: _moves(frames, legs[name]) for name in given},
-        {name: f"their apex is the {'last' if view_of(name).leg == FALL else 'first'} frame" for name in names},
+        list(legs),
+        {name: image(name) for name in given},
+        {name: moves(name) for name in given},
+        {name: f"their apex is the {'last' if view_of(name).leg == FALL else 'first'} frame" for name in legs},
         still="their frames show no movement of the face",
     )
 
@@ -243,21 +256,31 @@ def _in_time(faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], count: in
 
 
 def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
-    """The exact field for `flow`; otherwise a synthetic face moved by it, processed like a recorded clip."""
+    """The simulated flow of each view for `flow`; otherwise simulated frames, processed like those of a corpus."""
     apex = _SIMULATED_FRAMES // 2
     if config.representation == "flow":
-        field = config.magnify * simulated_field(clip, config.image_side)
-        pixels = field * config.face_side / config.image_side
-        image = np.dstack([pixels, optical_strain(field)]).astype(np.float32)
+        names = config.view_names or (f"{config.flow_method}_rise",)
+        sides = config.face_side, config.image_side
+        images = [simulated_flow(clip, *sides, view_of(name), config.magnify) for name in names]
         if not config.view_names:
-            return MotionImage(image, apex, "given", "given")
-        # The way back is the negative field, of the same strain; every extraction of an exact field is that field.
-        back = image * np.array((-1, -1, 1), np.float32)
-        views = np.stack([back if view_of(name).leg == FALL else image for name in config.view_names])
-        return _with_views(Joined(views, "face", ("",) * len(views)), apex, "given")
+            return MotionImage(images[0], apex, "given", "given")
+        return _with_views(Joined(np.stack(images), "face", ("",) * len(names)), apex, "given")
     faces = simulated_faces(clip, config.face_side, _SIMULATED_FRAMES)
     image = _from_faces(faces, tuple(range(_SIMULATED_FRAMES)), apex, config)
     return MotionImage(image, apex, "given", "given")
+
+
+def _of_landmarks(clip: RawClip, config: MotionConfig) -> MotionImage:
+    """Flow between the landmarks of a clip; every extraction of it is the same."""
+    points = PointFlow(clip, config)
+    falls = {name: view_of(name).leg == FALL for name in config.view_names or (f"{config.flow_method}_rise",)}
+    joined = _join_legs(
+        {name: _leg(name, points.apex, points.last) for name in falls},
+        lambda name: points.image(falls[name]),
+        lambda name: "face" if points.moves(falls[name]) else "nowhere",
+    )
+    image = _with_views(joined, points.apex, points.apex_from)
+    return image._replace(face="landmarks", aligned=config.head_motion == "remove")
 
 
 def _from_faces(

@@ -2,13 +2,14 @@
 
 import csv
 import dataclasses
+import functools
 import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from experiments import run
+from experiments import rerun, run
 from experiments.cli.config import parse_config
 from experiments.cli.terminal import PlainConsole
 from experiments.evaluation import data
@@ -21,6 +22,7 @@ from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 from lightman_jax.data.synthetic.stand_in_layouts import WRITERS
 
 SUBJECTS = 3
+SMALL_SIMULATED = functools.partial(SimulatedAUConfig, subjects=3, micro_clips=2, macro_clips=1)
 MICRO = [name for name in WRITERS if name in DATASETS]
 MACRO_ALONE = [name for name in WRITERS if name not in DATASETS]
 
@@ -157,15 +159,50 @@ def test_run_without_data_is_planned_on_the_stand_in(command, name):
 
 @pytest.mark.slow
 def test_training_on_simulated_action_units_alone(command, monkeypatch):
-    monkeypatch.setattr(data, "SimulatedAUConfig", lambda: SimulatedAUConfig(subjects=3, micro_clips=2, macro_clips=1))
+    monkeypatch.setattr(data, "SimulatedAUConfig", SMALL_SIMULATED)
     metrics, rows = command("--dataset=simulated_au", "--method=joint")
     assert metrics["data"]["stand_in"], "simulated clips must be marked as stand-in"
     assert {row["dataset"] for row in rows} == {"simulated_au_stand_in"}
 
 
 @pytest.mark.slow
+def test_training_on_measured_heads_alone_and_again_after_the_geometry_has_moved(
+    command, monkeypatch, facekit, tmp_path, capsys
+):
+    monkeypatch.setattr(data, "SimulatedAUConfig", SMALL_SIMULATED)
+    monkeypatch.setattr(rerun, "set_up_jax", lambda *_, **__: None)
+    place = (tmp_path / "kit").resolve()
+    place.symlink_to(facekit)
+    metrics, rows = command("--dataset=simulated_au", f"--geometry={place}", "--face_side=40")
+    assert metrics["data"]["stand_in"], "simulated clips must be marked as stand-in"
+    assert any("measured face geometry of ICT-FaceKit (MIT licence)" in note for note in metrics["notes"])
+    assert {row["dataset"] for row in rows} == {"simulated_au_stand_in"}
+    moved = place.rename(tmp_path / "moved")
+    words = [str(tmp_path / "work"), f"--fold={rows[0]['fold']}"]
+    assert rerun.main(words) == 2
+    assert "give the folder of ICT-FaceKit as cloned" in capsys.readouterr().err
+    assert rerun.main([*words, f"--geometry={moved}"]) == 0
+    assert "bit-identical" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dataset", "labels"), [("simulated_au", "objective"), ("simulated_au", "7"), ("casme2", "au12"), ("casme2", "3")]
+)
+def test_simulated_macro_clips_have_the_classes_of_the_micro_clips(command, monkeypatch, facekit, dataset, labels):
+    monkeypatch.setattr(data, "SimulatedAUConfig", SMALL_SIMULATED)
+    flags = (f"--geometry={facekit}", "--face_side=40", f"--labels={labels}")
+    planned = command(f"--dataset={dataset}", "--macro=simulated_au", *flags, train=False)
+    macro = planned.prepared.macro
+    assert macro.classes == planned.prepared.micro.classes
+    assert set(macro.label.tolist()) == set(range(len(macro.classes)))
+    simulated = "simulated from action units and measured face geometry of ICT-FaceKit (simulated_au)"
+    assert planned.macro_text == f"{len(macro)} macro clips {simulated}"
+
+
+@pytest.mark.slow
 def test_simulated_macro_clips_are_labelled_as_simulated(command, monkeypatch):
-    monkeypatch.setattr(data, "SimulatedAUConfig", lambda: SimulatedAUConfig(subjects=3, micro_clips=2, macro_clips=1))
+    monkeypatch.setattr(data, "SimulatedAUConfig", SMALL_SIMULATED)
     metrics, _ = command("--dataset=smic_vis", "--macro=simulated_au", "--method=joint")
     assert metrics["macro"] == "9 macro clips simulated from action units (simulated_au)"
 

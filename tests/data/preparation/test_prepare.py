@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import json
 import os
 import re
@@ -18,10 +19,13 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments import prepare
+from experiments.evaluation import data
 from lightman_jax import files
 from lightman_jax.data.preparation import clip_cache
 from lightman_jax.data.preparation.load import load_clips
 from lightman_jax.data.preparation.manifest import read_manifest
+from lightman_jax.data.synthetic.face_geometry import geometry_digest, read_geometry
+from lightman_jax.data.synthetic.simulated_au import SimulatedAUConfig
 from lightman_jax.data.synthetic.stand_in import stand_in_config, write_stand_in
 from lightman_jax.data.vision.images import write_image
 from tests.data.corpora.flow_trees import write_release
@@ -301,3 +305,29 @@ def test_clips_without_a_movement_are_left_out_unless_they_are_kept(tmp_path, ca
     images = dict(zip(micro.clip, micro.image, strict=True))
     assert not images["table/anna/right"].any()
     assert images["table/anna/left"].any()
+
+
+@pytest.mark.slow
+def test_measured_heads_are_prepared_once_for_the_content_of_all_their_files(facekit, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        data, "SimulatedAUConfig", functools.partial(SimulatedAUConfig, subjects=1, micro_clips=1, macro_clips=1)
+    )
+    cache = tmp_path / "cache"
+
+    def folders(geometry):
+        flags = ["--dataset=simulated_au", f"--geometry={geometry}", f"--data_cache={cache}", "--face_side=40"]
+        assert prepare.main(flags) == 0
+        return {path.name for path in cache.glob("simulated_au_stand_in-*[!g]")}
+
+    kit = tmp_path / "kit" / "FaceXModel"
+    kit.mkdir(parents=True)
+    for path in (facekit / "FaceXModel").iterdir():
+        (kit / path.name).symlink_to(path)
+    first = folders(facekit)
+    assert folders(kit) == first, "the same content elsewhere"
+    assert "all 6 clips can be used" in capsys.readouterr().out
+    assert len(list(cache.glob("*.png"))) == 1
+    (kit / "identity900.obj").symlink_to(facekit / "FaceXModel" / "identity000.obj")
+    read_geometry.cache_clear()
+    geometry_digest.cache_clear()
+    assert len(folders(kit)) == 2, "other heads"

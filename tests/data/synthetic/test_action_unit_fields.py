@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from lightman_jax.data.synthetic.action_unit_fields import FACE_UNITS, SIMULATED_UNITS, action_unit_field
+from lightman_jax.data.synthetic.action_unit_fields import FACE_UNITS, action_unit_field
+from lightman_jax.data.synthetic.emotion_units import COMBINATIONS
 from lightman_jax.data.synthetic.faces import UNITS_OF_EMOTION
-from lightman_jax.data.synthetic.simulated_au import COMBINATIONS, Variation, expression_field
+from lightman_jax.data.synthetic.patch_expressions import PatchVariation, expression_field
+from lightman_jax.data.synthetic.unit_shapes import UNIT_SHAPES
 
-NO_VARIATION = Variation(shift=0, size=0, asymmetry=0, head=0, noise=0, stray=0, blink=0)
+NO_VARIATION = PatchVariation(shift=0, size=0, asymmetry=0, head=0, noise=0, stray=0, blink=0)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,6 @@ def test_units_of_simulated_au_pull_in_the_direction_of_the_coding_system(unit, 
     assert out == 0 or np.sign(u) == out
 
 
-@pytest.mark.parametrize(("emotions", "table"), [(UNITS_OF_EMOTION, FACE_UNITS), (COMBINATIONS, SIMULATED_UNITS)])
+@pytest.mark.parametrize(("emotions", "table"), [(UNITS_OF_EMOTION, FACE_UNITS), (COMBINATIONS, UNIT_SHAPES)])
 def test_every_combination_of_an_emotion_has_known_units(emotions, table):
     assert {unit for choices in emotions.values() for choice in choices for unit in choice} <= set(table)
