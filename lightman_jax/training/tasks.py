@@ -57,15 +57,14 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
     """
     split_key, support_key, query_key, macro_key = jax.random.split(key, 4)
     chex.assert_equal_shape([micro.label, micro.subject, micro.train])
-    of_class = (micro.label[None, :] == jnp.arange(classes)[:, None]) & micro.train[None, :]
+    of_class = _of_class(micro, classes)
     on_side = _subject_split(split_key, micro, of_class, config.shots)
     support, support_where = _draw_rows(support_key, of_class, config.shots, prefer=on_side)
     half = jnp.repeat(jnp.minimum(config.shots, of_class.sum(axis=1) // 2), config.shots)
     support_where = support_where & (jnp.tile(jnp.arange(config.shots), classes) < half)
     used = jnp.zeros(micro.label.shape, bool).at[support].max(support_where)
     query, query_where = _draw_rows(query_key, of_class & ~used[None, :], config.shots, prefer=~on_side)
-    of_macro = (macro.label[None, :] == jnp.arange(classes)[:, None]) & macro.train[None, :]
-    rows, rows_where = _draw_rows(macro_key, of_macro, config.macro_shots)
+    rows, rows_where = _draw_rows(macro_key, _of_class(macro, classes), config.macro_shots)
     label = jnp.repeat(jnp.arange(classes, dtype=jnp.int32), config.shots)
     macro_label = jnp.repeat(jnp.arange(classes, dtype=jnp.int32), config.macro_shots)
     return TaskIndex(support, support_where, query, query_where, rows, rows_where, label, macro_label)
@@ -84,6 +83,28 @@ def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
     )
 
 
+def with_labelled_macro(
+    key: jax.Array, task: Task, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig
+) -> Task:
+    """Replace labelled clips of a task at random by macro clips of their class, see `TaskConfig.labelled_macro`.
+
+    Rows that are padding may be replaced as well. No macro clip is drawn twice.
+    """
+    rows_key, slot_key = jax.random.split(key)
+    rows, found = _draw_rows(rows_key, _of_class(macro, classes), 2 * config.shots)
+    count = _of_class(micro, classes).sum(axis=1).astype(jnp.float32)
+    share = config.labelled_macro / (config.labelled_macro + count)
+    taken = found & jax.random.bernoulli(slot_key, jnp.repeat(share, 2 * config.shots))
+
+    def side(clips: Clips, place: int) -> Clips:
+        own, where = (x.reshape(classes, 2, config.shots)[:, place].ravel() for x in (rows, taken))
+        shown = where.reshape(-1, *[1] * (clips.image.ndim - 1))
+        image = jnp.where(shown, macro.image[own], clips.image)
+        return dataclasses.replace(clips, image=image, where=clips.where | where)
+
+    return dataclasses.replace(task, support=side(task.support, 0), query=side(task.query, 1))
+
+
 def with_movements(task: Task) -> Task:
     """Number the support and query clips of a task, and use the same clips as macro clips, for the alignment of their views."""
     shots, pooled = task.support.label.shape[0], pooled_clips(task)
@@ -99,7 +120,12 @@ def draw_task_batch(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, c
     """Draw the T tasks of one outer step with different keys; arrays have the leading axis T."""
 
     def one(task_key: jax.Array) -> Task:
-        return gather_task(draw_task(task_key, micro, macro, classes=classes, config=config), micro, macro)
+        task = gather_task(draw_task(task_key, micro, macro, classes=classes, config=config), micro, macro)
+        if config.labelled_macro == 0:
+            return task
+        # `draw_task` splits its key into the first four; its draws are the same with and without.
+        macro_key = jax.random.fold_in(task_key, 4)
+        return with_labelled_macro(macro_key, task, micro, macro, classes=classes, config=config)
 
     return jax.vmap(one)(jax.random.split(key, config.meta_batch_size))
 
@@ -145,6 +171,11 @@ def smallest(values: jax.Array, rank: jax.Array) -> jax.Array:
         return jnp.where((bits < larger).sum() < rank, larger, found)
 
     return lax.bitcast_convert_type(lax.fori_loop(0, highest + 1, add_bit, jnp.zeros((), integer)), values.dtype)
+
+
+def _of_class(pool: Pool, classes: int) -> jax.Array:
+    """`[N, n]` bool: the training clips of each class."""
+    return (pool.label[None, :] == jnp.arange(classes)[:, None]) & pool.train[None, :]
 
 
 def _draw_rows(

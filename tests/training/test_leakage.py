@@ -66,8 +66,13 @@ CASES = {
         {"method": "joint", "network": NetworkConfig(backbone="conv4", width=8, embedding=4, normalisation="batch")},
         False,
     ),
-    "lightman_fo, fold_rms, shuffled labels of a macro corpus": (
-        {"method": "lightman_fo", "scaling": "fold_rms", "macro_labels": "shuffled"},
+    "lightman_fo, fold_rms, shuffled labels of a macro corpus whose clips are labelled clips": (
+        {
+            "method": "lightman_fo",
+            "scaling": "fold_rms",
+            "macro_labels": "shuffled",
+            "task": TaskConfig(shots=2, macro_shots=1, meta_batch_size=1, labelled_macro=3),
+        },
         True,
     ),
     "generated, batch normalisation": (

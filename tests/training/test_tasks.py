@@ -1,5 +1,7 @@
 """Folds and task draws."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightman_jax.training.config import TaskConfig
+from lightman_jax.training.config import TaskConfig, TrainConfig
 from lightman_jax.training.folds import Fold, check_folds, leave_one_subject_out
 from lightman_jax.training.program import mirror_at_random
 from lightman_jax.training.tasks import Pool, draw_task, draw_task_batch, smallest
@@ -107,6 +109,45 @@ def test_padded_rows_are_zero_and_masked():
         assert not np.any(np.asarray(clips.image)[~np.asarray(clips.where)])
     assert int(task.support.where.sum()) == 1 + 0 + 1
     assert int(task.query.where.sum()) == 1 + 1 + 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("weight", "share"), [(0.0, 0.0), (6.0, 0.5), (1e9, 1.0)])
+def test_labelled_macro_clips_take_their_share_of_a_class_and_change_no_other_draw(weight, share):
+    """Six clips per class are in training, so that a weight of 6 gives one half."""
+    micro = make_pool(np.repeat([0, 1, 2], 7), np.arange(21), np.arange(21) % 7 > 0)
+    label = np.repeat([0, 1, 2], 20)
+    macro = make_pool(label, np.arange(60), np.arange(60) % 20 > 0)
+    macro = dataclasses.replace(macro, image=macro.image + 1000)
+    config = TaskConfig(shots=3, meta_batch_size=200)
+    before = DRAW_BATCH(jax.random.key(0), micro, macro, classes=3, config=config)
+    config = dataclasses.replace(config, labelled_macro=weight)
+    after = DRAW_BATCH(jax.random.key(0), micro, macro, classes=3, config=config)
+    np.testing.assert_array_equal(after.macro.image, before.macro.image)
+    parts = []
+    for part in ("support", "query"):
+        old, new = getattr(before, part), getattr(after, part)
+        rows = np.asarray(new.image)[..., 0, 0, 0].astype(int)
+        taken = rows >= 1000
+        np.testing.assert_array_equal(np.asarray(new.image)[~taken], np.asarray(old.image)[~taken])
+        np.testing.assert_array_equal(label[rows[taken] - 1000], np.asarray(new.label)[taken])
+        assert (rows[taken] % 20 > 0).all(), "a macro clip outside the training pool"
+        assert np.asarray(new.where).all()
+        assert taken.mean() == pytest.approx(share, abs=0.03)
+        parts.append(rows)
+    for drawn in np.concatenate(parts, axis=1):
+        assert len(set(drawn.tolist())) == len(drawn), "a clip twice in a task"
+
+
+def test_labelled_macro_clips_need_macro_clips():
+    config = TrainConfig(task=TaskConfig(labelled_macro=20))
+    assert config.aligned_with(has_macro=True) == "macro"
+    with pytest.raises(ValueError, match="labelled_macro 20 needs macro clips, and the data have none"):
+        config.aligned_with(has_macro=False)
+    with pytest.raises(ValueError, match="auxiliary magnified does not use them"):
+        dataclasses.replace(config, auxiliary="magnified").aligned_with(has_macro=True)
+    with pytest.raises(ValueError, match="labelled_macro is -1"):
+        TaskConfig(labelled_macro=-1)
 
 
 @pytest.mark.slow
