@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from experiments.claims import __doc__ as about
 from experiments.claims import (
     ablations,
+    alignment,
     efficiency,
     few_data,
     head_motion,
@@ -29,11 +31,13 @@ from experiments.cli.progress import print_progress
 from experiments.cli.runtime import set_up_jax
 from experiments.cli.terminal import make_console
 from experiments.evaluation.records import write_json
+from lightman_jax.data.synthetic.face_geometry import neutral_file
+from lightman_jax.files import user_path
 from lightman_jax.networks.dual_branch import NetworkConfig
 
 _MODULES = (
     *(few_data, subtlety, subject_differences, robustness, efficiency, ablations),
-    *(simulated_training, leaks, views, head_motion, spotting),
+    *(alignment, simulated_training, leaks, views, head_motion, spotting),
 )
 STUDIES = {module.__name__.rsplit(".", 1)[-1]: module.STUDY for module in _MODULES}
 _NETWORK_FLAGS = ("backbone", "normalisation", "width", "view_network")
@@ -49,6 +53,9 @@ def _run_all(words: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(STUDIES)}; default: all")
     parser.add_argument(
         "--data_dir", type=Path, help="folder of the public flow release, or FIRST,SECOND; default: synthetic subjects"
+    )
+    parser.add_argument(
+        "--geometry", type=Path, help="folder of ICT-FaceKit, whose measured heads are simulated; default: patches"
     )
     parser.add_argument("--workdir", type=Path, default=Path("runs") / "claims", help="folder of the results")
     for name in _NETWORK_FLAGS:
@@ -69,6 +76,9 @@ def _run_all(words: Sequence[str]) -> int:
     names = options.names or [name for name, study in STUDIES.items() if study.data in usable]
     for name in names:
         _check_data(name, flow)
+    geometry = None if options.geometry is None else neutral_file(user_path(options.geometry))
+    if geometry and not any(STUDIES[name].geometry for name in names):
+        raise ConfigError(f"{', '.join(names)} simulate no measured heads; leave --geometry out")
     console = make_console()
     set_up_jax()
     sources = {"random": "random clips", "heads": "rendered heads", "either": f"{SYNTHETIC}; {ROUNDS} populations"}
@@ -79,7 +89,10 @@ def _run_all(words: Sequence[str]) -> int:
     options.workdir.mkdir(parents=True, exist_ok=True)
     for name in names:
         source = sources.get(STUDIES[name].data, sources["either"])
-        _run(name, options.data_dir, networks[name], source, options.workdir / name, console)
+        given = {"geometry": geometry} if STUDIES[name].geometry else {}
+        if geometry and given:
+            source += "; measured face geometry of ICT-FaceKit"
+        _run(name, {"data_dir": options.data_dir, "network": networks[name]} | given, source, options.workdir, console)
     return 0
 
 
@@ -97,11 +110,11 @@ def _check_data(name: str, flow: StudyData | None) -> None:
         raise ConfigError(f"{name} {text}")
 
 
-def _run(name: str, data_dir: Path | None, network: NetworkConfig, data: str, path: Path, console: Console) -> None:
-    study, rows = STUDIES[name], []
+def _run(name: str, given: dict[str, Any], data: str, workdir: Path, console: Console) -> None:
+    study, path, rows = STUDIES[name], workdir / name, []
     started = time.monotonic()
     with console.status(f"{name}: first trainings") as status:
-        for row in study.run(data_dir, network):
+        for row in study.run(**given):
             rows.append(row)
             text = f"{name}: {len(rows)} rows, {time.monotonic() - started:.0f} s"
             if console.is_terminal:
@@ -110,7 +123,12 @@ def _run(name: str, data_dir: Path | None, network: NetworkConfig, data: str, pa
                 print_progress(console.print, text)
     seconds = time.monotonic() - started
     study.show(console, rows, study.title)
-    content = {"study": name, "data": data, "network": dataclasses.asdict(network), "seconds": round(seconds, 1)}
+    content = {
+        "study": name,
+        "data": data,
+        "network": dataclasses.asdict(given["network"]),
+        "seconds": round(seconds, 1),
+    }
     write_json(path.with_suffix(".json"), content | {"rows": [row._asdict() for row in rows]})
     study.draw(path.with_suffix(".png"), rows, study.title, data)
     console.print(f"{name}: {seconds:.0f} s on {data}; results: {path}.json, {path}.png")

@@ -47,6 +47,7 @@ class Contender:
       training: settings of `TrainConfig` that differ.
       macro_labels: true, or shuffled within each fold.
       macro_shots: macro clips per class of a task.
+      labelled_macro: weight of the macro clips as labelled clips, see `TaskConfig`.
       macro: `given` uses the macro clips of the data; `none` magnifies the training clips instead; `labelled` adds the macro
         clips to the labelled clips.
     """
@@ -58,6 +59,7 @@ class Contender:
     training: tuple[tuple[str, Any], ...] = ()
     macro_labels: MacroLabels = "true"
     macro_shots: int = TaskConfig().macro_shots
+    labelled_macro: float = TaskConfig().labelled_macro
     macro: Literal["given", "none", "labelled"] = "given"
 
     def config(self, network: NetworkConfig) -> TrainConfig:
@@ -68,7 +70,7 @@ class Contender:
         return TrainConfig(
             method=method_config(self.method, method),
             network=dataclasses.replace(network, **dict(self.network)),
-            task=TaskConfig(macro_shots=self.macro_shots),
+            task=TaskConfig(macro_shots=self.macro_shots, labelled_macro=self.labelled_macro),
             macro_labels=self.macro_labels,
             **dict(self.training),
         )

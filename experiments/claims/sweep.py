@@ -18,7 +18,7 @@ from experiments.reporting.figures import save_figure
 from lightman_jax.metrics import accuracy, chance_band, paired_difference, uf1
 from lightman_jax.networks.dual_branch import NetworkConfig
 
-_COLUMNS, _CHARACTERS_PER_INCH = 4, 11
+_COLUMNS, _CHARACTERS_PER_INCH, _LEVELS_SIDE_BY_SIDE = 4, 11, 6
 
 
 class Row(NamedTuple):
@@ -136,7 +136,11 @@ def draw_panel(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         means, sds = [row.mean for row in own], [row.sd for row in own]
         colour, width = f"C{number}", 1.2 if number else 2.0
         axes.errorbar(places, means, sds, color=colour, lw=width, marker="o", markersize=4, capsize=2, label=name)
-    axes.set_xticks(range(len(levels)), [level.replace(", ", ",\n") for level in levels], fontsize=8)
+    if len(levels) > _LEVELS_SIDE_BY_SIDE:
+        axes.set_xticks(range(len(levels)), levels, fontsize=8, rotation=45, ha="right")
+    else:
+        axes.set_xticks(range(len(levels)), [level.replace(", ", ",\n") for level in levels], fontsize=8)
+    axes.set_xlim(-0.5, len(levels) - 0.5)
     axes.set_title(rows[0].panel, fontsize=10)
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)
@@ -158,12 +162,14 @@ class Study(NamedTuple):
     The title is the question. `run` yields the rows, given the folder of the flow release (None: synthetic subjects) and the
     network; `show` prints tables of them, and `draw` writes the figure. `data` is what it can run on: `flow` tests on the flow
     release, `groups` on groups of its subjects in turn, `views` on these if the clips have several views, `either` on these or on
-    synthetic subjects, `random` on random clips, `heads` on rendered heads.
+    synthetic subjects, `random` on random clips, `heads` on rendered heads. With `geometry`, `run` also takes the neutral mesh of
+    measured heads, or None for the built-in patches.
     """
 
     title: str
-    run: Callable[[Path | None, NetworkConfig], Iterator[Any]]
+    run: Callable[..., Iterator[Any]]
     data: Literal["synthetic", "flow", "groups", "views", "either", "random", "heads"] = "either"
     network: NetworkConfig = NetworkConfig()
     show: Callable[[Console, list[Any], str], None] = print_rows
     draw: Callable[[Path, list[Any], str, str], None] = save_curves
+    geometry: bool = False

@@ -11,6 +11,7 @@ import pytest
 
 from experiments.claims import (
     ablations,
+    alignment,
     contenders,
     efficiency,
     few_data,
@@ -23,6 +24,7 @@ from experiments.claims import (
     subjects,
     subtlety,
     sweep,
+    transfer,
 )
 from experiments.claims.contenders import Contender, adapted_counts, evaluate, train_rounds
 from experiments.claims.subjects import StudyData, keep_clips, share, shots, synthetic_subjects, wrong_labels
@@ -40,7 +42,7 @@ command = importlib.import_module("experiments.claims.__main__")
 NETWORK = NetworkConfig(width=4)
 WITHOUT_DATA = ["few_data", "subtlety", "subject_differences", "robustness", "efficiency", "ablations"]
 ON_HEADS = ["head_motion", "spotting"]
-WITH_DATA = ["few_data", "robustness", "ablations", "simulated_training", "leaks"]
+WITH_DATA = ["few_data", "robustness", "ablations", "alignment", "simulated_training", "leaks"]
 JOINT, SVM = Contender("joint", "joint"), Contender("SVM", "rbf_svm")
 
 
@@ -51,7 +53,7 @@ def few_subjects():
         patch.setattr(cross_validation, "job_mesh", lambda jobs, tasks: job_mesh(1, 1))
         patch.setattr(sweep, "chance_band", functools.partial(chance_band, replicates=100))
         # Compiled as a whole, since each number of clips is a new shape.
-        for module in (classical_baselines, simulated_training):
+        for module in (classical_baselines, transfer):
             patch.setattr(module, "scale_flow", jax.jit(scale_flow, static_argnames=("scaling", "views")))
         for name, value in {"ROUNDS": 2, "TRAIN_SUBJECTS": 2, "TEST_SUBJECTS": 2, "OTHER_SUBJECTS": 1}.items():
             patch.setattr(subjects, name, value)
@@ -250,6 +252,13 @@ def few_levels(monkeypatch):
             **{"VIDEOS": 1, "MOVEMENTS": 1, "SIZE": (120, 160), "SIDES": (80, 81)},
             "search_movements": lambda frames, fps, config: Search((), (), (), len(list(frames)), True),
         },
+        alignment: {
+            "SHARES": (1.0,),
+            "OTHER_WEIGHTS": (),
+            "PANELS": {"panel": (SVM, dataclasses.replace(SVM, name="labelled", macro="labelled"))},
+            **{name: dataclasses.replace(SVM, name=name) for name in ("WITHOUT", "ALIGNED", "LABELLED")},
+            "MACRO": dataclasses.replace(alignment.MACRO, subjects=2, macro_clips=1),
+        },
         leaks: {"CONTENDERS": (SVM,), "SHARES": (1.0,)},
         ablations: {
             "CHANGES": (dataclasses.replace(SVM, name="changed"),),
@@ -270,7 +279,7 @@ def few_levels(monkeypatch):
     for name in ("IMAGE_CHANGES", "FRAME_CHANGES", "FLOW_CHANGES"):
         kind, (change, strengths) = next(iter(getattr(robustness, name).items()))
         monkeypatch.setattr(robustness, name, {kind: (change, strengths[:1])})
-    for module in (subjects, few_data, simulated_training, command):
+    for module in (subjects, few_data, alignment, simulated_training, command):
         monkeypatch.setattr(module, "ROUNDS", 1)
     subjects._simulate.cache_clear()
     simulated = tuple(make_clips(subjects=n, each=1, side=28, corpus="simulated_au") for n in (3, 2))
@@ -328,11 +337,11 @@ def test_simulated_training_varies_one_action_unit_and_one_variation_at_a_time(f
     monkeypatch.setattr(simulated_training, "METHODS", ("joint", "lightman"))
     trained = []
 
-    def train_network(micro, macro, real, config, seed):
+    def network_decisions(micro, macro, real, config, seed):
         trained.append(config)
-        return real.label
+        return np.eye(3)[real.label]
 
-    monkeypatch.setattr(simulated_training, "train_network", train_network)
+    monkeypatch.setattr(simulated_training, "network_decisions", network_decisions)
     rows = list(simulated_training.run(data, NETWORK))
     assert [(config.method.bilevel.inner_steps, config.network) for config in trained] == [(0, NETWORK), (1, NETWORK)]
     assert [row.level for row in rows if row.panel == "networks"] == ["joint", "joint", "lightman", "lightman"]
@@ -341,7 +350,7 @@ def test_simulated_training_varies_one_action_unit_and_one_variation_at_a_time(f
     assert {"4", "6", "7"} <= units
     assert not {"1", "2", "12"} & units
     names = [row.level for row in rows if row.panel == "without one variation"]
-    fields = [field.name for field in dataclasses.fields(simulated_training.Variation)]
+    fields = [field.name for field in dataclasses.fields(simulated_training.PatchVariation)]
     assert list(dict.fromkeys(names)) == [name for name in fields if name != "noise_reach"]
 
 
