@@ -6,8 +6,8 @@ import sys
 from experiments.cli.terminal import lossy_output
 
 COMMANDS = (
-    *("run", "predict", "export", "demo", "prepare", "html_report", "compare", "rerun", "select"),
-    *("claims", "benchmark"),
+    *("run", "predict", "evaluate", "export", "demo", "default_model", "prepare", "html_report", "compare", "rerun"),
+    *("select", "claims", "benchmark"),
 )
 
 

@@ -6,6 +6,7 @@ the movements.
 """
 
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from experiments.cli.commands import run_command
 from experiments.cli.flags import CommandParser
@@ -21,7 +23,10 @@ from experiments.cli.terminal import make_console
 from lightman_jax.data.synthetic.action_unit_fields import action_unit_field
 from lightman_jax.data.vision.images import resize_image
 from lightman_jax.data.vision.optical_flow import warp_image
-from lightman_jax.files import write_csv
+from lightman_jax.files import remove_leftovers, temporary_path, write_csv
+
+FOLDER = "demo"
+"""Folder of the videos, unless another is given."""
 
 FPS = 100
 """Frames per second of the short videos; the long one has half of it."""
@@ -120,6 +125,22 @@ def write_demo(folder: Path) -> None:
     write_csv(folder / "support.csv", support)
 
 
+def write_missing_demo(inputs: Sequence[str], console: Console) -> None:
+    """Write the videos to the folder `demo` if it is among the inputs of a command and does not exist."""
+    folder = Path(FOLDER)
+    if FOLDER not in inputs or folder.exists():
+        return
+    console.print(f"there is no {FOLDER}: writing the demo videos to it, as python -m experiments.demo does")
+    remove_leftovers(folder.parent, FOLDER)
+    # Under its name the folder is complete.
+    scratch = temporary_path(folder)
+    try:
+        write_demo(scratch)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     return run_command("experiments.demo", argv, _run)
@@ -127,14 +148,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> int:
     parser = CommandParser("demo", __doc__)
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the videos [demo]")
+    parser.add_argument("--out", type=Path, default=Path(FOLDER), help=f"folder of the videos [{FOLDER}]")
     out = parser.parse_args(words).out
     write_demo(out)
     console = make_console()
     console.print(f"wrote {', '.join(video.name for video in VIDEOS)} and their movements (truth.csv) to {out}")
-    console.print(
-        f"python -m experiments.predict {shlex.quote(str(out / VIDEOS[0].name))} --model=runs/smic_stand_in-lightman"
-    )
+    console.print(f"python -m experiments.predict {shlex.quote(str(out))}")
     return 0
 
 

@@ -1,10 +1,13 @@
-"""`python -m experiments.predict INPUT ... --model=WORKDIR|FILE`: find facial movements in videos and predict their classes.
+"""`python -m experiments.predict INPUT ... [--model=WORKDIR|FILE]`: find facial movements in videos and predict their classes.
 
 An INPUT is a video, a folder of videos or images, the images of one movement, or a webcam. Every face of a video is followed and
 searched for movements with their onset, apex and offset; a timeline of a video of more than 3 seconds is drawn. Each movement has a
 kind. All networks of the model predict micro- and macro-expressions, and the spread over the networks is reported; blinks,
 speech, head motion and a covered or lost face are listed without a class. An input that cannot be analysed or shows no movement is
 reported with the reason. A model of several views gets the same views of each movement; the table lists those it has.
+
+Without --model the default model of the package predicts, which was trained on simulated expressions; the output states what it
+scored on real clips. The input `demo`, if there is no such file or folder, is written first as by experiments.demo.
 
 A number, such as 0, is a webcam: a window shows the face, a timeline and the last prediction until q or Esc is pressed. Its video
 is saved only by --record=FILE, and the table only by --out=FOLDER.
@@ -30,12 +33,14 @@ from experiments.cli.flags import CommandParser, ConfigError, whole_number
 from experiments.cli.progress import print_progress
 from experiments.cli.runtime import DEFAULT_DATA_CACHE, set_up_jax
 from experiments.cli.terminal import make_console
+from experiments.demo import write_missing_demo
 from experiments.evaluation.run_record import stored_data_cache
 from experiments.prediction import movements
 from experiments.prediction.camera import Record
 from experiments.prediction.figures import save_movement_figure, save_timeline
 from experiments.prediction.models import open_model
 from experiments.prediction.movements import SPAN, Settings
+from experiments.prediction.origin import caution_of, scores_text
 from experiments.prediction.predictor import Predictor
 from experiments.prediction.table import Row, print_table, write_table
 from experiments.prediction.webcam import predict_webcam, refuse_no_display, webcam_number
@@ -44,6 +49,7 @@ from lightman_jax.data.vision.given_landmarks import read_openface
 from lightman_jax.data.vision.spotting import Search, SpotConfig, Spotted
 from lightman_jax.data.vision.video import Video, find_videos
 from lightman_jax.data.vision.visible_faces import GivenFace
+from lightman_jax.model import DEFAULT_MODEL
 from lightman_jax.model.saved_model import Model
 
 TABLE, FIGURES, TIMELINES = "predictions.csv", "figures", "timelines"
@@ -248,21 +254,23 @@ def _run(words: Sequence[str]) -> int:
         refuse_no_display()
     set_up_jax(stored_data_cache(options.model) or DEFAULT_DATA_CACHE)
     console = make_console()
+    write_missing_demo(options.inputs, console)
     model = open_model(options.model, options.adapt_steps)
     about, out = model.about, options.out or Path("predictions")
     spot = SpotConfig(min_pixels=options.min_pixels, face=FaceLimits(about["motion"]["face_side"]))
     settings = Settings(spot, _given_face(options), options.fps, span)
-    if about["stand_in"]:
-        text = "The networks were trained on synthetic stand-in clips: the predictions below have no meaning for real faces."
-        console.print(Panel(text, title="TRAINED ON STAND-IN DATA", width=min(console.width, 110), style="yellow"))
+    if caution := caution_of(model):
+        console.print(Panel(caution.text, title=caution.title, width=min(console.width, 110), style="yellow"))
     if number is None:
         rows = predict_videos(model, options.inputs, settings, out, console, options.support)
     else:
         predictor = _read_support(model, settings, options.support, console)
         rows = _predict_webcam(predictor, number, settings, options, console)
     print_table(console, rows, model)
-    warning = "" if about["stand_in"] else "; predictions of its subjects are not a test"
+    warning = "" if caution else "; predictions of its subjects are not a test"
     console.print(f"{about['networks']} networks, trained on {about['origin']}{warning}")
+    if scores := scores_text(model):
+        console.print(f"measured on real clips: {scores}")
     console.print(about["notice"], style="dim")
     if number is not None:
         return 0
@@ -279,7 +287,8 @@ def _parser() -> CommandParser:
         metavar="INPUT",
         help="videos, folders, the images of one movement, or the number of a webcam",
     )
-    parser.add_argument("--model", type=Path, required=True, help="workdir of a run, or a file of experiments.export")
+    text = "workdir of a run, or a file of experiments.export [the default model of the package]"
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL, help=text)
     parser.add_argument("--out", type=Path, help="folder of the results [predictions; for a webcam none]")
     parser.add_argument("--record", type=Path, metavar="FILE", help="AVI file to save the video of a webcam to [none]")
     parser.add_argument("--support", type=Path, metavar="TABLE", help="labelled clips of the same subject to adapt to")

@@ -14,6 +14,7 @@ from lightman_jax.meta.inner_loop import BilevelConfig, LearnedLRParams, adapt, 
 from lightman_jax.meta.method_functions import make_method
 from lightman_jax.meta.methods import METHODS, MethodConfig, method_config
 from lightman_jax.metrics import accuracy, bootstrap_interval, confusion_matrix, paired_difference, uar, uf1
+from lightman_jax.model import DEFAULT_MODEL
 from lightman_jax.model.card import ModelCard
 from lightman_jax.model.ensemble import Ensemble, ensemble_programs
 from lightman_jax.model.export import export_ensemble
@@ -81,4 +82,5 @@ __all__ = [  # noqa: RUF022
     "ModelCard",
     "export_ensemble",
     "load_model",
+    "DEFAULT_MODEL",
 ]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from experiments.prediction.origin import caution_of
 from experiments.prediction.table import Row, summarize
 from experiments.reporting.contact_sheet import flow_colours
 from experiments.reporting.figures import CLASS_COLOURS, save_figure
@@ -219,7 +220,6 @@ def _add_origin(figure: Figure, model: Model, adapted: int) -> None:
     about = model.about
     text = f"{about['networks']} networks by {about['method']}, trained on {about['origin']}"
     text += f"; adapted to {adapted} labelled clips of the subject" if adapted else ""
-    colour = "black"
-    if about["stand_in"]:
-        text, colour = f"TRAINED ON STAND-IN CLIPS: THE PREDICTION HAS NO MEANING FOR REAL FACES. {text}", _WARNING
-    figure.supxlabel("\n".join(textwrap.wrap(text, 150)), fontsize=8, color=colour)
+    caution = caution_of(model)
+    text = f"{caution.line}. {text}" if caution else text
+    figure.supxlabel("\n".join(textwrap.wrap(text, 150)), fontsize=8, color=_WARNING if caution else "black")

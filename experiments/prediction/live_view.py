@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from experiments.cli.terminal import printable
 from experiments.prediction.figures import KIND_COLOURS
+from experiments.prediction.origin import caution_of
 from experiments.prediction.table import Row, summarize
 from lightman_jax.data.vision.spotting import CurvePoint
 from lightman_jax.model.saved_model import Model
@@ -93,9 +94,8 @@ def draw_live(live: Live, model: Model, min_pixels: float) -> NDArray[np.uint8]:
         _draw_last(live, model, width),
         _text(width, textwrap.wrap(str(model.about["notice"]), int(width / _LETTER)), _TEXT),
     ]
-    if model.about["stand_in"]:
-        warning = "TRAINED ON STAND-IN CLIPS: THE CLASSES HAVE NO MEANING FOR REAL FACES"
-        panels.append(_text(width, [warning], _WARNING))
+    if caution := caution_of(model):
+        panels.append(_text(width, textwrap.wrap(caution.line, int(width / _LETTER)), _WARNING))
     return np.vstack([frame, *panels])
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,32 +11,21 @@ from experiments.cli.flags import ConfigError, as_config_error
 from experiments.evaluation.protocols import PROTOCOLS
 from experiments.evaluation.run_record import read_run
 from experiments.evaluation.workdir import refuse_changed
-from lightman_jax.model.card import ModelCard
+from lightman_jax.model import DEFAULT_MODEL
+from lightman_jax.model.card import NOTICE, ModelCard
 from lightman_jax.model.checkpoint import load_params, read_metadata
-from lightman_jax.model.ensemble import Ensemble, EnsemblePrograms, ensemble_programs
-from lightman_jax.model.export import flat_programs
+from lightman_jax.model.ensemble import Ensemble, ensemble_programs
+from lightman_jax.model.export import TrainedModel
 from lightman_jax.model.saved_model import Model, load_model
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import trained_shapes
 from lightman_jax.types import ClipSet, Params
 
-NOTICE = (
-    "For research with consenting subjects. A class is an annotator's label of a movement, not a feeling. Not for judging, "
-    "ranking, screening or monitoring anyone."
-)
-
 _MODEL_NEEDED = (
-    "Give --model the workdir of a finished run, such as runs/smic_stand_in-lightman, or a file of experiments.export"
+    "Give --model the workdir of a finished run, such as runs/smic_stand_in-lightman, or a file of experiments.export; without "
+    "--model the default model of the package is used"
 )
-
-
-class RunModel(NamedTuple):
-    """The networks of a run, their programs, and their model card."""
-
-    ensemble: Ensemble
-    programs: EnsemblePrograms
-    card: ModelCard
 
 
 def open_model(source: Path, adapt_steps: int | None = None) -> Model:
@@ -49,10 +37,10 @@ def open_model(source: Path, adapt_steps: int | None = None) -> Model:
       ConfigError: the source is neither, or cannot be used.
     """
     if source.is_dir():
-        run = read_run_model(source, adapt_steps)
-        return Model(run.card.to_json(), jax.tree.leaves(run.ensemble), flat_programs(run.programs, run.ensemble))
+        return read_run_model(source, adapt_steps).opened()
     if not source.exists():
-        raise ConfigError(f"{source} does not exist. {_MODEL_NEEDED}")
+        remedy = "Install the package again" if source == DEFAULT_MODEL else _MODEL_NEEDED
+        raise ConfigError(f"{source} does not exist. {remedy}")
     if adapt_steps is not None:
         raise ConfigError("--adapt_steps is fixed when a model is exported; give it to experiments.export")
     try:
@@ -61,7 +49,7 @@ def open_model(source: Path, adapt_steps: int | None = None) -> Model:
         raise ConfigError(f"{error}. {_MODEL_NEEDED}") from error
 
 
-def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | None = None) -> RunModel:
+def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | None = None) -> TrainedModel:
     """Read all networks of a finished run.
 
     `adapt_steps` is as in `open_model`; `seeds` is the number of seeds to read, None takes all.
@@ -86,7 +74,7 @@ def read_run_model(workdir: Path, adapt_steps: int | None = None, seeds: int | N
     card = dataclasses.replace(card, adapt_steps=steps, notice=NOTICE)
     ones = np.ones((card.networks, *[1] * len(card.image_shape), card.image_shape[-1]))
     ensemble = Ensemble(params, jnp.asarray(np.asarray(card.mean_square or ones, np.float32)))
-    return RunModel(ensemble, ensemble_programs(_trained(config.trained, card), steps, card.classes), card)
+    return TrainedModel(ensemble, ensemble_programs(_trained(config.trained, card), steps, card.classes), card)
 
 
 def _read_seed(folder: Path, trained: TrainConfig) -> tuple[Params, ModelCard]:

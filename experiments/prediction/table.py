@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from experiments.cli.terminal import text_table
+from experiments.prediction.origin import scores_text
 from lightman_jax.data.vision.movement_kinds import WITH_CLASS, Kind
 from lightman_jax.files import write_csv
 from lightman_jax.model.saved_model import Model
 
-FORMAT_VERSION = 4
-"""Version of the table; since 4 it has the columns `face_name`, `kind`, `onset_s`, `apex_s` and `offset_s`."""
+FORMAT_VERSION = 5
+"""Version of the table; since 4 it has `face_name`, `kind`, `onset_s`, `apex_s` and `offset_s`, since 5 the scores `measured`."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LISTED = 5
 
@@ -80,8 +81,9 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
     times = ("onset", "apex", "offset", "onset_s", "apex_s", "offset_s", "frames", "fps")
     found = ("pixels", "face", "views", "prediction")
     spread = [f"{part}_{name}" for part in ("p", "sd") for name in model.classes]
-    last = ("agreement", "networks", "adapted", "notes", "figure", "stand_in", "trained_on", "format_version")
-    lines: list[list[object]] = [[*place, *times, *found, *spread, *last]]
+    last = ("agreement", "networks", "adapted", "notes", "figure")
+    origin = ("stand_in", "trained_on", "measured", "format_version")
+    lines: list[list[object]] = [[*place, *times, *found, *spread, *last, *origin]]
     about = model.about
     for row in rows:
         prediction, numbers = "", [""] * (len(spread) + 1)
@@ -95,7 +97,7 @@ def write_table(path: Path, rows: Sequence[Row], model: Model, adapted: int) -> 
             *(row.frames or "", f"{row.fps:g}" if row.fps else "", f"{row.pixels:.3f}" if row.pixels > 0 else ""),
             *(row.face, " ".join(row.views), prediction, *numbers),
             *(about["networks"], adapted, "; ".join(row.notes), row.figure),
-            *(str(about["stand_in"]).lower(), about["origin"], FORMAT_VERSION),
+            *(str(about["stand_in"]).lower(), about["origin"], scores_text(model), FORMAT_VERSION),
         ]
         lines.append([_escape_formula(cell) for cell in cells])
     write_csv(path, lines)

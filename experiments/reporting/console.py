@@ -1,5 +1,7 @@
 """Tables on the terminal."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.panel import Panel
 
@@ -104,6 +106,25 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         difference = _difference(pair.difference, pair.sd, pair.interval)
         effect = "" if pair.effect is None else f"{pair.effect:+.2f}"
         table.add_row(pair.first, pair.second, difference, f"{pair.p:.4f}", f"{pair.p_holm:.4f}", effect)
+    console.print(table)
+
+
+def print_model_scores(console: Console, scores: Mapping[str, Scores], comparison: Comparison | None) -> None:
+    """Print the scores of a model and of baselines on all clips and on those of each corpus, and the differences of UF1.
+
+    The model is the first of `scores`; `comparison` compares it with each of the others.
+    """
+    pairs = {} if comparison is None else {pair.second: pair for pair in comparison.pairs}
+    table = text_table("", "clips", "UF1 [95%]", "UAR [95%]", "model minus it, UF1", "p (Holm)")
+    for name, own in scores.items():
+        pair = pairs.get(name)
+        cells = ("", "") if pair is None else (_difference(pair.difference, None, pair.interval), f"{pair.p_holm:.4f}")
+        table.add_row(name, str(own.clips), _estimate(own.uf1), _estimate(own.uar), *cells)
+        for corpus, part in own.per_corpus.items():
+            table.add_row(f"  {corpus}", str(part.clips), _estimate(part.uf1), _estimate(part.uar), "", "")
+    if comparison is not None:
+        low, high = comparison.chance
+        table.caption = f"95% of random predictions have a UF1 between {low:.3f} and {high:.3f}"
     console.print(table)
 
 

@@ -1,12 +1,40 @@
-"""Model card: data, method and input format of trained networks, stored in checkpoints and exported files."""
+"""Model card: data, method, scores and input format of trained networks, stored in checkpoints and exported files."""
 
 import dataclasses
 import json
 from typing import Any, Self
 
-from lightman_jax.model.saved_model import FORMAT_VERSION
+from lightman_jax.model.saved_model import FORMAT_VERSION, READ_VERSIONS
+
+NOTICE = (
+    "For research with consenting subjects. A class is an annotator's label of a movement, not a feeling. Not for judging, "
+    "ranking, screening or monitoring anyone."
+)
 
 _TUPLES = ("classes", "image_shape", "folds", "views", "mean_square")
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """Scores of trained networks on clips of subjects that they were not trained on.
+
+    Attributes:
+      data: the clips, in words.
+      uf1: UF1, and the ends of its 95% interval by bootstrap over subjects.
+      uar: UAR, likewise.
+    """
+
+    data: str
+    uf1: tuple[float, float, float]
+    uar: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        for name in ("uf1", "uar"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def __str__(self) -> str:
+        uf1, uar = (f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in (self.uf1, self.uar))
+        return f"UF1 {uf1} and UAR {uar} on {self.data}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +62,7 @@ class ModelCard:
       adapt_steps: inner steps of the adaptation to labelled clips.
       mean_square: `training_mean_square` of each network, as nested lists; empty unless the scaling is `fold_rms`.
       notice: terms of use.
+      measured: scores on clips of a corpus; None if they were not measured.
 
     Raises:
       ValueError: an image shape of another number of views.
@@ -58,6 +87,7 @@ class ModelCard:
     adapt_steps: int = 5
     mean_square: tuple[Any, ...] = ()
     notice: str = ""
+    measured: Measurement | None = None
 
     def __post_init__(self) -> None:
         if self.views and (len(self.image_shape), self.image_shape[0]) != (4, len(self.views)):
@@ -84,10 +114,10 @@ class ModelCard:
           ValueError: another format version, or fields that are missing or unknown.
         """
         version = content.get("format_version")
-        if version != FORMAT_VERSION:
+        if version not in READ_VERSIONS:
             raise ValueError(
-                f"the model card has format version {version}, this release reads {FORMAT_VERSION}; write it again with the "
-                "same `python -m experiments.run` command"
+                f"the model card has format version {version}, this release reads {' and '.join(map(str, READ_VERSIONS))}; "
+                "write it again with the same `python -m experiments.run` command"
             )
         values: dict[str, Any] = {
             name: tuple(value) if name in _TUPLES else value
@@ -95,6 +125,8 @@ class ModelCard:
             if name not in ("format_version", "networks")
         }
         try:
+            if values.get("measured") is not None:
+                values["measured"] = Measurement(**values["measured"])
             return cls(**values)
         except TypeError as error:
             raise ValueError(f"the model card is incomplete or has unknown fields: {error}") from error

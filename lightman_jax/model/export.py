@@ -1,10 +1,12 @@
 """Export an ensemble with `jax.export` to one file that predicts on a CPU, GPU or TPU without this package."""
 
+import contextlib
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +17,27 @@ from lightman_jax.checks import transferring
 from lightman_jax.files import write_atomic
 from lightman_jax.model.card import ModelCard
 from lightman_jax.model.ensemble import Ensemble, EnsemblePrograms
-from lightman_jax.model.saved_model import ABOUT, MODULE, PARAMS, SERIALISED, Program, sealed
+from lightman_jax.model.saved_model import ABOUT, MODULE, PARAMS, SERIALISED, Model, Program, sealed
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 _READER = "lightman_exported.py"
+_LOCATIONS = {"jax_traceback_in_locations_limit": 0, "jax_hlo_source_file_canonicalization_regex": ".*"}
 # A fixed time, so that the same content gives the same file.
 _TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class TrainedModel(NamedTuple):
+    """Trained networks, their programs with the settings of the training, and their model card."""
+
+    ensemble: Ensemble
+    programs: EnsemblePrograms
+    card: ModelCard
+
+    def opened(self) -> Model:
+        """The networks as `load_model` returns them from a file; programs are compiled when called."""
+        leaves = jax.tree.leaves(self.ensemble)
+        return Model(self.card.to_json(), leaves, flat_programs(self.programs, self.ensemble))
 
 
 @transferring
@@ -56,10 +72,10 @@ def export_ensemble(path: Path, ensemble: Ensemble, programs: EnsemblePrograms, 
         "programs": {name: _signature(name, module) for name, module in modules.items()},
     }
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
 
         def put(name: str, data: bytes | str) -> None:
-            archive.writestr(zipfile.ZipInfo(name, _TIME), data)
+            archive.writestr(zipfile.ZipInfo(name, _TIME), data, zipfile.ZIP_DEFLATED)
 
         put(ABOUT, json.dumps(content, indent=1, allow_nan=False))
         put(_READER, Path(__file__).with_name("saved_model.py").read_bytes())
@@ -102,7 +118,21 @@ def _exported(name: str, program: Any, ensemble: Ensemble, image_shape: tuple[in
         inputs = [support, jax.ShapeDtypeStruct(support.shape[:1], jnp.int32), images]
     leaves, tree = jax.tree.flatten(ensemble)
     abstract = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
-    return export.export(jax.jit(_flat(program, tree)), platforms=PLATFORMS)(*abstract, *inputs)
+    with _without_source_files():
+        return export.export(jax.jit(_flat(program, tree)), platforms=PLATFORMS)(*abstract, *inputs)
+
+
+@contextlib.contextmanager
+def _without_source_files() -> Iterator[None]:
+    """Programs do not name their source files, which lie in folders of the writer's computer."""
+    before = {name: getattr(jax.config, name) for name in _LOCATIONS}
+    for name, value in _LOCATIONS.items():
+        jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def _signature(name: str, module: export.Exported) -> dict[str, Any]:

@@ -22,8 +22,10 @@ import jax
 import numpy as np
 from jax import export
 
-FORMAT_VERSION = 3
-"""Format version of model cards and model files; since 2 a model card describes the networks, since 3 their views."""
+FORMAT_VERSION = 4
+"""Format version of model cards and files: since 2 a card describes the networks, since 3 their views, since 4 their scores."""
+READ_VERSIONS = (3, FORMAT_VERSION)
+"""Versions that can be read; a card of version 3 has no field `measured`."""
 
 ABOUT, PARAMS, MODULE, SERIALISED = "model.json", "params", ".stablehlo", ".jax_export"
 
@@ -150,11 +152,11 @@ def load_model(path: str | Path) -> Model:
     archive = _opened(path)
     try:
         about = json.loads(archive.read(ABOUT))
-        if not isinstance(about, dict) or about.get("format_version") != FORMAT_VERSION:
+        if not isinstance(about, dict) or about.get("format_version") not in READ_VERSIONS:
             found = about.get("format_version") if isinstance(about, dict) else None
             raise ValueError(
-                f"it has format version {found}, this release reads {FORMAT_VERSION}; export it again with "
-                "`python -m experiments.export RUN`"
+                f"it has format version {found}, this release reads {' and '.join(map(str, READ_VERSIONS))}; export it again "
+                "with `python -m experiments.export RUN`"
             )
         if _series(about["jax"]) > _series(jax.__version__):
             newer = f"it was written by JAX {about['jax']}, newer than the installed {jax.__version__}"
@@ -202,8 +204,9 @@ def _opened(path: Path) -> zipfile.ZipFile:
 def _program(archive: zipfile.ZipFile, name: str, about: dict[str, Any]) -> export.Exported:
     try:
         return export.deserialize(bytearray(archive.read(name + SERIALISED)))
-    except ImportError:
-        # jax.export reads its own format with the package flatbuffers, which is not a dependency of JAX.
+    except (ImportError, ValueError):
+        # jax.export reads its own format with the package flatbuffers, which is not a dependency of JAX, and refuses it after six
+        # months; the program itself remains readable.
         return _assembled(archive.read(name + MODULE), about["programs"][name])
 
 

@@ -23,6 +23,7 @@ from lightman_jax.data.vision.faces import crop_face
 from lightman_jax.data.vision.images import write_image
 from lightman_jax.data.vision.spotting import SpotConfig, search_movements
 from lightman_jax.data.vision.video import TimedFrame
+from lightman_jax.model import DEFAULT_MODEL
 from lightman_jax.model.ensemble import Ensemble, ensemble_programs
 from lightman_jax.model.export import flat_programs
 from lightman_jax.model.saved_model import Model
@@ -243,7 +244,32 @@ def test_the_demo_writes_videos_and_their_true_movements(tmp_path, monkeypatch, 
     assert "python -m experiments.predict" in capsys.readouterr().out
 
 
-def test_networks_trained_on_simulated_faces_classify_the_demo_videos():
+def test_the_default_model_predicts_the_demo_which_is_written_if_it_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "VIDEOS", (SMILE,))
+    monkeypatch.setattr(predict, "set_up_jax", lambda data_cache: None)
+    assert predict.main(["demo"]) == 0
+    (row,) = rows(tmp_path / "predictions")
+    assert (row["prediction"], row["stand_in"]) == ("positive", "false")
+    assert "no face was recorded" in row["trained_on"]
+    assert re.match(r"UF1 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] and UAR .* on \d+ clips", row["measured"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.index("there is no demo: writing") < printed.index("TRAINED ON SIMULATED CLIPS")
+    assert f"measured on real clips: {row['measured']}" in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "predictions"]
+    (tmp_path / "demo" / SMILE.name).unlink()
+    assert predict.main(["demo"]) == 1
+    assert "writing" not in capsys.readouterr().out
+
+
+def test_the_default_model_adapts_to_labelled_clips(call, videos, tmp_path):
+    (videos / "one.csv").write_text("path,label,onset,apex\nsmile.avi,positive,12,20\n")
+    assert call("smile.avi", "--onset=12", "--apex=20", "--support=one.csv", model=DEFAULT_MODEL) == 0
+    (row,) = rows(tmp_path)
+    assert (row["prediction"], row["adapted"]) == ("positive", "1")
+
+
+def test_the_default_model_and_networks_trained_on_the_stand_in_classify_the_demo_videos():
     settings = SimulatorConfig(subjects=8, micro_clips=2, macro_clips=0)
     motion = MotionConfig()
     clips = [(number, clip) for number in range(8) for clip in subject_clips(number, settings)]
@@ -257,10 +283,11 @@ def test_networks_trained_on_simulated_faces_classify_the_demo_videos():
     config = TrainConfig(steps=30)
     trained = train_folds(pool, None, leave_one_subject_out(subject)[:2], [0], config)
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *[one.params for one in trained])
-    predict_all = jax.jit(ensemble_programs(config).predict)
+    predict_all, default = jax.jit(ensemble_programs(config).predict), open_model(DEFAULT_MODEL)
     for video in demo.VIDEOS[:3]:
         frames = (TimedFrame(frame, place / video.fps) for place, frame in enumerate(video_frames(video)))
         (found,) = search_movements(frames, video.fps, SpotConfig()).movements
         image = movement_image(found, motion)
         probabilities = np.asarray(predict_all(Ensemble(params, jnp.ones((2, 1, 1, 1, 3))), jnp.asarray(image[None])))
-        assert CLASSES[int(probabilities.mean(axis=0)[0].argmax())] == video.movements[0].label
+        for predicted in (probabilities, default.predict(image[None])):
+            assert CLASSES[int(predicted.mean(axis=0)[0].argmax())] == video.movements[0].label

@@ -71,7 +71,7 @@ USES = [
     ("export", "{here}/old", "format version 0"),
     ("select", "--dataset=smic --candidate=--meta_batch_size=2", "at least two candidates, such as --candidate="),
     # Predictions.
-    ("predict", "film.avi", "required: --model.*--help"),
+    ("predict", "film.avi --model=nowhere", "nowhere does not exist.*without --model the default model"),
     ("predict", "film.avi --model={here}/nowhere", "nowhere does not exist. Give --model"),
     ("predict", "film.avi --model={here}/file.txt", "file.txt is not a model file.*experiments.export RUN"),
     ("predict", "film.avi --model={work} --face=left", "'left' is neither TOP,LEFT,SIDE in pixels nor whole"),

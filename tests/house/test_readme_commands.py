@@ -58,7 +58,7 @@ def typed(tmp_path, monkeypatch):
     monkeypatch.delenv("LIGHTMAN_DATA", raising=False)
     monkeypatch.setattr(data, "stand_in_config", lambda dataset: FEW)
     monkeypatch.setattr(demo, "VIDEOS", SHORT)
-    for name in ("run", "predict", "rerun"):
+    for name in ("run", "predict", "evaluate", "rerun"):
         monkeypatch.setattr(f"experiments.{name}.set_up_jax", lambda *_, **__: None)
 
     def type_in(line, **places):
@@ -89,6 +89,7 @@ def test_the_first_hour_runs_in_order(typed, tmp_path, capsys):
         "predictions/predictions.csv",
         "predictions/timelines",
         "predictions_adapted/figures",
+        "demo/truth.csv",
         "predictions_exported",
     ):
         assert (tmp_path / name).exists(), name

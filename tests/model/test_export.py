@@ -13,10 +13,11 @@ import pytest
 from experiments import export as export_command
 from experiments.prediction.models import open_model, read_run_model
 from lightman_jax.meta.methods import MethodConfig, method_config
+from lightman_jax.model import DEFAULT_MODEL
 from lightman_jax.model.card import ModelCard
 from lightman_jax.model.ensemble import Ensemble, ensemble_programs
 from lightman_jax.model.export import export_ensemble, flat_programs
-from lightman_jax.model.saved_model import FORMAT_VERSION, Model, load_model, sealed
+from lightman_jax.model.saved_model import READ_VERSIONS, Model, load_model, sealed
 from lightman_jax.preprocessing import scale_flow, training_mean_square
 from lightman_jax.training.config import TaskConfig, TrainConfig
 from lightman_jax.training.cross_validation import predict_folds, train_folds
@@ -100,6 +101,13 @@ def test_exporting_a_run_twice_gives_the_same_content(exported, finished, tmp_pa
     for name in first.namelist():
         if name.startswith(("params", "model", "lightman")):
             assert first.read(name) == second.read(name)
+
+
+def test_files_do_not_name_folders_of_the_computer_that_wrote_them(exported):
+    for path in (exported, DEFAULT_MODEL):
+        with zipfile.ZipFile(path) as archive:
+            named = {name for name in archive.namelist() if b".py" in archive.read(name)}
+        assert not named
 
 
 @pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.9, 0.9999])
@@ -199,7 +207,7 @@ def test_a_model_card_survives_json_and_other_versions_are_refused():
     assert card.to_json()["networks"] == 2
     both = card.joined(card)
     assert (both.networks, both.seeds, len(both.mean_square)) == (4, 2, 4)
-    with pytest.raises(ValueError, match=r"format version 1, this release reads \d+; .*python -m experiments\.run"):
+    with pytest.raises(ValueError, match=r"format version 1, this release reads 3 and 4; .*python -m experiments\.run"):
         ModelCard.from_json(card.to_json() | {"format_version": 1})
     with pytest.raises(ValueError, match="incomplete or has unknown fields"):
         ModelCard.from_json(card.to_json() | {"unknown": 1})
@@ -208,9 +216,9 @@ def test_a_model_card_survives_json_and_other_versions_are_refused():
 def test_a_model_file_of_another_format_version_is_refused(tmp_path):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("model.json", json.dumps({"format_version": FORMAT_VERSION - 1}))
+        archive.writestr("model.json", json.dumps({"format_version": READ_VERSIONS[0] - 1}))
     (tmp_path / "old.lightman").write_bytes(sealed(buffer.getvalue()))
     with pytest.raises(
-        ValueError, match=r"format version \d+, this release reads \d+; export it again with `python -m"
+        ValueError, match=r"format version 2, this release reads 3 and 4; export it again with `python -m"
     ):
         load_model(tmp_path / "old.lightman")

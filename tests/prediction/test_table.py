@@ -34,7 +34,7 @@ def test_only_some_kinds_have_a_class(tmp_path, kind):
     write_table(tmp_path / "p.csv", [row_of(kind, 2.0, "face 2")], MODEL, 0)
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    assert (row["kind"], row["face_name"], row["format_version"]) == (kind, "face 2", "4")
+    assert (row["kind"], row["face_name"], row["format_version"]) == (kind, "face 2", "5")
     assert (row["onset"], row["onset_s"], row["apex_s"], row["offset_s"]) == ("101", "2.000", "2.100", "2.240")
     if kind in WITH_CLASS:
         assert (row["status"], row["reason"], row["prediction"]) == ("predicted", "", CLASSES[1])
