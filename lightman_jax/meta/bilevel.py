@@ -96,14 +96,16 @@ class BilevelProblem:
         if uses_vmap(self.config.task_mapping):
             stacked = jax.vmap(one_task, in_axes=(None, 0))(params, tasks)
             return jax.tree.map(lambda x: weigh(shares, x).sum(axis=0), stacked)
-        shapes = jax.eval_shape(one_task, params, jax.tree.map(lambda x: x[0], tasks))
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        zeros = jax.tree.map(jnp.zeros_like, params)
 
-        def add(total: Any, part: tuple[Any, jax.Array]) -> tuple[Any, None]:
+        def add(total: Params, part: tuple[Any, jax.Array]) -> tuple[Params, Metrics]:
             task, share = part
-            return jax.tree.map(lambda t, x: t + weigh(share, x), total, one_task(params, task)), None
+            gradient, metrics = one_task(params, task)
+            weighed = jax.tree.map(lambda x: weigh(share, x), metrics)
+            return jax.tree.map(lambda t, x: t + weigh(share, x), total, gradient), weighed
 
-        return lax.scan(add, zeros, (tasks, shares))[0]
+        gradient, metrics = lax.scan(add, zeros, (tasks, shares))
+        return gradient, jax.tree.map(lambda x: x.sum(axis=0), metrics)
 
     def make_update(
         self, outer_optimizer: optax.GradientTransformation, mesh: Mesh | None = None

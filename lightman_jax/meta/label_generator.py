@@ -25,7 +25,7 @@ from jax.typing import DTypeLike
 from lightman_jax.checks import check_key, is_count, is_number, transferring
 from lightman_jax.losses.classification import entropy_loss, focal_loss, keep_where, mean_where
 from lightman_jax.meta.inner_loop import BilevelConfig, adapt, optimizer_update
-from lightman_jax.networks.backbones import STATISTICS
+from lightman_jax.networks.backbone import STATISTICS
 from lightman_jax.networks.dual_branch import NetworkConfig, dense, make_backbone
 from lightman_jax.networks.normalization import Moments
 from lightman_jax.types import Clips, Metrics, Params, TrainState

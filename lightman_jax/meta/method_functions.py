@@ -18,9 +18,15 @@ from lightman_jax.meta.label_generator import (
     published_optimizers,
 )
 from lightman_jax.meta.methods import MethodConfig
-from lightman_jax.meta.objective import method_problem, pooled_clips, prototype_head
+from lightman_jax.meta.objective import block_prototype_head, method_problem, pooled_clips, prototype_head
 from lightman_jax.meta.view_networks import method_of_views, network_of_group
-from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
+from lightman_jax.networks.dual_branch import (
+    NetworkConfig,
+    apply_branches,
+    block_statistics,
+    branch_statistics,
+    init_params,
+)
 from lightman_jax.types import Clips, Method, Metrics, Params, Task, TrainState
 
 
@@ -60,12 +66,14 @@ def make_method(
         return init_state(params, config, outer_optimizer)
 
     def finish(state: TrainState, clips: Clips) -> Params:
-        params = initial_params(state.params)
+        params, in_blocks = initial_params(state.params), clips.label.ndim == 2
         if network.normalisation == "batch":
-            statistics = branch_statistics(params, clips.image, config=network, where=clips.where)
+            moments = block_statistics if in_blocks else branch_statistics
+            statistics = moments(params, clips.image, config=network, where=clips.where)
             params = params | {"statistics": statistics}
         if config.spec.prototypes:
-            params = params | {"primary": prototype_head(params, clips, network=network)}
+            head = block_prototype_head if in_blocks else prototype_head
+            params = params | {"primary": head(params, clips, network=network)}
         return LearnedLRParams(params, state.params.inner_lr) if isinstance(state.params, LearnedLRParams) else params
 
     def logits(params: Params, images: jax.Array) -> jax.Array:
@@ -79,6 +87,25 @@ def init_state(params: Params, config: MethodConfig, outer_optimizer: optax.Grad
     if config.learned_lr != "none":
         params = learn_inner_lr(params, config.bilevel.inner_lr, each=config.learned_lr)
     return TrainState(params=params, opt_state=outer_optimizer.init(params), step=jnp.int32(0))
+
+
+def start_from(params: Params, initial: Params | None) -> Params:
+    """Initial parameters of a method with given parts of the dual branch in place of random ones.
+
+    Args:
+      params: of `Method.init`; with networks of several views, every leaf has a leading axis of groups.
+      initial: `{"backbone": ...}` and any of `primary` and `auxiliary`, with or without that axis; None changes nothing. A label
+        generator starts from the same backbone.
+    """
+    if initial is None:
+        return params
+    if isinstance(params, LearnedLRParams):
+        return LearnedLRParams(start_from(params.params, initial), params.inner_lr)
+    if set(params) >= {"network", "generator"}:
+        generator = start_from(params["generator"], {"backbone": initial["backbone"]})
+        return params | {"network": start_from(params["network"], initial), "generator": generator}
+    given = lambda own, new: jnp.broadcast_to(jnp.asarray(new, own.dtype), own.shape)  # noqa: E731
+    return params | {name: jax.tree.map(given, params[name], part) for name, part in initial.items()}
 
 
 def _label_generator_method(

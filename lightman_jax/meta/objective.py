@@ -148,11 +148,25 @@ def prototype_head(params: Params, clips: Clips, *, network: NetworkConfig) -> P
 
     Reference: Snell et al. 2017, "Prototypical Networks for Few-shot Learning", equation 8.
     """
+    return _head_of_sums(*_class_sums(params, clips, network))
+
+
+def block_prototype_head(params: Params, clips: Clips, *, network: NetworkConfig) -> Params:
+    """`prototype_head` of clips in blocks, `[B, K, ...]`, of which one block is in memory at a time."""
+    sums, count = jax.lax.map(lambda own: _class_sums(params, own, network), clips)
+    return _head_of_sums(sums.sum(axis=0), count.sum(axis=0))
+
+
+def _class_sums(params: Params, clips: Clips, network: NetworkConfig) -> tuple[jax.Array, jax.Array]:
+    """Sum of the features `[N, D]` and number of clips `[N]` of each class."""
     features, _ = extract_features(params, clips.image, config=network, where=clips.where)
     features = keep_where(features.mean(axis=1), clips.where)
     classes = params["primary"]["bias"].shape[0]
     one_hot = keep_where(jax.nn.one_hot(clips.label, classes, dtype=features.dtype), clips.where)
-    count = one_hot.sum(axis=0)
-    centres = (one_hot.T @ features) / jnp.maximum(count, 1)[:, None]
-    bias = jnp.where(count > 0, -jnp.square(centres).sum(axis=1), jnp.asarray(_ABSENT, features.dtype))
+    return one_hot.T @ features, one_hot.sum(axis=0)
+
+
+def _head_of_sums(sums: jax.Array, count: jax.Array) -> Params:
+    centres = sums / jnp.maximum(count, 1)[:, None]
+    bias = jnp.where(count > 0, -jnp.square(centres).sum(axis=1), jnp.asarray(_ABSENT, sums.dtype))
     return {"kernel": 2 * centres.T, "bias": bias}

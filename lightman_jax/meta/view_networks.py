@@ -203,7 +203,9 @@ def method_of_views(method: Method, network: NetworkConfig, mapping: TaskMapping
         def one(params: Params, opt_state: Any, own: Clips) -> Params:
             return method.finish(TrainState(params=params, opt_state=opt_state, step=state.step), own)
 
-        return over_groups(one, (state.params, state.opt_state, group_clips(clips, network)), mapping)
+        grouped = lambda own: group_clips(own, network)  # noqa: E731
+        of_groups = jax.vmap(grouped, out_axes=1)(clips) if clips.label.ndim == 2 else grouped(clips)
+        return over_groups(one, (state.params, state.opt_state, of_groups), mapping)
 
     def logits(params: Params, images: jax.Array) -> jax.Array:
         count = images.shape[0]

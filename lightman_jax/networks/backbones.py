@@ -4,104 +4,17 @@ Pooling skips an axis of length 1, so deep networks accept small images.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lightman_jax.networks.convolution import ConvForm, Precision, conv1x1, conv3x3, has_few_channels, patches_of
-from lightman_jax.networks.normalization import (
-    ClipMoments,
-    Moments,
-    Normalised,
-    batch_moments,
-    batch_norm,
-    clip_moments,
-    group_norm,
-    max_pool,
-    mean_pool,
-    patch_moments,
-)
+from lightman_jax.networks.backbone import Backbone
+from lightman_jax.networks.convolution import patches_of
+from lightman_jax.networks.normalization import max_pool, max_pool_3x3, mean_pool
 
 BackboneName = Literal["mlp", "conv4", "resnet12", "resnet18", "vgg16", "vgg19", "densenet", "ststnet", "offapexnet"]
-Normalisation = Literal["group", "layer", "batch"]
-NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)
-
-STATISTICS = "statistics"
-"""Flax collection of stored batch moments; see `Backbone`."""
-
-_GROUP_SIZE = 8
-
-
-class Backbone(nn.Module):
-    """Base class of the backbones: convolution and normalisation layers with named parameters.
-
-    A backbone maps images `[n, H, W, C]` to features `[n, D]`, by default the mean over space of its last stage, and to the feature
-    maps `[n, h, w, D]` of that stage before pooling. The argument `where` `[n]` excludes padding from batch moments.
-
-    Attributes:
-      width: channels of the first stage (DenseNet: growth; MLP: a quarter of the units), a multiple of 4.
-      normalisation: `group` (groups of 8 channels, or of 4 where 8 does not divide their number), `layer` (one group) or `batch`.
-        `batch` uses the moments of the current batch, or those of the collection `statistics` if it is given; applying with
-        `mutable=["statistics"]` stores the moments of the current batch.
-      conv_form: see `convolution.conv3x3`.
-      precision: see `convolution.conv3x3`.
-      kernel_init: initialiser of the convolutions.
-    """
-
-    width: int = 16
-    normalisation: Normalisation = "group"
-    conv_form: ConvForm = "auto"
-    precision: Precision = "float32"
-    kernel_init: Callable[..., Any] = nn.initializers.he_normal()
-
-    def conv(self, name: str, x: jax.Array, channels: int, *, size: int = 3, stride: int = 1) -> jax.Array:
-        """Convolution of `size` 3 or 1 without bias."""
-        if size == 1:
-            kernel = self.param(f"kernel_{name}", self.kernel_init, (x.shape[-1], channels), x.dtype)
-            return conv1x1(x, kernel, self.conv_form, stride=stride, precision=self.precision)
-        kernel = self.param(f"kernel_{name}", self.kernel_init, (3, 3, x.shape[-1], channels), x.dtype)
-        return conv3x3(x, kernel, self.conv_form, stride=stride, precision=self.precision)
-
-    def norm(
-        self,
-        name: str,
-        x: jax.Array,
-        where: jax.Array | None,
-        *,
-        moments: ClipMoments | None = None,
-        bias: jax.Array | None = None,
-    ) -> Normalised:
-        """Normalise `x + bias` according to `normalisation`, then scale and shift each channel; `moments` of x, if known."""
-        channels = x.shape[-1]
-        scale = self.param(f"norm_scale_{name}", nn.initializers.ones_init(), (channels,), x.dtype)
-        shift = self.param(f"norm_bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype)
-        moments = clip_moments(x) if moments is None else moments
-        if self.normalisation == "batch":
-            current = batch_moments(moments, x.shape[1] * x.shape[2], where, bias=bias)
-            return batch_norm(x, scale, shift, self._stored(name, current), bias=bias)
-        groups = 1 if self.normalisation == "layer" else channels // math.gcd(channels, _GROUP_SIZE)
-        return group_norm(x, scale, shift, groups, moments=moments, bias=bias)
-
-    def conv_norm(
-        self, name: str, x: jax.Array, channels: int, where: jax.Array | None, *, stride: int = 1, bias: bool = False
-    ) -> Normalised:
-        """3x3 convolution and normalisation; if x has few channels, the moments are computed from its patches."""
-        y = self.conv(name, x, channels, stride=stride)
-        moments = None
-        if self.conv_form != "plain" and has_few_channels(x):
-            moments = patch_moments(x, self.get_variable("params", f"kernel_{name}"), stride=stride)
-        added = self.param(f"bias_{name}", nn.initializers.zeros_init(), (channels,), x.dtype) if bias else None
-        return self.norm(name, y, where, moments=moments, bias=added)
-
-    def _stored(self, name: str, moments: Moments) -> Moments:
-        if self.is_mutable_collection(STATISTICS):
-            self.put_variable(STATISTICS, name, moments)
-            return moments
-        stored: Moments | None = self.get_variable(STATISTICS, name)
-        return moments if stored is None else stored
 
 
 class MLP(Backbone):
@@ -133,11 +46,12 @@ class Conv4(Backbone):
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Features and maps; see `Backbone`."""
-        for block in map(str, range(1, self.depth + 1)):
-            maps = self.conv_norm(block, x, self.width, where, bias=True)
-            # Max pooling commutes with ReLU, which then has a quarter of the pixels to process.
-            x = nn.relu(max_pool(maps))
-        return x.mean(axis=(1, 2)), nn.relu(maps.values)
+        # Max pooling commutes with ReLU, which then has a quarter of the pixels to process.
+        for block in map(str, range(1, self.depth)):
+            x = nn.relu(self.conv_norm_pool(block, x, self.width, where))
+        maps = self.conv_norm(str(self.depth), x, self.width, where, bias=True)
+        x = nn.relu(max_pool(maps))
+        return self.outputs(x, nn.relu(maps.values))
 
 
 class ResNet12(Backbone):
@@ -163,20 +77,25 @@ class ResNet12(Backbone):
             shortcut = self.norm(name, self.conv(name, x, channels, size=1), where).values
             maps = nn.leaky_relu(maps + shortcut, 0.1)
             x = max_pool(maps)
-        return x.mean(axis=(1, 2)), maps
+        return self.outputs(x, maps)
 
 
 class ResNet18(Backbone):
-    """A 3x3 stem and four stages of two basic blocks, widths w, 2w, 4w, 8w, strides 1, 2, 2, 2.
+    """A stem and four stages of two basic blocks, widths w, 2w, 4w, 8w, strides 1, 2, 2, 2.
 
-    `[n, H, W, C] -> features [n, 8 width]`. He et al. 2016, "Deep Residual Learning", with the stem for small images (w = 64).
+    `[n, H, W, C] -> features [n, 8 width]`. He et al. 2016, "Deep Residual Learning" (w = 64), whose stem is `imagenet`.
     """
+
+    stages = 4
 
     @nn.compact
     def __call__(self, x: jax.Array, where: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Features and maps; see `Backbone`."""
-        x = nn.relu(self.conv_norm("stem", x, self.width, where).values)
-        for stage in range(1, 5):
+        if self.stem == "imagenet":
+            x = nn.relu(max_pool_3x3(self.norm("stem", self.conv("stem", x, self.width, size=7, stride=2), where)))
+        else:
+            x = nn.relu(self.conv_norm("stem", x, self.width, where).values)
+        for stage in range(1, self.stages + 1):
             for block in (1, 2):
                 channels, stride = self.width * 2 ** (stage - 1), 2 if stage > 1 and block == 1 else 1
                 name = f"{stage}_{block}"
@@ -186,7 +105,7 @@ class ResNet18(Backbone):
                     shortcut = f"{name}_shortcut"
                     x = self.norm(shortcut, self.conv(shortcut, x, channels, size=1, stride=stride), where).values
                 x = nn.relu(x + y)
-        return x.mean(axis=(1, 2)), x
+        return self.outputs(x, x)
 
 
 class VGG16(Backbone):
@@ -206,7 +125,7 @@ class VGG16(Backbone):
                 x = nn.relu(self.conv_norm(f"{stage}_{layer}", x, channels, where, bias=True).values)
             maps = self.conv_norm(f"{stage}_{depth}", x, channels, where, bias=True)
             x = nn.relu(max_pool(maps))
-        return x.mean(axis=(1, 2)), nn.relu(maps.values)
+        return self.outputs(x, nn.relu(maps.values))
 
 
 class VGG19(VGG16):
@@ -238,7 +157,7 @@ class DenseNet(Backbone):
                 name = f"{block}_transition"
                 x = mean_pool(self.conv(name, nn.relu(self.norm(name, x, where).values), x.shape[-1] // 2, size=1))
         x = nn.relu(self.norm("last", x, where).values)
-        return x.mean(axis=(1, 2)), x
+        return self.outputs(x, x)
 
 
 class STSTNet(Backbone):

@@ -10,11 +10,16 @@ from flax.errors import ScopeParamShapeError
 from jax.typing import DTypeLike
 
 from lightman_jax.checks import as_images, as_mask, check_key, is_count, transferring
-from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, STATISTICS, Backbone, BackboneName, Normalisation
-from lightman_jax.networks.convolution import CONV_FORMS, PRECISIONS, ConvForm, Precision
+from lightman_jax.networks.backbone import HEADS, STATISTICS, Backbone, HeadName, Normalisation, Stem
+from lightman_jax.networks.backbones import BACKBONES, BackboneName
+from lightman_jax.networks.convolution import CONV_FORMS, ConvForm
+from lightman_jax.networks.normalization import Moments
+from lightman_jax.networks.products import PRECISIONS, Precision
 from lightman_jax.types import Outputs, Params
 
 ViewNetwork = Literal["extractions", "separate", "shared", "joined"]
+NormalisationChoice = Literal["auto", Normalisation]
+StemChoice = Literal["auto", Stem]
 VIEW_NETWORKS: tuple[ViewNetwork, ...] = get_args(ViewNetwork)
 
 
@@ -25,7 +30,14 @@ class NetworkConfig:
     Attributes:
       backbone: mlp, conv4, resnet12, resnet18, vgg16, vgg19, densenet, ststnet or offapexnet.
       width: channels of the first stage of the backbone (densenet: growth), a multiple of 4; publications use 64 (densenet 12).
-      normalisation: group, layer or batch (moments of the current batch in training, of the training clips in prediction).
+      normalisation: group, layer, batch (moments of the current batch in training, of the training clips in prediction), affine (a
+        scale and shift of each channel alone, as which pretrained batch normalisation is read) or auto: layer, or what pretrained
+        weights need.
+      stem: first layers of resnet18: small (3x3), imagenet (7x7 with stride 2 and 3x3 max pooling with stride 2, a sixteenth of the
+        positions) or auto: small, or that of pretrained weights.
+      head: what both heads see of the last stage: mean (over space) or flatten (all positions, as the four-block network of
+        few-shot learning has it; images of another size then need another network). One of mlp, ststnet or offapexnet always
+        sees all positions.
       embedding: E, length of the embedding.
       conv_form: auto, tiled, closed or plain; see `convolution.conv3x3`.
       view_network: of clips with several views: extractions (a network per extraction, on its rise minus a share of its fall),
@@ -41,7 +53,9 @@ class NetworkConfig:
 
     backbone: BackboneName = "mlp"
     width: int = 16
-    normalisation: Normalisation = "layer"
+    normalisation: NormalisationChoice = "auto"
+    stem: StemChoice = "auto"
+    head: HeadName = "mean"
     embedding: int = 32
     conv_form: ConvForm = "auto"
     view_network: ViewNetwork = "extractions"
@@ -64,13 +78,19 @@ class NetworkConfig:
             )
         for name, value, known in (
             ("backbone", self.backbone, BACKBONES),
-            ("normalisation", self.normalisation, NORMALISATIONS),
+            ("normalisation", self.normalisation, get_args(NormalisationChoice)),
+            ("stem", self.stem, get_args(StemChoice)),
+            ("head", self.head, HEADS),
             ("conv_form", self.conv_form, CONV_FORMS),
             ("view_network", self.view_network, VIEW_NETWORKS),
             ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is unknown; choose one of {', '.join(known)}")
+        if self.stem == "imagenet" and self.backbone != "resnet18":
+            raise ValueError(
+                f"stem imagenet is of the backbone resnet18, not {self.backbone}; add --backbone=resnet18, or leave the stem out"
+            )
         if not is_count(self.width, 4) or self.width % 4:
             raise ValueError(
                 f"network width {self.width} is not divisible into groups of 4 or 8; choose 8, 12, 16, 24, 32, ..."
@@ -89,9 +109,11 @@ def make_backbone(config: NetworkConfig) -> Backbone:
     """Flax module of the backbone."""
     return BACKBONES[config.backbone](
         width=config.width,
-        normalisation=config.normalisation,
+        normalisation="layer" if config.normalisation == "auto" else config.normalisation,
+        stem="small" if config.stem == "auto" else config.stem,
         conv_form=config.conv_form,
         precision=config.precision,
+        head=config.head,
     )
 
 
@@ -142,7 +164,8 @@ def apply_branches(
     """Apply both branches, `logits = primary(f(x))`, `embedding = auxiliary(f(x)) / |auxiliary(f(x))|`.
 
     The backbone f is applied to each frame of a sequence; features are averaged over frames. The auxiliary head also embeds each
-    frame and each position of the last feature maps, for the alignment losses `temporal` and `spatial`.
+    frame and each position of the last feature maps, for the alignment losses `temporal` and `spatial`. With `head="flatten"`, a
+    position is embedded as an image whose other positions are zero.
 
     Args:
       params: from `init_params`; an entry `statistics` (from `branch_statistics`) gives the moments of batch normalisation.
@@ -164,7 +187,7 @@ def apply_branches(
     return Outputs(
         logits=dense(params["primary"], pooled),
         embedding=_unit(dense(auxiliary, pooled)),
-        maps=_unit(dense(auxiliary, maps.mean(axis=1))),
+        maps=_unit(_embed_positions(auxiliary, maps.mean(axis=1))),
         frames=_unit(dense(auxiliary, features)),
     )
 
@@ -187,6 +210,7 @@ def extract_features(
             f"the parameters are of other images or of another network than images {images.shape} and {config}: {error}"
         ) from error
     features, maps = outputs
+    _check_size(params, features.shape[-1], images.shape, config)
     count = images.shape[0]
     return features.reshape(count, frames, features.shape[-1]), maps.reshape(count, frames, *maps.shape[1:])
 
@@ -212,9 +236,48 @@ def branch_statistics(
     return stored.get(STATISTICS, {})
 
 
+def block_statistics(params: Params, images: jax.Array, *, config: NetworkConfig, where: jax.Array) -> Params:
+    """`branch_statistics` of images in blocks `[B, K, ...]`, of which one is in memory at a time; `where` is `[B, K]`.
+
+    Choice: each block is normalised by its own moments, as in training, and the moments of the blocks are averaged by their number
+    of clips. The exact moments of all clips would need a pass over the blocks for every layer.
+
+    Reference: Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3 (PreciseBN).
+    """
+    moments = jax.lax.map(lambda own: branch_statistics(params, own[0], config=config, where=own[1]), (images, where))
+    count = where.sum(axis=1).astype(jnp.float32)
+    weight = count / jnp.maximum(count.sum(), 1)
+
+    def joined(own: Moments) -> Moments:
+        mean_of = lambda values: (weight.astype(values.dtype)[:, None] * values).sum(axis=0)  # noqa: E731
+        mean = mean_of(own.mean)
+        return Moments(mean, mean_of(own.variance + jnp.square(own.mean - mean[None, :])), own.pixels.sum())
+
+    return jax.tree.map(joined, moments, is_leaf=lambda leaf: isinstance(leaf, Moments))
+
+
 def dense(params: Params, features: jax.Array) -> jax.Array:
     """`features @ kernel + bias` over the last axis."""
     return features @ params["kernel"] + jnp.expand_dims(params["bias"], range(features.ndim - 1))
+
+
+def _embed_positions(params: Params, maps: jax.Array) -> jax.Array:
+    """Auxiliary head at each position of maps `[n, h, w, D]`; a head of the flattened maps has own rows for each position."""
+    rows, outputs = params["kernel"].shape
+    if rows == maps.shape[-1]:
+        return dense(params, maps)
+    kernel = params["kernel"].reshape(*maps.shape[1:], outputs)
+    return jnp.einsum("nhwd,hwde->nhwe", maps, kernel) + params["bias"][None, None, None, :]
+
+
+def _check_size(params: Params, features: int, shape: tuple[int, ...], config: NetworkConfig) -> None:
+    """Raise `ValueError` if a head is for another number of features, which with `flatten` depends on the size of the images."""
+    rows = {params[name]["kernel"].shape[-2] for name in ("primary", "auxiliary") if name in params} - {features}
+    if rows:
+        raise ValueError(
+            f"images {shape} give {features} features with head {config.head}, the parameters are for {min(rows)}; give images of "
+            "the size, and the head, that the parameters were trained with"
+        )
 
 
 def _refuse_views(config: NetworkConfig) -> None:

@@ -166,6 +166,15 @@ def max_pool(x: jax.Array | Normalised) -> jax.Array:
     return _select(x, _first_largest(lax.stop_gradient(x)))
 
 
+def max_pool_3x3(x: jax.Array | Normalised) -> jax.Array:
+    """3x3 maximum with stride 2 and a border of one pixel, `[n,H,W,C] -> [n,ceil(H/2),ceil(W/2),C]`; otherwise as `max_pool`."""
+    if isinstance(x, Normalised):
+        sign = jnp.where(lax.stop_gradient(x.gain) < 0, -1, 1).astype(x.gain.dtype)
+        pooled = max_pool_3x3(x.raw * sign[:, None, None, :])
+        return Normalised(pooled, x.gain * sign, x.offset).values
+    return _largest_of_three(_largest_of_three(x, 1), 2)
+
+
 def mean_pool(x: jax.Array) -> jax.Array:
     """2x2 mean with stride 2, `[n,H,W,C] -> [n,H//2,W//2,C]`; edges as in `max_pool`."""
     windows = _windows(x)
@@ -197,6 +206,19 @@ def _select(x: jax.Array, index: jax.Array) -> jax.Array:
     positions = jnp.arange(a * b, dtype=jnp.int8).reshape(1, 1, a, 1, b, 1)
     mask = index[:, :, None, :, None, :] == positions
     return jnp.where(mask, windows, jnp.zeros_like(windows)).sum(axis=(2, 4))
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False, static_argnums=1)
+def _largest_of_three(x: jax.Array, axis: int) -> jax.Array:
+    """Maximum along an axis over entries 2i - 1, 2i and 2i + 1, the first of equal ones."""
+    length = x.shape[axis]
+    border = [(1, length % 2) if place == axis else (0, 0) for place in range(x.ndim)]
+    padded = jnp.pad(x, border, constant_values=-jnp.inf)
+    parts = [lax.slice_in_dim(padded, k, k + length + length % 2 - 1, 2, axis) for k in range(3)]
+    first, second, third = map(lax.stop_gradient, parts)
+    is_second = second > first
+    is_third = third > jnp.maximum(first, second)
+    return jnp.where(is_third, parts[2], jnp.where(is_second, parts[1], parts[0]))
 
 
 def _even(length: int) -> int:

@@ -282,6 +282,21 @@ def test_remat_vmap_scan_and_jit_agree(x64):
     check_grads(objective, (wavy_params(),), order=2)
 
 
+def test_steps_with_large_results_are_recomputed_and_no_others():
+    def stores_steps(pixels, **changes):
+        loss = lambda p, t: (jnp.sum(jnp.sin(p * t) ** 2), {})  # noqa: E731
+        config = BilevelConfig(inner_steps=5, **changes)
+        task = jax.ShapeDtypeStruct((1, pixels), jnp.float32)
+        gradient = functools.partial(meta_gradient, inner_loss=loss, outer_loss=loss, config=config)
+        return "remat" not in str(jax.make_jaxpr(gradient)(jnp.float32(1), task))
+
+    assert stores_steps(10**6)
+    assert not stores_steps(10**8)
+    assert stores_steps(10**8, remat="off")
+    assert stores_steps(10**8, first_order=True)
+    assert not stores_steps(10, remat=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mapping", ["scan", "vmap"])
 def test_task_weights_double_and_drop_tasks(x64, mapping):
@@ -341,6 +356,7 @@ def test_donated_state_gives_the_same_result_and_is_deleted():
         ({"inner_steps": -1}, "negative"),
         ({"inner_lr": -0.1}, "negative"),
         ({"task_mapping": "pmap"}, "auto, vmap, scan"),
+        ({"remat": "yes"}, "auto, on, off"),
     ],
 )
 def test_invalid_settings_are_refused(settings, text):

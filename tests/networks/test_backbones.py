@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +10,17 @@ import pytest
 
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.meta.objective import method_problem
-from lightman_jax.networks.backbones import BACKBONES, NORMALISATIONS, Conv4, ResNet12
-from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, branch_statistics, init_params
+from lightman_jax.networks.backbone import NORMALISATIONS
+from lightman_jax.networks.backbones import BACKBONES, Conv4, ResNet12
+from lightman_jax.networks.convolution import pools_windows
+from lightman_jax.networks.dual_branch import (
+    NetworkConfig,
+    apply_branches,
+    branch_statistics,
+    dense,
+    extract_features,
+    init_params,
+)
 from lightman_jax.types import Clips, Task
 from tests.inputs import random_params
 
@@ -55,6 +65,36 @@ def test_backbones_accept_any_height_width_and_channels(name):
         assert result.maps.shape[-1] == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "features"),
+    [("conv4", 84, 5 * 5 * 64), ("resnet12", 28, 8 * 64), ("resnet18", 32, 4 * 4 * 512), ("mlp", 28, 256)],
+)
+def test_flattened_features_are_all_positions_of_the_last_stage(name, side, features):
+    config = NetworkConfig(backbone=name, width=64, head="flatten")
+    shapes = jax.eval_shape(
+        lambda key: init_params(key, config=config, image_shape=(side, side, 3), classes=3), jax.random.key(0)
+    )
+    assert shapes["primary"]["kernel"].shape == (features, 3)
+    assert shapes["auxiliary"]["kernel"].shape == (features, config.embedding)
+
+
+@pytest.mark.slow
+def test_a_position_is_embedded_as_an_image_whose_other_positions_are_zero():
+    config = NetworkConfig(backbone="conv4", width=4, embedding=3, head="flatten")
+    params = init_params(jax.random.key(0), config=config, image_shape=(32, 48, 2), classes=3)
+    images = jax.random.normal(jax.random.key(1), (2, 32, 48, 2))
+    outputs = apply_branches(params, images, config=config)
+    features, maps = extract_features(params, images, config=config)
+    assert outputs.maps.shape == (2, 2, 3, 3)
+    np.testing.assert_array_equal(features, maps.reshape(features.shape))
+    alone = jnp.zeros_like(maps).at[:, :, 1, 2].set(maps[:, :, 1, 2]).reshape(2, -1)
+    expected = dense(params["auxiliary"], alone)
+    expected /= jnp.linalg.norm(expected, axis=-1, keepdims=True)
+    np.testing.assert_allclose(outputs.maps[:, 1, 2], expected, atol=1e-6)
+    with pytest.raises(ValueError, match="give 64 features with head flatten, the parameters are for 24"):
+        apply_branches(params, jnp.zeros((1, 64, 64, 2)), config=config)
+
+
 @pytest.mark.slow
 def test_conv4_forms_agree():
     images = jax.random.normal(jax.random.key(0), (2, 28, 28, 3))
@@ -63,6 +103,41 @@ def test_conv4_forms_agree():
     for output in outputs:
         assert output.shape == (2, 16)
         np.testing.assert_allclose(output, outputs[0], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalisation", ["batch", "group", "affine"])
+def test_pooling_without_stored_values_has_the_same_derivatives_up_to_order_three(normalisation, x64):
+    settings = {"width": 8, "normalisation": normalisation}
+    images = jax.random.normal(jax.random.key(0), (2, 48, 50, 3))
+    params = Block(**settings).init(jax.random.key(1), images)
+    # Scales of both signs: the maximum of a channel, or the minimum.
+    params = jax.tree.map(lambda p: p + 1.5 * jax.random.normal(jax.random.key(p.size), p.shape), params)
+    directions = jax.tree.map(lambda p: jnp.cos(jnp.arange(p.size, dtype=p.dtype)).reshape(p.shape), (params, images))
+
+    def derivatives(form):
+        value = lambda both: jnp.sum(jnp.sin(Block(**settings, conv_form=form).apply(*both)))  # noqa: E731
+
+        def along(f):
+            def product(both):
+                return sum(map(jnp.vdot, *(jax.tree.leaves(tree) for tree in (jax.grad(f)(both), directions))))
+
+            return product
+
+        functions = [value, along(value), along(along(value))]
+        return [(f((params, images)), jax.grad(f)((params, images))) for f in functions]
+
+    compiled = jax.jit(derivatives, static_argnums=0)
+    for found, expected in zip(jax.tree.leaves(compiled("tiled")), jax.tree.leaves(compiled("plain")), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-9 * float(np.abs(expected).max()))
+    assert pools_windows(images, "tiled")
+    assert not any(pools_windows(images[:, :height], "tiled") for height in (47, 28))
+
+
+class Block(Conv4):
+    @nn.compact
+    def __call__(self, x):
+        return self.conv_norm_pool("1", x, self.width, None)
 
 
 def test_embeddings_have_unit_length_and_clips_are_independent():

@@ -36,6 +36,7 @@ def close(first, second, tolerance=1e-10):
         ("closed", (2, 5, 6, 8), 8),
         ("tiled", (2, 7, 6, 32), 33),
         ("tiled", (1, 6, 9, 40), 32),
+        ("tiled", (2, 21, 20, 32), 33),
     ],
 )
 def test_convolution_forms_have_the_same_derivatives_up_to_order_three(x64, form, shape, outputs):
