@@ -6,9 +6,10 @@ Images are float32 flow, after `scale_flow` in units of their RMS; labels are in
 """
 
 import dataclasses
+import functools
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -28,12 +29,59 @@ LossFn = Callable[[Params, Any], tuple[jax.Array, Metrics]]
 """`loss(params, task) -> (scalar, metrics)` for one task."""
 
 
+_BLOCK_BYTES = 64 << 20
+
+
+class ImageArray(Protocol):
+    """Images `[n, ...]`: a NumPy array, or an array whose rows are read from files when they are indexed (`StoredImages`)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of a NumPy array."""
+
+    @property
+    def dtype(self) -> Any:
+        """As of a NumPy array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+def image_blocks(images: ImageArray, most_bytes: int = _BLOCK_BYTES) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The first row and the images of consecutive blocks of at most `most_bytes` bytes, or of one image.
+
+    >>> [(first, block.shape) for first, block in image_blocks(np.zeros((3, 2, 2, 1)), most_bytes=64)]
+    [(0, (2, 2, 2, 1)), (2, (1, 2, 2, 1))]
+    """
+    count = max(1, most_bytes // max(1, image_bytes(images)))
+    for first in range(0, len(images), count):
+        yield first, np.asarray(images[first : first + count])
+
+
+def image_bytes(images: ImageArray) -> int:
+    """Bytes of one image as stored."""
+    return int(np.prod(images.shape[1:])) * np.dtype(images.dtype).itemsize
+
+
+def remembered(images: Any, key: Any, compute: Callable[[], Any]) -> Any:
+    """`compute()`, which for `StoredImages`, which do not change, is computed once per key."""
+    memo = getattr(images, "memo", None)
+    if memo is None:
+        return compute()
+    if key not in memo:
+        memo[key] = compute()
+    return memo[key]
+
+
 @dataclasses.dataclass(frozen=True)
 class ClipSet:
-    """Labelled clips in host memory.
+    """Labelled clips.
 
     Attributes:
-      image: `[n, (frames,) H, W, C]` float32, unscaled flow; `[n, V, H, W, C]` with views, NaN where a clip lacks a view.
+      image: `[n, (frames,) H, W, C]`, unscaled: float32, float16, or uint8 grey levels; in memory, or `StoredImages`, read from
+        files when they are indexed.
+        `[n, V, H, W, C]` with views, NaN where a clip lacks a view.
       label: `[n]` int32 class indices.
       subject: `corpus/subject` of each clip; one name per subject in the micro and the macro clips.
       clip: `corpus/subject/clip` of each clip, unique.
@@ -45,7 +93,7 @@ class ClipSet:
         text, two classes of one name, views that do not fit the images, a clip without a view, or a view that is NaN in part.
     """
 
-    image: NDArray[np.float32]
+    image: NDArray[Any]
     label: NDArray[np.int32]
     subject: tuple[str, ...]
     clip: tuple[str, ...]
@@ -84,7 +132,7 @@ class ClipSet:
             )
         if not self.has_view.any(axis=1).all():
             raise ValueError(f"{self.clip[int(self.has_view.any(axis=1).argmin())]} has no view at all; leave it out")
-        damaged = self.has_view & np.isnan(self.image).any(axis=(2, 3, 4))
+        damaged = self.has_view & self._each_view(lambda images: np.isnan(images).any(axis=(2, 3, 4)))
         if damaged.any():
             row, place = np.argwhere(damaged)[0]
             raise ValueError(
@@ -95,7 +143,12 @@ class ClipSet:
     @property
     def has_view(self) -> NDArray[np.bool_]:
         """`[n, V]` bool: the views that each clip has."""
-        return np.asarray(~np.isnan(self.image).all(axis=(2, 3, 4)))
+        present = functools.partial(self._each_view, lambda images: ~np.isnan(images).all(axis=(2, 3, 4)))
+        return remembered(self.image, "has_view", present)
+
+    def _each_view(self, fn: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        none = np.zeros((0, len(self.views)), bool)
+        return np.concatenate([none, *(fn(block) for _, block in image_blocks(self.image))])
 
     def view(self, name: str) -> "ClipSet":
         """The clips that have a view, with the images of that view alone.
@@ -196,7 +249,8 @@ class Method(NamedTuple):
     Attributes:
       init: `(key, image_shape, classes, dtype=float32) -> TrainState`.
       update: `(state, tasks) -> (state, metrics)`, one outer step.
-      finish: `(state, clips) -> params`, fits what is fitted once on all training clips (prototypes, batch moments).
+      finish: `(state, clips) -> params`, fits what is fitted once on all training clips (prototypes, batch moments); clips may be
+        in blocks `[B, K, ...]`, which are seen one at a time.
       logits: `(params, images) -> [n, N]`.
     """
 

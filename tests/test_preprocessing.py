@@ -1,10 +1,22 @@
-"""Scaling, mirroring and magnification of flow images."""
+"""Scaling, mirroring and magnification of flow, grey and colour images."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lightman_jax.preprocessing import magnify_flow, mirror_average, mirror_flow, scale_flow, training_mean_square
+from lightman_jax.preprocessing import (
+    SCALINGS,
+    channels_of,
+    magnify_flow,
+    mirror_average,
+    mirror_flow,
+    scale_flow,
+    scale_parameters,
+    training_mean_square,
+)
+
+SHAPES = {"flow": (4, 6, 5, 3), "views": (4, 2, 6, 5, 3), "grey": (4, 3, 6, 5, 1), "rgb": (4, 3, 6, 5, 3)}
 
 
 def test_clip_rms_centres_flow_and_is_independent_of_unit_and_offset():
@@ -93,3 +105,62 @@ def test_mirror_average_calls_the_function_once_on_images_and_mirror_images():
     expected = 0.5 * (jnp.sin(images[:, 0, 0]) + jnp.sin(mirror_flow(images)[:, 0, 0]))
     np.testing.assert_array_equal(result, expected)
     np.testing.assert_allclose(mirror_average(function, mirror_flow(images)), result, atol=1e-7)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("kind", SHAPES)
+def test_every_scaling_is_an_offset_and_a_divisor_of_each_clip_and_channel(kind, scaling):
+    channels, views = "flow" if kind == "views" else kind, kind == "views"
+    if scaling == "imagenet" and channels != "rgb":
+        return
+    images = 40 * np.random.default_rng(6).gamma(2.0, size=SHAPES[kind]).astype(np.float32) + 3
+    images[1, ..., 0] = 7
+    if views:
+        images[0, 1] = images[2, 0] = np.nan
+    options = {"scaling": scaling, "train": jnp.array([True, True, True, False]), "views": views, "channels": channels}
+    scaled = scale_flow(images, **options)
+    offset, divisor = scale_parameters(images, **options)
+    assert offset.shape == divisor.shape == (4, *((2,) if views else (1,) * (images.ndim - 4)), 1, 1, images.shape[-1])
+    np.testing.assert_array_equal(scaled, (images - offset) / divisor)
+    # Drawn rows scale as all rows do, whatever they were stored as.
+    rows = np.array([2, 0, 2])
+    np.testing.assert_array_equal(scaled[rows], (images[rows] - offset[rows]) / divisor[rows])
+    np.testing.assert_array_equal(np.isnan(scaled), np.isnan(images))
+    if scaling != "imagenet":
+        assert not np.any(scaled[1, ..., 0])
+
+
+def test_imagenet_scaling_is_that_of_pretrained_weights():
+    images = jnp.asarray(np.random.default_rng(7).integers(0, 256, (2, 4, 4, 3)), jnp.float32)
+    expected = (np.asarray(images) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(scale_flow(images, scaling="imagenet", channels="rgb"), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="scaling imagenet is for colour images, these are flow; choose --colour=rgb"):
+        scale_flow(images, scaling="imagenet")
+
+
+def test_channels_of_colour_are_centred_and_mirrored_alike():
+    images = jnp.asarray(np.random.default_rng(8).gamma(2.0, size=(2, 5, 6, 3)), jnp.float32)
+    scaled = scale_flow(images, channels="rgb")
+    each = [scale_flow(images[..., place : place + 1])[..., 0] for place in range(3)]
+    np.testing.assert_allclose(scaled, np.stack(each, axis=-1), atol=1e-6)
+    np.testing.assert_array_equal(mirror_flow(images, channels="rgb"), images[:, :, ::-1])
+    whole = jnp.asarray(images, jnp.uint8)
+    np.testing.assert_array_equal(mirror_flow(whole, channels="rgb"), whole[:, :, ::-1])
+    average = mirror_average(lambda x: x[:, 0, 0], images, channels="rgb")
+    np.testing.assert_allclose(average, (images[:, 0, 0] + images[:, 0, -1]) / 2, atol=1e-6)
+
+
+def test_channels_follow_from_their_number_unless_they_are_named():
+    assert [channels_of(np.zeros((1, 4, 4, count))) for count in (1, 3)] == ["grey", "flow"]
+    with pytest.raises(ValueError, match=r"rgb images have 3 channels, these have 1 \(shape \(1, 4, 4, 1\)\)"):
+        channels_of(np.zeros((1, 4, 4, 1)), "rgb")
+    with pytest.raises(
+        ValueError, match="three channels of bytes are flow or colours; name them by channels='flow' or"
+    ):
+        channels_of(np.zeros((1, 4, 4, 3), np.uint8))
+    with pytest.raises(
+        ValueError, match="flow of the dtype uint8 has no sign; mirror what scale_flow returns, or colours"
+    ):
+        mirror_flow(np.zeros((1, 4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match="channels 'bgr' are unknown; choose one of auto, flow, grey, rgb"):
+        jax.eval_shape(lambda x: scale_flow(x, channels="bgr"), jnp.zeros((1, 4, 4, 3)))

@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightman_jax.data.preparation.inspect_clip import Inspection, inspect_clip, inspected_positions
 from lightman_jax.data.preparation.representation import (
@@ -23,7 +24,7 @@ from lightman_jax.data.records import Problem, RawClip
 from lightman_jax.data.synthetic.face_geometry import geometry_files
 from lightman_jax.files import read_checksummed, write_checksummed
 
-CLIP_VERSION = 11
+CLIP_VERSION = 12
 """Part of every key. Raise it whenever the same clip and settings give another image or inspection, or are stored differently."""
 
 Result = TypeVar("Result", Inspection, MotionImage)
@@ -90,11 +91,28 @@ class ClipCache:
     def motion_images(
         self, clips: Sequence[RawClip], contents: Sequence[Sequence[str]], config: MotionConfig
     ) -> list[MotionImage | Exception]:
-        """The motion image of every clip; `contents` has the SHA-256 of each file of each clip."""
-        pairs = zip(clips, contents, strict=True)
-        names = [f"{motion_key(clip, content, config)}.motion" for clip, content in pairs]
+        """How the motion image of every clip was made; the images themselves are left in the cache, see `image`.
+
+        Args:
+          clips: the clips.
+          contents: SHA-256 of each file of each clip.
+          config: settings of the images.
+        """
+        names = [_motion_name(clip, content, config) for clip, content in zip(clips, contents, strict=True)]
         functions = motion_image, needed_positions
-        return self._results(functions, clips, (config,), names, _encode_motion, _decode_motion)
+        return self._results(functions, clips, (config,), names, _encode_motion, _decode_without_image)
+
+    def image(self, clip: RawClip, content: Sequence[str], config: MotionConfig) -> NDArray[Any]:
+        """The image of a clip that `motion_images` has computed.
+
+        Raises:
+          OSError: it is missing or damaged by now.
+        """
+        path = self._folder / _motion_name(clip, content, config)
+        stored = read_checksummed(path)
+        if stored is None:
+            raise OSError(f"{path} was removed or damaged while it was in use; run the same command again")
+        return _decode_motion(stored).image
 
     def _results(
         self,
@@ -119,7 +137,9 @@ class ClipCache:
             results[todo[place]] = result
             if not isinstance(result, Exception):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                write_checksummed(self._folder / names[todo[place]], encode(result))
+                content = encode(result)
+                write_checksummed(self._folder / names[todo[place]], content)
+                results[todo[place]] = decode(content)
             if self._on_progress is not None:
                 self._on_progress(done, len(todo))
         return [results[index] for index in range(len(clips))]
@@ -141,6 +161,14 @@ def _encode_motion(motion: MotionImage) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **motion._asdict())
     return buffer.getvalue()
+
+
+def _motion_name(clip: RawClip, content: Sequence[str], config: MotionConfig) -> str:
+    return f"{motion_key(clip, content, config)}.motion"
+
+
+def _decode_without_image(content: bytes) -> MotionImage:
+    return _decode_motion(content)._replace(image=np.empty(0))
 
 
 def _decode_motion(content: bytes) -> MotionImage:

@@ -18,11 +18,11 @@ _STILL_PIXELS = 1.0
 
 
 class ClipFaces(NamedTuple):
-    """Grey images of a movement by the positions of their frames, from 0.
+    """Images of a movement by the positions of their frames, from 0.
 
     Attributes:
-      faces: `[side, side]`, aligned to the onset if `without_head` is known.
-      crops: the faces as they are in the box.
+      faces: `[side, side, 3]`, aligned to the onset if `without_head` is known.
+      crops: the faces as they are in the box, grey `[side, side]`.
       images: whole frames.
       finder: source of the box.
       without_head: None if the faces are not aligned.
@@ -51,16 +51,17 @@ def clip_faces(clip: RawClip, images: Mapping[int, NDArray[np.uint8]], side: int
     """
     shown = list(images.values())
     box = clip_box(clip, shown[0])
-    crops = {place: grey_image(crop_face(image, box, side)) for place, image in images.items()}
+    faces = {place: crop_face(image, box, side) for place, image in images.items()}
+    crops = {place: grey_image(face) for place, face in faces.items()}
     finder = box.finder if box else "given"
     searched = align and box is not None and box.finder != "centre" and len(shown) > 1
     aligned = align_faces(shown, box, side) if searched and box else None
     if aligned is None:
-        return ClipFaces(crops, crops, images, finder)
+        return ClipFaces(faces, crops, images, finder)
     if max(one.motion.pixels for one in aligned.frames) < _STILL_PIXELS:
-        return ClipFaces(crops, crops, images, finder, still=True)
+        return ClipFaces(faces, crops, images, finder, still=True)
     at = dict(zip(images, aligned.frames, strict=True))
-    faces = {place: grey_image(one.face) for place, one in at.items()}
+    faces = {place: one.face for place, one in at.items()}
 
     def without_head(flow: NDArray[np.floating], first: int, second: int) -> NDArray[np.float32]:
         return aligned.rest.without_head(flow, at[second].per_depth - at[first].per_depth)

@@ -200,7 +200,7 @@ def _unlike(clip: RawClip, name: str, of_kind: dict[str, list[str]]) -> Problem:
     remedy = {
         "size": "unpack the folder again; the clip is left out",
         "depth": "save all images alike; each depth is scaled by its own range, so brightness may differ",
-        "colour": "unpack the folder again; motion is computed on grey images, so the clip is used",
+        "colour": "unpack the folder again; flow is computed on grey images, so the clip is used",
     }[name]
     return Problem(where, expected, found, remedy, lost=name == "size")
 

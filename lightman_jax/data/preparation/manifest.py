@@ -9,7 +9,7 @@ from lightman_jax.data.preparation.representation import MotionConfig
 from lightman_jax.data.records import DataError, Problem
 from lightman_jax.files import file_digest, read_checksummed_json, write_checksummed_json
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Part of the folder's name. Raise it whenever the manifest or the stored examples change their format."""
 
 MANIFEST = "manifest.json"

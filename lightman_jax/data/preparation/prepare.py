@@ -7,13 +7,16 @@ clips are cached, so that an interrupted preparation resumes and a changed clip 
 
 import dataclasses
 import functools
+import math
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from lightman_jax.data.preparation.check import Check
 from lightman_jax.data.preparation.clip_cache import ClipCache, motion_key, text_digest
@@ -29,6 +32,7 @@ KEEP_UNMOVED = "--no_movement=keep"
 _SPARE_BYTES, _MAX_NAMED = 64 << 20, 3
 
 _ClipImage = tuple[RawClip, MotionImage]
+"""A clip and how its image was made, without the image, which is read again when it is written."""
 
 
 def source_fingerprint(check: Check, config: MotionConfig, *, keep_unmoved: bool = False) -> str:
@@ -80,8 +84,8 @@ def prepare_clips(
     """
     reading, config = check.reading, motion_in_use(check.reading.clips, config)
     clips = sorted(reading.clips, key=lambda clip: (clip.pool == "macro", clip.clip))
-    # Room for the cached images, the dataset, and its temporary copy.
-    require_space(folder, 3 * len(clips) * _clip_bytes(config) + _SPARE_BYTES)
+    # Room for the cached images and the dataset.
+    require_space(folder, 2 * len(clips) * _clip_bytes(config) + _SPARE_BYTES)
     images: list[_ClipImage] = []
     problems, legs = list(reading.problems), {view_of(name).leg for name in config.view_names}
     contents = [check.content(clip) for clip in clips]
@@ -112,7 +116,8 @@ def prepare_clips(
         )
     manifest = _manifest(check, dataset, config, images, problems)
     _refuse_absent_views(manifest, images)
-    return _write_folder(folder, manifest, images)
+    read = lambda clip: cache.image(clip, check.content(clip), config)  # noqa: E731
+    return _write_folder(folder, manifest, images, read)
 
 
 def _refuse_absent_views(manifest: Manifest, images: Sequence[_ClipImage]) -> None:
@@ -203,21 +208,24 @@ def _view_counts(images: Sequence[_ClipImage], config: MotionConfig) -> dict[str
     return {name: sum(not reasons[place] for reasons in missing) for place, name in enumerate(names)}
 
 
-def _write_folder(folder: Path, manifest: Manifest, images: Sequence[_ClipImage]) -> Manifest:
+def _write_folder(
+    folder: Path, manifest: Manifest, images: Sequence[_ClipImage], read: Callable[[RawClip], NDArray[Any]]
+) -> Manifest:
     # A finished preparation needs no TensorFlow Datasets.
     from lightman_jax.data.preparation.tfds_builder import write_dataset
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder.parent, folder.name)
     scratch = temporary_path(folder)
-    scratch.mkdir()
+    written = scratch / "clips"
+    written.mkdir(parents=True)
     try:
         pools = {
-            pool: functools.partial(_examples, [one for one in images if one[0].pool == pool], manifest.stand_in)
+            pool: functools.partial(_examples, [one for one in images if one[0].pool == pool], read, manifest.stand_in)
             for pool in manifest.clips
         }
         with reporting_disk_full(folder, len(images) * _clip_bytes(manifest.motion)):
-            written = write_dataset(pools, scratch, classes=manifest.classes, description=_description(manifest))
+            write_dataset(pools, written, classes=manifest.classes, description=_description(manifest))
         shards = {path.name: file_digest(path) for path in sorted(written.iterdir())}
         manifest = dataclasses.replace(manifest, shards=shards)
         manifest.write(written)
@@ -238,11 +246,13 @@ def _description(manifest: Manifest) -> str:
     return manifest.origin + axis * bool(manifest.views)
 
 
-def _examples(images: Sequence[_ClipImage], stand_in: bool) -> Iterator[dict[str, Any]]:
+def _examples(
+    images: Sequence[_ClipImage], read: Callable[[RawClip], NDArray[Any]], stand_in: bool
+) -> Iterator[dict[str, Any]]:
     suffix = STAND_IN_SUFFIX if stand_in else ""
     for clip, motion in images:
         yield {
-            "image": motion.image,
+            "image": read(clip),
             "label": clip.label,
             "clip": clip.clip.replace("/", f"{suffix}/", 1),
             "subject": clip.subject.replace("/", f"{suffix}/", 1),
@@ -255,5 +265,4 @@ def _examples(images: Sequence[_ClipImage], stand_in: bool) -> Iterator[dict[str
 
 
 def _clip_bytes(config: MotionConfig) -> int:
-    layers = config.frame_count if config.representation == "frames" else 3 * max(1, len(config.view_names))
-    return 4 * layers * config.image_side**2 + 2048
+    return math.prod(config.image_shape) * config.dtype.itemsize + 2048

@@ -3,29 +3,25 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.preparation.clip_faces import ClipFaces, WithoutHead, clip_faces
-from lightman_jax.data.preparation.motion_config import MotionConfig, Representation
+from lightman_jax.data.preparation.face_images import RemoveHead, as_stored, image_of_faces, in_channels, places_used
+from lightman_jax.data.preparation.motion_config import MotionConfig
 from lightman_jax.data.preparation.point_flow import PointFlow
 from lightman_jax.data.preparation.views import FALL, RELEASED_VIEWS, Joined, Moves, join_views, view_of
 from lightman_jax.data.records import RawClip
 from lightman_jax.data.synthetic.simulated_au import simulated_faces, simulated_flow
 from lightman_jax.data.vision.apex import middle_apex, spot_apex
-from lightman_jax.data.vision.images import grey_image, read_image, resize_image
-from lightman_jax.data.vision.optical_flow import FlowMethod, magnify_motion, optical_flow, optical_strain
+from lightman_jax.data.vision.images import grey_image, read_image
+from lightman_jax.data.vision.optical_flow import FlowMethod
 from lightman_jax.data.vision.video import read_clip_images
 from lightman_jax.data.vision.video_file import SharedFrames
 
 _SIMULATED_FRAMES, _ROUNDING = 9, 1
-
-_CHANGES = ("flow", "difference", "dynamic")
-
-RemoveHead = Callable[[NDArray[np.floating]], NDArray[np.float32]]
-"""Removes what remains of the head from the flow `[side, side, 2]` between two faces."""
 
 
 def is_still(clip: RawClip) -> bool:
@@ -37,8 +33,9 @@ class MotionImage(NamedTuple):
     """The image of a clip and how it was made.
 
     Attributes:
-      image: float32 `[H, W, 3]`: u (right), v (down), strain; `[V, H, W, 3]` of several views, NaN where the clip lacks one.
-        `[H, W, 1]` for other representations: grey levels 0..1, or their difference. `[frames, H, W, 1]` for frames.
+      image: `[H, W, 3]` of `MotionConfig.dtype`: u (right), v (down), strain; `[V, H, W, 3]` of several views, NaN where the clip
+        lacks one. For other representations grey levels 0..255 or their differences, `[H, W, C]` with C = 1 (grey) or 3 (rgb),
+        `[frames, H, W, C]` for frames.
       apex: position of the apex.
       apex_from: source of the apex: `given`, `middle` or `spot`.
       face: source of the face box: see `FaceBox.finder`.
@@ -48,7 +45,7 @@ class MotionImage(NamedTuple):
       aligned: whether head motion is removed.
     """
 
-    image: NDArray[np.float32]
+    image: NDArray[Any]
     apex: int
     apex_from: str
     face: str
@@ -87,6 +84,11 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
     Raises:
       ValueError: a file cannot be decoded, frames differ in size, or the clip does not allow the representation.
     """
+    image = _motion_image(clip, config, shared)
+    return image._replace(image=as_stored(image.image, config))
+
+
+def _motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | None) -> MotionImage:
     if clip.kind == "flow":
         return _released_flow(clip, config)
     if clip.kind == "simulated":
@@ -104,19 +106,21 @@ def motion_image(clip: RawClip, config: MotionConfig, shared: SharedFrames | Non
 
 def _image_of(clip: RawClip, frames: ClipFaces, positions: Sequence[int], config: MotionConfig) -> MotionImage:
     """The motion image of a clip from its needed frames."""
-    faces = [frames.faces[position] for position in positions]
+    faces = [in_channels(frames.faces[position], config) for position in positions]
     if len(clip.numbers) < 2:
-        return MotionImage(_from_faces(faces, (0,), 0, config), 0, "given", "")
-    apex, apex_from = (spot_apex(faces), "spot") if config.apex_policy == "spot" else _annotated_apex(clip, config)
+        return MotionImage(image_of_faces(faces, (0,), 0, config), 0, "given", "")
+    apex, apex_from = _annotated_apex(clip, config)
+    if config.apex_policy == "spot":
+        apex, apex_from = spot_apex([grey_image(frames.faces[position]) for position in positions]), "spot"
     if config.view_names:
         end = apex if clip.apex == len(clip.numbers) - 1 else max(positions)
         return _with_views(_views(frames, (apex, end), config), apex, apex_from)
     remove_head = _between(frames.without_head, 0, apex)
     if not _needs_all_frames(config):
-        image = _from_faces(faces, (0, 1), 1, config, remove_head)
+        image = image_of_faces(faces, (0, 1), 1, config, remove_head)
         return MotionImage(image, apex, apex_from, "", _moves(frames, positions))
-    used = [positions[place] for place in _places_used(len(faces), apex, config.representation)]
-    image = _from_faces(faces, clip.numbers, apex, config, remove_head)
+    used = [positions[place] for place in places_used(len(faces), apex, config.representation)]
+    image = image_of_faces(faces, clip.numbers, apex, config, remove_head)
     return MotionImage(image, apex, apex_from, "", _moves(frames, used))
 
 
@@ -129,8 +133,8 @@ def _annotated_apex(clip: RawClip, config: MotionConfig) -> tuple[int, str]:
 
 def motion_of_faces(
     faces: Sequence[NDArray[np.uint8]], apex: int, config: MotionConfig, without_head: WithoutHead | None = None
-) -> NDArray[np.float32]:
-    """Representation of a movement from cropped faces, in the shape of `MotionImage.image`.
+) -> NDArray[Any]:
+    """Representation of a movement from cropped faces, in the shape and dtype of `MotionImage.image`.
 
     Args:
       faces: `[side, side, 3]` uint8 of every frame from onset to offset, at least two.
@@ -142,16 +146,16 @@ def motion_of_faces(
     Raises:
       ValueError: the movement has none of the views.
     """
-    grey = [grey_image(face) for face in faces]
     if not config.view_names:
-        return _from_faces(grey, tuple(range(len(faces))), apex, config, _between(without_head, 0, apex))
+        shown, numbers = [in_channels(face, config) for face in faces], tuple(range(len(faces)))
+        return as_stored(image_of_faces(shown, numbers, apex, config, _between(without_head, 0, apex)), config)
     if not any(first < second for first, second in (_leg(name, apex, len(faces) - 1) for name in config.view_names)):
         raise ValueError(
             f"the apex is the last frame, so the movement has no view {', '.join(config.view_names)}; give a later offset"
         )
-    at = dict(enumerate(grey))
-    frames = ClipFaces(at, at, at, without_head=without_head)
-    return _with_views(_views(frames, (apex, len(faces) - 1), config), apex, "given").image
+    at = dict(enumerate(faces))
+    frames = ClipFaces(at, {place: grey_image(face) for place, face in at.items()}, at, without_head=without_head)
+    return as_stored(_with_views(_views(frames, (apex, len(faces) - 1), config), apex, "given").image, config)
 
 
 def _between(without_head: WithoutHead | None, first: int, second: int) -> RemoveHead | None:
@@ -190,8 +194,8 @@ def _views(frames: ClipFaces, ends: tuple[int, int], config: MotionConfig) -> Jo
     @functools.cache
     def image(method: FlowMethod, leg: tuple[int, int]) -> NDArray[np.float32]:
         own = dataclasses.replace(config, flow_method=method, views="")
-        faces = [frames.faces[end] for end in leg]
-        return _from_faces(faces, (0, 1), 1, own, _between(frames.without_head, *leg))
+        faces = [grey_image(frames.faces[end]) for end in leg]
+        return image_of_faces(faces, (0, 1), 1, own, _between(frames.without_head, *leg))
 
     return _join_legs(
         legs,
@@ -227,34 +231,6 @@ def _moves(frames: ClipFaces, used: Sequence[int]) -> Moves:
     return "face" if is_movement(crops) else "outside" if is_movement(images) else "nowhere"
 
 
-def _places_used(count: int, apex: int, representation: Representation) -> Sequence[int]:
-    """Which of the faces from onset to offset a representation shows."""
-    if representation == "frames":
-        return range(count)
-    return range(apex + 1) if representation == "dynamic" else (0, apex)
-
-
-def _dynamic_image(faces: list[NDArray[np.uint8]]) -> NDArray[np.floating]:
-    """Approximate rank pooling of the rise: `sum_t (2 t - T - 1) frame_t` over the sum of the positive weights, t from 1.
-
-    Choice: onset to apex only, because a rise and a fall cancel out.
-    Reference: Bilen et al. 2016, "Dynamic Image Networks for Action Recognition".
-    """
-    weights = 2.0 * np.arange(1, len(faces) + 1) - len(faces) - 1
-    total = np.tensordot(weights, np.stack(faces).astype(np.float64) / 255, axes=1)
-    # One frame has no rise.
-    return (total / max(weights[weights > 0].sum(), 1))[..., None]
-
-
-def _in_time(faces: list[NDArray[np.uint8]], numbers: tuple[int, ...], count: int) -> NDArray[np.floating]:
-    """Images at evenly spaced times from onset to offset, interpolated linearly, so that dropped frames leave no jump."""
-    times = np.linspace(numbers[0], numbers[-1], count)
-    after = np.clip(np.searchsorted(numbers, times), 1, len(numbers) - 1)
-    stamps, stack = np.asarray(numbers, np.float64), np.stack(faces).astype(np.float32) / 255
-    share = ((times - stamps[after - 1]) / (stamps[after] - stamps[after - 1]))[:, None, None].astype(np.float32)
-    return ((1 - share) * stack[after - 1] + share * stack[after])[..., None]
-
-
 def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
     """The simulated flow of each view for `flow`; otherwise simulated frames, processed like those of a corpus."""
     apex = _SIMULATED_FRAMES // 2
@@ -266,7 +242,9 @@ def _simulated(clip: RawClip, config: MotionConfig) -> MotionImage:
             return MotionImage(images[0], apex, "given", "given")
         return _with_views(Joined(np.stack(images), "face", ("",) * len(names)), apex, "given")
     faces = simulated_faces(clip, config.face_side, _SIMULATED_FRAMES)
-    image = _from_faces(faces, tuple(range(_SIMULATED_FRAMES)), apex, config)
+    if config.channels == "rgb":
+        faces = [np.repeat(face[..., None], 3, axis=2) for face in faces]
+    image = image_of_faces(faces, tuple(range(_SIMULATED_FRAMES)), apex, config)
     return MotionImage(image, apex, "given", "given")
 
 
@@ -281,32 +259,6 @@ def _of_landmarks(clip: RawClip, config: MotionConfig) -> MotionImage:
     )
     image = _with_views(joined, points.apex, points.apex_from)
     return image._replace(face="landmarks", aligned=config.head_motion == "remove")
-
-
-def _from_faces(
-    faces: list[NDArray[np.uint8]],
-    numbers: tuple[int, ...],
-    apex: int,
-    config: MotionConfig,
-    remove_head: RemoveHead | None = None,
-) -> NDArray[np.float32]:
-    """Representation of a movement from grey faces, magnified and resized as configured; zero if nothing differs from the onset."""
-    side = config.image_side
-    used = _places_used(len(faces), apex, config.representation)
-    if config.representation in _CHANGES and all(np.array_equal(faces[place], faces[0]) for place in used):
-        # The flow between equal images is not zero.
-        return np.zeros((side, side, 3 if config.representation == "flow" else 1), np.float32)
-    faces = magnify_motion(faces, config.magnify)
-    if config.representation == "frames":
-        return np.stack([_resized(one, side) for one in _in_time(faces, numbers, config.frame_count)])
-    if config.representation == "dynamic":
-        return _resized(_dynamic_image(faces[: apex + 1]), side)
-    if config.representation == "flow":
-        flow = optical_flow(faces[0], faces[apex], config.flow_method)
-        flow = flow if remove_head is None else remove_head(flow)
-        return _resized(np.dstack([flow, optical_strain(flow)]), side)
-    reference = faces[0] if config.representation == "difference" else np.float32(0)
-    return _resized(((faces[apex].astype(np.float32) - reference) / 255)[..., None], side)
 
 
 def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
@@ -335,7 +287,3 @@ def _released_flow(clip: RawClip, config: MotionConfig) -> MotionImage:
     if not images:
         raise refused
     return _with_views(join_views(names, images, moves, reasons, still="their image is constant"), 0, "given")
-
-
-def _resized(image: NDArray[np.floating], side: int) -> NDArray[np.float32]:
-    return resize_image(image, side, side).reshape(side, side, -1).astype(np.float32)

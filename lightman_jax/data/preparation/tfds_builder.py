@@ -1,8 +1,9 @@
-"""TFDS builder of prepared clips, stored as array_record files that `tfds.builder_from_directory` opens."""
+"""Prepared clips as a TFDS dataset of array_record files, which `tfds.builder_from_directory` opens."""
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,53 +14,41 @@ from lightman_jax.files import plain_path
 
 Examples = Callable[[], Iterable[dict[str, Any]]]
 
+NAME = "lightman_clips"
+VERSION = "4.0.0"
 
-class ClipBuilder(tfds.core.GeneratorBasedBuilder):
-    """Builder of the splits `micro` and `macro`."""
-
-    VERSION = tfds.core.Version("3.0.0")
-    name = "lightman_clips"
-
-    def __init__(
-        self, *, pools: Mapping[str, Examples], classes: Sequence[str], description: str, **kwargs: Any
-    ) -> None:
-        self._pools, self._classes, self._description = pools, classes, description
-        super().__init__(**kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        # All clips have the shape of the first one.
-        shape = next(iter(next(iter(self._pools.values()))()))["image"].shape
-        features = tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Tensor(shape=shape, dtype=np.float32),
-                "label": tfds.features.ClassLabel(names=list(self._classes)),
-                "apex": tfds.features.Scalar(np.int32),
-                "fps": tfds.features.Scalar(np.float32),
-                **{name: tfds.features.Text() for name in ("subject", "clip", "emotion", "action_units", "face")},
-            }
-        )
-        return tfds.core.DatasetInfo(
-            builder=self, description=self._description, features=features, disable_shuffling=True
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        return {pool: self._generate_examples(pool) for pool in self._pools}
-
-    def _generate_examples(self, pool: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        yield from enumerate(self._pools[pool]())
+_SHARD_BYTES, _BLOCK_BYTES = 256 << 20, 16 << 20
 
 
-def write_dataset(pools: Mapping[str, Examples], folder: Path, *, classes: Sequence[str], description: str) -> Path:
-    """Write each pool as a split, and return the folder of the files, below `folder`.
+def write_dataset(pools: Mapping[str, Examples], folder: Path, *, classes: Sequence[str], description: str) -> None:
+    """Write each pool as a split, one block of examples at a time, so that memory does not grow with their number.
 
-    A pool is a function that returns its examples, each a dict of the builder's features.
+    Args:
+      pools: functions that return examples, each a dict with an image of the shape and dtype of the first one, a label and texts.
+      folder: of the files; it exists.
+      classes: names of the labels.
+      description: of the dataset.
     """
-    tfds.disable_progress_bar()
+    first = next(iter(next(iter(pools.values()))()))["image"]
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Tensor(shape=first.shape, dtype=first.dtype.type, encoding="bytes"),
+            "label": tfds.features.ClassLabel(names=list(classes)),
+            "apex": tfds.features.Scalar(np.int32),
+            "fps": tfds.features.Scalar(np.float32),
+            **{name: tfds.features.Text() for name in ("subject", "clip", "emotion", "action_units", "face")},
+        }
+    )
     text = description.encode(errors="backslashreplace").decode()
-    with plain_path(folder) as plain:
-        builder = ClipBuilder(
-            pools=pools, classes=classes, description=text, data_dir=plain, file_format="array_record"
-        )
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a banner.
-            builder.download_and_prepare()
-        return folder / Path(builder.data_path).relative_to(plain)
+    block = max(1, _BLOCK_BYTES // first.nbytes)
+    with plain_path(folder) as plain, contextlib.redirect_stdout(io.StringIO()):  # TFDS prints a banner.
+        identity = tfds.core.DatasetIdentity(NAME, tfds.core.Version(VERSION), str(plain), __name__)
+        info = tfds.core.DatasetInfo(builder=identity, description=text, features=features, disable_shuffling=True)
+        shard = -(-max(1, _SHARD_BYTES // first.nbytes) // block) * block
+        writer = tfds.core.SequentialWriter(info, max_examples_per_shard=shard, file_format="array_record")
+        writer.initialize_splits(list(pools))
+        for pool, examples in pools.items():
+            remaining = iter(examples())
+            while part := list(itertools.islice(remaining, block)):
+                writer.add_examples({pool: part})
+        writer.close_all()

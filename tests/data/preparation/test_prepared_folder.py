@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.labels import LabelSpace, assign_labels
+from lightman_jax.data.preparation import tfds_builder
 from lightman_jax.data.preparation.check import Check, check_reading
 from lightman_jax.data.preparation.clip_cache import ClipCache
 from lightman_jax.data.preparation.load import load_clips
 from lightman_jax.data.preparation.manifest import MANIFEST, Manifest, read_manifest
 from lightman_jax.data.preparation.prepare import prepare_clips, source_fingerprint
 from lightman_jax.data.preparation.representation import MotionConfig
+from lightman_jax.data.preparation.tfds_builder import write_dataset
 from lightman_jax.data.records import DataError, Problem, RawClip, Reading
 from lightman_jax.files import read_checksummed_json, write_checksummed_json
 from tests.inputs import write_flow_release
@@ -163,6 +166,50 @@ def test_two_preparations_of_the_same_clips_have_the_same_digest(release, tmp_pa
     assert changed.digest != first.digest != first._replace(macro=first.micro).digest
 
 
+def test_images_that_are_read_when_indexed_are_those_in_memory(release, tmp_path):
+    prepare(release, tmp_path / "a [b] *")
+    held, read = load_clips(tmp_path / "a [b] *"), load_clips(tmp_path / "a [b] *", most_bytes=0)
+    assert (held.is_streamed, read.is_streamed) == (False, True)
+    assert held.image_bytes == read.image_bytes == held.micro.image.nbytes
+    assert (held.micro.clip, held.micro.subject, held.digest) == (read.micro.clip, read.micro.subject, read.digest)
+    images, expected = read.micro.image, held.micro.image
+    assert (images.shape, images.dtype, len(images)) == (expected.shape, expected.dtype, len(expected))
+    mask = np.arange(len(expected)) % 5 == 0
+    for key in (3, -1, [4, 1, 4], slice(2, 9, 3), mask, np.array([[1, 2], [3, 4]]), (mask, 5), (2, 5, slice(3)), []):
+        rows = np.asarray(key, int) if isinstance(key, list) else key
+        np.testing.assert_array_equal(images[key], expected[rows])
+    np.testing.assert_array_equal(np.asarray(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [(np.uint8, (2, 6, 6, 1)), (np.float16, (6, 6, 3)), (np.float32, (2, 6, 6, 3))]
+)
+def test_images_are_stored_as_they_are_and_few_at_a_time(dtype, shape, tmp_path, monkeypatch):
+    alive, most = weakref.WeakValueDictionary(), []
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, size=(40, *shape)).astype(dtype)
+
+    def examples():
+        for row, image in enumerate(images):
+            alive[row] = own = image.copy()
+            most.append(len(alive))
+            texts = dict.fromkeys(("subject", "emotion", "action_units", "face"), "x")
+            yield {"image": own, "label": "b", "apex": 0, "fps": 25.0, "clip": f"c{row}", **texts}
+            del own
+
+    monkeypatch.setattr(tfds_builder, "_BLOCK_BYTES", 4 * images[0].nbytes)
+    monkeypatch.setattr(tfds_builder, "_SHARD_BYTES", 12 * images[0].nbytes)
+    write_dataset({"micro": examples, "macro": examples}, tmp_path, classes=("a", "b"), description="é \udcff")
+    assert len(list(tmp_path.glob("*array_record*"))) == 2 * 4
+    assert max(most) <= 2 * 4, "one block is written while the next one is made"
+    for pool in ("micro", "macro"):
+        source = tfds.builder_from_directory(tmp_path).as_data_source()[pool]
+        assert [row["clip"].decode() for row in source] == [f"c{row}" for row in range(40)]
+        stored = np.stack([row["image"] for row in source])
+        assert stored.dtype == dtype
+        np.testing.assert_array_equal(stored, images)
+
+
 def test_damaged_and_older_folders_are_refused_with_the_command_that_prepares_them(release, tmp_path):
     out = tmp_path / "out"
     prepare(release, out)
@@ -173,7 +220,7 @@ def test_damaged_and_older_folders_are_refused_with_the_command_that_prepares_th
     with pytest.raises(DataError, match=f"{shard.name} is missing or changed"):
         load_clips(out)
     write_checksummed_json(out / MANIFEST, read_checksummed_json(out / MANIFEST) | {"format_version": 0})
-    with pytest.raises(DataError, match="format version 0, this release reads 7") as refused:
+    with pytest.raises(DataError, match="format version 0, this release reads 8") as refused:
         load_clips(out)
     assert f"python -m experiments.prepare --dataset=smic --data_dir={release.resolve()}" in str(refused.value)
     (out / MANIFEST).write_text("{")

@@ -120,12 +120,11 @@ def test_every_representation_has_its_shape_and_meaning(tmp_path):
     clip = write_clip(tmp_path / "clip", frames, apex=2)
     image = lambda name, **more: motion_image(clip, MotionConfig(representation=name, face_side=96, **more)).image  # noqa: E731
     assert image("flow").shape == (28, 28, 3)
-    np.testing.assert_allclose(np.median(image("difference")), 30 / 255, atol=0.01)
-    np.testing.assert_allclose(np.median(image("difference", magnify=2.0)), 60 / 255, atol=0.03)
+    np.testing.assert_allclose(np.median(image("difference")), 30, atol=2)
+    np.testing.assert_allclose(np.median(image("difference", magnify=2.0)), 60, atol=8)
     assert image("apex").shape == (28, 28, 1)
-    assert 0 <= image("apex").min() <= image("apex").max() <= 1
     # The rise 0, 10, 30 with the weights -2, 0, 2 over their positive sum.
-    np.testing.assert_allclose(np.median(image("dynamic")), 30 / 255, atol=0.01)
+    np.testing.assert_allclose(np.median(image("dynamic")), 30, atol=2)
     assert image("frames", frame_count=4).shape == (4, 28, 28, 1)
     np.testing.assert_allclose(
         image("frames", frame_count=5)[:, 14, 14, 0], image("frames", frame_count=9)[::2, 14, 14, 0]
@@ -140,8 +139,8 @@ def test_frames_are_interpolated_in_time_so_that_a_dropped_one_leaves_no_jump(tm
     dropped = write_clip(tmp_path / "dropped", [curve[k] for k in (0, 1, 2, 4, 5)], (0, 1, 2, 4, 5))
     config = MotionConfig(representation="frames", frame_count=11, face_side=40)
     images = [motion_image(clip, config).image[:, 14, 14, 0] for clip in (whole, dropped)]
-    np.testing.assert_allclose(images[0], np.interp(np.linspace(0, 5, 11), range(6), values) / 255, atol=1e-5)
-    np.testing.assert_allclose(images[1], images[0], atol=1e-5)
+    np.testing.assert_allclose(images[0], np.interp(np.linspace(0, 5, 11), range(6), values), atol=0.5)
+    np.testing.assert_array_equal(images[1], images[0])
 
 
 def test_magnification_multiplies_the_change_and_keeps_the_onset():
@@ -186,7 +185,7 @@ def test_two_frames_are_onset_and_apex(tmp_path):
     moved = np.clip(base.astype(int) + 20, 0, 255).astype(np.uint8)
     result = motion_image(write_clip(tmp_path / "pair", [base, moved]), MotionConfig(representation="difference"))
     assert (result.apex, result.moves, middle_apex(2), middle_apex(9)) == (1, "face", 1, 4)
-    np.testing.assert_allclose(np.median(result.image), 20 / 255, atol=0.01)
+    np.testing.assert_allclose(np.median(result.image), 20, atol=2)
 
 
 def test_rounding_is_no_movement_and_a_subtle_movement_is_one(tmp_path):

@@ -68,7 +68,7 @@ def test_every_representation_and_size_can_be_computed(representation, side, sou
     channels = 3 if representation == "flow" else 1
     assert image.shape == ((4, side, side, 1) if representation == "frames" else (side, side, channels))
     assert np.isfinite(image).all()
-    assert image.std() > 0
+    assert image.min() < image.max()
 
 
 def test_measured_clips_are_reproducible_and_a_subject_has_one_head(measured, facekit):
@@ -187,8 +187,9 @@ def test_the_flow_of_a_clip_is_its_exact_field():
     config = MotionConfig(face_side=128, image_side=128)
     true = motion_image(clip, config).image
     rendered = dataclasses.replace(config, representation="difference")
-    assert np.abs(motion_image(clip, rendered).image).max() > 0.05
-    np.testing.assert_allclose(true[..., :2], simulated_field(clip, 128), atol=1e-5)
+    assert np.abs(motion_image(clip, rendered).image).max() > 0.05 * 255
+    # Stored in 16 bits.
+    np.testing.assert_allclose(true[..., :2], simulated_field(clip, 128), rtol=5e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(
