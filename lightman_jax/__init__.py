@@ -21,10 +21,12 @@ from lightman_jax.model.export import export_ensemble
 from lightman_jax.model.saved_model import load_model
 from lightman_jax.networks.dual_branch import NetworkConfig, apply_branches, init_params
 from lightman_jax.preprocessing import mirror_flow, scale_flow, training_mean_square
+from lightman_jax.training.augmentation import AugmentConfig
 from lightman_jax.training.config import TaskConfig, TrainConfig
-from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import Fold, leave_one_subject_out
 from lightman_jax.training.leakage import check_leaks
+from lightman_jax.training.prediction import predict_folds
 from lightman_jax.types import Clips, ClipSet, Task, TrainState
 
 __all__ = [  # noqa: RUF022
@@ -63,6 +65,7 @@ __all__ = [  # noqa: RUF022
     "apply_branches",
     # training and evaluation of folds
     "TaskConfig",
+    "AugmentConfig",
     "TrainConfig",
     "Fold",
     "leave_one_subject_out",

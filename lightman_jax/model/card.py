@@ -4,14 +4,15 @@ import dataclasses
 import json
 from typing import Any, Self
 
-from lightman_jax.model.saved_model import FORMAT_VERSION, READ_VERSIONS
+from lightman_jax.model.saved_model import FORMAT_VERSION, READ_VERSIONS, refuse_other_unit
+from lightman_jax.preprocessing import Channels
 
 NOTICE = (
     "For research with consenting subjects. A class is an annotator's label of a movement, not a feeling. Not for judging, "
     "ranking, screening or monitoring anyone."
 )
 
-_TUPLES = ("classes", "image_shape", "folds", "views", "mean_square")
+_TUPLES = ("classes", "image_shape", "folds", "views", "mean_square", "trained_on")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +53,11 @@ class ModelCard:
       labels: name of the label space.
       stand_in: the data were synthetic stand-in clips.
       origin: description of the data for reports.
+      trained_on: corpora of all training clips, those of the weights that the training started from among them.
+      init: weights that the training started from, with the digest of their file; empty for random weights.
       motion: fields of `MotionConfig`, by which an image is computed from a video.
       flow: unit of the flow of the training images.
+      channels: what the channels of the images are, `flow`, `grey` or `rgb`; `auto` follows from their number.
       scaling: scaling of the images, applied by the exported programs.
       mirror: `auto`: a prediction is the mean over a clip and its mirror image; `off`: of the clip alone; pairs such as
         `left:right`: the mean over both, where the mirror image shows the other class of a pair.
@@ -78,8 +82,11 @@ class ModelCard:
     labels: str = ""
     stand_in: bool = False
     origin: str = ""
+    trained_on: tuple[str, ...] = ()
+    init: str = ""
     motion: dict[str, Any] = dataclasses.field(default_factory=dict)
     flow: str = "pixels"
+    channels: Channels = "auto"
     scaling: str = "clip_rms"
     mirror: str = "auto"
     network: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -111,12 +118,12 @@ class ModelCard:
         """Read what `to_json` wrote.
 
         Raises:
-          ValueError: another format version, or fields that are missing or unknown.
+          ValueError: another format version, fields that are missing or unknown, or images in the unit of another version.
         """
         version = content.get("format_version")
         if version not in READ_VERSIONS:
             raise ValueError(
-                f"the model card has format version {version}, this release reads {' and '.join(map(str, READ_VERSIONS))}; "
+                f"the model card has format version {version}, this release reads {', '.join(map(str, READ_VERSIONS))}; "
                 "write it again with the same `python -m experiments.run` command"
             )
         values: dict[str, Any] = {
@@ -127,9 +134,11 @@ class ModelCard:
         try:
             if values.get("measured") is not None:
                 values["measured"] = Measurement(**values["measured"])
-            return cls(**values)
+            card = cls(**values)
         except TypeError as error:
             raise ValueError(f"the model card is incomplete or has unknown fields: {error}") from error
+        refuse_other_unit({"format_version": version, "scaling": card.scaling, "motion": card.motion})
+        return card
 
     def joined(self, *others: Self) -> Self:
         """The card of these networks together with those of other seeds of the same run."""

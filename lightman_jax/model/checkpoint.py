@@ -90,6 +90,22 @@ def load_params(folder: Path, like: Params) -> tuple[int, Params, dict[str, Any]
     return about["step"], _restore(place / _PARAMS, like), about["metadata"]
 
 
+def load_arrays(folder: Path) -> tuple[Params, dict[str, Any], str]:
+    """The newest intact checkpoint of a folder, whatever its shapes; errors and warning as in `load_params`.
+
+    Returns:
+      `(arrays, metadata, digest)`: nested dicts of arrays by the names of the tree that was saved, and the SHA-256 of the step's
+      `checkpoint.json`, which has the digests of all other files.
+    """
+    place, about = _newest(folder)
+    with (
+        plain_path(place / _PARAMS) as plain,
+        ocp.StandardCheckpointer(multiprocessing_options=_this_process_alone()) as checkpointer,
+    ):
+        arrays = checkpointer.restore(plain.absolute())
+    return arrays, about["metadata"], hashlib.sha256((place / _ABOUT).read_bytes()).hexdigest()
+
+
 def read_metadata(folder: Path) -> dict[str, Any]:
     """Metadata of the newest intact checkpoint of a folder; errors and warning as in `load_params`."""
     return _newest(folder)[1]["metadata"]

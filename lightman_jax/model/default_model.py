@@ -60,7 +60,7 @@ PATCH_RECIPE = DefaultModelConfig(
     simulated=SimulatedAUConfig(subjects=300, micro_clips=10, macro_clips=0),
     views=("farneback_rise",),
     motion=MotionConfig(),
-    train=TrainConfig(method=method_config("joint", MethodConfig()), network=NetworkConfig()),
+    train=TrainConfig(method=method_config("joint", MethodConfig()), network=NetworkConfig(normalisation="layer")),
     networks=5,
     adapt_steps=5,
 )
@@ -122,6 +122,7 @@ def default_card(config: DefaultModelConfig) -> ModelCard:
         labels="3",
         origin=f"{clips:,} expressions simulated from action units on {subjects}; no face was recorded",
         motion=dataclasses.asdict(config.motion),
+        channels=config.train.channels,
         scaling=config.train.scaling,
         mirror=config.train.mirror,
         network=dataclasses.asdict(config.train.network),

@@ -95,12 +95,15 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequen
     """
     logits = method_of(config).logits
     partners, views = mirror_partners(config.mirror, classes), config.network.views > 1
-    bilevel = dataclasses.replace(config.method.bilevel, inner_steps=adapt_steps)
+    # A prediction is not differentiated through its steps, and the number of labelled clips is open in exported programs.
+    bilevel = dataclasses.replace(config.method.bilevel, inner_steps=adapt_steps, remat="off")
     method = dataclasses.replace(config.method, bilevel=bilevel)
     adapted = functools.partial(adapt_and_predict, config=method, network=config.network)
 
     def scaled(images: jax.Array, mean_square: jax.Array) -> jax.Array:
-        return scale_flow(images, scaling=config.scaling, mean_square=mean_square, views=views)
+        return scale_flow(
+            images, scaling=config.scaling, mean_square=mean_square, views=views, channels=config.channels
+        )
 
     def each(ensemble: Ensemble, one: Callable[[Params, jax.Array], Any]) -> Any:
         # In sequence: convolutions with a different kernel per network are slow under vmap.
@@ -109,7 +112,7 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequen
     def predict(ensemble: Ensemble, images: jax.Array) -> jax.Array:
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
             fn = _one_by_one(lambda x: jax.nn.softmax(logits(params, x)), partners)
-            return mirror_average(fn, scaled(images, mean_square), partners)
+            return mirror_average(fn, scaled(images, mean_square), partners, channels=config.channels)
 
         return each(ensemble, one)
 
@@ -129,7 +132,7 @@ def ensemble_programs(config: TrainConfig, adapt_steps: int = 5, classes: Sequen
         def one(params: Params, mean_square: jax.Array) -> jax.Array:
             clips = Clips(image=scaled(support, mean_square), label=label, where=jnp.ones(label.shape, bool))
             fn = _one_by_one(lambda x: adapted(params, clips, x), partners)
-            return mirror_average(fn, scaled(images, mean_square), partners)
+            return mirror_average(fn, scaled(images, mean_square), partners, channels=config.channels)
 
         return each(ensemble, one)
 

@@ -22,10 +22,11 @@ import jax
 import numpy as np
 from jax import export
 
-FORMAT_VERSION = 4
-"""Format version of model cards and files: since 2 a card describes the networks, since 3 their views, since 4 their scores."""
-READ_VERSIONS = (3, FORMAT_VERSION)
-"""Versions that can be read; a card of version 3 has no field `measured`."""
+FORMAT_VERSION = 5
+"""Format version of model cards and files: a card describes the networks since 2, their views since 3, their scores since 4, the
+channels of their images since 5."""
+READ_VERSIONS = (3, 4, FORMAT_VERSION)
+"""Versions that can be read; a card of version 3 has no field `measured`, one of version 4 no `channels`."""
 
 ABOUT, PARAMS, MODULE, SERIALISED = "model.json", "params", ".stablehlo", ".jax_export"
 
@@ -60,6 +61,11 @@ class Model:
         return tuple(self.about["views"])
 
     @property
+    def weights(self) -> tuple[Any, ...]:
+        """Leaves of the weights, in the order of the programs' arguments, with a leading axis of networks."""
+        return tuple(self._params)
+
+    @property
     def adapts(self) -> bool:
         """Whether the networks can be adapted to labelled clips of a subject."""
         return "adapt" in self._programs
@@ -69,7 +75,8 @@ class Model:
 
         Args:
           images: `[b, *about["image_shape"]]` unscaled images, computed with the settings `about["motion"]`; flow in pixels of a
-            face `about["motion"]["face_side"]` pixels wide. With views `[b, V, H, W, C]`, a view that a clip lacks is NaN in all
+            face `about["motion"]["face_side"]` pixels wide, or grey levels 0..255, red, green and blue if `about["channels"]` is
+            `rgb`. With views `[b, V, H, W, C]`, a view that a clip lacks is NaN in all
             its pixels.
 
         Returns:
@@ -155,9 +162,10 @@ def load_model(path: str | Path) -> Model:
         if not isinstance(about, dict) or about.get("format_version") not in READ_VERSIONS:
             found = about.get("format_version") if isinstance(about, dict) else None
             raise ValueError(
-                f"it has format version {found}, this release reads {' and '.join(map(str, READ_VERSIONS))}; export it again "
+                f"it has format version {found}, this release reads {', '.join(map(str, READ_VERSIONS))}; export it again "
                 "with `python -m experiments.export RUN`"
             )
+        refuse_other_unit(about)
         if _series(about["jax"]) > _series(jax.__version__):
             newer = f"it was written by JAX {about['jax']}, newer than the installed {jax.__version__}"
             raise ValueError(f"{newer}: pip install -U jax, or export it with the installed version")
@@ -169,6 +177,18 @@ def load_model(path: str | Path) -> Model:
     except (KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path} cannot be used as a model: {error}") from error
     return Model(about, params, programs)
+
+
+def refuse_other_unit(about: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for networks whose images were in another unit than those of this release, if their scaling has one.
+
+    Up to version 4, images other than flow had grey levels 0..1.
+    """
+    is_flow = about["motion"].get("representation", "flow") == "flow"
+    if about["format_version"] < FORMAT_VERSION and about["scaling"] == "fold_rms" and not is_flow:
+        raise ValueError(
+            "its networks have the scaling fold_rms of grey levels 0..1, which are 0..255 now; train it again"
+        )
 
 
 def sealed(archive: bytes) -> bytes:

@@ -6,7 +6,8 @@ from typing import Literal, get_args
 from lightman_jax.checks import is_count, is_number
 from lightman_jax.meta.methods import MethodConfig
 from lightman_jax.networks.dual_branch import NetworkConfig
-from lightman_jax.preprocessing import SCALINGS, Scaling
+from lightman_jax.preprocessing import SCALINGS, Channels, Scaling
+from lightman_jax.training.augmentation import AugmentConfig
 from lightman_jax.training.mirroring import check_mirror
 
 MacroLabels = Literal["true", "shuffled"]
@@ -51,7 +52,9 @@ class TrainConfig:
       steps: outer steps, fixed in advance (400 overfit on the public flow).
       learning_rate: learning rate of AdamW in the outer loop, with a cosine decay to 0.
       weight_decay: weight decay of AdamW.
-      scaling: `clip_rms`, `fold_rms` or `clip_minmax`.
+      augment: random changes of training clips.
+      channels: what the channels of the images are: flow, grey or rgb; a run takes them from its data, auto from their number.
+      scaling: clip_rms, fold_rms or clip_minmax, statistics of the clips; or imagenet, for colour images and pretrained weights.
       mirror: auto (training clips are mirrored at random and predictions averaged over mirror images, unless a class name holds a
         side of the face, such as left, l_smirk or AU12L), off, or pairs of classes that are each other's mirror image, such as
         left:right.
@@ -59,6 +62,9 @@ class TrainConfig:
         movements), magnified (pseudo-macro clips, magnified micro clips), or auto: macro if the data have macro clips, else
         magnified.
       view_dropout: probability that a view of a training clip is left out of a step, if the clip has another one.
+      init: weights that every training starts from: a safetensors file in the names of torchvision or timm (resnet18, vgg16, vgg19,
+        with and without _bn), the workdir of a run, one of its checkpoints, or an exported model file; empty for random weights.
+      init_digest: SHA-256 of that file; set by `model.initial.initial_weights`, not by a flag.
       macro_gain: gain of the pseudo-macro clips that replace a missing macro corpus.
       macro_labels: true, or shuffled over the fold's macro training clips, a control for the effect of the labels.
       skip_nonfinite: skip an update that is not finite instead of stopping.
@@ -67,6 +73,8 @@ class TrainConfig:
     method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    channels: Channels = dataclasses.field(default="auto", metadata={"flag": False})
     steps: int = 100
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
@@ -74,6 +82,8 @@ class TrainConfig:
     mirror: str = "auto"
     auxiliary: Auxiliary = "auto"
     view_dropout: float = 0.0
+    init: str = ""
+    init_digest: str = dataclasses.field(default="", metadata={"flag": False})
     macro_gain: float = 3.0
     macro_labels: MacroLabels = "true"
     skip_nonfinite: bool = False
@@ -95,6 +105,15 @@ class TrainConfig:
             raise ValueError(f"macro_labels {self.macro_labels!r} is unknown; choose true or shuffled")
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling {self.scaling!r} is unknown; choose one of {', '.join(SCALINGS)}")
+        if self.channels not in get_args(Channels):
+            raise ValueError(f"channels {self.channels!r} are unknown; choose one of {', '.join(get_args(Channels))}")
+        if self.channels == "flow":
+            self.augment.refuse_flow()
+        if self.scaling == "imagenet" and self.channels not in ("auto", "rgb"):
+            raise ValueError(
+                f"scaling imagenet is for colour images, these are {self.channels}; choose --representation=apex --colour=rgb, or "
+                "--scaling=clip_rms"
+            )
         check_mirror(self.mirror)
 
     def aligned_with(self, *, has_macro: bool) -> Auxiliary:

@@ -1,11 +1,11 @@
-"""Train and predict cross-validation folds with one compiled program, with as many jobs in parallel as devices allow.
+"""Train cross-validation folds with one compiled program, with as many jobs in parallel as devices allow.
 
 A job is one (fold, replica). The replicas of a fold differ in their random numbers only.
 """
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +14,10 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from numpy.typing import NDArray
 
-from lightman_jax.checks import as_images, is_count, transferring
+from lightman_jax.checks import is_count, transferring
+from lightman_jax.data.preparation.stored_images import StoredImages
 from lightman_jax.meta.bilevel import uses_vmap
+from lightman_jax.training.clip_scale import is_converted
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.devices import (
     FOLDS,
@@ -27,9 +29,11 @@ from lightman_jax.training.devices import (
     place,
     program_bytes,
 )
+from lightman_jax.training.drawn_images import FinalClips, StoredForm, drawn_clips, final_rows
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.image_stream import CALL_BYTES, ImageStream
 from lightman_jax.training.leakage import check_leaks
-from lightman_jax.training.mirroring import mirror_partners, mirror_text, sided_classes
+from lightman_jax.training.mirroring import mirror_text, sided_classes
 from lightman_jax.training.numerics import refuse_imprecise, refuse_nonfinite, refuse_on_cpu
 from lightman_jax.training.program import (
     JobInputs,
@@ -38,17 +42,15 @@ from lightman_jax.training.program import (
     fold_key,
     job_gradient_error,
     method_of,
-    prediction_program,
     training_data,
     training_program,
 )
-from lightman_jax.types import Clips, ClipSet, Params
+from lightman_jax.types import Clips, ClipSet, Params, image_bytes
 
 Job = tuple[Fold, int]
 """A fold and a replica."""
 
 _LONGEST_CHUNK = 25
-_FEWEST_PREDICTED = 8
 
 
 class TrainedFold(NamedTuple):
@@ -77,6 +79,7 @@ def train_folds(
     replicas: Sequence[int],
     config: TrainConfig,
     *,
+    initial: Params | None = None,
     skip: Callable[[Fold, int], bool] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Iterator[TrainedFold]:
@@ -89,6 +92,7 @@ def train_folds(
       folds: from `leave_one_subject_out`; folds that leak are refused by `check_leaks`.
       replicas: seeds of the random numbers, one training of every fold each.
       config: see `TrainConfig`; a warning reports class names for which `mirror="auto"` switches mirroring off.
+      initial: weights that every job starts from, of `model.initial.initial_weights`, as `config.init` asks; None: random ones.
       skip: `skip(fold, replica)` is true for jobs that need no training; None trains all.
       on_progress: called after every chunk of steps.
 
@@ -107,6 +111,7 @@ def train_folds(
         raise ValueError(f"replica {wrong[0]!r} is no seed; give whole numbers from 0")
     jobs = [(fold, replica) for replica in replicas for fold in folds if skip is None or not skip(fold, replica)]
     session = _open_session(micro, macro, folds, len(replicas), config, jobs)
+    session = session and _starting_from(session, initial)
     done = 0
     while session is not None and done < len(jobs):
         batch = jobs[done : done + session.jobs_at_once]
@@ -133,6 +138,8 @@ class _Session:
     programs: Sequence[Programs]
     data: TrainingData
     has_macro: bool
+    images: StoredForm | None = None
+    stream: ImageStream | None = None
 
     @property
     def jobs_at_once(self) -> int:
@@ -150,17 +157,43 @@ class _Session:
         """Parameters and histories of the jobs, with a leading axis of jobs."""
         job = self._inputs(batch)
         state = self.programs[0].start(job, self.data)
-        chunks, step = [], 0
-        for program in self.programs:
-            state, metrics = program.advance(state, job, self.data)
+        chunks, step, names = [], 0, [(fold.name, replica) for fold, replica in batch]
+        for program, read in zip(self.programs, self._read_ahead(job), strict=True):
+            state, metrics = program.advance(state, job, read, self.data)
             chunks.append(fetch(metrics))
             if not self.config.skip_nonfinite:
-                names = [(fold.name, replica) for fold, replica in batch]
                 refuse_nonfinite(names, step, chunks[-1], state.params)
             step += chunks[-1]["loss"].shape[1]
             report(step, float(np.mean(chunks[-1]["loss"][: len(batch)])))
         history = {name: np.concatenate([part[name] for part in chunks], axis=1) for name in chunks[0]}
-        return fetch(self.programs[0].finish(state, job, self.data)), history
+        clips = self._final_clips(job)
+        return fetch(self.programs[0].finish(state, job, clips, self.data)), history
+
+    def _read_ahead(self, job: JobInputs) -> Iterator[Any]:
+        """Stored images of the clips that each call draws; None if images are scaled once."""
+        if self.images is None:
+            yield from [None] * len(self.programs)
+            return
+        firsts = np.cumsum([0, *(program.chunk for program in self.programs[:-1])])
+        calls = zip(self.programs, firsts, strict=True)
+        rows = (program.rows(job, jnp.int32(first), self.data) for program, first in calls)
+        if self.stream is None:
+            yield from (self.programs[0].images(own, self.data) for own in rows)
+            return
+        for images in self.stream.ahead([fetch(own) for own in rows]):
+            yield place(images, self.mesh, PartitionSpec(FOLDS))
+
+    def _final_clips(self, job: JobInputs) -> FinalClips | None:
+        """The training clips that end the training of each job; None if these are all, as for images that are scaled once."""
+        if self.images is None:
+            return None
+        label = fetch(self.data.label)
+        own = [final_rows(label, train, self.images) for train in fetch(job.train)]
+        row, where = (np.stack([getattr(one, name) for one in own]) for name in ("row", "where"))
+        row, where = place((row, where), self.mesh, PartitionSpec(FOLDS))
+        if self.stream is None:
+            return FinalClips(row, where, self.programs[0].images(row, self.data))
+        return FinalClips(row, where, place(self.stream.read(fetch(row)), self.mesh, PartitionSpec(FOLDS)))
 
     def with_fewer_jobs(self, error: jax.errors.JaxRuntimeError, batch: Sequence[Job]) -> "_Session":
         """Half as many jobs per device after an out-of-memory error; any other error is raised again."""
@@ -186,8 +219,12 @@ class _Session:
         return JobInputs(*place([np.stack(part) for part in inputs], self.mesh, PartitionSpec(FOLDS)))
 
     def _memory_text(self, error: BaseException, job: JobInputs) -> str:
-        start, advance, _ = self.programs[0]
-        needed = program_bytes(advance, jax.eval_shape(start, job, self.data), job, self.data)
+        program, read = self.programs[0], None
+        if self.images is not None:
+            rows = jax.eval_shape(program.rows, job, jnp.int32(0), self.data)
+            read = jax.ShapeDtypeStruct((*rows.shape, *self.images.shape), self.images.dtype)
+        state = jax.eval_shape(program.start, job, self.data)
+        needed = program_bytes(program.advance, state, job, read, self.data)
         bytes_text = "" if needed is None else f": one job needs {needed:,} bytes of device memory"
         return (
             f"out of memory{bytes_text} ({str(error).splitlines()[0]}). Free memory, or add --task_mapping=scan, which gives the "
@@ -235,29 +272,63 @@ def _open_session(
         found = len(fold.train), len(fold.macro_train) if macro is not None else None
         if found != (len(micro), len(macro) if macro is not None else None):
             raise ValueError(f"fold {fold.name} is of {found} micro and macro clips; make the folds of these clips")
-    check_leaks(micro, macro, folds, config.scaling)
+    check_leaks(micro, macro, folds, config.scaling, channels=config.channels)
     if not jobs:
         return None
     # Counts all jobs, not only those left, so that a resumed run continues with the same arithmetic.
     count = len(folds) * replicas
     mesh = job_mesh(count, config.task.meta_batch_size if config.method.spec.splits_tasks else 1)
     auxiliary, classes = config.aligned_with(has_macro=macro is not None), tuple(micro.classes)
-    lengths = chunk_lengths(config.steps)
-    programs = [training_program(config, classes, auxiliary, length, mesh) for length in lengths]
-    shared = training_data(micro, macro if auxiliary == "macro" else None, config)
-    if config.network.precision == "bfloat16":
-        refuse_imprecise(job_gradient_error(jobs[0], shared, config, len(classes), auxiliary))
+    aligned = macro if auxiliary == "macro" else None
     per_device = jobs_per_device(count, mesh, in_parallel=uses_vmap(config.method.bilevel.task_mapping))
-    return _Session(config, mesh, per_device, programs, place(shared, mesh, PartitionSpec()), auxiliary == "macro")
+    images, stream, longest = _stored_form(micro, aligned, config), None, _LONGEST_CHUNK
+    if images is not None:
+        if images.streamed:
+            stream = ImageStream(micro.image, None if aligned is None else aligned.image)
+        step_bytes = drawn_clips(config.task, len(classes), auxiliary) * image_bytes(micro.image) * mesh.shape[FOLDS]
+        per_device = max(1, min(per_device, CALL_BYTES // step_bytes))
+        longest = max(1, min(longest, CALL_BYTES // (step_bytes * per_device)))
+    lengths = chunk_lengths(config.steps, longest)
+    stored = () if images is None else (images,)
+    programs = [training_program(config, classes, auxiliary, length, mesh, *stored) for length in lengths]
+    shared = training_data(micro, aligned, config)
+    if config.network.precision == "bfloat16":
+        read = None if stream is None else stream.read
+        refuse_imprecise(job_gradient_error(jobs[0], shared, config, len(classes), auxiliary, read))
+    data = place(shared, mesh, PartitionSpec())
+    return _Session(config, mesh, per_device, programs, data, auxiliary == "macro", images, stream)
 
 
-def chunk_lengths(steps: int) -> list[int]:
-    """Steps of each compiled call: as few calls as possible of at most 25 steps, all equally long but a shorter last one.
+def _stored_form(micro: ClipSet, macro: ClipSet | None, config: TrainConfig) -> StoredForm | None:
+    """The form of images that are converted as they are drawn; None for images that are scaled once."""
+    both = [clips.image for clips in (micro, macro) if clips is not None]
+    if not any(is_converted(images, config) for images in both):
+        return None
+    forms = {(np.dtype(images.dtype), isinstance(images, StoredImages)) for images in both}
+    if len(forms) > 1:
+        raise ValueError(
+            f"micro images are {both[0].dtype}, macro images {both[1].dtype}; give both in one dtype, both in memory or both stored"
+        )
+    ((dtype, streamed),) = forms
+    return StoredForm(tuple(both[0].shape[1:]), dtype, streamed)
+
+
+@transferring
+def _starting_from(session: _Session, initial: Params | None) -> _Session:
+    """The session whose jobs start from given weights."""
+    if initial is None and session.config.init:
+        raise ValueError(f"init names {session.config.init}; give its weights too, initial=initial_weights(...).params")
+    placed = place(initial, session.mesh, PartitionSpec())
+    return dataclasses.replace(session, data=session.data._replace(initial=placed))
+
+
+def chunk_lengths(steps: int, longest: int = _LONGEST_CHUNK) -> list[int]:
+    """Steps of each compiled call: as few calls as possible of at most `longest` steps, all equally long but a shorter last one.
 
     >>> chunk_lengths(100), chunk_lengths(101)
     ([25, 25, 25, 25], [21, 21, 21, 21, 17])
     """
-    calls = -(-steps // _LONGEST_CHUNK)
+    calls = -(-steps // longest)
     length = -(-steps // calls)
     return [*[length] * (calls - 1), steps - length * (calls - 1)]
 
@@ -272,65 +343,3 @@ def trained_shapes(micro: ClipSet, config: TrainConfig) -> Params:
 
     inputs = ((micro.image, jnp.float32), (micro.label, jnp.int32), (micro.label, bool))
     return jax.eval_shape(last, *[jax.ShapeDtypeStruct(values.shape, dtype) for values, dtype in inputs])
-
-
-@transferring
-def predict_folds(
-    trained: Iterable[tuple[Fold, Params]],
-    images: NDArray[np.float32],
-    config: TrainConfig,
-    classes: Sequence[str] = (),
-    *,
-    align_steps: int = 0,
-) -> list[NDArray[np.float32]]:
-    """Probabilities of each fold's test clips, averaged over each clip and its mirror image.
-
-    The arguments contain no labels. By default the parameters are not adapted; with `align_steps` they are adapted to the views of
-    the fold's own test clips, so that these are predicted together (transductive).
-
-    Args:
-      trained: folds and their parameters, used one at a time.
-      images: `[n, (V,) H, W, C]` unscaled micro clips of all folds; nan where a clip lacks a view.
-      config: settings of the training.
-      classes: class names; `config.mirror` depends on them where they hold a side of the face, and pairs of classes need them.
-      align_steps: inner steps of `meta.adaptation.align_and_predict`; 0 for no adaptation.
-
-    Returns:
-      One `[t, N]` array per fold, rows in the order of `fold.test`.
-
-    Raises:
-      ValueError: images of another rank, of whole numbers, of another number than the folds have clips, or with nan in a test
-        clip except for its missing views; or `config.mirror` has a pair of classes that are not among the names.
-    """
-    images = as_images(images)
-    program = prediction_program(config, mirror_partners(config.mirror, classes), align_steps)
-    everything = jnp.asarray(images)
-    results = []
-    for fold, params in trained:
-        if len(fold.train) != len(images):
-            raise ValueError(
-                f"fold {fold.name} is of {len(fold.train)} clips; give the images of all, not {len(images)}"
-            )
-        _refuse_damaged(images, fold, has_views=config.network.views > 1)
-        # Padded by the fold's own number of clips, so that its bits do not depend on which other folds are predicted.
-        rows = np.zeros(max(_FEWEST_PREDICTED, 1 << (len(fold.test) - 1).bit_length()), np.int64)
-        rows[: len(fold.test)] = fold.test
-        where = jnp.arange(len(rows)) < len(fold.test)
-        probabilities = program(params, everything, jnp.asarray(rows), jnp.asarray(fold.train), where)
-        results.append(np.asarray(probabilities)[: len(fold.test)])
-    return results
-
-
-def _refuse_damaged(images: NDArray[np.float32], fold: Fold, *, has_views: bool) -> None:
-    """Raise `ValueError` for a test clip with values that are not finite, but for views that are nan, of which one must not be."""
-    tested = np.asarray(images[fold.test])
-    flat = tested.reshape(*tested.shape[: 2 if has_views else 1], -1)
-    usable = np.all(np.isfinite(flat), axis=-1)
-    if has_views:
-        missing = np.all(np.isnan(flat), axis=-1)
-        usable = (usable | missing).all(axis=1) & ~missing.all(axis=1)
-    if not usable.all():
-        raise ValueError(
-            f"fold {fold.name}: the image of clip {fold.test[int(usable.argmin())]} is not finite; correct it"
-            + ", or mark views as missing by nan in all pixels, of which it needs another one" * has_views
-        )

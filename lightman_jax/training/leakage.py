@@ -1,10 +1,13 @@
 """Leak checks before every training: test subjects, copies of test clips, and scaling statistics."""
 
+import functools
 import hashlib
 import itertools
+import math
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightman_jax.data.corpora.subjects import Alias, join_aliases, subject_key
-from lightman_jax.preprocessing import Scaling, scale_flow
+from lightman_jax.preprocessing import Channels, Scaling, channels_of, scale_flow
 from lightman_jax.training.folds import Fold, check_folds
 from lightman_jax.training.near_copies import near_copies
-from lightman_jax.types import ClipSet
+from lightman_jax.types import ClipSet, image_blocks, remembered
 
-_MAX_LISTED = 5
+_MAX_LISTED, _SCALED_BYTES = 5, 32 << 20
 
 _Sides = tuple[str, set[str], set[str]]
 """Name of a fold, its test subjects and its training subjects."""
 
-_scaled = jax.jit(scale_flow, static_argnames=("scaling", "views"))
+_scaled = jax.jit(scale_flow, static_argnames=("scaling", "views", "channels"))
 
 
 class LeakWarning(UserWarning):
@@ -35,6 +38,8 @@ def check_leaks(
     folds: Sequence[Fold],
     scaling: Scaling,
     aliases: Sequence[tuple[str, str]] = (),
+    *,
+    channels: Channels = "auto",
 ) -> None:
     """Refuse folds in which test clips affect the training, and warn of two names that may be one subject.
 
@@ -47,6 +52,7 @@ def check_leaks(
       folds: folds to check.
       scaling: scaling of the training.
       aliases: pairs of names of one subject.
+      channels: what the channels of the images are.
 
     Raises:
       ValueError: a test subject among the training clips, also under another name in `aliases`; a test clip whose image, or its
@@ -60,11 +66,13 @@ def check_leaks(
         raise ValueError(
             f"fold {fold}: it tests {first} and trains on {second}, one subject by the aliases; give both one name"
         )
-    check_copies(micro, macro, folds)
+    is_flow = channels_of(jnp.asarray(micro.image[:1]), channels) == "flow"
+    check_copies(micro, macro, folds, is_flow=is_flow)
     _warn_of_spellings(names, sides)
-    _warn_of_near_copies(micro, macro, folds)
+    if is_flow:
+        _warn_of_near_copies(micro, macro, folds)
     if folds:
-        check_scaling(micro.image, folds[0], scaling, views=bool(micro.views))
+        check_scaling(micro.image, folds[0], scaling, views=bool(micro.views), channels=channels)
 
 
 def _sides(fold: Fold, micro: ClipSet, macro: ClipSet | None) -> _Sides:
@@ -120,15 +128,14 @@ def _listed(texts: Sequence[str]) -> str:
     return "; ".join(texts[:_MAX_LISTED]) + (f"; and {more} more pairs of subjects" if more > 0 else "")
 
 
-def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -> None:
+def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold], *, is_flow: bool = True) -> None:
     """Raise `ValueError` for folds that train on a copy of a view of a test clip, mirrored or not, whatever its subject."""
     pools = {"micro": micro} if macro is None else {"micro": micro, "macro": macro}
     places: dict[bytes, list[tuple[str, int]]] = defaultdict(list)
     for name, clips in pools.items():
-        for row, image in _images(clips):
-            # Clips without a movement are alike, whoever they show.
-            if (image != image[..., :1, :1, :]).any():
-                places[_digest(image)].append((name, row))
+        of_clips = functools.partial(_digests, clips, is_flow=is_flow)
+        for row, digest in remembered(clips.image, ("copies", is_flow), of_clips):
+            places[digest].append((name, row))
     copies = [group for group in places.values() if len(group) > 1]
     for fold in folds if copies else ():
         tested, trained = np.isin(np.arange(len(micro)), fold.test), {"micro": fold.train, "macro": fold.macro_train}
@@ -143,28 +150,54 @@ def check_copies(micro: ClipSet, macro: ClipSet | None, folds: Sequence[Fold]) -
                 )
 
 
-def _images(clips: ClipSet) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _digests(clips: ClipSet, *, is_flow: bool) -> list[tuple[int, bytes]]:
+    """Row and digest of every clip, in each view that it has; clips without a movement are alike and left out."""
+    return [
+        (row, _digest(image, is_flow=is_flow))
+        for row, image in _images(clips)
+        if (image != image[..., :1, :1, :]).any()
+    ]
+
+
+def _images(clips: ClipSet) -> Iterator[tuple[int, NDArray[Any]]]:
     """Row and image of every clip, in each view that it has."""
-    if not clips.views:
-        return enumerate(clips.image)
-    return ((int(row), clips.image[row, view]) for row, view in np.argwhere(clips.has_view))
+    for first, block in image_blocks(clips.image):
+        if clips.views:
+            places = np.argwhere(clips.has_view[first : first + len(block)])
+            yield from ((first + int(row), block[row, view]) for row, view in places)
+        else:
+            yield from enumerate(block, start=first)
 
 
-def check_scaling(image: NDArray[np.float32], fold: Fold, scaling: Scaling, *, views: bool = False) -> None:
-    """Raise `ValueError` for a scaling of training clips that changes if the test clips are replaced by nan."""
-    poisoned = np.array(image)
-    poisoned[fold.test] = np.nan
-    train = jnp.asarray(fold.train)
-    scaled = [_scaled(x, scaling=scaling, train=train, views=views) for x in (image, poisoned)]
-    clean, other = (np.asarray(x)[fold.train] for x in scaled)
+def check_scaling(
+    image: NDArray[Any], fold: Fold, scaling: Scaling, *, views: bool = False, channels: Channels = "auto"
+) -> None:
+    """Raise `ValueError` for a scaling of training clips that changes if the test clips are replaced by nan.
+
+    Of large images, the first test and training clips of 32 MB are checked.
+    """
+    most = max(2, _SCALED_BYTES // (4 * math.prod(image.shape[1:])))
+    rows = np.arange(len(image))
+    if len(rows) > most:
+        sides = np.flatnonzero(np.isin(rows, fold.test)), np.flatnonzero(fold.train)
+        rows = np.sort(np.concatenate([side[: most // 2] for side in sides]))
+    clean = np.asarray(image[rows], np.float32)
+    poisoned = np.array(clean)
+    poisoned[np.isin(rows, fold.test)] = np.nan
+    train = np.asarray(fold.train)[rows]
+    scale = functools.partial(_scaled, scaling=scaling, train=jnp.asarray(train), views=views, channels=channels)
+    clean, other = (np.asarray(scale(images))[train] for images in (clean, poisoned))
     if not np.array_equal(clean, other, equal_nan=True):
         raise ValueError(f"fold {fold.name}: scaling {scaling} of its training clips depends on its test clips")
 
 
-def _digest(image: NDArray[np.float32]) -> bytes:
-    """Digest that is equal for an image, its mirror image, and its mirror image as flow, whose first channel changes sign."""
-    opposite = np.array(image)
-    opposite[..., 0] *= -1
+def _digest(image: NDArray[Any], *, is_flow: bool) -> bytes:
+    """Digest that is equal for an image and its mirror image; of flow, also if the first channel changes its sign with it."""
+    signs = [1, np.array([-1, 1, 1], image.dtype)] if is_flow else [1]
     # Adding zero removes negative zeros.
-    forms = [np.ascontiguousarray(form) + np.float32(0) for x in (image, opposite) for form in (x, x[..., ::-1, :])]
+    forms = [
+        np.ascontiguousarray(form * sign) + image.dtype.type(0)
+        for sign in signs
+        for form in (image, image[..., ::-1, :])
+    ]
     return min(hashlib.blake2b(form.tobytes(), digest_size=16).digest() for form in forms)

@@ -1,13 +1,13 @@
 """Near-copies: clips of two subjects that agree more closely than two subjects move, such as one video encoded twice."""
 
 import functools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightman_jax.types import ClipSet
+from lightman_jax.types import ClipSet, image_blocks, remembered
 
 SIMILARITY = 0.96
 """Cosine similarity above which two clips are near-copies, of flow at 14x14 with zero mean and unit sd in every channel.
@@ -46,18 +46,31 @@ def near_copies(micro: ClipSet, macro: ClipSet | None) -> list[NearCopy]:
         return []
     # In a mirror image of flow, the first channel changes its sign.
     signs = np.array([-1, 1, 1], np.float32)
-    views = _views(micro)
-    forms = [_features(form) for x in views for form in (x, x[..., ::-1, :], x[..., ::-1, :] * signs)]
+    changes = (lambda x: x, lambda x: x[..., ::-1, :], lambda x: x[..., ::-1, :] * signs)
+    forms = _features_of_views(micro, changes)
     found = []
     for pool, clips in (("micro", micro), ("macro", macro)):
-        if clips is not None and len(clips) and _views(clips)[0].shape[1:] == views[0].shape[1:]:
+        if clips is not None and len(clips) and _image_shape(clips) == _image_shape(micro):
             found += [NearCopy(row, pool, other, value) for row, other, value in _search(forms, micro.subject, clips)]
     return found
 
 
-def _views(clips: ClipSet) -> list[NDArray[np.float32]]:
-    """The images of each view, or the one array of images."""
-    return [clips.image[:, place] for place in range(len(clips.views))] or [clips.image]
+def _image_shape(clips: ClipSet) -> tuple[int, ...]:
+    """Shape of the image of one view."""
+    return tuple(clips.image.shape[2 if clips.views else 1 :])
+
+
+def _features_of_views(clips: ClipSet, changes: Sequence[Callable[[Any], Any]]) -> Sequence[NDArray[np.float32]]:
+    """Features `[n, d]` of each view, or of the one image, after each of several changes."""
+
+    def compute() -> Sequence[NDArray[np.float32]]:
+        parts = []
+        for _, block in image_blocks(clips.image):
+            views = [block[:, place] for place in range(len(clips.views))] or [block]
+            parts.append([_features(change(view)) for view in views for change in changes])
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    return remembered(clips.image, ("features", len(changes)), compute)
 
 
 def _search(
@@ -68,7 +81,7 @@ def _search(
     names, code = np.unique(np.array(clips.subject), return_inverse=True)
     order = np.argsort(code, kind="stable")
     starts = np.searchsorted(code[order], np.arange(len(names) + 1))
-    targets = [_features(view)[order] for view in _views(clips)]
+    targets = [features[order] for features in _features_of_views(clips, [lambda x: x])]
     for begin in range(0, len(own_names), _BLOCK):
         products = (form[begin : begin + _BLOCK] @ target.T for form in forms for target in targets)
         similarity = functools.reduce(np.maximum, products)

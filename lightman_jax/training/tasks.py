@@ -1,6 +1,7 @@
 """Tasks drawn from the training clips of a fold, as pure functions of a random key."""
 
 import dataclasses
+from typing import Any
 
 import chex
 import jax
@@ -20,10 +21,10 @@ _PARTITIONS = 8
 class Pool:
     """Clips from which tasks are drawn: `image [n,H,W,C]`, `label [n]`, `subject [n]` numbers, `train [n]` bool.
 
-    Subject numbers of a micro pool are in 0..n-1.
+    Subject numbers of a micro pool are in 0..n-1. The image is None where only rows are drawn.
     """
 
-    image: jax.Array
+    image: Any
     label: jax.Array
     subject: jax.Array
     train: jax.Array
@@ -70,6 +71,24 @@ def draw_task(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config:
     return TaskIndex(support, support_where, query, query_where, rows, rows_where, label, macro_label)
 
 
+@struct.dataclass
+class DrawnClips:
+    """Clips of a task by their rows: `row [n]`, macro clips counted from the number of micro clips; `label`, `where [n]`."""
+
+    row: jax.Array
+    label: jax.Array
+    where: jax.Array
+
+
+@struct.dataclass
+class DrawnTask:
+    """A task by the rows of its clips."""
+
+    support: DrawnClips
+    macro: DrawnClips
+    query: DrawnClips
+
+
 def gather_task(index: TaskIndex, micro: Pool, macro: Pool) -> Task:
     """Turn row numbers from `draw_task` into a `Task`; padded rows are zero."""
 
@@ -90,11 +109,7 @@ def with_labelled_macro(
 
     Rows that are padding may be replaced as well. No macro clip is drawn twice.
     """
-    rows_key, slot_key = jax.random.split(key)
-    rows, found = _draw_rows(rows_key, _of_class(macro, classes), 2 * config.shots)
-    count = _of_class(micro, classes).sum(axis=1).astype(jnp.float32)
-    share = config.labelled_macro / (config.labelled_macro + count)
-    taken = found & jax.random.bernoulli(slot_key, jnp.repeat(share, 2 * config.shots))
+    rows, taken = _labelled_macro_rows(key, micro, macro, classes=classes, config=config)
 
     def side(clips: Clips, place: int) -> Clips:
         own, where = (x.reshape(classes, 2, config.shots)[:, place].ravel() for x in (rows, taken))
@@ -103,6 +118,17 @@ def with_labelled_macro(
         return dataclasses.replace(clips, image=image, where=clips.where | where)
 
     return dataclasses.replace(task, support=side(task.support, 0), query=side(task.query, 1))
+
+
+def _labelled_macro_rows(
+    key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig
+) -> tuple[jax.Array, jax.Array]:
+    """Rows of macro clips for both sides of a task, class by class, and whether they replace its clips."""
+    rows_key, slot_key = jax.random.split(key)
+    rows, found = _draw_rows(rows_key, _of_class(macro, classes), 2 * config.shots)
+    count = _of_class(micro, classes).sum(axis=1).astype(jnp.float32)
+    share = config.labelled_macro / (config.labelled_macro + count)
+    return rows, found & jax.random.bernoulli(slot_key, jnp.repeat(share, 2 * config.shots))
 
 
 def with_movements(task: Task) -> Task:
@@ -126,6 +152,38 @@ def draw_task_batch(key: jax.Array, micro: Pool, macro: Pool, *, classes: int, c
         # `draw_task` splits its key into the first four; its draws are the same with and without.
         macro_key = jax.random.fold_in(task_key, 4)
         return with_labelled_macro(macro_key, task, micro, macro, classes=classes, config=config)
+
+    return jax.vmap(one)(jax.random.split(key, config.meta_batch_size))
+
+
+def draw_rows_batch(
+    key: jax.Array, micro: Pool, macro: Pool, *, classes: int, config: TaskConfig, first_macro: int
+) -> DrawnTask:
+    """The rows of the tasks that `draw_task_batch` draws with the same key, with the leading axis T.
+
+    Args:
+      key: JAX random key.
+      micro, macro: pools; their images are not used.
+      classes: N.
+      config: size of a task.
+      first_macro: number of the first macro clip: the number of micro clips, or 0 if the macro clips are the micro clips.
+    """
+
+    def one(task_key: jax.Array) -> DrawnTask:
+        index = draw_task(task_key, micro, macro, classes=classes, config=config)
+        sides = [(index.support, index.support_where), (index.query, index.query_where)]
+        if config.labelled_macro > 0:
+            macro_key = jax.random.fold_in(task_key, 4)
+            drawn = _labelled_macro_rows(macro_key, micro, macro, classes=classes, config=config)
+            for place, (row, where) in enumerate(sides):
+                own, taken = (x.reshape(classes, 2, config.shots)[:, place].ravel() for x in drawn)
+                sides[place] = jnp.where(taken, first_macro + own, row), where | taken
+        (support, support_where), (query, query_where) = sides
+        return DrawnTask(
+            support=DrawnClips(support, index.label, support_where),
+            macro=DrawnClips(first_macro + index.macro, index.macro_label, index.macro_where),
+            query=DrawnClips(query, index.label, query_where),
+        )
 
     return jax.vmap(one)(jax.random.split(key, config.meta_batch_size))
 

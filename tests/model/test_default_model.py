@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import lightman_jax as lj
+from lightman_jax.data.preparation.motion_config import MotionConfig
 from lightman_jax.model import default_model, saved_model
 from lightman_jax.model.card import Measurement, ModelCard
 from lightman_jax.model.default_model import PATCH_RECIPE, RECIPE, default_card, train_default_model
 from lightman_jax.model.export import export_ensemble
 from lightman_jax.model.saved_model import READ_VERSIONS, load_model
+from lightman_jax.networks.dual_branch import NetworkConfig
 
 # The recipe without geometry in small: nothing but sizes differs.
 SMALL = dataclasses.replace(
@@ -40,14 +42,15 @@ def shipped():
 
 
 def test_the_file_in_the_package_is_what_its_recipe_describes(shipped):
-    recipe = default_card(RECIPE).to_json()
-    own = {name: value for name, value in shipped.about.items() if name not in ABOUT_FILE}
-    assert own.keys() == recipe.keys()
-    assert {name for name in recipe if own[name] != recipe[name]} == {"measured"}
-    assert not own["stand_in"]
-    assert "heads of ICT-FaceKit, MIT licence" in own["origin"]
-    assert "no face was recorded" in own["origin"]
-    measured = Measurement(**own["measured"])
+    own = ModelCard.from_json({name: value for name, value in shipped.about.items() if name not in ABOUT_FILE})
+    # Settings that are younger than the file have their defaults.
+    motion, network = MotionConfig(**own.motion), NetworkConfig(**own.network)
+    whole = dataclasses.replace(own, motion=dataclasses.asdict(motion), network=dataclasses.asdict(network))
+    assert whole.to_json() == dataclasses.replace(default_card(RECIPE), measured=own.measured).to_json()
+    assert not own.stand_in
+    assert "heads of ICT-FaceKit, MIT licence" in own.origin
+    assert "no face was recorded" in own.origin
+    measured = own.measured
     for mean, low, high in (measured.uf1, measured.uar):
         assert 0 < low < mean < high < 1
     assert re.search(r"\d+ clips of \d+ subjects", measured.data)
@@ -148,3 +151,12 @@ def test_a_card_keeps_its_scores_and_one_without_that_field_is_read():
     assert ModelCard.from_json(old | {"format_version": READ_VERSIONS[0]}).measured is None
     with pytest.raises(ValueError, match="incomplete or has unknown fields"):
         ModelCard.from_json(card.to_json() | {"measured": {"uf1": [0.5]}})
+
+
+def test_a_card_names_the_channels_and_an_older_one_has_none():
+    card = ModelCard(("a", "b"), (8, 8, 3), "joint", ("s/1",), motion={"representation": "apex"}, channels="rgb")
+    assert ModelCard.from_json(card.to_json()).channels == "rgb"
+    old = {name: value for name, value in card.to_json().items() if name != "channels"} | {"format_version": 4}
+    assert ModelCard.from_json(old).channels == "auto"
+    with pytest.raises(ValueError, match=r"fold_rms of grey levels 0\.\.1, which are 0\.\.255 now; train it again"):
+        ModelCard.from_json(old | {"scaling": "fold_rms"})

@@ -20,8 +20,9 @@ from lightman_jax.model.export import export_ensemble, flat_programs
 from lightman_jax.model.saved_model import READ_VERSIONS, Model, load_model, sealed
 from lightman_jax.preprocessing import scale_flow, training_mean_square
 from lightman_jax.training.config import TaskConfig, TrainConfig
-from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import leave_one_subject_out
+from lightman_jax.training.prediction import predict_folds
 from tests.inputs import make_clips
 
 pytestmark = pytest.mark.slow
@@ -207,7 +208,7 @@ def test_a_model_card_survives_json_and_other_versions_are_refused():
     assert card.to_json()["networks"] == 2
     both = card.joined(card)
     assert (both.networks, both.seeds, len(both.mean_square)) == (4, 2, 4)
-    with pytest.raises(ValueError, match=r"format version 1, this release reads 3 and 4; .*python -m experiments\.run"):
+    with pytest.raises(ValueError, match=r"format version 1, this release reads 3, 4, 5; .*python -m experiments\.run"):
         ModelCard.from_json(card.to_json() | {"format_version": 1})
     with pytest.raises(ValueError, match="incomplete or has unknown fields"):
         ModelCard.from_json(card.to_json() | {"unknown": 1})
@@ -219,6 +220,6 @@ def test_a_model_file_of_another_format_version_is_refused(tmp_path):
         archive.writestr("model.json", json.dumps({"format_version": READ_VERSIONS[0] - 1}))
     (tmp_path / "old.lightman").write_bytes(sealed(buffer.getvalue()))
     with pytest.raises(
-        ValueError, match=r"format version 2, this release reads 3 and 4; export it again with `python -m"
+        ValueError, match=r"format version 2, this release reads 3, 4, 5; export it again with `python -m"
     ):
         load_model(tmp_path / "old.lightman")

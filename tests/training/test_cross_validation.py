@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from lightman_jax.training import cross_validation, numerics
-from lightman_jax.training.cross_validation import Progress, chunk_lengths, predict_folds, train_folds
+from lightman_jax.training.cross_validation import Progress, chunk_lengths, train_folds
 from lightman_jax.training.devices import job_mesh
 from lightman_jax.training.folds import leave_one_subject_out
+from lightman_jax.training.prediction import predict_folds
 from lightman_jax.training.program import fold_key
 from tests.inputs import make_clips
 from tests.training.test_leakage import make_config, same
@@ -139,7 +140,7 @@ def test_training_compiles_its_update_once_and_reports_progress(clips):
     jobs = list(train_folds(clips, None, folds, [0, 1], config, on_progress=seen.append))
     program = cross_validation.training_program
     assert program.cache_info().misses == 1
-    start, advance, _ = program(config, clips.classes, "magnified", 6, job_mesh(6, 1))
+    start, advance, *_ = program(config, clips.classes, "magnified", 6, job_mesh(6, 1))
     assert program.cache_info().misses == 1, "the program requested here must be the one that ran"
     assert (start._cache_size(), advance._cache_size()) == (1, 1)
     assert all(job.history["loss"].shape == (6,) for job in jobs)

@@ -34,10 +34,10 @@ def memory_for(monkeypatch):
         def program(*arguments):
             programs = original(*arguments)
 
-            def advance(state, job, data):
+            def advance(state, job, read, data):
                 if len(job.key_data) > most:
                     raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 77 bytes.")
-                return programs.advance(state, job, data)
+                return programs.advance(state, job, read, data)
 
             advance.lower = programs.advance.lower
             return programs._replace(advance=advance)
