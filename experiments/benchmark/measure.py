@@ -6,7 +6,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,10 +44,15 @@ def interleaved(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[s
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, call in contenders.items():
-            started = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(time_once(call))
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def time_once(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
 
 
 def time_call(call: Callable[[], Any], repeats: int) -> Timing:
@@ -75,6 +81,15 @@ def compile_call(function: Callable[..., Any], setting: Setting) -> CompiledCall
     return CompiledCall(lambda: jax.block_until_ready(compiled(*inputs)), seconds, temporary)
 
 
+def in_float64() -> AbstractContextManager[Any]:
+    """Context in which JAX computes in float64 in this thread; before JAX 0.8 it is in `jax.experimental`."""
+    import jax
+    import jax.experimental
+
+    before: Any = jax.experimental
+    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else before.enable_x64()
+
+
 def difference(first: Any, second: Any) -> float:
     """`|first - second| / |second|` of two trees of arrays, Euclidean norms over all entries."""
     import jax
@@ -84,15 +99,25 @@ def difference(first: Any, second: Any) -> float:
     return float(np.sqrt(far / sum(float(np.square(np.asarray(b, np.float64)).sum()) for _, b in pairs)))
 
 
-def fresh_process(module: str, *words: str, devices: int | None = None) -> dict[str, Any]:
+def fresh_process(
+    module: str,
+    *words: str,
+    devices: int | None = None,
+    timeout: float | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Run `python -m module words` with `devices` JAX host devices, and parse the last line of its output as JSON.
 
     Raises:
-      RuntimeError: the process failed; the message ends with its standard error.
+      RuntimeError: the process failed, with the end of its standard error, or took longer than `timeout` seconds.
     """
-    environment = os.environ | ({} if devices is None else {"JAX_NUM_CPU_DEVICES": str(devices)})
+    variables = os.environ | (environment or {}) | ({} if devices is None else {"JAX_NUM_CPU_DEVICES": str(devices)})
     command = [sys.executable, "-m", module, *words]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    settings: dict[str, Any] = {"cwd": ROOT, "env": variables, "capture_output": True, "text": True, "check": False}
+    try:
+        done = subprocess.run(command, timeout=timeout, **settings)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{module} {' '.join(words)} was stopped after {timeout:.0f} s") from error
     if done.returncode != 0:
         raise RuntimeError(f"{module} {' '.join(words)} ended with status {done.returncode}: {done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

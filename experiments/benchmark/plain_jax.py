@@ -8,7 +8,8 @@ import jax
 import optax
 from jax import lax
 
-from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_LR, LAYERS, Setting
+from experiments.benchmark.layers import LAYERS
+from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_LR, Setting
 from lightman_jax.types import Params
 
 PlainForm = Literal["vmap", "vmap_unrolled", "scan"]

@@ -23,7 +23,15 @@ def task_mesh(devices: int | None = None) -> Mesh:
 
 def network_of(setting: Setting, **changes: Any) -> NetworkConfig:
     """Configuration of the dual branch of the work."""
-    return NetworkConfig(backbone="conv4", width=setting.width, normalisation="batch", embedding=EMBEDDING, **changes)
+    return NetworkConfig(
+        backbone=setting.backbone,
+        width=setting.width,
+        normalisation="batch",
+        head=setting.head,
+        stem=setting.stem,
+        embedding=EMBEDDING,
+        **changes,
+    )
 
 
 def loss_on(part: str, network: NetworkConfig) -> LossFn:

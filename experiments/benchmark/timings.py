@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.benchmark.measure import compile_call, difference, interleaved
+from experiments.benchmark.measure import compile_call, difference, in_float64, interleaved
 from experiments.benchmark.plain_jax import PlainForm
 from experiments.benchmark.plain_jax import make_gradient as plain_gradient
 from experiments.benchmark.product import make_gradient, make_prediction, network_of, task_mesh
@@ -17,40 +17,65 @@ from experiments.benchmark.work import SETTINGS, Setting, draw_work, gigaflop
 
 PRODUCT, LOOP = "lightman_jax", "PyTorch loop"
 _TORCH_FORMS = {LOOP: "autograd_loop", "torch.func": "functional_vmap"}
-_CHECKED = Setting(side=28, width=32, way=3, support=6, query=6, inner_steps=2, tasks=2)
+ORDERS = ("second", "first", "predict")
+# Small enough for float64, with 32 channels, for which convolutions have other forms than for fewer.
+_CHECKED = {"side": 28, "width": 32, "way": 3, "support": 6, "query": 6, "inner_steps": 2, "tasks": 2}
 
 Row = dict[str, Any]
 Contenders = dict[str, Callable[[], Any]]
 
 
-def compare_gradients(torch: bool) -> dict[str, float]:
-    """Relative difference of each contender's gradient from that of the package, in float64."""
-    with jax.enable_x64(True):
-        params, tasks = draw_work(_CHECKED, dtype=np.float64)
-        own = jax.jit(make_gradient(_CHECKED, network_of(_CHECKED), task_mesh()))(params, tasks)
+def compare_gradients(settings: Collection[str], orders: Collection[str], torch: bool) -> dict[str, float]:
+    """Relative difference of each contender's gradients and predictions from those of the package, in float64."""
+    small = dict.fromkeys(dataclasses.replace(SETTINGS[name], **_CHECKED) for name in settings)  # type: ignore[arg-type]
+    with in_float64():
+        return {
+            name: value
+            for setting in small
+            for order in orders
+            for name, value in _compare(
+                dataclasses.replace(setting, first_order=order == "first"), order, torch
+            ).items()
+        }
+
+
+def _compare(setting: Setting, order: str, torch: bool) -> dict[str, float]:
+    params, tasks = draw_work(setting, dtype=np.float64)
+    make: Callable[..., Any] = make_prediction if order == "predict" else make_gradient
+    own = jax.jit(make(setting, network_of(setting), task_mesh()))(params, tasks)
+    work = f"{setting.backbone}, {setting.stem}, {setting.head}, {order}"
+    found: dict[str, Any] = {}
+    if (setting.backbone, setting.head, order) == ("conv4", "mean", "second"):
         forms: tuple[PlainForm, ...] = ("vmap", "vmap_unrolled", "scan")
-        found = {f"plain JAX, {form}": jax.jit(plain_gradient(_CHECKED, form))(params, tasks) for form in forms}
-        if torch:
-            from experiments.benchmark import torch_peers
+        found |= {f"plain JAX, {form}": jax.jit(plain_gradient(setting, form))(params, tasks) for form in forms}
+    if torch:
+        from experiments.benchmark import torch_peers
 
-            inputs = torch_peers.from_numpy(params, tasks)
-            for name, form in _TORCH_FORMS.items():
-                found[name] = torch_peers.to_numpy(getattr(torch_peers, form)(_CHECKED)(*inputs))
-    return {name: difference(gradient, own) for name, gradient in found.items()}
+        inputs = torch_peers.from_numpy(params, tasks, setting)
+        if order == "predict":
+            found[f"{LOOP}, {work}"] = torch_peers.prediction_loop(setting)(*inputs).cpu().numpy()
+        else:
+            names = _TORCH_FORMS if found else {LOOP: _TORCH_FORMS[LOOP]}
+            for name, form in names.items():
+                gradient = getattr(torch_peers, form)(setting)(*inputs)
+                found[f"{name}, {work}"] = torch_peers.to_numpy(gradient, setting)
+    return {name: difference(result, own) for name, result in found.items()}
 
 
-def time_updates(rounds: int, torch: bool) -> list[Row]:
-    """Outer gradients of all settings, and adaptation with prediction."""
-    works = {f"{name}, second order": SETTINGS[name] for name in SETTINGS}
-    works["a, first order"] = dataclasses.replace(SETTINGS["a"], first_order=True)
+def time_updates(settings: Collection[str], orders: Collection[str], rounds: int, torch: bool) -> list[Row]:
+    """Outer gradients of second and first order, and adaptation with prediction, in the given settings."""
     rows: list[Row] = []
-    for work, setting in works.items():
-        contenders = {PRODUCT: _product_call(setting)} | _torch_calls(torch, {LOOP: "autograd_loop"}, setting)
-        rows += _timed(work, contenders, rounds, gigaflop(setting))
-    setting = SETTINGS["a"]
-    contenders = {PRODUCT: compile_call(make_prediction(setting, network_of(setting), task_mesh()), setting).call}
-    contenders |= _torch_calls(torch, {LOOP: "prediction_loop"}, setting)
-    return rows + _timed("a, adapt and predict", contenders, rounds, None)
+    for name, order in itertools.product(settings, orders):
+        if order == "predict":
+            setting = SETTINGS[name]
+            call = compile_call(make_prediction(setting, network_of(setting), task_mesh()), setting).call
+            contenders = {PRODUCT: call} | _torch_calls(torch, {LOOP: "prediction_loop"}, setting)
+            rows += _timed(f"{name}, adapt and predict", contenders, rounds, None)
+        else:
+            setting = dataclasses.replace(SETTINGS[name], first_order=order == "first")
+            contenders = {PRODUCT: _product_call(setting)} | _torch_calls(torch, {LOOP: "autograd_loop"}, setting)
+            rows += _timed(f"{name}, {order} order", contenders, rounds, gigaflop(setting))
+    return rows
 
 
 def time_formulations(torch: bool) -> list[Row]:
@@ -90,12 +115,14 @@ def _product_call(setting: Setting, *, task_mapping: Any = "auto", **network: An
 
 
 def _torch_calls(torch: bool, forms: dict[str, str], setting: Setting) -> Contenders:
-    """Calls of functions of `torch_peers`, which wait for the result; none without PyTorch."""
-    if not torch:
-        return {}
+    return torch_calls(forms, setting) if torch else {}
+
+
+def torch_calls(forms: dict[str, str], setting: Setting) -> Contenders:
+    """Calls of functions of `torch_peers`, which wait for the result."""
     from experiments.benchmark import torch_peers
 
-    inputs = torch_peers.from_numpy(*draw_work(setting))
+    inputs = torch_peers.from_numpy(*draw_work(setting), setting)
 
     def call(function: Callable[..., Any]) -> Any:
         result = function(*inputs)

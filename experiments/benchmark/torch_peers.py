@@ -1,7 +1,4 @@
-"""The same work in PyTorch: the loop that learn2learn, higher and torchopt amount to, and `torch.func`.
-
-With `torch.func` the normalisation is written out, because the second-order derivatives of PyTorch's own are wrong under vmap.
-"""
+"""The same work in PyTorch: the loop that learn2learn, higher and torchopt amount to, and `torch.func`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, vmap
 
-from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_LR, LAYERS, Setting
+from experiments.benchmark.torch_networks import Params, features_of
+from experiments.benchmark.work import ALIGNMENT_WEIGHT, INNER_LR, Setting
 
-Tensors = list[torch.Tensor]
+Clips = dict[str, torch.Tensor]
+Gradient = Callable[[Params, dict[str, Clips]], Params]
 
 
 def _on_device(values: Any) -> torch.Tensor:
@@ -26,114 +25,125 @@ def wait() -> None:
         torch.cuda.synchronize()
 
 
-def from_numpy(params: dict[str, Any], tasks: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:
-    """Parameters as a flat list in PyTorch's layout, and tasks with images `[T, n, 3, H, W]`."""
-    flat: Tensors = []
-    for layer in range(1, LAYERS + 1):
-        flat.append(_on_device(params["backbone"][f"kernel_{layer}"].transpose(3, 2, 0, 1).copy()))
-        flat.extend(_on_device(params["backbone"][f"{name}_{layer}"]) for name in ("bias", "norm_scale", "norm_bias"))
-    for head in ("primary", "auxiliary"):
-        flat.append(_on_device(params[head]["kernel"].T.copy()))
-        flat.append(_on_device(params[head]["bias"]))
+def set_float32(precision: str) -> None:
+    """Precision of float32 products and convolutions on a GPU: `ieee` or `tf32`. PyTorch's default differs between the two."""
+    backends: Any = torch.backends
+    if hasattr(backends, "fp32_precision"):
+        backends.cuda.matmul.fp32_precision = backends.cudnn.conv.fp32_precision = precision
+    else:
+        backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def from_numpy(params: dict[str, Any], tasks: dict[str, Any], setting: Setting) -> tuple[Params, dict[str, Clips]]:
+    """Parameters by name in PyTorch's layout, heads as `<branch>_kernel` and `<branch>_bias`, and images `[T, n, 3, H, W]`."""
+    values = {
+        name: _kernel(value) if name.startswith("kernel") else value for name, value in params["backbone"].items()
+    }
+    for branch in ("primary", "auxiliary"):
+        kernel = params[branch]["kernel"]
+        # Features are ordered by rows, columns, channels in the package, and by channels, rows, columns in PyTorch.
+        kernel = kernel.reshape(*setting.features, -1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+        values |= {f"{branch}_kernel": kernel.T.copy(), f"{branch}_bias": params[branch]["bias"]}
     moved = {}
     for part, clips in tasks.items():
         image, label = clips["image"].transpose(0, 1, 4, 2, 3).copy(), clips["label"].astype(np.int64)
-        values = {"image": image, "label": label, "target": clips["target"]}
-        moved[part] = {name: _on_device(value) for name, value in values.items()}
-    return [p.requires_grad_() for p in flat], moved
+        moved[part] = {"image": _on_device(image), "label": _on_device(label), "target": _on_device(clips["target"])}
+    return {name: _on_device(value).requires_grad_() for name, value in values.items()}, moved
 
 
-def to_numpy(flat: Tensors) -> dict[str, Any]:
-    """Parameter tree of the package from a flat list."""
-    values = [t.detach().numpy() for t in flat]
-    backbone: dict[str, Any] = {}
-    for layer in range(1, LAYERS + 1):
-        kernel, *others = values[4 * (layer - 1) : 4 * layer]
-        backbone[f"kernel_{layer}"] = kernel.transpose(2, 3, 1, 0)
-        backbone |= dict(zip((f"bias_{layer}", f"norm_scale_{layer}", f"norm_bias_{layer}"), others, strict=True))
-    heads = [{"kernel": values[place].T, "bias": values[place + 1]} for place in (-4, -2)]
-    return {"backbone": backbone, "primary": heads[0], "auxiliary": heads[1]}
+def to_numpy(params: Params, setting: Setting) -> dict[str, Any]:
+    """Parameter tree of the package."""
+    values = {name: value.detach().cpu().numpy() for name, value in params.items()}
+    tree: dict[str, Any] = {}
+    for branch in ("primary", "auxiliary"):
+        kernel = values.pop(f"{branch}_kernel").T
+        height, width, channels = setting.features
+        kernel = kernel.reshape(channels, height, width, -1).transpose(1, 2, 0, 3).reshape(kernel.shape)
+        tree[branch] = {"kernel": kernel, "bias": values.pop(f"{branch}_bias")}
+    restored = {name: _restored(value) if name.startswith("kernel") else value for name, value in values.items()}
+    return tree | {"backbone": restored}
 
 
-def _features(flat: Tensors, x: torch.Tensor, *, native_norm: bool) -> torch.Tensor:
-    for layer in range(LAYERS):
-        kernel, bias, scale, shift = flat[4 * layer : 4 * layer + 4]
-        x = F.conv2d(x, kernel, bias, padding=1)
-        if native_norm:
-            x = F.batch_norm(x, None, None, scale, shift, training=True, eps=1e-5)
-        else:
-            mean = x.mean((0, 2, 3), keepdim=True)
-            variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
-            x = (x - mean) * torch.rsqrt(variance + 1e-5) * scale[:, None, None] + shift[:, None, None]
-        x = F.max_pool2d(F.relu(x), 2)
-    return x.mean((2, 3))
+def _kernel(values: Any) -> Any:
+    """`[K,K,C,O]` or `[C,O]` to `[O,C,K,K]`."""
+    return (values if values.ndim == 4 else values[None, None]).transpose(3, 2, 0, 1).copy()
 
 
-def _logits(flat: Tensors, features: torch.Tensor) -> torch.Tensor:
-    return F.linear(features, *flat[4 * LAYERS : 4 * LAYERS + 2])
+def _restored(values: Any) -> Any:
+    kernel = values.transpose(2, 3, 1, 0)
+    return kernel if kernel.shape[0] > 1 else kernel[0, 0]
 
 
-def _loss(flat: Tensors, clips: dict[str, torch.Tensor], native_norm: bool) -> torch.Tensor:
-    features = _features(flat, clips["image"], native_norm=native_norm)
-    embedding = F.linear(features, *flat[4 * LAYERS + 2 :])
-    aligned = 1 - F.cosine_similarity(embedding, clips["target"], dim=-1)
-    return F.cross_entropy(_logits(flat, features), clips["label"]) + ALIGNMENT_WEIGHT * aligned.mean()
+def _head(params: Params, branch: str, features: torch.Tensor) -> torch.Tensor:
+    return F.linear(features, params[f"{branch}_kernel"], params[f"{branch}_bias"])
 
 
-def _adapted(flat: Tensors, support: dict[str, torch.Tensor], setting: Setting, *, graph: bool) -> Tensors:
-    phi = flat
+def _loss(params: Params, clips: Clips, setting: Setting, native_norm: bool) -> torch.Tensor:
+    features = features_of(params, clips["image"], setting, native_norm=native_norm)
+    aligned = 1 - F.cosine_similarity(_head(params, "auxiliary", features), clips["target"], dim=-1)
+    return F.cross_entropy(_head(params, "primary", features), clips["label"]) + ALIGNMENT_WEIGHT * aligned.mean()
+
+
+def _gradient(loss: torch.Tensor, params: Params, *, graph: bool = False) -> Params:
+    return dict(zip(params, torch.autograd.grad(loss, list(params.values()), create_graph=graph), strict=True))
+
+
+def _adapted(params: Params, support: Clips, setting: Setting, *, graph: bool) -> Params:
+    phi = params
     for _ in range(setting.inner_steps):
-        inner = torch.autograd.grad(_loss(phi, support, native_norm=True), phi, create_graph=graph)
-        phi = [p - INNER_LR * g for p, g in zip(phi, inner, strict=True)]
+        inner = _gradient(_loss(phi, support, setting, native_norm=True), phi, graph=graph)
+        phi = {name: phi[name] - INNER_LR * inner[name] for name in phi}
     return phi
 
 
-def autograd_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+def autograd_loop(setting: Setting) -> Gradient:
     """Build `gradient(params, tasks)`: loops over tasks and steps with `autograd.grad(create_graph=True)`."""
 
-    def gradient(flat: Tensors, tasks: dict[str, Any]) -> Tensors:
-        total = [torch.zeros_like(p) for p in flat]
+    def gradient(params: Params, tasks: dict[str, Clips]) -> Params:
+        total = {name: torch.zeros_like(value) for name, value in params.items()}
         for task in range(setting.tasks):
             support, query = (_one(tasks[part], task) for part in ("support", "query"))
-            phi = _adapted(flat, support, setting, graph=not setting.first_order)
-            outer = torch.autograd.grad(_loss(phi, query, native_norm=True), flat)
-            total = [t + g for t, g in zip(total, outer, strict=True)]
-        return [t / setting.tasks for t in total]
+            phi = _adapted(params, support, setting, graph=not setting.first_order)
+            outer = _gradient(_loss(phi, query, setting, native_norm=True), params)
+            total = {name: total[name] + outer[name] for name in total}
+        return {name: value / setting.tasks for name, value in total.items()}
 
     return gradient
 
 
-def functional_vmap(setting: Setting) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+def functional_vmap(setting: Setting) -> Gradient:
     """Build `gradient(params, tasks)` as `vmap(grad(task))` of `torch.func`; second order only."""
 
-    def objective(flat: Tensors, support: dict[str, torch.Tensor], query: dict[str, torch.Tensor]) -> torch.Tensor:
-        phi = flat
+    def objective(params: Params, support: Clips, query: Clips) -> torch.Tensor:
+        phi = params
         for _ in range(setting.inner_steps):
-            inner = grad(_loss)(phi, support, native_norm=False)
-            phi = [p - INNER_LR * g for p, g in zip(phi, inner, strict=True)]
-        return _loss(phi, query, native_norm=False)
+            inner = grad(_loss)(phi, support, setting, native_norm=False)
+            phi = {name: phi[name] - INNER_LR * inner[name] for name in phi}
+        return _loss(phi, query, setting, native_norm=False)
 
     each = vmap(grad(objective), in_dims=(None, 0, 0))
 
-    def gradient(flat: Tensors, tasks: dict[str, Any]) -> Tensors:
-        return [g.mean(0) for g in each([p.detach() for p in flat], tasks["support"], tasks["query"])]
+    def gradient(params: Params, tasks: dict[str, Clips]) -> Params:
+        detached = {name: value.detach() for name, value in params.items()}
+        return {name: g.mean(0) for name, g in each(detached, tasks["support"], tasks["query"]).items()}
 
     return gradient
 
 
-def prediction_loop(setting: Setting) -> Callable[[Tensors, dict[str, Any]], torch.Tensor]:
+def prediction_loop(setting: Setting) -> Callable[[Params, dict[str, Clips]], torch.Tensor]:
     """Build `predict(params, tasks)`: logits `[T, query, way]` after adaptation to each support set."""
 
-    def predict(flat: Tensors, tasks: dict[str, Any]) -> torch.Tensor:
+    def predict(params: Params, tasks: dict[str, Clips]) -> torch.Tensor:
         results = []
         for task in range(setting.tasks):
-            phi = _adapted(flat, _one(tasks["support"], task), setting, graph=False)
+            phi = _adapted(params, _one(tasks["support"], task), setting, graph=False)
             with torch.no_grad():
-                results.append(_logits(phi, _features(phi, tasks["query"]["image"][task], native_norm=True)))
+                features = features_of(phi, tasks["query"]["image"][task], setting, native_norm=True)
+                results.append(_head(phi, "primary", features))
         return torch.stack(results)
 
     return predict
 
 
-def _one(clips: dict[str, torch.Tensor], task: int) -> dict[str, torch.Tensor]:
+def _one(clips: Clips, task: int) -> Clips:
     return {name: values[task] for name, values in clips.items()}
