@@ -82,7 +82,7 @@ def _run(words: Sequence[str]) -> int:
     tables = {MODEL: predict_with_model(model, prepared)}
     for name in config.baseline_names:
         console.print(f"baseline {name}: trained on the clips of all other subjects")
-        tables[name] = predict_with_baseline(name, micro)
+        tables[name] = predict_with_baseline(name, prepared)
     files = [out / "predictions.csv", *(out / "baselines" / f"{name}.csv" for name in config.baseline_names)]
     for file, rows in zip(files, tables.values(), strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)

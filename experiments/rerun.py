@@ -45,7 +45,8 @@ def rerun_fold(
             f"the run has no fold {fold!r} under seed {seed}; choose a fold from {', '.join(folds)} and a seed from {seeds}"
         )
     skip = lambda own, replica: (own.name, work.seed_of(replica)) != (fold, seed)  # noqa: E731
-    jobs = list(train_folds(work.micro, work.macro, work.folds, work.replicas, config, skip=skip))
+    initial = work.initial_params(config)
+    jobs = list(train_folds(work.micro, work.macro, work.folds, work.replicas, config, initial=initial, skip=skip))
     align_steps = PROTOCOLS[run.config.protocol].align_steps(run.config)
     new = sorted(predict_jobs(work, jobs, config, align_steps=align_steps), key=lambda row: row.clip)
     if [row.clip for row in before] != [row.clip for row in new]:
@@ -66,6 +67,7 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument("--data_dir", help="folder of the corpus, if it has moved")
     parser.add_argument("--macro_dir", help="folder of the macro corpus, if it has moved")
     parser.add_argument("--geometry", help="folder of the face geometry, if it has moved")
+    parser.add_argument("--init", help="file of the weights that trainings start from, if it has moved")
     parser.add_argument("--data_cache", help="folder of prepared data")
     options = parser.parse_args(words)
     with as_config_error():
@@ -83,7 +85,10 @@ def _run(words: Sequence[str]) -> int:
     )
     set_up_jax(data.data_cache)
     console = make_console()
-    run = plan_run(dataclasses.replace(config, data=data, seeds=len(record.seeds)), console)
+    train = dataclasses.replace(config.train, init=options.init or config.train.init)
+    run = plan_run(dataclasses.replace(config, data=data, train=train, seeds=len(record.seeds)), console)
+    if run.config.train.init_digest != record.trained.get("init_digest", ""):
+        console.print("the initial weights differ from those of the run, so differences are expected", style="bold red")
     if run.prepared.digest != record.data.get("digest"):
         console.print("the prepared data differ from those of the run, so differences are expected", style="bold red")
     changed = settings_difference(options.run)

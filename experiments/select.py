@@ -20,7 +20,7 @@ from experiments.cli.runtime import set_up_jax
 from experiments.cli.terminal import make_console, text_table
 from experiments.evaluation.groups import GROUPS
 from experiments.evaluation.prediction_table import write_predictions
-from experiments.evaluation.protocols import plan_run, with_views
+from experiments.evaluation.protocols import open_initial, plan_run, with_clips, with_initial
 from experiments.evaluation.records import as_json, write_json
 from experiments.evaluation.run_result import RunResult
 from experiments.evaluation.scores import score_predictions
@@ -37,7 +37,16 @@ def select_and_evaluate(base: RunConfig, candidates: dict[str, RunConfig], conso
     """Choose among the candidates, test by leave-one-subject-out, and write `selection.json` and the files of a run."""
     run = plan_run(base, console)
     work, names = run.work, list(candidates)
-    trained = {name: with_views(config, run.prepared).trained for name, config in candidates.items()}
+    for name, config in candidates.items():
+        if config.train.init not in ("", base.train.init):
+            raise ConfigError(
+                f"candidate {name}: candidates cannot start from different files; give --init to the command"
+            )
+    weights = open_initial(base.train)
+    trained = {
+        name: with_initial(with_clips(config, run.prepared), work.micro, weights)[0].trained
+        for name, config in candidates.items()
+    }
     workdir = default_workdir(base, f"{work.data}-selected")
     workdir.mkdir(parents=True, exist_ok=True)
     with only_writer(workdir):

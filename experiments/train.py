@@ -84,7 +84,7 @@ def _cached_or_evaluated(run: PlannedRun, workdir: Path, console: Console) -> Ru
             console.print(f"cached: nothing these results depend on has changed since {workdir} was written")
             return cached
     remove_inventory(workdir)
-    write_environment(workdir, config, work.data)
+    write_environment(workdir, config, work.data, run.prepared)
     with open_summary_writer(tensorboard) as writer:
         evaluated = PROTOCOLS[config.protocol].evaluate(run, workdir, console, writer)
         if writer is not None and evaluated.jobs:

@@ -20,8 +20,9 @@ from lightman_jax.metrics import confusion_matrix
 from lightman_jax.networks.dual_branch import NetworkConfig
 from lightman_jax.preprocessing import mirror_flow, scale_flow
 from lightman_jax.training.config import MacroLabels, TaskConfig, TrainConfig
-from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.prediction import predict_folds
 from lightman_jax.types import ClipSet, Params
 
 Counts = NDArray[np.int64]

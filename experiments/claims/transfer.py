@@ -12,8 +12,9 @@ from experiments.claims.subjects import Images, StudyData
 from experiments.claims.sweep import Row, make_row
 from lightman_jax.preprocessing import mirror_flow, scale_flow
 from lightman_jax.training.config import TrainConfig
-from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.prediction import predict_folds
 from lightman_jax.types import ClipSet
 
 Labels = NDArray[np.int32]

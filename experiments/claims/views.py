@@ -16,8 +16,9 @@ from experiments.claims.subjects import StudyData, flow_subjects, keep_clips, sh
 from experiments.claims.sweep import Row, Study, compare, sweep
 from lightman_jax.data.preparation.views import extraction_places
 from lightman_jax.networks.dual_branch import NetworkConfig, ViewNetwork
-from lightman_jax.training.cross_validation import predict_folds, train_folds
+from lightman_jax.training.cross_validation import train_folds
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.prediction import predict_folds
 from lightman_jax.types import Params
 
 SHARES, STEPS = (0.05, 0.1, 0.2, 0.5, 1.0), (0, 1, 3, 5, 10)

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from experiments.cli.baseline_names import chosen_baselines
 from experiments.cli.flags import ConfigError, as_config_error, own_values, parse_flags, refuse_unknown
+from lightman_jax.checks import is_number
 from lightman_jax.data.corpora.labels import check_labels
 from lightman_jax.data.corpora.registry import DATASETS, MACRO_CORPORA
 from lightman_jax.data.corpora.simulated_au import SIMULATED_AU
@@ -19,6 +20,7 @@ from lightman_jax.meta.label_generator import GeneratorConfig
 from lightman_jax.meta.methods import METHODS, MethodConfig, method_config
 from lightman_jax.meta.view_networks import group_count
 from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.training.augmentation import AugmentConfig
 from lightman_jax.training.config import TaskConfig, TrainConfig
 
 DATA_VARIABLE = "LIGHTMAN_DATA"
@@ -112,6 +114,8 @@ class RunConfig:
       seeds: number of seeds, each with its own training of every fold and its own score; 0 means 5 on a corpus, 1 on a stand-in.
       ensemble_size: trainings per fold and seed whose probabilities are averaged; 0 means 5 for the backbone mlp, 1 for others, and
         fewer than 5 where each training has several networks for the views of a clip (4 with two, 3 with three).
+      image_memory: share of the computer's memory that images may take; larger ones are read from the prepared files as they are
+        drawn, with the same draws. 0: always. Choice: 0.25, because scaled images and their copies take up to three times as much.
       dry_run: run every phase on two folds with two steps, and forecast time, memory and disk; no result is stored.
       tensorboard: write TensorBoard files to WORKDIR/tensorboard during training.
       coordinator: HOST:PORT of the first of several processes that train together; detected for srun, Open MPI 4 and TPU pods.
@@ -130,6 +134,7 @@ class RunConfig:
     baselines: str = "default"
     seeds: int = 0
     ensemble_size: int = 0
+    image_memory: float = 0.25
     dry_run: bool = False
     tensorboard: bool = False
     coordinator: str | None = None
@@ -144,6 +149,7 @@ class RunConfig:
             raise ConfigError(
                 f"train.method.name {self.train.method.name!r} contradicts the method {self.method_name!r}"
             )
+        self._refuse_other_images()
         if min(self.shots_given, self.adapt_steps, self.episodes) < 1:
             raise ConfigError("shots_given, adapt_steps and episodes must be 1 or more")
         with as_config_error():
@@ -151,6 +157,10 @@ class RunConfig:
         if min(self.seeds, self.ensemble_size) < 0:
             raise ConfigError(
                 f"seeds {self.seeds} and ensemble_size {self.ensemble_size} must be 1 or more; choose 0 for the default"
+            )
+        if not is_number(self.image_memory) or self.image_memory > 1:
+            raise ConfigError(
+                f"image_memory {self.image_memory} is no share; choose 0 (never in memory) to 1 (all of it)"
             )
         if self.processes < 0 or not 0 <= self.process_id < max(1, self.processes):
             raise ConfigError(
@@ -161,6 +171,19 @@ class RunConfig:
         if self.processes > 1 and not self.coordinator:
             raise ConfigError(
                 f"{self.processes} processes need --coordinator=HOST:PORT of the first process, the same for all"
+            )
+
+    def _refuse_other_images(self) -> None:
+        """Raise a `ConfigError` for a scaling or an augmentation that the images of the representation do not have."""
+        motion, train = self.data.motion, self.train
+        with as_config_error():
+            dataclasses.replace(train, channels=motion.channels)
+        if motion.representation in ("difference", "dynamic") and (
+            train.scaling == "imagenet" or train.augment.brightness
+        ):
+            raise ConfigError(
+                f"scaling imagenet and brightness are for faces, not for the changes of --representation={motion.representation}; "
+                "choose --representation=apex or frames, or leave them out"
             )
 
     @property
@@ -208,6 +231,7 @@ _RUN_GROUPS: tuple[tuple[str, type], ...] = (
     ("losses", MethodConfig),
     ("label generator", GeneratorConfig),
     ("tasks", TaskConfig),
+    ("augmentation", AugmentConfig),
     ("network", NetworkConfig),
     *_DATA_GROUPS[1:],
 )
@@ -241,6 +265,7 @@ def parse_config(argv: Sequence[str]) -> RunConfig:
             method=method,
             network=NetworkConfig(**own_values(values, NetworkConfig)),
             task=TaskConfig(**own_values(values, TaskConfig)),
+            augment=AugmentConfig(**own_values(values, AugmentConfig)),
             **own_values(values, TrainConfig),
         )
         motion = MotionConfig(**own_values(values, MotionConfig))

@@ -1,7 +1,11 @@
-"""Memory of this process; free of JAX, so that other libraries can be measured without it."""
+"""Memory of this process and of the computer; free of JAX, so that other libraries can be measured without it."""
 
+import math
+import os
 import sys
 from pathlib import Path
+
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def peak_megabytes() -> float:
@@ -14,3 +18,15 @@ def peak_megabytes() -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def memory_bytes() -> float:
+    """Memory of the computer in bytes, or of the container if its control group allows less; infinite if neither is known."""
+    found = []
+    if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
+        found.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    for path in _LIMITS:
+        # Without a limit, version 2 has the word `max` and version 1 a number above all memory.
+        text = path.read_text().strip() if path.exists() else ""
+        found += [float(text)] if text.isdecimal() else []
+    return min(found, default=math.inf)

@@ -28,8 +28,8 @@ from lightman_jax.meta.methods import method_config
 from lightman_jax.training.config import TrainConfig
 
 NETWORK_CHANGES: dict[str, dict[str, Any]] = {
-    "ststnet": {"backbone": "ststnet", "normalisation": "batch", "width": 16},
-    "offapexnet": {"backbone": "offapexnet", "width": 16},
+    "ststnet": {"backbone": "ststnet", "stem": "auto", "normalisation": "batch", "width": 16},
+    "offapexnet": {"backbone": "offapexnet", "stem": "auto", "width": 16},
     "joint": {},
 }
 """Changes of each network baseline to the run's network; all are trained jointly, without inner loop and alignment."""
@@ -40,7 +40,9 @@ def trained_baseline(name: str, config: TrainConfig) -> TrainConfig:
     if name in META_BASELINES:
         return dataclasses.replace(config, method=method_config(name, config.method))
     network = dataclasses.replace(config.network, **NETWORK_CHANGES[name])
-    return dataclasses.replace(config, method=method_config("joint", config.method), network=network)
+    joint = dataclasses.replace(config, method=method_config("joint", config.method), network=network)
+    # Weights of another backbone do not fit.
+    return joint if network.backbone == config.network.backbone else dataclasses.replace(joint, init="", init_digest="")
 
 
 def baseline_configs(config: RunConfig) -> dict[str, TrainConfig]:

@@ -5,8 +5,12 @@ image.
 
 Choice: a view that a clip lacks is replaced, pixel by pixel, by the mean of the fold's training clips that have it, so that it
 speaks for no class; a view that no training clip of the fold has is left out.
+
+Choice: images of more than 28 px are reduced by means over equal squares to 28 px or a little more, and sequences of such images to
+their mean over frames, so that the features of thousands of clips fit into memory.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +31,7 @@ from lightman_jax.preprocessing import mirror_flow, scale_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.folds import Fold
 from lightman_jax.training.mirroring import mirror_partners
-from lightman_jax.types import ClipSet
+from lightman_jax.types import ClipSet, ImageArray, image_blocks, remembered
 
 Kernel = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 
@@ -60,6 +64,9 @@ CLASSICAL: dict[str, Callable[[int], Any]] = {
 """Name -> factory `seed -> classifier`; only `perceptron` depends on the seed."""
 
 _SEEDED = frozenset({"perceptron"})
+# Kernel matrices of more rows than this take more than 400 MB; libsvm computes the same kernels in parts, which takes longer.
+_MOST_KERNEL_ROWS, _SIDE = 7000, 28
+_LIBSVM = {"linear_svm": {"kernel": "linear"}, "rbf_svm": {"kernel": "rbf", "gamma": "scale"}}
 # Of `SimpleImputer`, about pixels that no training clip has.
 _NO_VALUES = "Skipping features without any observed values"
 
@@ -93,8 +100,10 @@ def fit_classical(
     """
     fitted: dict[str, NDArray[np.float32]] = {}
     common = None if config.scaling == "fold_rms" else _features(micro.image, folds[0], config, bool(micro.views))
-    changes = {}
-    if name == "rbf_svm" and common is not None and not np.isnan(common.clips).any():
+    changes: dict[str, Any] = {}
+    if 2 * len(micro) > _MOST_KERNEL_ROWS:
+        changes = _LIBSVM.get(name, {})
+    elif name == "rbf_svm" and common is not None and not np.isnan(common.clips).any():
         changes = {"kernel": _rbf_of_rows(np.concatenate(common))}
         common = Features(*np.arange(2 * len(micro), dtype=np.float32).reshape(2, -1, 1))
     for seed in seeds:
@@ -115,7 +124,7 @@ class FittedBaseline(NamedTuple):
     classes: tuple[str, ...]
     has_views: bool
 
-    def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, images: ImageArray) -> NDArray[np.float32]:
         """Probabilities `[t, N]` of the fold's test clips, from the images `[n, (V,) H, W, C]` of all clips of the protocol."""
         return self.probabilities(_features(images, self.fold, self.config, self.has_views))
 
@@ -155,11 +164,29 @@ def _fit(classifier: Any, micro: ClipSet, features: Features, fold: Fold, config
     return FittedBaseline(classifier, fold, config, micro.classes, bool(micro.views))
 
 
-def _features(images: NDArray[np.float32], fold: Fold, config: TrainConfig, has_views: bool) -> Features:
+def _features(images: ImageArray, fold: Fold, config: TrainConfig, has_views: bool) -> Features:
     """Features of all clips, with the statistics of the fold's training clips where the scaling has any."""
-    scaled = scale_flow(jnp.asarray(images), scaling=config.scaling, train=jnp.asarray(fold.train), views=has_views)
+    train, channels = jnp.asarray(fold.train), config.channels
+    small = remembered(images, "reduced", functools.partial(_reduced, images, has_views))
+    scaled = scale_flow(jnp.asarray(small), scaling=config.scaling, train=train, views=has_views, channels=channels)
     # All clips at once, and rows are selected in NumPy: JAX would compile one program per number of rows.
-    return Features(*(np.asarray(side).reshape(len(images), -1) for side in (scaled, mirror_flow(scaled))))
+    sides = scaled, mirror_flow(scaled, channels=channels)
+    return Features(*(np.asarray(side).reshape(len(images), -1) for side in sides))
+
+
+def _reduced(images: ImageArray, has_views: bool) -> NDArray[np.floating]:
+    """Images as they are, or the reduced ones if they are larger."""
+    height, width, channels = images.shape[-3:]
+    size = min(height, width) // _SIDE
+    if size < 2:
+        return np.asarray(images) if images.dtype == np.float64 else np.asarray(images, np.float32)
+    rows, columns = height // size, width // size
+    parts = []
+    for _, block in image_blocks(images):
+        frames = block if has_views or block.ndim == 4 else block.mean(axis=1, dtype=np.float32)
+        cut = frames[..., : rows * size, : columns * size, :].reshape(-1, rows, size, columns, size, channels)
+        parts.append(cut.mean(axis=(2, 4), dtype=np.float32).reshape(*frames.shape[:-3], rows, columns, channels))
+    return np.concatenate(parts)
 
 
 def _scores(classifier: Any, clips: NDArray[np.float32], classes: int) -> NDArray[np.float64]:

@@ -17,14 +17,16 @@ from experiments.cli.runtime import from_first
 from experiments.evaluation.fold_store import FoldStore, StoredFolds
 from experiments.evaluation.prediction_table import Prediction
 from lightman_jax.files import require_space
+from lightman_jax.model.initial import InitialWeights
 from lightman_jax.training.config import TrainConfig
-from lightman_jax.training.cross_validation import TrainedFold, predict_folds, train_folds
+from lightman_jax.training.cross_validation import TrainedFold, train_folds
 from lightman_jax.training.folds import Fold
+from lightman_jax.training.prediction import predict_folds
 from lightman_jax.types import ClipSet, Params
 
 
 class Work(NamedTuple):
-    """Clips, folds and repetitions of a run; `data` is the name of the data.
+    """Clips, folds and repetitions of a run, and the weights that its trainings start from; `data` is the name of the data.
 
     Each seed repeats the run and is scored separately; the probabilities of its `ensemble_size` networks per fold are averaged.
     """
@@ -35,12 +37,17 @@ class Work(NamedTuple):
     folds: Sequence[Fold]
     seeds: Sequence[int]
     ensemble_size: int = 1
+    initial: InitialWeights | None = None
 
     @property
     def replicas(self) -> list[int]:
         """Random numbers of the trainings of each fold: seed s has the `ensemble_size` numbers from `ensemble_size * s` on."""
         size = self.ensemble_size
         return [size * seed + member for seed in self.seeds for member in range(size)]
+
+    def initial_params(self, config: TrainConfig) -> Params | None:
+        """Weights that the trainings of these settings start from; None for random ones."""
+        return self.initial.params if self.initial is not None and config.init else None
 
     def seed_of(self, replica: int) -> int:
         """The seed to which a replica belongs."""
@@ -90,6 +97,7 @@ def train_jobs(work: Work, config: TrainConfig, workdir: Path, console: Console,
             work.folds,
             work.replicas,
             config,
+            initial=work.initial_params(config),
             skip=lambda fold, replica: cached[fold.name, replica],
             on_progress=progress,
         )
@@ -108,7 +116,8 @@ def train_jobs_as_worker(work: Work, config: TrainConfig) -> None:
     keys = [(fold.name, replica) for replica in work.replicas for fold in work.folds]
     cached = dict(zip(keys, from_first(np.zeros(len(keys), bool)).tolist(), strict=True))
     skip = lambda fold, replica: cached[fold.name, replica]  # noqa: E731
-    for _ in train_folds(work.micro, work.macro, work.folds, work.replicas, config, skip=skip):
+    initial = work.initial_params(config)
+    for _ in train_folds(work.micro, work.macro, work.folds, work.replicas, config, initial=initial, skip=skip):
         pass
 
 

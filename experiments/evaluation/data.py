@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.cli.config import DataConfig, data_folders
+from experiments.cli.config import DataConfig, RunConfig, data_folders
+from experiments.cli.memory import memory_bytes
 from experiments.cli.progress import TimeLeft, print_progress
 from lightman_jax.data.corpora import read_corpus
 from lightman_jax.data.corpora.corrections import Correction, read_corrections
@@ -32,10 +33,22 @@ Log = Callable[[str], None]
 _MAX_LISTED = 5
 
 
-def load_data(config: DataConfig, log: Log) -> Prepared:
-    """Check, prepare and load the clips of a run; errors as in the other functions of this module."""
+def load_data(config: DataConfig, log: Log, image_memory: float = RunConfig.image_memory) -> Prepared:
+    """Check, prepare and load the clips of a run; errors as in the other functions of this module.
+
+    Args:
+      config: data and labels.
+      log: prints one line per phase.
+      image_memory: share of the computer's memory above which images are read from the files when they are used.
+    """
     check = check_data(config, log)
-    prepared = load_clips(prepare_checked(config, check, log))
+    memory = memory_bytes()
+    prepared = load_clips(prepare_checked(config, check, log), image_memory * memory if image_memory else 0)
+    if prepared.is_streamed:
+        log(
+            f"data: images take {prepared.image_bytes / 1e9:.2f} GB, more than --image_memory={image_memory:g} of "
+            f"{memory / 1e9:.1f} GB of memory: they are read from the prepared files as they are drawn"
+        )
     # The files may have been prepared in another place.
     manifest = dataclasses.replace(prepared.manifest, root=check.reading.resolved_place)
     for note in data_notes(manifest):

@@ -88,7 +88,9 @@ def _forecast(name: str, config: TrainConfig, whole: Work) -> Forecast:
 
     jobs, started = len(whole.folds) * len(whole.replicas), time.monotonic()
     with CompileClock() as compiled, contextlib.suppress(_StopForecastError):
-        for _ in train_folds(whole.micro, whole.macro, whole.folds, whole.replicas, config, on_progress=hear):
+        initial = whole.initial_params(config)
+        clips = (whole.micro, whole.macro, whole.folds, whole.replicas)
+        for _ in train_folds(*clips, config, initial=initial, on_progress=hear):
             pass
     spans = [after[0] - before[0] for before, after in itertools.pairwise(heard)]
     chunk, at_once = heard[0][1], heard[0][2]

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -33,7 +32,7 @@ from lightman_jax.files import write_atomic
 from lightman_jax.meta.adaptation import make_adapter
 from lightman_jax.meta.methods import method_config
 from lightman_jax.metrics import confusion_matrix, paired_difference, sign_flip_p_value, uf1
-from lightman_jax.preprocessing import scale_flow
+from lightman_jax.training.clip_scale import scaled_reader
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
 from lightman_jax.training.folds import Fold
@@ -166,12 +165,12 @@ def _predict(
     micro: ClipSet, job: TrainedFold, episodes: Sequence[Episode], train: TrainConfig, adapters: Sequence[Adapter]
 ) -> list[list[NDArray[np.int64]]]:
     """Predicted classes of each episode's query clips in each of `WAYS`."""
-    images = np.asarray(scale_flow(jnp.asarray(micro.image), scaling=train.scaling, train=jnp.asarray(job.fold.train)))
+    read = scaled_reader(micro.image, train, job.fold.train, views=False)
     results: list[list[NDArray[np.int64]]] = [[] for _ in episodes]
     for first in range(0, len(episodes), _EPISODES_PER_CALL):
         part = episodes[first : first + _EPISODES_PER_CALL]
-        supports = [(images[e.support], micro.label[e.support]) for e in part]
-        queries = [images[e.query] for e in part]
+        supports = [(read(e.support), micro.label[e.support]) for e in part]
+        queries = [read(e.query) for e in part]
         for adapter in adapters:
             for row, probabilities in enumerate(adapter(job.params, supports, queries)):
                 results[first + row].append(probabilities.argmax(axis=1))

@@ -16,9 +16,9 @@ from lightman_jax.files import read_checksummed, write_checksummed
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold, trained_shapes
 from lightman_jax.training.folds import Fold
-from lightman_jax.types import ClipSet
+from lightman_jax.types import ClipSet, ImageArray, image_blocks, remembered
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raise it when a change of the code trains other weights from the same clips, settings and seed; jobs are then trained again."""
 
 _ARCHIVE_BYTES = 1 << 13
@@ -140,8 +140,16 @@ class StoredFolds(Sequence[TrainedFold]):
 
 def _row_digests(clips: ClipSet) -> Sequence[str]:
     """Digest of each clip's pixels, label and subject."""
-    found = []
-    for image, label, subject in zip(clips.image, clips.label, clips.subject, strict=True):
-        text = f"{image.shape} {image.dtype} {label} {subject}"
-        found.append(hashlib.sha256(text.encode() + np.ascontiguousarray(image).tobytes()).hexdigest())
-    return found
+    about = zip(image_digests(clips.image), clips.label, clips.subject, strict=True)
+    return [hashlib.sha256(f"{image} {label} {subject}".encode()).hexdigest() for image, label, subject in about]
+
+
+def image_digests(images: ImageArray) -> Sequence[str]:
+    """Digest of the pixels, shape and dtype of each image; those of stored images are computed once."""
+
+    def compute() -> Sequence[str]:
+        about = f"{images.shape[1:]} {images.dtype}".encode()
+        blocks = (block for _, block in image_blocks(images))
+        return [hashlib.sha256(about + image.tobytes()).hexdigest() for block in blocks for image in block]
+
+    return remembered(images, "digests", compute)

@@ -20,7 +20,10 @@ from experiments.evaluation.scores import score_predictions
 from lightman_jax.model.card import ModelCard
 from lightman_jax.model.checkpoint import save_params
 from lightman_jax.preprocessing import training_mean_square
+from lightman_jax.training.clip_scale import clip_scale, is_converted
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
+from lightman_jax.types import ClipSet
 
 
 class Evaluated(NamedTuple):
@@ -89,15 +92,20 @@ def _scored(run: PlannedRun, held_out: str, workdir: Path, trained: Trained, ali
     )
 
 
+def _corpora(run: PlannedRun) -> tuple[str, ...]:
+    """Corpora of all clips that the networks of a run were trained on."""
+    work = run.work
+    macro = work.macro.dataset if work.macro is not None else ()
+    initial = work.initial.trained_on if work.initial is not None else ()
+    return tuple(sorted({*work.micro.dataset, *macro, *initial}))
+
+
 def _save_checkpoint(folder: Path, run: PlannedRun, jobs: Sequence[TrainedFold]) -> None:
     """All networks of one seed as one checkpoint."""
     config, manifest, micro = run.config, run.prepared.manifest, run.prepared.micro
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[job.params for job in jobs])
     # With fold_rms a test clip is divided by the root mean square of the fold's training clips, which prediction needs again.
-    image, mean_square = jnp.asarray(micro.image), []
-    if config.train.scaling == "fold_rms":
-        squares = (training_mean_square(image, jnp.asarray(job.fold.train), views=bool(micro.views)) for job in jobs)
-        mean_square = [np.asarray(square).tolist() for square in squares]
+    squares = _mean_squares(micro, jobs, config.train) if config.train.scaling == "fold_rms" else []
     card = ModelCard(
         classes=micro.classes,
         image_shape=micro.image.shape[1:],
@@ -108,13 +116,26 @@ def _save_checkpoint(folder: Path, run: PlannedRun, jobs: Sequence[TrainedFold])
         labels=manifest.labels,
         stand_in=manifest.stand_in,
         origin=manifest.origin,
+        trained_on=_corpora(run),
+        init=run.work.initial.text if run.work.initial is not None else "",
         motion=dataclasses.asdict(manifest.motion),
         flow=manifest.flow,
+        channels=config.train.channels,
         scaling=config.train.scaling,
         mirror=config.train.mirror,
         network=dataclasses.asdict(config.train.network),
         steps=config.train.steps,
         adapt_steps=config.adapt_steps,
-        mean_square=tuple(mean_square),
+        mean_square=tuple(np.asarray(square).tolist() for square in squares),
     )
     save_params(folder, config.train.steps, stacked, card.to_json())
+
+
+def _mean_squares(micro: ClipSet, jobs: Sequence[TrainedFold], config: TrainConfig) -> list[Any]:
+    """Mean square of the training clips of each job, as of `training_mean_square`."""
+    views, trained = bool(micro.views), [jnp.asarray(job.fold.train) for job in jobs]
+    if is_converted(micro.image, config):
+        scale = clip_scale(micro.image, config, views=views)
+        return [jnp.square(scale.of_fold(config.scaling, train).divisor[:1]) for train in trained]
+    image = jnp.asarray(micro.image)
+    return [training_mean_square(image, train, views=views, channels=config.channels) for train in trained]

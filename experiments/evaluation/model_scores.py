@@ -1,6 +1,6 @@
 """Scores of a trained model on the clips of a corpus that it was not trained on, next to classical baselines trained on them."""
 
-from collections.abc import Sequence
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ from lightman_jax.model.card import Measurement
 from lightman_jax.model.saved_model import Model
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.folds import Fold, leave_one_subject_out
-from lightman_jax.types import ClipSet
+from lightman_jax.types import ClipSet, ImageArray, image_blocks
 
 _OPPOSITE = np.array((-1, -1, 1), np.float32)
-_BATCH, _LEAST = 512, 1e-9
+_BATCH, _BATCH_PIXELS, _LEAST = 512, 1 << 20, 1e-9
 
 
 def predict_with_model(model: Model, prepared: Prepared) -> list[Prediction]:
@@ -45,12 +45,13 @@ def predict_with_model(model: Model, prepared: Prepared) -> list[Prediction]:
     return [row for fold in folds for row in prediction_rows(micro, fold, 0, probabilities[fold.test])]
 
 
-def predict_with_baseline(name: str, micro: ClipSet) -> list[Prediction]:
+def predict_with_baseline(name: str, prepared: Prepared) -> list[Prediction]:
     """Predictions of a classical baseline that is trained on the clips of all other subjects."""
+    micro, config = prepared.micro, TrainConfig(channels=prepared.manifest.motion.channels)
     # scikit-learn takes seconds to load.
     from experiments.evaluation.classical_baselines import fit_classical
 
-    predicted = fit_classical(name, micro, subject_folds(micro), [0], TrainConfig())
+    predicted = fit_classical(name, micro, subject_folds(micro), [0], config)
     return [row for one in predicted for row in prediction_rows(micro, one.fold, 0, one.probabilities)]
 
 
@@ -84,18 +85,19 @@ def _predict_each_view(model: Model, micro: ClipSet) -> NDArray[np.float32]:
     rises = micro.has_view & ~is_fall
     used = np.where(rises.any(axis=1, keepdims=True), rises, micro.has_view)
     total = np.zeros((len(micro), len(micro.classes)))
-    for place, rows in enumerate(used.T):
-        if rows.any():
-            images = micro.image[rows, place] * (_OPPOSITE if is_fall[place] else 1)
-            total[rows] += np.log(np.maximum(_mean_over_networks(model, images), _LEAST))
+    for first, block in image_blocks(micro.image):
+        for place, in_block in enumerate(used[first : first + len(block)].T):
+            if in_block.any():
+                images = block[in_block, place] * (_OPPOSITE if is_fall[place] else 1)
+                rows = first + np.flatnonzero(in_block)
+                total[rows] += np.log(np.maximum(_mean_over_networks(model, images), _LEAST))
     weights = np.exp(total / used.sum(axis=1, keepdims=True))
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _mean_over_networks(model: Model, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    parts: Sequence[NDArray[np.float32]] = [
-        model.predict(images[begin : begin + _BATCH]).mean(axis=0) for begin in range(0, len(images), _BATCH)
-    ]
+def _mean_over_networks(model: Model, images: ImageArray) -> NDArray[np.float32]:
+    batch = max(1, min(_BATCH, _BATCH_PIXELS // math.prod(images.shape[1:-1])))
+    parts = [model.predict(images[begin : begin + batch]).mean(axis=0) for begin in range(0, len(images), batch)]
     return np.concatenate(parts)
 
 

@@ -55,6 +55,12 @@ class PlannedRun(NamedTuple):
         """How clips are mirrored, in words; empty for the ordinary way, in which a mirror image keeps its label."""
         return mirror_text(self.config.train.mirror, self.prepared.micro.classes)
 
+    @property
+    def initial_notes(self) -> tuple[str, ...]:
+        """The weights that trainings start from, in words; empty for random ones."""
+        initial = self.work.initial
+        return () if initial is None else (f"every training starts from {initial.text}",)
+
     def result(self, rule: str) -> RunResult:
         """The result of this run before it is scored.
 
@@ -70,5 +76,5 @@ class PlannedRun(NamedTuple):
             macro=self.macro_text,
             missing=tuple(self.plan.missing),
             rule="; ".join(part for part in (rule, self.mirror_text) if part),
-            notes=data_notes(manifest),
+            notes=(*data_notes(manifest), *self.initial_notes),
         )

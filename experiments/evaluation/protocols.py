@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from experiments.cli.config import RunConfig
-from experiments.cli.flags import ConfigError
+from experiments.cli.flags import ConfigError, as_config_error
 from experiments.cli.runtime import is_first, wait_for_all
 from experiments.cli.terminal import PlainConsole
 from experiments.evaluation.baselines import baseline_configs, baseline_work
@@ -25,6 +25,8 @@ from lightman_jax.data.preparation.load import Prepared
 from lightman_jax.data.preparation.views import extraction_places
 from lightman_jax.data.records import DataError
 from lightman_jax.meta.methods import METHODS
+from lightman_jax.model.initial import InitialFile, InitialWeights, initial_weights, read_initial
+from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.folds import Fold, leave_one_subject_out
 from lightman_jax.training.leakage import LeakWarning, check_leaks
 from lightman_jax.training.mirroring import mirror_partners, mirror_text
@@ -146,7 +148,7 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     """Prepare the data, on the first process before the others, and plan the folds and seeds of a run.
 
     Raises:
-      ConfigError: the method cannot be evaluated under the protocol.
+      ConfigError: the method cannot be evaluated under the protocol, or the weights of `--init` do not fit.
       DataError: the data cannot be used as asked, or a fold would leak.
     """
     protocol = PROTOCOLS[config.protocol]
@@ -158,16 +160,24 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
         raise ConfigError(
             f"method {config.method_name} aligns no views; {config.protocol} needs --method=lightman or lightman_fo"
         )
+    # Before the data, whose preparation may take hours.
+    weights = open_initial(config.train)
     if not is_first():
         wait_for_all("prepared")
-    prepared = load_data(config.data, console.print)
+    prepared = load_data(config.data, console.print, config.image_memory)
     if is_first():
         wait_for_all("prepared")
+    config, initial = with_initial(with_clips(config, prepared), prepared.micro, weights)
+    if weights is not None and initial is not None:
+        console.print(f"weights: every training starts from {initial.text}", markup=False, highlight=False)
+        if weights.card is None and config.train.channels == "rgb" and config.train.scaling != "imagenet":
+            console.print("note: weights of torchvision and timm expect colours as --scaling=imagenet gives them")
     plan = protocol.plan(config.data.dataset, prepared)
     try:
         with warnings.catch_warnings(record=True) as doubts:
             warnings.simplefilter("always", LeakWarning)
-            check_leaks(prepared.micro, prepared.macro, plan.folds, config.train.scaling)
+            train = config.train
+            check_leaks(prepared.micro, prepared.macro, plan.folds, train.scaling, channels=train.channels)
     except ValueError as error:
         raise DataError(str(error)) from error
     plan = plan._replace(
@@ -175,17 +185,17 @@ def plan_run(config: RunConfig, console: Console) -> PlannedRun:
     )
     if config.dry_run:
         plan = plan._replace(folds=plan.folds[:2])
-    config = _with_mirroring(with_views(config, prepared), prepared.micro.classes, console)
+    config = _with_mirroring(config, prepared.micro.classes, console)
     manifest = prepared.manifest
     seeds = config.seeds or (_SEEDS_ON_STAND_IN if manifest.stand_in else _SEEDS_ON_CORPUS)
     # Where a network adapts to given clips, it is a single one.
     size = 1 if protocol.gives_labels else config.ensemble_size_used
-    work = Work(manifest.dataset, prepared.micro, prepared.macro, plan.folds, range(seeds), size)
+    work = Work(manifest.dataset, prepared.micro, prepared.macro, plan.folds, range(seeds), size, initial)
     return PlannedRun(config, prepared, plan, work)
 
 
-def with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
-    """The settings with the number of views of the clips, and their alignment where the protocol adapts by it.
+def with_clips(config: RunConfig, prepared: Prepared) -> RunConfig:
+    """The settings with the channels and the number of views of the clips, and their alignment where the protocol adapts by it.
 
     Raises:
       ConfigError: the settings need more views or macro clips than the data have.
@@ -194,7 +204,7 @@ def with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
     network = dataclasses.replace(
         config.train.network, views=max(1, len(names)), extractions=extraction_places(names) if names else ()
     )
-    train = dataclasses.replace(config.train, network=network)
+    train = dataclasses.replace(config.train, network=network, channels=config.data.motion.channels)
     if PROTOCOLS[config.protocol].transductive:
         if train.auxiliary not in ("auto", "views"):
             raise ConfigError(
@@ -206,6 +216,35 @@ def with_views(config: RunConfig, prepared: Prepared) -> RunConfig:
     except ValueError as error:
         raise ConfigError(f"--{error}") from error
     return dataclasses.replace(config, train=train)
+
+
+def open_initial(train: TrainConfig) -> InitialFile | None:
+    """The file of `--init`, after its network was compared with the settings; None for random weights.
+
+    Raises:
+      ConfigError: it cannot be read, or is of another network.
+    """
+    if not train.init:
+        return None
+    with as_config_error():
+        weights = read_initial(train.init)
+        weights.network(train.network)
+    return weights
+
+
+def with_initial(
+    config: RunConfig, micro: ClipSet, weights: InitialFile | None
+) -> tuple[RunConfig, InitialWeights | None]:
+    """The settings with the network that the weights of `--init` need, and these weights.
+
+    Raises:
+      ConfigError: they do not fit the images, or were trained on a corpus of the clips.
+    """
+    if weights is None or not config.train.init:
+        return config, None
+    with as_config_error():
+        initial = initial_weights(weights, config.train, micro)
+    return dataclasses.replace(config, train=initial.config), initial
 
 
 def _with_mirroring(config: RunConfig, classes: tuple[str, ...], console: Console) -> RunConfig:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from experiments.cli.flags import ConfigError
+from experiments.cli.flags import ConfigError, as_config_error
 from lightman_jax.files import write_atomic
 
 Record = TypeVar("Record")
@@ -59,7 +59,7 @@ def from_json(kind: type[Record], values: Any, inside: str = "") -> Record:
       inside: dotted name of the object, for messages.
 
     Raises:
-      ConfigError: an unknown, missing or ill-typed value; names it.
+      ConfigError: an unknown, missing, ill-typed or refused value; names it.
     """
     place = inside.rstrip(".") or "the settings"
     if not isinstance(values, dict):
@@ -72,7 +72,8 @@ def from_json(kind: type[Record], values: Any, inside: str = "") -> Record:
     missing = sorted(required - values.keys())
     if missing:
         raise ConfigError(f"{inside}{missing[0]} is missing; run the experiment again")
-    return kind(**{name: _restored(hints[name], value, f"{inside}{name}") for name, value in values.items()})
+    with as_config_error():
+        return kind(**{name: _restored(hints[name], value, f"{inside}{name}") for name, value in values.items()})
 
 
 def _restored(kind: Any, value: Any, name: str) -> Any:

@@ -24,8 +24,11 @@ _PACKAGES = (
     *("orbax-checkpoint", "tensorflow-datasets", "opencv-python"),
 )
 # The location of a run, its baselines and the processes that share the work do not make it another run.
-_LOCATIONS = ("data_dir", "macro_dir", "geometry", "corrections", "subject_aliases")
-_NOT_STORED = ("workdir", "baselines", "dry_run", "tensorboard", "coordinator", "processes", "process_id")
+_LOCATIONS = ("data_dir", "macro_dir", "geometry", "corrections", "subject_aliases", "init")
+_NOT_STORED = (
+    *("workdir", "baselines", "image_memory", "dry_run", "tensorboard"),
+    *("coordinator", "processes", "process_id"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +75,10 @@ def claim_workdir(workdir: Path, config: RunConfig, trained: TrainConfig, prepar
         settings.pop(name)
     settings["data"].pop("data_cache")
     for name in _LOCATIONS:
-        if settings["data"][name]:
-            given = settings["data"][name]
-            several = data_folders(given) if name in ("data_dir", "macro_dir") else [user_path(given)]
-            settings["data"][name] = ",".join(str(place.absolute()) for place in several)
+        part = settings["train" if name == "init" else "data"]
+        if part[name]:
+            several = data_folders(part[name]) if name in ("data_dir", "macro_dir") else [user_path(part[name])]
+            part[name] = ",".join(str(place.absolute()) for place in several)
     manifest = prepared.manifest
     data = {name: getattr(manifest, name) for name in ("dataset", "stand_in", "origin", "clips", "faces")}
     data["digest"] = prepared.digest
@@ -117,7 +120,7 @@ def _absolute(path: str) -> str:
 
 
 def _without_locations(value: Any) -> Any:
-    """The content of `config.json` without the places of the data, which `data.digest` stands for."""
+    """The content of `config.json` without the places of files, which `data.digest` and `init_digest` stand for."""
     if isinstance(value, dict):
         return {name: _without_locations(part) for name, part in value.items() if name not in _LOCATIONS}
     return value
@@ -133,9 +136,15 @@ def _difference(stored: Any, new: Any, name: str = "") -> str:
     return f"{name} is {short[0]} there and {short[1]} here"
 
 
-def write_environment(workdir: Path, config: RunConfig, dataset: str) -> None:
-    """Write `environment.json`: the data, the command, the cache folder and `describe_machine()`."""
-    run = {"data": dataset, "command": " ".join(sys.argv), "data_cache": _absolute(config.data.data_cache)}
+def write_environment(workdir: Path, config: RunConfig, dataset: str, prepared: Prepared) -> None:
+    """Write `environment.json`: the data, where their images are, the command, the cache folder and `describe_machine()`."""
+    images = "read from the prepared files as they are drawn" if prepared.is_streamed else "in memory"
+    run = {
+        "data": dataset,
+        "images": f"{prepared.image_bytes / 1e6:.1f} MB, {images}",
+        "command": " ".join(sys.argv),
+        "data_cache": _absolute(config.data.data_cache),
+    }
     write_json(workdir / "environment.json", run | describe_machine())
 
 

@@ -7,12 +7,12 @@ from importlib import metadata
 from pathlib import Path
 
 from experiments.evaluation.cross_validation import Work
-from experiments.evaluation.fold_store import FoldStore
+from experiments.evaluation.fold_store import FoldStore, image_digests
 from experiments.evaluation.run_result import RunResult, read_result
 from lightman_jax.files import file_digest, read_checksummed_json, write_checksummed_json
 from lightman_jax.training.config import TrainConfig
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raise it when the same predictions give other scores, baselines, figures or reports; finished runs are then evaluated again."""
 
 _LIST = "results.json"
@@ -29,8 +29,8 @@ def results_digest(work: Work, configs: Iterable[TrainConfig], words: Iterable[s
             for fold in work.folds:
                 digest.update(store.path(fold, replica).name.encode())
     # The name of a job's file does not depend on the clips of its test subject.
-    for image, label, clip in zip(work.micro.image, work.micro.label, work.micro.clip, strict=True):
-        digest.update(f"{clip} {label}".encode() + image.tobytes())
+    for image, label, clip in zip(image_digests(work.micro.image), work.micro.label, work.micro.clip, strict=True):
+        digest.update(f"{clip} {label} {image}".encode())
     return digest.hexdigest()
 
 

@@ -60,7 +60,7 @@ def _draw_movement(row: Row, movement: Spotted, saliency: NDArray[np.floating], 
     place, side = movement.apex_place, movement.faces[0].shape[0]
     onset, apex = movement.faces[0], movement.faces[place]
     motion = MotionConfig(views=model.about["motion"]["views"], face_side=side, image_side=side)
-    flow = motion_of_faces(movement.faces, place, motion, movement.without_head)
+    flow = motion_of_faces(movement.faces, place, motion, movement.without_head).astype(np.float32)
     figure = Figure(figsize=(13.5, 3.5), layout="constrained")
     panels = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1, 1.35))
     _draw_image(panels[0], onset, f"onset, {_frame_text(row, 0)}")
@@ -81,7 +81,7 @@ def _draw_views(row: Row, movement: Spotted, saliency: NDArray[np.floating], mod
         apex,
         dataclasses.replace(motion, magnify=1.0, face_side=side, image_side=side),
         movement.without_head,
-    )
+    ).astype(np.float32)
     places = [f"{part} {name}" for part in ("flow", "saliency") for name in model.views]
     layout: list[Any] = [["onset", *places[: len(model.views)], "p"], ["apex", *places[len(model.views) :], "p"]]
     figure = Figure(figsize=(2.5 * (len(model.views) + 1) + 3.5, 6.2), layout="constrained")

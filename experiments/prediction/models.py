@@ -87,5 +87,5 @@ def _read_seed(folder: Path, trained: TrainConfig) -> tuple[Params, ModelCard]:
 
 
 def _trained(config: TrainConfig, card: ModelCard) -> TrainConfig:
-    """The settings with the network of the card, whose number of views is known from the data alone."""
-    return dataclasses.replace(config, network=NetworkConfig(**card.network))
+    """The settings with the network and the channels of the card, which follow from the data."""
+    return dataclasses.replace(config, network=NetworkConfig(**card.network), channels=card.channels)

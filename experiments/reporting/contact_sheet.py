@@ -5,7 +5,6 @@ import dataclasses
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from matplotlib.colors import hsv_to_rgb
@@ -22,6 +21,7 @@ from lightman_jax.data.vision.faces import clip_box, crop_face
 from lightman_jax.data.vision.video import read_clip_images
 
 _MAX_SHOWN_FRAMES = 3
+_OTHERS: tuple[Representation, ...] = ("difference", "dynamic", "frames")
 
 _Panel = tuple[str, NDArray, tuple[float, float]]
 """Title, image, and the values that are black and white."""
@@ -87,7 +87,7 @@ def _view_panels(clip: RawClip, config: MotionConfig) -> dict[str, list[_Panel]]
     """A row of panels per view."""
     side = config.image_side if clip.kind == "flow" else config.face_side
     motion = motion_image(clip, dataclasses.replace(config, image_side=side))
-    images = motion.image.reshape(len(config.view_names), side, side, 3)
+    images = motion.image.reshape(len(config.view_names), side, side, 3).astype(np.float32)
     rows: dict[str, list[_Panel]] = {}
     for name, image, missing in zip(config.view_names, images, motion.missing or ("",), strict=True):
         if missing:
@@ -124,21 +124,22 @@ def _flow_panels(flow: NDArray) -> list[_Panel]:
 
 def _panels(clip: RawClip, config: MotionConfig) -> list[_Panel]:
     full = dataclasses.replace(config, image_side=config.face_side)
-    names: Sequence[Representation] = get_args(Representation)
-    one = {name: motion_image(clip, dataclasses.replace(full, representation=name)) for name in names}
-    faces = _faces(clip, (0, one["flow"].apex), config.face_side)
+    flow = motion_image(clip, dataclasses.replace(full, representation="flow", colour="grey"))
+    one = {name: motion_image(clip, dataclasses.replace(full, representation=name)).image for name in _OTHERS}
+    faces = _faces(clip, (0, flow.apex), config.face_side)
     panels: list[_Panel] = [
         ("onset", faces[0], (0.0, 255.0)),
-        (f"apex ({one['flow'].apex_from})", faces[1], (0.0, 255.0)),
-        *_flow_panels(one["flow"].image),
+        (f"apex ({flow.apex_from})", faces[1], (0.0, 255.0)),
+        *_flow_panels(flow.image.astype(np.float32)),
     ]
     for name in ("difference", "dynamic"):
-        image = one[name].image[..., 0]
+        image = one[name].astype(np.float32)
         limit = float(np.abs(image).max()) or 1.0
-        panels.append((name, image, (-limit, limit)))
-    frames = one["frames"].image[..., 0]
+        # Grey is no change; images of three channels have no colour scale of their own.
+        panels.append((name, (image / limit + 1) / 2, (0.0, 1.0)))
+    frames = one["frames"]
     places = np.linspace(0, len(frames) - 1, _MAX_SHOWN_FRAMES).round().astype(int)
-    return panels + [(f"frames {place + 1}/{len(frames)}", frames[place], (0.0, 1.0)) for place in places]
+    return panels + [(f"frames {place + 1}/{len(frames)}", frames[place], (0.0, 255.0)) for place in places]
 
 
 def flow_colours(flow: NDArray[np.floating]) -> NDArray[np.floating]:

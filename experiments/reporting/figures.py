@@ -6,9 +6,10 @@ Figures are drawn without pyplot, so the backend of a notebook stays as it is.
 import dataclasses
 import functools
 import io
+import math
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,13 +30,16 @@ from lightman_jax.meta.inner_loop import initial_params
 from lightman_jax.meta.view_networks import group_clips, network_of_group
 from lightman_jax.model.ensemble import saliency
 from lightman_jax.networks.dual_branch import apply_branches
-from lightman_jax.preprocessing import magnify_flow, scale_flow
+from lightman_jax.preprocessing import magnify_flow
+from lightman_jax.training.clip_scale import scaled_reader
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
 from lightman_jax.training.program import method_of
 from lightman_jax.types import Clips, ClipSet
 
-_TITLE_WIDTH = 80
+_TITLE_WIDTH, _BLOCK, _BLOCK_BYTES = 80, 512, 64 << 20
+# More points hide each other.
+_MOST_POINTS = 2000
 CLASS_COLOURS = ("#c53030", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#00838f", "#555555")
 
 
@@ -119,30 +123,55 @@ def draw_interval(axes: Axes, place: int, value: float, interval: tuple[float, f
 
 
 def save_saliency_figure(path: Path, work: Work, jobs: Sequence[TrainedFold], config: TrainConfig, title: str) -> None:
-    """Draw the mean magnitude of the scaled flow of each class, and below it the mean saliency of the held-out clips.
+    """Draw the mean face of each class, or the mean magnitude of its scaled flow or change; below it the mean saliency.
 
-    Of several views, one is drawn below the other, with one scale of the saliency for all.
+    Saliency is that of held-out clips. Of several views, one is drawn below the other, with one scale of the saliency for all.
     """
     micro, classes = work.micro, len(work.micro.classes)
-    maps, has_view = _mean_saliency(work, jobs, config), _has_view(work)
-    scaled = scale_flow(jnp.asarray(micro.image), scaling="clip_rms", views=bool(micro.views))
-    magnitude = np.abs(np.asarray(scaled)).mean(axis=-1)
-    motion = magnitude.reshape(*has_view.shape, -1, *maps.shape[2:]).mean(axis=2)
+    maps, means = _mean_saliency(work, jobs, config), _mean_images(work, config)
     figure = Figure(figsize=(2.6 * classes, 5.6 * maps.shape[1]), layout="constrained")
     panels = figure.subplots(2 * maps.shape[1], classes, squeeze=False)
     for (k, view), seen in np.ndenumerate(_clips_seen(work)):
-        own = (micro.label == k) & has_view[:, view]
         above, below = panels[2 * view : 2 * view + 2, k]
-        above.imshow(motion[own, view].mean(axis=0) if seen else maps[k, view], cmap="Greys")
+        above.imshow(means[k, view], cmap="gray" if _shows_faces(micro) else "Greys")
         below.imshow(maps[k, view], cmap="magma", vmin=0, vmax=maps.max())
         above.set_title(f"{micro.classes[k]}, {seen} clips", fontsize=9)
     for view, name in enumerate(micro.views or ("",)):
-        panels[2 * view, 0].set_ylabel(f"{name} motion".strip())
+        panels[2 * view, 0].set_ylabel(f"{name} {'faces' if _shows_faces(micro) else 'motion'}".strip())
         panels[2 * view + 1, 0].set_ylabel(f"{name} saliency".strip())
     for panel in panels.flat:
         panel.set(xticks=[], yticks=[])
     figure.suptitle(textwrap.fill(title, _TITLE_WIDTH), fontsize=10)
     save_figure(path, figure, dpi=110)
+
+
+def _shows_faces(clips: ClipSet) -> bool:
+    """Whether images are grey levels of faces, instead of flow or a change."""
+    return bool(clips.image.dtype == np.uint8)
+
+
+def _mean_images(work: Work, config: TrainConfig) -> NDArray[np.float64]:
+    """Mean image `[N, V, H, W, C]` of each class and view, C = 3 or 1; 0 where there is no clip."""
+    micro, has_view = work.micro, _has_view(work)
+    if _shows_faces(micro):
+        read: Callable[[Any], NDArray[Any]] = lambda rows: micro.image[rows] / 255  # noqa: E731
+    else:
+        own = dataclasses.replace(config, scaling="clip_rms")
+        scaled = scaled_reader(micro.image, own, np.ones(len(micro), bool), views=bool(micro.views))
+        read = lambda rows: np.abs(scaled(rows)).mean(axis=-1, keepdims=True)  # noqa: E731
+    total = np.zeros((len(micro.classes), has_view.shape[1], *read([0]).shape[-3:]))
+    for rows in _blocks(micro):
+        images = read(rows)
+        images = images.reshape(len(rows), has_view.shape[1], -1, *images.shape[-3:]).mean(axis=2)
+        np.add.at(total, micro.label[rows], np.where(has_view[rows][..., None, None, None], images, 0))
+    return total / np.maximum(_clips_seen(work), 1)[..., None, None, None]
+
+
+def _blocks(clips: ClipSet, rows: NDArray[np.int_] | None = None) -> Iterator[NDArray[np.int_]]:
+    """Rows, of all clips or the given ones, in blocks whose scaled images fit into memory."""
+    rows = np.arange(len(clips)) if rows is None else rows
+    block = max(1, min(_BLOCK, _BLOCK_BYTES // (4 * math.prod(clips.image.shape[1:]))))
+    return (rows[first : first + block] for first in range(0, len(rows), block))
 
 
 def _has_view(work: Work) -> NDArray[np.bool_]:
@@ -165,22 +194,19 @@ def _mean_saliency(work: Work, jobs: Sequence[TrainedFold], config: TrainConfig)
     maps = np.zeros((*seen.shape, *micro.image.shape[-3:-1]))
     logits_of = method_of(config).logits
     of_job = jax.jit(lambda params, clips, label: saliency(functools.partial(logits_of, params), clips, label))
-
-    def scaled(train: NDArray[np.bool_]) -> NDArray[np.float32]:
-        mask, views = jnp.asarray(train), bool(micro.views)
-        return np.asarray(scale_flow(jnp.asarray(micro.image), scaling=config.scaling, train=mask, views=views))
-
+    scaled = functools.partial(scaled_reader, micro.image, config, views=bool(micro.views))
     # Only fold_rms depends on the fold.
     shared = None if config.scaling == "fold_rms" else scaled(work.folds[0].train)
     # One shape for all folds, so one program is compiled.
-    longest = max(len(fold.test) for fold in work.folds)
+    longest = max(len(next(_blocks(micro, fold.test))) for fold in work.folds)
     for job in jobs:
-        images = scaled(job.fold.train) if shared is None else shared
-        rows = np.resize(job.fold.test, longest)
-        found = np.asarray(of_job(job.params, jnp.asarray(images[rows]), jnp.asarray(micro.label[rows])))
-        found = found.reshape(longest, maps.shape[1], -1, *maps.shape[2:]).mean(axis=2)
-        for row, index in enumerate(job.fold.test):
-            maps[micro.label[index]] += found[row]
+        read = scaled(job.fold.train) if shared is None else shared
+        for own in _blocks(micro, job.fold.test):
+            rows = np.resize(own, longest)
+            found = np.asarray(of_job(job.params, jnp.asarray(read(rows)), jnp.asarray(micro.label[rows])))
+            found = found.reshape(longest, maps.shape[1], -1, *maps.shape[2:]).mean(axis=2)
+            for row, index in enumerate(own):
+                maps[micro.label[index]] += found[row]
     return maps / np.maximum(seen[..., None, None] * (len(jobs) // len(work.folds)), 1)
 
 
@@ -235,30 +261,33 @@ def _embeddings(work: Work, job: TrainedFold, config: TrainConfig) -> tuple[_Poi
     if network.views > 1:
         params = jax.tree.map(lambda leaf: leaf[0], params)
     apply = jax.jit(lambda x: apply_branches(params, x, config=network_of_group(network)).embedding)
+    auxiliary = config.aligned_with(has_macro=work.macro is not None)
 
-    def scaled(clips: ClipSet, train: NDArray[np.bool_]) -> Clips:
-        image = jnp.asarray(clips.image)
-        image = scale_flow(image, scaling=config.scaling, train=jnp.asarray(train), views=network.views > 1)
-        return Clips(image=image, label=jnp.asarray(clips.label), where=jnp.ones(len(clips), bool))
-
-    def embedded(clips: Clips, shift: int = 0) -> _Points:
-        count = len(clips.label)
+    def of_block(image: jax.Array, label: NDArray[np.int32], rows: NDArray[np.int_], shift: int) -> _Points:
+        clips = Clips(image=image, label=jnp.asarray(label[rows]), where=jnp.ones(len(rows), bool))
         if network.views > 1:
             clips = jax.tree.map(lambda x: x[0], group_clips(clips, network, shift))
         where = np.asarray(clips.where)
-        rows = np.arange(len(where)) // (len(where) // count)
-        return _Points(np.asarray(apply(clips.image))[where], np.asarray(clips.label)[where], rows[where])
+        places = np.repeat(rows, len(where) // len(rows))
+        return _Points(np.asarray(apply(clips.image))[where], np.asarray(clips.label)[where], places[where])
 
-    micro = others = scaled(work.micro, job.fold.train)
-    auxiliary, shift = config.aligned_with(has_macro=work.macro is not None), 0
+    def embedded(clips: ClipSet, train: NDArray[np.bool_], shift: int = 0, gain: float | None = None) -> _Points:
+        read = scaled_reader(clips.image, config, train, views=network.views > 1)
+        parts = []
+        shown = np.linspace(0, len(clips) - 1, min(len(clips), _MOST_POINTS)).round().astype(int)
+        shown = np.union1d(shown, job.fold.test) if clips is work.micro else shown
+        for rows in _blocks(clips, shown):
+            image = jnp.asarray(read(rows))
+            image = image if gain is None else magnify_flow(image, gain)
+            parts.append(of_block(image, clips.label, rows, shift))
+        return _Points(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    micro = embedded(work.micro, job.fold.train)
     if auxiliary == "macro":
         assert work.macro is not None
-        others = scaled(work.macro, job.fold.macro_train)
-    elif auxiliary == "magnified":
-        others = dataclasses.replace(micro, image=magnify_flow(micro.image, config.macro_gain))
-    else:
-        shift = 1
-    return embedded(micro), embedded(others, shift)
+        return micro, embedded(work.macro, job.fold.macro_train)
+    gain = config.macro_gain if auxiliary == "magnified" else None
+    return micro, embedded(work.micro, job.fold.train, int(auxiliary == "views"), gain)
 
 
 def _add_title(figure: Figure, result: RunResult, text: str) -> None:

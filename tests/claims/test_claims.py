@@ -54,7 +54,7 @@ def few_subjects():
         patch.setattr(sweep, "chance_band", functools.partial(chance_band, replicates=100))
         # Compiled as a whole, since each number of clips is a new shape.
         for module in (classical_baselines, transfer):
-            patch.setattr(module, "scale_flow", jax.jit(scale_flow, static_argnames=("scaling", "views")))
+            patch.setattr(module, "scale_flow", jax.jit(scale_flow, static_argnames=("scaling", "views", "channels")))
         for name, value in {"ROUNDS": 2, "TRAIN_SUBJECTS": 2, "TEST_SUBJECTS": 2, "OTHER_SUBJECTS": 1}.items():
             patch.setattr(subjects, name, value)
         original = Contender.config

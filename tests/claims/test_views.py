@@ -92,7 +92,9 @@ def test_the_study_writes_paired_rows_of_every_question(monkeypatch, tmp_path):
     original = Contender.config
     monkeypatch.setattr(Contender, "config", lambda *given: dataclasses.replace(original(*given), steps=2))
     monkeypatch.setattr(cross_validation, "job_mesh", lambda jobs, tasks: job_mesh(1, 1))
-    monkeypatch.setattr(classical_baselines, "scale_flow", jax.jit(scale_flow, static_argnames=("scaling", "views")))
+    monkeypatch.setattr(
+        classical_baselines, "scale_flow", jax.jit(scale_flow, static_argnames=("scaling", "views", "channels"))
+    )
     monkeypatch.setattr(command, "set_up_jax", lambda *_, **__: None)
     for module in (subjects, command):
         monkeypatch.setattr(module, "ROUNDS", 1)

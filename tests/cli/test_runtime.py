@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import runtime
+from experiments.cli import memory, runtime
+from experiments.cli.config import RunConfig
 from experiments.cli.flags import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -123,3 +124,15 @@ def test_processes_that_never_start_are_not_waited_for_without_end(connected, mo
     with pytest.raises(ConfigError, match=r"others have not started within 0\.01 s.*--processes=1"):
         runtime.set_up_jax(tmp_path, coordinator="a:1", processes=2)
     done.set()
+
+
+def test_the_memory_of_the_computer_is_that_of_its_container_if_that_is_smaller(monkeypatch, tmp_path):
+    whole = memory.memory_bytes()
+    assert 1e8 < whole < 1e15
+    monkeypatch.setattr(memory, "_LIMITS", (tmp_path / "memory.max", tmp_path / "absent"))
+    for text, expected in (("max\n", whole), ("1000000\n", 1e6), ("9223372036854771712", whole)):
+        (tmp_path / "memory.max").write_text(text)
+        assert memory.memory_bytes() <= whole if expected == whole else memory.memory_bytes() == expected
+    for share in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match="is no share; choose 0"):
+            RunConfig(image_memory=share)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import importlib
 import json
 import re
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sklearn.metrics import f1_score
 
 from experiments import run, train
@@ -21,8 +23,10 @@ from experiments.cli.flags import ConfigError
 from experiments.cli.terminal import make_console
 from experiments.evaluation.comparison import compare_runs
 from lightman_jax.data.corpora.registry import DATASETS
+from lightman_jax.model.checkpoint import read_metadata
 from tests.inputs import TINY_RUN as TINY
 from tests.inputs import write_flow_release
+from tests.torch_files import resnet18_tensors
 
 ALONE = "--baselines=none"
 
@@ -86,6 +90,26 @@ def test_every_baseline_is_compared_on_the_same_clips(finished):
     assert [row["difference_sd"] for row in rows] == [pair.sd for pair in compared.pairs]
     majority = list(csv.DictReader((work / "baselines" / "majority.csv").read_text().splitlines()))
     assert len({row["prediction"] for row in majority if row["subject"] == "smic/s1"}) == 1
+
+
+def test_images_that_are_read_from_files_give_the_predictions_of_images_in_memory(finished, tmp_path, capsys):
+    folder, flags = finished
+    assert json.loads((folder / "work" / "environment.json").read_text())["images"].endswith("MB, in memory")
+    streamed = [*flags, "--image_memory=0", f"--workdir={tmp_path}", "--baselines=rbf_svm"]
+    assert call(*streamed) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert re.search(
+        r"images take 0\.00 GB, more than --image_memory=0 of [\d.]+ GB of memory: they are read from", printed
+    )
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["images"] == "0.2 MB, read from the prepared files as they are drawn"
+    for name in ("predictions.csv", "baselines/rbf_svm.csv"):
+        tables = [list(csv.reader((place / name).read_text().splitlines())) for place in (folder / "work", tmp_path)]
+        assert [row[:6] for row in tables[0]] == [row[:6] for row in tables[1]]
+        values = [np.array([row[-3:] for row in table[1:]], float) for table in tables]
+        np.testing.assert_allclose(*values, atol=1e-3)
+    assert call(*flags, f"--workdir={tmp_path}", "--baselines=rbf_svm") == 0
+    assert "cached: nothing these results depend on has changed" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("has_views", [False, True])
@@ -182,6 +206,26 @@ def test_every_output_file_is_marked_as_stand_in(tmp_path, capsys, small_stand_i
     for name in ("metrics.json", "config.json", "environment.json", "predictions.csv", "metrics.jsonl"):
         assert "smic_stand_in" in (tmp_path / "work" / name).read_text(), name
     assert "synthetic" in json.loads((tmp_path / "work" / "metrics.json").read_text())["title"]
+
+
+@pytest.mark.slow
+def test_a_run_on_colour_images_starts_from_pretrained_weights(tmp_path, capsys, small_stand_in, without_pictures):
+    file, work = tmp_path / "resnet18.safetensors", tmp_path / "work"
+    save_file(resnet18_tensors(4), file)
+    images = ["--macro=ck_plus", "--representation=apex", "--colour=rgb", "--scaling=imagenet", "--image_side=32"]
+    network = ["--backbone=resnet18", f"--init={file}", "--method=joint", *TINY, "--seeds=1", "--steps=1", ALONE]
+    words = ["--dataset=smic", f"--data_cache={tmp_path / 'shards'}", f"--workdir={work}", *images, *network]
+    assert call(*words, "--width=8") == 2
+    assert "the network needs [8, 3, 7, 7]; add --width=4" in capsys.readouterr().err
+    assert call(*words, "--width=4") == 0
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert digest in json.loads((work / "metrics.json").read_text())["notes"][-1]
+    stored = json.loads((work / "config.json").read_text())
+    assert (stored["settings"]["train"]["init"], stored["trained"]["init_digest"]) == (str(file), digest)
+    card = read_metadata(work / "checkpoints" / "seed_0")
+    assert card["trained_on"] == ["ck_plus_stand_in", "smic_stand_in"]
+    assert digest in card["init"]
+    assert (card["network"]["stem"], card["network"]["normalisation"]) == ("imagenet", "affine")
 
 
 def break_table(data: Path) -> None:

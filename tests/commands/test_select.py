@@ -89,7 +89,9 @@ def test_a_protocol_that_does_not_test_the_choice_is_refused(capsys):
 def test_candidates_get_the_views_of_the_data(tmp_path, monkeypatch):
     clips = make_clips(subjects=2, each=1)
     micro = dataclasses.replace(clips, image=np.stack([clips.image] * 2, axis=1), views=("dis_rise", "dis_fall"))
-    run = SimpleNamespace(work=SimpleNamespace(data="smic"), prepared=SimpleNamespace(micro=micro, macro=None))
+    run = SimpleNamespace(
+        work=SimpleNamespace(data="smic", micro=micro), prepared=SimpleNamespace(micro=micro, macro=None)
+    )
     monkeypatch.setattr(select, "plan_run", lambda *_: run)
     given = {}
 

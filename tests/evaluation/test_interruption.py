@@ -95,9 +95,9 @@ def planted(monkeypatch):
     key = jax.random.split(jax.random.fold_in(fold_key(0, "smic/s2"), 3))[1]
     target, original = np.asarray(jax.random.key_data(key)), training.mirror_at_random
 
-    def mirror(key, tasks, partners):
+    def mirror(key, tasks, partners, **settings):
         bad = jnp.all(jax.random.key_data(key) == target)
-        mirrored = original(key, tasks, partners)
+        mirrored = original(key, tasks, partners, **settings)
         image = jnp.where(bad, jnp.nan, mirrored.query.image)
         return dataclasses.replace(mirrored, query=dataclasses.replace(mirrored.query, image=image))
 

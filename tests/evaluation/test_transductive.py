@@ -18,8 +18,9 @@ from experiments.evaluation import protocols
 from experiments.evaluation.protocols import plan_run
 from experiments.train import train_and_evaluate
 from lightman_jax.training.config import TrainConfig
-from lightman_jax.training.cross_validation import predict_folds, trained_shapes
+from lightman_jax.training.cross_validation import trained_shapes
 from lightman_jax.training.folds import leave_one_subject_out
+from lightman_jax.training.prediction import predict_folds
 from tests.data.corpora.flow_trees import write_release
 from tests.inputs import make_clips
 

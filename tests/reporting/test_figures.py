@@ -15,6 +15,7 @@ from experiments.evaluation.cross_validation import Work
 from experiments.reporting import figures
 from experiments.reporting.figures import save_figure
 from lightman_jax.networks.dual_branch import NetworkConfig
+from lightman_jax.preprocessing import scale_flow
 from lightman_jax.training.config import TrainConfig
 from lightman_jax.training.cross_validation import TrainedFold
 from lightman_jax.training.folds import leave_one_subject_out
@@ -90,3 +91,16 @@ def test_views_are_drawn_from_the_clips_that_have_them(tmp_path, monkeypatch, vi
     assert (maps.max(axis=(2, 3)) > 0).sum() == 5
     micro_points = [len(drawn.get_offsets()) for drawn in embedding.axes[0].collections if "micro" in drawn.get_label()]
     assert sum(micro_points) == points
+
+
+def test_the_mean_of_faces_is_in_their_colours_and_that_of_flow_is_a_magnitude():
+    clips = make_clips(subjects=2, each=1, side=8)
+    faces = np.random.default_rng(0).integers(0, 256, (6, 4, 8, 8, 3)).astype(np.uint8)
+    work = Work("smic", dataclasses.replace(clips, image=faces), None, [], range(1), 1)
+    found = figures._mean_images(work, TrainConfig(channels="rgb"))
+    assert found.shape == (3, 1, 8, 8, 3)
+    expected = [faces[clips.label == k].mean(axis=(0, 1)) / 255 for k in range(3)]
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
+    motion = figures._mean_images(work._replace(micro=clips), TrainConfig())
+    expected = [np.abs(scale_flow(clips.image[clips.label == k])).mean(axis=(0, -1)) for k in range(3)]
+    np.testing.assert_allclose(motion[:, 0, ..., 0], expected, atol=1e-6)
